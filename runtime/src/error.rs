@@ -1,0 +1,318 @@
+//! Errors, one enum a stage. They carry values, not strings, so that they work without `std`.
+
+use crate::model::{NodeId, Role};
+use core::fmt;
+
+/// Why bytes are not a model, or a graph and its weights do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Shorter than the header, or than the header says.
+    Truncated {
+        /// Bytes needed.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// Bytes follow the end that the header announces.
+    TrailingBytes {
+        /// Bytes that the header announces.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// The first four bytes are not `MCIR`.
+    NotAModel {
+        /// The bytes found.
+        found: [u8; 4],
+    },
+    /// Written by another version of the format.
+    Version {
+        /// Version in the file.
+        found: u16,
+        /// Newest version that this build reads; it reads all from 1.
+        supported: u16,
+    },
+    /// A header field has an impossible value.
+    Header {
+        /// The field.
+        field: &'static str,
+    },
+    /// The bytes were changed after they were written.
+    Checksum {
+        /// CRC-32 in the header.
+        expected: u32,
+        /// CRC-32 of the bytes.
+        found: u32,
+    },
+    /// The graph section is not what postcard expects.
+    Graph,
+    /// No node, or the first one is not an input.
+    NoInput,
+    /// More nodes than can be numbered or are reasonable.
+    TooManyNodes {
+        /// Nodes found.
+        found: usize,
+    },
+    /// Wrong number of inputs.
+    Arity {
+        /// Node.
+        node: NodeId,
+        /// Inputs that the operator takes.
+        expected: usize,
+        /// Inputs listed.
+        found: usize,
+    },
+    /// A node reads itself or a later node.
+    ForwardReference {
+        /// Node.
+        node: NodeId,
+        /// Edge that it reads.
+        input: NodeId,
+    },
+    /// An edge that nothing reads and that is not the output.
+    Unused {
+        /// Node.
+        node: NodeId,
+    },
+    /// An `Input` operator that is not node 0.
+    SecondInput {
+        /// Node.
+        node: NodeId,
+    },
+    /// Two nodes have the same name, or a name is empty or too long.
+    Name {
+        /// Node.
+        node: NodeId,
+    },
+    /// Number of channels out of range.
+    Channels {
+        /// Node.
+        node: NodeId,
+        /// Channels found.
+        found: u16,
+    },
+    /// An edge has another number of channels than its reader expects.
+    ChannelMismatch {
+        /// Node that reads.
+        node: NodeId,
+        /// Channels it expects.
+        expected: u16,
+        /// Channels of the edge.
+        found: u16,
+    },
+    /// Two inputs of an `Add` have different resolutions.
+    ResolutionMismatch {
+        /// Node.
+        node: NodeId,
+        /// Multiple of the input resolution on the first edge.
+        expected: u8,
+        /// The same on the second.
+        found: u8,
+    },
+    /// A parameter of an operator is out of range.
+    BadParameter {
+        /// Node.
+        node: NodeId,
+        /// Name of the parameter.
+        what: &'static str,
+    },
+    /// A scale that is not a positive finite number, or another impossible quantization parameter.
+    BadScale {
+        /// Node.
+        node: NodeId,
+        /// Scale found.
+        found: f32,
+    },
+    /// The operator cannot read or write edges of this dtype.
+    UnsupportedDType {
+        /// Node.
+        node: NodeId,
+    },
+    /// A parameter tensor is missing, has the wrong size, or lies outside the weight section.
+    Tensor {
+        /// Node.
+        node: NodeId,
+        /// Which tensor, by position.
+        index: u16,
+        /// Elements expected.
+        expected: u64,
+        /// Elements found.
+        found: u64,
+    },
+    /// A parameter tensor holds a value that is not allowed (NaN, infinity, −128, a scale of 0).
+    Value {
+        /// Node.
+        node: NodeId,
+        /// Tensor.
+        role: Role,
+        /// Element.
+        index: u32,
+    },
+    /// The 32-bit accumulator of a convolution could overflow.
+    Accumulator {
+        /// Node.
+        node: NodeId,
+        /// Output channel.
+        channel: u16,
+    },
+    /// The whole is larger than a supported model: channels, weights or work a pixel.
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Value found.
+        found: u64,
+        /// Largest value allowed.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Truncated { expected, found } => {
+                write!(f, "model is truncated: {expected} bytes expected, {found} found")
+            }
+            Self::TrailingBytes { expected, found } => {
+                write!(f, "model has trailing bytes: {expected} bytes expected, {found} found")
+            }
+            Self::NotAModel { found } => {
+                write!(f, "not a model file: it starts with {found:02x?}, not with \"MCIR\"")
+            }
+            Self::Version { found, supported } => {
+                write!(f, "model format version {found} is not supported (versions 1 to {supported} are)")
+            }
+            Self::Header { field } => write!(f, "model header is damaged: field `{field}`"),
+            Self::Checksum { expected, found } => {
+                write!(f, "model is damaged: CRC-32 is {found:08x}, its header says {expected:08x}")
+            }
+            Self::Graph => write!(f, "the graph section of the model cannot be decoded"),
+            Self::NoInput => write!(f, "the graph does not start with an input"),
+            Self::TooManyNodes { found } => write!(f, "the graph has {found} nodes, too many"),
+            Self::Arity { node, expected, found } => {
+                write!(f, "node {node} has {found} inputs, its operator takes {expected}")
+            }
+            Self::ForwardReference { node, input } => {
+                write!(f, "node {node} reads edge {input}, which is not computed before it")
+            }
+            Self::Unused { node } => write!(f, "nothing reads the edge of node {node}"),
+            Self::SecondInput { node } => write!(f, "node {node} is an input, but only node 0 can be"),
+            Self::Name { node } => write!(f, "the name of node {node} is empty, too long or not unique"),
+            Self::Channels { node, found } => write!(f, "node {node} has {found} channels"),
+            Self::ChannelMismatch { node, expected, found } => {
+                write!(f, "node {node} expects {expected} channels, the edge it reads has {found}")
+            }
+            Self::ResolutionMismatch { node, expected, found } => {
+                write!(f, "node {node} adds edges of resolution x{expected} and x{found}")
+            }
+            Self::BadParameter { node, what } => write!(f, "parameter `{what}` of node {node} is out of range"),
+            Self::BadScale { node, found } => {
+                write!(f, "the edge of node {node} has the quantization scale {found}, or a wrong zero point")
+            }
+            Self::UnsupportedDType { node } => {
+                write!(f, "the operator of node {node} does not support the dtypes of its edges")
+            }
+            Self::Tensor { node, index, expected, found } => {
+                write!(f, "tensor {index} of node {node} has {found} elements, {expected} expected")
+            }
+            Self::Value { node, role, index } => {
+                write!(f, "element {index} of the {role:?} of node {node} is not an allowed value")
+            }
+            Self::Accumulator { node, channel } => {
+                write!(f, "output channel {channel} of node {node} could overflow its 32-bit accumulator")
+            }
+            Self::TooLarge { what, found, limit } => {
+                write!(f, "the model is too large: {what} is {found}, the limit {limit}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+/// Why a model cannot be prepared for a width and an instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Width of 0, or wider than [`MAX_WIDTH`](crate::plan::MAX_WIDTH).
+    Width {
+        /// Width asked for.
+        found: usize,
+        /// Largest width.
+        limit: usize,
+    },
+    /// Band height of 0, or more than [`MAX_BAND`](crate::plan::MAX_BAND).
+    Band {
+        /// Height asked for.
+        found: usize,
+        /// Largest height.
+        limit: usize,
+    },
+    /// This processor does not have the instruction set.
+    Isa {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The operator has no implementation here yet.
+    Unsupported {
+        /// Node.
+        node: NodeId,
+    },
+    /// The working memory would not fit the address space.
+    Memory {
+        /// Bytes needed.
+        bytes: u64,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Width { found, limit } => write!(f, "width {found} is not in 1..={limit}"),
+            Self::Band { found, limit } => write!(f, "band height {found} is not in 1..={limit}"),
+            Self::Isa { name } => write!(f, "this processor does not have the instruction set `{name}`"),
+            Self::Unsupported { node } => write!(f, "the engine cannot run the operator of node {node}"),
+            Self::Memory { bytes } => write!(f, "working memory of {bytes} bytes does not fit this machine"),
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+/// Why rows or an image could not be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A buffer has the wrong length.
+    Length {
+        /// What the buffer is.
+        what: &'static str,
+        /// Elements expected.
+        expected: usize,
+        /// Elements found.
+        found: usize,
+    },
+    /// More rows than the image has were pushed, or an image of no rows was begun.
+    Rows {
+        /// Rows of the image.
+        expected: usize,
+        /// Rows pushed.
+        found: usize,
+    },
+    /// Float rows were asked from a model whose input or output is quantized.
+    NotFloat,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Length { what, expected, found } => {
+                write!(f, "{what} has {found} elements, {expected} expected")
+            }
+            Self::Rows { expected, found } => write!(f, "row {found} of an image of {expected} rows"),
+            Self::NotFloat => write!(f, "float rows need a model with float input and output"),
+        }
+    }
+}
+
+impl core::error::Error for RunError {}

@@ -1,0 +1,8 @@
+#![cfg_attr(not(feature = "std"), no_std)]
+//! Streaming super-resolution engine.
+
+extern crate alloc;
+
+pub mod arch;
+pub mod error;
+pub mod model;

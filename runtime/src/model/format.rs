@@ -1,0 +1,156 @@
+//! The model file: header, postcard graph, aligned weights. `docs/model-format.md` is normative.
+//!
+//! ```text
+//! 0        4         6        8           12              16            20       24        64
+//! | "MCIR" | version | 0 : u16 | graph_len | weights_offset | weights_len | crc-32 | 0 … 0  | graph | pad | weights |
+//! ```
+//! All integers are little-endian. The weights start at a multiple of 64, every tensor at a multiple of 16
+//! from there, so that a file mapped or linked at an aligned address can be read in place. The CRC covers
+//! everything but itself. Limits are checked before anything is allocated.
+
+use super::graph::{Graph, Node};
+use super::{Element, Model, TensorData, TensorRef};
+use crate::error::LoadError;
+use alloc::{borrow::Cow, string::String, vec, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// First bytes of a model file.
+pub const MAGIC: [u8; 4] = *b"MCIR";
+/// Newest format version, the one that is written.
+pub const VERSION: u16 = 1;
+/// Size of the header.
+pub const HEADER_BYTES: usize = 64;
+/// Alignment of the weight section.
+const SECTION_ALIGN: usize = 64;
+/// Alignment of a tensor within it.
+const TENSOR_ALIGN: usize = 16;
+/// Largest file; EDSR-light in f32 has 6 MB.
+const MAX_FILE_BYTES: usize = 1 << 28;
+const CRC_AT: usize = 20;
+
+/// The graph section as it is decoded, before any check.
+#[derive(Serialize, Deserialize)]
+struct RawGraph {
+    metadata: Vec<(String, String)>,
+    nodes: Vec<Node>,
+    tensors: Vec<Vec<TensorRef>>,
+}
+
+/// Lays tensors out one after the other, aligned.
+pub(super) fn lay_out(params: &[Vec<TensorData>]) -> Result<(Vec<Vec<TensorRef>>, Vec<u8>), LoadError> {
+    let mut weights = Vec::new();
+    let mut tensors = Vec::with_capacity(params.len());
+    for node in params {
+        let mut refs = Vec::with_capacity(node.len());
+        for data in node {
+            weights.resize(weights.len().next_multiple_of(TENSOR_ALIGN), 0);
+            let offset = weights.len();
+            let (element, len) = match data {
+                TensorData::F32(v) => {
+                    v.iter().for_each(|x| weights.extend_from_slice(&x.to_le_bytes()));
+                    (Element::F32, v.len())
+                }
+                TensorData::I32(v) => {
+                    v.iter().for_each(|x| weights.extend_from_slice(&x.to_le_bytes()));
+                    (Element::I32, v.len())
+                }
+                TensorData::I8(v) => {
+                    weights.extend_from_slice(bytemuck::cast_slice(v));
+                    (Element::I8, v.len())
+                }
+            };
+            if weights.len() > MAX_FILE_BYTES {
+                return Err(too_large(weights.len()));
+            }
+            refs.push(TensorRef { element, offset: offset as u32, len: len as u32 });
+        }
+        tensors.push(refs);
+    }
+    Ok((tensors, weights))
+}
+
+pub(super) fn write(model: &Model) -> Vec<u8> {
+    let raw = RawGraph {
+        metadata: model.metadata.clone(),
+        nodes: model.graph.nodes.clone(),
+        tensors: model.tensors.clone(),
+    };
+    let graph = postcard::to_allocvec(&raw).expect("serializing to memory cannot fail");
+    let weights_offset = (HEADER_BYTES + graph.len()).next_multiple_of(SECTION_ALIGN);
+    let mut bytes = vec![0; weights_offset + model.weights.len()];
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[8..12].copy_from_slice(&(graph.len() as u32).to_le_bytes());
+    bytes[12..16].copy_from_slice(&(weights_offset as u32).to_le_bytes());
+    bytes[16..20].copy_from_slice(&(model.weights.len() as u32).to_le_bytes());
+    bytes[HEADER_BYTES..HEADER_BYTES + graph.len()].copy_from_slice(&graph);
+    bytes[weights_offset..].copy_from_slice(&model.weights);
+    let crc = checksum(&bytes);
+    bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+pub(super) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
+    let found = bytes.len() as u64;
+    if bytes.len() >= 4 && bytes[..4] != MAGIC {
+        return Err(LoadError::NotAModel { found: [bytes[0], bytes[1], bytes[2], bytes[3]] });
+    }
+    if bytes.len() < HEADER_BYTES {
+        return Err(LoadError::Truncated { expected: HEADER_BYTES as u64, found });
+    }
+    let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+    if version == 0 || version > VERSION {
+        return Err(LoadError::Version { found: version, supported: VERSION });
+    }
+    if bytes[6..8] != [0; 2] || bytes[CRC_AT + 4..HEADER_BYTES].iter().any(|&b| b != 0) {
+        return Err(LoadError::Header { field: "reserved" });
+    }
+    // Sums of u32 values in u64 cannot overflow.
+    let (graph_len, weights_offset, weights_len) =
+        (u64::from(u32_at(8)), u64::from(u32_at(12)), u64::from(u32_at(16)));
+    let graph_end = HEADER_BYTES as u64 + graph_len;
+    if weights_offset != graph_end.next_multiple_of(SECTION_ALIGN as u64) {
+        return Err(LoadError::Header { field: "weights_offset" });
+    }
+    let expected = weights_offset + weights_len;
+    if expected > MAX_FILE_BYTES as u64 {
+        return Err(too_large(expected as usize));
+    }
+    if found < expected {
+        return Err(LoadError::Truncated { expected, found });
+    }
+    if found > expected {
+        return Err(LoadError::TrailingBytes { expected, found });
+    }
+    let (expected, found) = (u32_at(CRC_AT), checksum(&bytes));
+    if expected != found {
+        return Err(LoadError::Checksum { expected, found });
+    }
+    let (raw, rest): (RawGraph, _) =
+        postcard::take_from_bytes(&bytes[HEADER_BYTES..graph_end as usize]).map_err(|_| LoadError::Graph)?;
+    if !rest.is_empty() {
+        return Err(LoadError::Graph);
+    }
+    let weights_offset = weights_offset as usize;
+    let weights = match bytes {
+        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[weights_offset..]),
+        Cow::Owned(mut bytes) => {
+            bytes.drain(..weights_offset);
+            Cow::Owned(bytes)
+        }
+    };
+    Model::assemble(Graph { nodes: raw.nodes }, raw.metadata, raw.tensors, weights)
+}
+
+/// CRC-32 of the file with the checksum field left out.
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..CRC_AT]);
+    hasher.update(&bytes[CRC_AT + 4..]);
+    hasher.finalize()
+}
+
+fn too_large(found: usize) -> LoadError {
+    LoadError::TooLarge { what: "size in bytes", found: found as u64, limit: MAX_FILE_BYTES as u64 }
+}

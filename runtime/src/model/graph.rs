@@ -1,0 +1,247 @@
+//! The layer list: [`Graph`], its nodes and the types on its edges.
+//!
+//! A graph holds no weights. Which tensors a node needs, and their shapes, follow from its [`Op`] and the
+//! dtype of its input (see [`Node::params`](super::params)). Nodes are numbered in topological order and
+//! may only read lower-numbered nodes, so that a cycle cannot be written down.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// Index of a node, and at the same time of the edge that leaves it: every node has exactly one output.
+pub type NodeId = u16;
+
+/// Element type of an edge, with its quantization parameters.
+///
+/// `real = scale · (stored − zero_point)`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum DType {
+    /// 32-bit float; images are in 0..1.
+    F32,
+    /// 8-bit integer with a zero point.
+    I8 {
+        /// Real value of one step.
+        scale: f32,
+        /// Stored value that stands for real zero; padding uses it.
+        zero_point: i8,
+    },
+    /// 16-bit integer, symmetric; for residual sums.
+    I16 {
+        /// Real value of one step.
+        scale: f32,
+    },
+}
+
+impl DType {
+    /// The exact image of a `u8` pixel: `x ^ 0x80` with scale 1/255 and zero point −128.
+    pub const PIXEL: Self = Self::I8 { scale: 1.0 / 255.0, zero_point: -128 };
+
+    /// Bytes of one element.
+    pub const fn size_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::I16 { .. } => 2,
+            Self::I8 { .. } => 1,
+        }
+    }
+
+    /// Whether the edge carries integers.
+    pub const fn is_quantized(self) -> bool {
+        !matches!(self, Self::F32)
+    }
+}
+
+/// Pointwise non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` where positive, `slope · x` elsewhere.
+    LeakyRelu {
+        /// Factor for negative inputs, in 0..1.
+        slope: f32,
+    },
+    /// Gaussian error linear unit, the exact (erf) form.
+    Gelu,
+}
+
+/// Interpolation used by [`Op::Resize`]. Pixel centres are aligned at half-integers, as in MATLAB's
+/// `imresize`; edge pixels are repeated outside the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filter {
+    /// The nearest low-resolution pixel.
+    Nearest,
+    /// Two taps a dimension. Its weights are multiples of `1/(2·upscale)`, so the result is an exact
+    /// integer in units of `1/(2·upscale)²`: quantized networks add to it without any rounding.
+    Bilinear,
+    /// Four taps a dimension, `a = −0.5`.
+    Bicubic,
+}
+
+/// Shape of a convolution: stride 1, zero padding that keeps the size, square odd kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Conv2d {
+    /// Channels read.
+    pub in_channels: u16,
+    /// Channels written.
+    pub out_channels: u16,
+    /// Kernel side: 1, 3, 5, 7 or 9. A linear layer is a convolution with 1.
+    pub kernel: u8,
+    /// Activation applied before the result is stored.
+    pub activation: Option<Activation>,
+}
+
+/// Operator of a node. All edges have the shape `[H, W, C]`; the batch is always 1.
+///
+/// The enum is closed on purpose: every crate matches on it without a `_` arm, so the compiler lists all
+/// the places that a new operator needs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Op {
+    /// The image; always node 0.
+    Input {
+        /// 3 for RGB, 1 for Y.
+        channels: u16,
+    },
+    /// 2-D convolution.
+    Conv2d(Conv2d),
+    /// `inputs[0] + res_scale · inputs[1]`.
+    Add {
+        /// Residual scaling of the second input; 1 in EDSR-light.
+        res_scale: f32,
+    },
+    /// `scale[c] · x + shift[c]`: a mean shift or range change.
+    Affine,
+    /// A non-linearity that could not be fused into a convolution.
+    Activation(Activation),
+    /// Normalisation over the channels of each pixel.
+    LayerNorm {
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// Multi-head self-attention inside square windows. Reads `3·C` channels (query, key, value), writes
+    /// `C`. Partition, cyclic shift, mask and reverse are index arithmetic inside the operator.
+    WindowAttention {
+        /// Number of heads; divides C.
+        num_heads: u16,
+        /// Window side in pixels.
+        window_size: u8,
+        /// Cyclic shift in pixels, 0 or less than the window side.
+        shift: u8,
+    },
+    /// Depth to space: `[H, W, C·r²] → [H·r, W·r, C]`, PyTorch channel order (`c·r² + dy·r + dx`).
+    PixelShuffle {
+        /// r.
+        upscale: u8,
+    },
+    /// Interpolating upsampling.
+    Resize {
+        /// Integer factor.
+        upscale: u8,
+        /// Interpolation kernel.
+        filter: Filter,
+    },
+    /// Change of dtype: quantize, dequantize or requantize, as the dtypes of its two edges say.
+    Convert,
+}
+
+impl Op {
+    /// Short name for tables and messages.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Input { .. } => "Input",
+            Self::Conv2d(_) => "Conv2d",
+            Self::Add { .. } => "Add",
+            Self::Affine => "Affine",
+            Self::Activation(_) => "Activation",
+            Self::LayerNorm { .. } => "LayerNorm",
+            Self::WindowAttention { .. } => "WindowAttention",
+            Self::PixelShuffle { .. } => "PixelShuffle",
+            Self::Resize { .. } => "Resize",
+            Self::Convert => "Convert",
+        }
+    }
+
+    /// Number of edges the operator reads.
+    pub const fn arity(&self) -> usize {
+        match self {
+            Self::Input { .. } => 0,
+            Self::Add { .. } => 2,
+            Self::Conv2d(_)
+            | Self::Affine
+            | Self::Activation(_)
+            | Self::LayerNorm { .. }
+            | Self::WindowAttention { .. }
+            | Self::PixelShuffle { .. }
+            | Self::Resize { .. }
+            | Self::Convert => 1,
+        }
+    }
+}
+
+/// One operator and the type of the edge it writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// BasicSR's parameter prefix where there is one (`body.0.conv1`), so that published weights import by
+    /// name; unique within the graph.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// Edges read, all lower than this node's own number.
+    pub inputs: Vec<NodeId>,
+    /// Element type of the edge written.
+    pub dtype: DType,
+}
+
+/// Nodes in topological order; node 0 is the input image and the last node the output image.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Graph {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// A graph with just its input.
+    pub fn new(channels: u16, dtype: DType) -> Self {
+        let mut graph = Self::default();
+        graph.push("input", Op::Input { channels }, &[], dtype);
+        graph
+    }
+
+    /// Appends a node and returns its number.
+    pub fn push(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId], dtype: DType) -> NodeId {
+        let id = NodeId::try_from(self.nodes.len()).expect("a graph has at most 65535 nodes");
+        self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), dtype });
+        id
+    }
+
+    /// Number of the output node.
+    ///
+    /// # Panics
+    /// If the graph is empty; a validated graph never is.
+    pub fn output(&self) -> NodeId {
+        NodeId::try_from(self.nodes.len() - 1).expect("a graph has at most 65535 nodes")
+    }
+
+    /// The node with this number.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[usize::from(id)]
+    }
+
+    /// Nodes that read edge `id`, lowest first.
+    pub fn readers(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().zip(0..).filter(move |(n, _)| n.inputs.contains(&id)).map(|(_, i)| i)
+    }
+
+    /// Width and height of the image inside the network are rounded up to a multiple of this, by
+    /// reflection at the right and at the bottom; the output is cropped. It is the window size of the
+    /// attention nodes, 1 without any.
+    pub fn pad_multiple(&self) -> usize {
+        self.nodes
+            .iter()
+            .filter_map(|n| match n.op {
+                Op::WindowAttention { window_size, .. } => Some(usize::from(window_size)),
+                _ => None,
+            })
+            .max()
+            .unwrap_or(1)
+    }
+}

@@ -1,0 +1,227 @@
+//! The model: a validated [`Graph`] plus its weights, and the file it lives in.
+//!
+//! An f32 and an int8 model are the same type; the dtypes on the edges tell them apart. [`Model`] can only
+//! be made through validation, so the rest of the crate never sees a malformed one. What belongs here:
+//! types, shapes, the file format, checks. What does not: how anything is computed.
+
+mod format;
+mod graph;
+mod params;
+mod shape;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use format::{HEADER_BYTES, MAGIC, VERSION};
+pub use graph::{Activation, Conv2d, DType, Filter, Graph, Node, NodeId, Op};
+pub use params::{Element, ParamSpec, Role};
+pub use shape::{EdgeShape, infer};
+pub use validate::{MAX_MACS_PER_PIXEL, MAX_NODES};
+
+use crate::error::LoadError;
+use alloc::{borrow::Cow, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// Values of one parameter tensor, to build a [`Model`] from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TensorData {
+    /// Floats.
+    F32(Vec<f32>),
+    /// Quantized weights.
+    I8(Vec<i8>),
+    /// Quantized biases.
+    I32(Vec<i32>),
+}
+
+/// Where a parameter tensor lies in the weight section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct TensorRef {
+    element: Element,
+    offset: u32,
+    len: u32,
+}
+
+/// A validated [`Graph`] plus its weights.
+///
+/// The bytes are borrowed when they are `'static` (a model compiled into the program or mapped from flash)
+/// and owned otherwise.
+#[derive(Debug, Clone)]
+pub struct Model {
+    graph: Graph,
+    shapes: Vec<EdgeShape>,
+    metadata: Vec<(String, String)>,
+    tensors: Vec<Vec<TensorRef>>,
+    weights: Cow<'static, [u8]>,
+}
+
+impl Model {
+    /// Joins a graph and its weights: one list of tensors for each node, in the order of
+    /// [`Model::param_specs`].
+    ///
+    /// # Errors
+    /// The first rule that the graph or a tensor breaks.
+    pub fn new(
+        graph: Graph,
+        params: &[Vec<TensorData>],
+        metadata: Vec<(String, String)>,
+    ) -> Result<Self, LoadError> {
+        let (tensors, weights) = format::lay_out(params)?;
+        Self::assemble(graph, metadata, tensors, Cow::Owned(weights))
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// Any damage: see [`LoadError`]. The bytes are treated as hostile.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, LoadError> {
+        format::read(bytes.into())
+    }
+
+    /// The model as the bytes of a file; `from_bytes` of them gives an equal model.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        format::write(self)
+    }
+
+    fn assemble(
+        graph: Graph,
+        metadata: Vec<(String, String)>,
+        tensors: Vec<Vec<TensorRef>>,
+        weights: Cow<'static, [u8]>,
+    ) -> Result<Self, LoadError> {
+        let shapes = validate::graph(&graph)?;
+        let model = Self { graph, shapes, metadata, tensors, weights };
+        validate::metadata(&model.metadata)?;
+        validate::tensors(&model)?;
+        Ok(model)
+    }
+
+    /// The layer list.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Shape of an edge.
+    pub fn shape(&self, id: NodeId) -> EdgeShape {
+        self.shapes[usize::from(id)]
+    }
+
+    /// Upscaling factor of the whole network.
+    pub fn upscale(&self) -> u8 {
+        self.shape(self.graph.output()).upscale
+    }
+
+    /// Channels of the input image: 3 for RGB, 1 for Y.
+    pub fn in_channels(&self) -> usize {
+        usize::from(self.shape(0).channels)
+    }
+
+    /// Channels of the output image.
+    pub fn out_channels(&self) -> usize {
+        usize::from(self.shape(self.graph.output()).channels)
+    }
+
+    /// Whether any edge carries integers.
+    pub fn is_quantized(&self) -> bool {
+        self.graph.nodes.iter().any(|n| n.dtype.is_quantized())
+    }
+
+    /// Name, provenance and results, as key and value pairs: `name`, `config`, `dataset`, `seed`, …
+    pub fn metadata(&self) -> &[(String, String)] {
+        &self.metadata
+    }
+
+    /// One value of the metadata.
+    pub fn meta(&self, key: &str) -> Option<&str> {
+        self.metadata.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// The same model with other metadata.
+    ///
+    /// # Errors
+    /// [`LoadError::TooLarge`] when it is too long.
+    pub fn with_metadata(mut self, metadata: Vec<(String, String)>) -> Result<Self, LoadError> {
+        validate::metadata(&metadata)?;
+        self.metadata = metadata;
+        Ok(self)
+    }
+
+    /// The tensors that a node needs, in file order.
+    pub fn param_specs(&self, id: NodeId) -> Vec<ParamSpec> {
+        let node = self.graph.node(id);
+        let input = node.inputs.first().map(|&i| (self.graph.node(i).dtype, self.shape(i)));
+        let (specs, n) = params::specs(node, input);
+        specs[..n].to_vec()
+    }
+
+    /// A float tensor of a node.
+    ///
+    /// # Panics
+    /// If the node has no float tensor of this role.
+    pub fn f32s(&self, id: NodeId, role: Role) -> Vec<f32> {
+        self.decode(id, role, Element::F32, f32::from_le_bytes)
+    }
+
+    /// An `i32` tensor of a node.
+    ///
+    /// # Panics
+    /// If the node has no `i32` tensor of this role.
+    pub fn i32s(&self, id: NodeId, role: Role) -> Vec<i32> {
+        self.decode(id, role, Element::I32, i32::from_le_bytes)
+    }
+
+    /// An `i8` tensor of a node, without a copy.
+    ///
+    /// # Panics
+    /// If the node has no `i8` tensor of this role.
+    pub fn i8s(&self, id: NodeId, role: Role) -> &[i8] {
+        bytemuck::cast_slice(self.bytes_of(id, role, Element::I8))
+    }
+
+    /// All tensors of a node as values, to build a changed model from.
+    pub fn params(&self, id: NodeId) -> Vec<TensorData> {
+        self.param_specs(id)
+            .iter()
+            .map(|spec| match spec.element {
+                Element::F32 => TensorData::F32(self.f32s(id, spec.role)),
+                Element::I8 => TensorData::I8(self.i8s(id, spec.role).to_vec()),
+                Element::I32 => TensorData::I32(self.i32s(id, spec.role)),
+            })
+            .collect()
+    }
+
+    /// Multiply-accumulates for one pixel of the input image.
+    pub fn macs_per_pixel(&self) -> u64 {
+        (0..self.graph.nodes.len()).map(|i| self.node_macs_per_pixel(i as NodeId)).sum()
+    }
+
+    /// Multiply-accumulates of one node for one pixel of the input image.
+    pub fn node_macs_per_pixel(&self, id: NodeId) -> u64 {
+        validate::macs(&self.graph, &self.shapes, usize::from(id))
+    }
+
+    /// Number of parameters.
+    pub fn num_params(&self) -> u64 {
+        self.tensors.iter().flatten().map(|t| u64::from(t.len)).sum()
+    }
+
+    /// Size of the weight section in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// # Panics
+    /// As its callers say: asking for a tensor that the operator does not have is a bug of the caller.
+    fn bytes_of(&self, id: NodeId, role: Role, element: Element) -> &[u8] {
+        let index = self.param_specs(id).iter().position(|s| s.role == role && s.element == element);
+        let index = index.expect("the node has a tensor of this role and element type");
+        let tensor = self.tensors[usize::from(id)][index];
+        let start = tensor.offset as usize;
+        &self.weights[start..start + tensor.len as usize * element.size_bytes()]
+    }
+
+    fn decode<T>(&self, id: NodeId, role: Role, element: Element, from: fn([u8; 4]) -> T) -> Vec<T> {
+        let bytes = self.bytes_of(id, role, element);
+        bytes.chunks_exact(4).map(|b| from([b[0], b[1], b[2], b[3]])).collect()
+    }
+}

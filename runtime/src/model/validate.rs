@@ -1,0 +1,203 @@
+//! The rules that make a graph and its tensors a [`Model`]. Everything that the executor takes for granted
+//! is checked here, once.
+
+use super::graph::{Activation, DType, Graph, NodeId, Op};
+use super::params::{Element, Role, specs};
+use super::shape::{EdgeShape, infer};
+use super::{Model, TensorRef};
+use crate::error::LoadError;
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
+
+/// Most nodes of a graph; SwinIR-light has about 230.
+pub const MAX_NODES: usize = 4096;
+/// Most multiply-accumulates for one input pixel; EDSR-light x4 needs 2.0 million.
+pub const MAX_MACS_PER_PIXEL: u64 = 1 << 32;
+const MAX_NAME_BYTES: usize = 128;
+const MAX_METADATA_BYTES: usize = 1 << 20;
+/// Channels summed over all edges, weighted with their resolution: bounds the working memory.
+const MAX_EDGE_ELEMENTS: u64 = 1 << 20;
+
+pub(super) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
+    let found = graph.nodes.len();
+    if found > MAX_NODES {
+        return Err(LoadError::TooManyNodes { found });
+    }
+    if !matches!(graph.nodes.first().map(|n| n.op), Some(Op::Input { .. })) {
+        return Err(LoadError::NoInput);
+    }
+    let shapes = infer(graph)?;
+    let mut names = BTreeSet::new();
+    let mut read = alloc::vec![false; found];
+    let (mut macs_total, mut elements) = (0u64, 0u64);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let id = index as NodeId;
+        if node.name.is_empty() || node.name.len() > MAX_NAME_BYTES || !names.insert(node.name.as_str()) {
+            return Err(LoadError::Name { node: id });
+        }
+        node.inputs.iter().for_each(|&i| read[usize::from(i)] = true);
+        parameters(id, &node.op)?;
+        dtypes(graph, id)?;
+        macs_total = macs_total.saturating_add(macs(graph, &shapes, index));
+        let shape = shapes[index];
+        elements += u64::from(shape.channels) * u64::from(shape.upscale);
+    }
+    if let Some(unused) = read[..found - 1].iter().position(|r| !r) {
+        return Err(LoadError::Unused { node: unused as NodeId });
+    }
+    limit("work for one pixel", macs_total, MAX_MACS_PER_PIXEL)?;
+    limit("sum of channels", elements, MAX_EDGE_ELEMENTS)?;
+    let ends = [0, found - 1];
+    if let Some(end) = ends.into_iter().find(|&i| !matches!(shapes[i].channels, 1 | 3)) {
+        return Err(LoadError::Channels { node: end as NodeId, found: shapes[end].channels });
+    }
+    Ok(shapes)
+}
+
+/// Multiply-accumulates of node `index` for one pixel of the input image.
+pub(super) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
+    let node = &graph.nodes[index];
+    let pixels = u64::from(shapes[index].upscale).pow(2);
+    let channels = u64::from(shapes[index].channels);
+    match node.op {
+        Op::Conv2d(conv) => {
+            let taps = u64::from(conv.kernel).pow(2);
+            taps * u64::from(conv.in_channels) * u64::from(conv.out_channels) * pixels
+        }
+        // Scores and weighted sum: two products over the window's pixels for each channel.
+        Op::WindowAttention { window_size, .. } => 2 * u64::from(window_size).pow(2) * channels * pixels,
+        Op::Input { .. }
+        | Op::Add { .. }
+        | Op::Affine
+        | Op::Activation(_)
+        | Op::LayerNorm { .. }
+        | Op::PixelShuffle { .. }
+        | Op::Resize { .. }
+        | Op::Convert => 0,
+    }
+}
+
+fn parameters(node: NodeId, op: &Op) -> Result<(), LoadError> {
+    let check = |ok: bool, what| if ok { Ok(()) } else { Err(LoadError::BadParameter { node, what }) };
+    let activation = |a: &Activation| match *a {
+        Activation::LeakyRelu { slope } => check((0.0..=1.0).contains(&slope), "slope"),
+        Activation::Relu | Activation::Gelu => Ok(()),
+    };
+    match op {
+        Op::Conv2d(conv) => {
+            check(matches!(conv.kernel, 1 | 3 | 5 | 7 | 9), "kernel")?;
+            conv.activation.as_ref().map_or(Ok(()), activation)
+        }
+        Op::Activation(a) => activation(a),
+        Op::Add { res_scale } => check(res_scale.is_finite() && res_scale.abs() <= 1e6, "res_scale"),
+        Op::LayerNorm { eps } => check(*eps > 0.0 && *eps < 1.0, "eps"),
+        Op::WindowAttention { window_size, shift, .. } => {
+            check((1..=16).contains(window_size), "window_size")?;
+            check(shift < window_size, "shift")
+        }
+        Op::PixelShuffle { upscale } | Op::Resize { upscale, .. } => check((2..=8).contains(upscale), "upscale"),
+        Op::Input { .. } | Op::Affine | Op::Convert => Ok(()),
+    }
+}
+
+fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
+    let node = graph.node(id);
+    match node.dtype {
+        DType::I8 { scale, .. } | DType::I16 { scale } => {
+            // Powers of two around the range of any real signal; ratios of two such scales stay finite.
+            if !(scale.is_finite() && (1e-12..=1e12).contains(&scale)) {
+                return Err(LoadError::BadScale { node: id, found: scale });
+            }
+        }
+        DType::F32 => {}
+    }
+    let input = node.inputs.first().map(|&i| graph.node(i).dtype);
+    let is_end = id == 0 || id == graph.output();
+    let ok = match (node.op, input) {
+        // Pixels are exact, or the network works on floats.
+        _ if is_end && node.dtype != DType::F32 && node.dtype != DType::PIXEL => false,
+        (Op::Conv2d(_), Some(DType::F32)) => node.dtype == DType::F32,
+        (Op::Conv2d(conv), Some(DType::I8 { .. })) => matches!(conv.activation, None | Some(Activation::Relu)),
+        (Op::Conv2d(_), _) => false,
+        (Op::PixelShuffle { .. }, Some(dtype)) => node.dtype == dtype,
+        _ => true,
+    };
+    if ok { Ok(()) } else { Err(LoadError::UnsupportedDType { node: id }) }
+}
+
+pub(super) fn metadata(metadata: &[(String, String)]) -> Result<(), LoadError> {
+    let bytes = metadata.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+    limit("metadata in bytes", bytes as u64, MAX_METADATA_BYTES as u64)
+}
+
+/// Every tensor is there, inside the weight section, and holds allowed values.
+pub(super) fn tensors(model: &Model) -> Result<(), LoadError> {
+    let nodes = model.graph.nodes.len();
+    if model.tensors.len() != nodes {
+        let found = model.tensors.len() as u64;
+        return Err(LoadError::Tensor { node: 0, index: 0, expected: nodes as u64, found });
+    }
+    for id in 0..nodes as NodeId {
+        let node = model.graph.node(id);
+        let input = node.inputs.first().map(|&i| (model.graph.node(i).dtype, model.shape(i)));
+        let (specs, n) = specs(node, input);
+        let tensors = &model.tensors[usize::from(id)];
+        if tensors.len() != n {
+            let found = tensors.len() as u64;
+            return Err(LoadError::Tensor { node: id, index: 0, expected: n as u64, found });
+        }
+        for (index, (spec, tensor)) in specs[..n].iter().zip(tensors).enumerate() {
+            let wrong = LoadError::Tensor {
+                node: id,
+                index: index as u16,
+                expected: spec.len() as u64,
+                found: u64::from(tensor.len),
+            };
+            if tensor.element != spec.element || tensor.len as usize != spec.len() || !inside(model, tensor) {
+                return Err(wrong);
+            }
+        }
+        for spec in &specs[..n] {
+            values(model, id, spec.role, spec.element)?;
+        }
+        if specs[..n].iter().any(|s| s.element == Element::I32) {
+            accumulator(model, id)?;
+        }
+    }
+    Ok(())
+}
+
+fn inside(model: &Model, tensor: &TensorRef) -> bool {
+    let end = u64::from(tensor.offset) + u64::from(tensor.len) * tensor.element.size_bytes() as u64;
+    end <= model.weights.len() as u64
+}
+
+fn values(model: &Model, node: NodeId, role: Role, element: Element) -> Result<(), LoadError> {
+    let bad = match element {
+        Element::F32 => {
+            let positive = role == Role::WeightScale;
+            let ok = |x: &f32| x.is_finite() && x.abs() < 1e12 && (!positive || *x >= 1e-12);
+            model.f32s(node, role).iter().position(|x| !ok(x))
+        }
+        Element::I8 => model.i8s(node, role).iter().position(|&x| x == i8::MIN),
+        Element::I32 => None,
+    };
+    bad.map_or(Ok(()), |index| Err(LoadError::Value { node, role, index: index as u32 }))
+}
+
+/// `|x − zero_point| ≤ 255` for every input, so the sum is bounded by `255 · Σ|w| + |bias|`.
+fn accumulator(model: &Model, node: NodeId) -> Result<(), LoadError> {
+    let bias = model.i32s(node, Role::Bias);
+    let weights = model.i8s(node, Role::Weight);
+    let depth = weights.len() / bias.len();
+    for (channel, (row, bias)) in weights.chunks_exact(depth).zip(&bias).enumerate() {
+        let sum: u64 = row.iter().map(|w| u64::from(w.unsigned_abs())).sum();
+        if 255 * sum + u64::from(bias.unsigned_abs()) > i32::MAX as u64 {
+            return Err(LoadError::Accumulator { node, channel: channel as u16 });
+        }
+    }
+    Ok(())
+}
+
+fn limit(what: &'static str, found: u64, limit: u64) -> Result<(), LoadError> {
+    if found > limit { Err(LoadError::TooLarge { what, found, limit }) } else { Ok(()) }
+}
