@@ -205,7 +205,9 @@ impl fmt::Display for LoadError {
             Self::ResolutionMismatch { node, expected, found } => {
                 write!(f, "node {node} adds edges of resolution x{expected} and x{found}")
             }
-            Self::BadParameter { node, what } => write!(f, "parameter `{what}` of node {node} is out of range"),
+            Self::BadParameter { node, what } => {
+                write!(f, "parameter `{what}` of node {node} is out of range")
+            }
             Self::BadScale { node, found } => {
                 write!(f, "the edge of node {node} has the quantization scale {found}, or a wrong zero point")
             }

@@ -5,4 +5,6 @@ extern crate alloc;
 
 pub mod arch;
 pub mod error;
+pub mod image;
+pub mod metrics;
 pub mod model;

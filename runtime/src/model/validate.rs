@@ -94,7 +94,9 @@ fn parameters(node: NodeId, op: &Op) -> Result<(), LoadError> {
             check((1..=16).contains(window_size), "window_size")?;
             check(shift < window_size, "shift")
         }
-        Op::PixelShuffle { upscale } | Op::Resize { upscale, .. } => check((2..=8).contains(upscale), "upscale"),
+        Op::PixelShuffle { upscale } | Op::Resize { upscale, .. } => {
+            check((2..=8).contains(upscale), "upscale")
+        }
         Op::Input { .. } | Op::Affine | Op::Convert => Ok(()),
     }
 }
@@ -116,7 +118,9 @@ fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
         // Pixels are exact, or the network works on floats.
         _ if is_end && node.dtype != DType::F32 && node.dtype != DType::PIXEL => false,
         (Op::Conv2d(_), Some(DType::F32)) => node.dtype == DType::F32,
-        (Op::Conv2d(conv), Some(DType::I8 { .. })) => matches!(conv.activation, None | Some(Activation::Relu)),
+        (Op::Conv2d(conv), Some(DType::I8 { .. })) => {
+            matches!(conv.activation, None | Some(Activation::Relu))
+        }
         (Op::Conv2d(_), _) => false,
         (Op::PixelShuffle { .. }, Some(dtype)) => node.dtype == dtype,
         _ => true,
