@@ -55,6 +55,12 @@ pub struct Model {
     weights: Cow<'static, [u8]>,
 }
 
+/// The tensors that a node needs, in file order, when it reads an edge of this type and shape first.
+pub fn param_specs_of(node: &Node, input: Option<(DType, EdgeShape)>) -> Vec<ParamSpec> {
+    let (specs, n) = params::specs(node, input);
+    specs[..n].to_vec()
+}
+
 impl Model {
     /// Joins a graph and its weights: one list of tensors for each node, in the order of
     /// [`Model::param_specs`].
@@ -149,9 +155,7 @@ impl Model {
     /// The tensors that a node needs, in file order.
     pub fn param_specs(&self, id: NodeId) -> Vec<ParamSpec> {
         let node = self.graph.node(id);
-        let input = node.inputs.first().map(|&i| (self.graph.node(i).dtype, self.shape(i)));
-        let (specs, n) = params::specs(node, input);
-        specs[..n].to_vec()
+        param_specs_of(node, node.inputs.first().map(|&i| (self.graph.node(i).dtype, self.shape(i))))
     }
 
     /// A float tensor of a node.

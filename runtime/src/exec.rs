@@ -1,0 +1,377 @@
+//! Execution: rows in, rows out.
+//!
+//! A [`Frame`] takes rows of `u8` as they arrive, runs the whole network on every band of them while it is
+//! warm in the cache, and hands out rows of the upscaled image as soon as they are complete. Nothing is
+//! computed twice; nothing is allocated.
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::RunError;
+use crate::kernel::pack::{Line, aligned};
+use crate::kernel::scalar::round_clamp;
+use crate::kernel::view::{InView, OutView};
+use crate::model::NodeId;
+use crate::ops::Io;
+use crate::ops::rows::Codec;
+use crate::plan::{Plan, rings};
+use alloc::{vec, vec::Vec};
+
+/// Memory that a plan runs in: the ring buffers of all edges and the counters of one frame.
+pub struct Workspace {
+    arena: Vec<Line>,
+    /// Rows that every node has computed.
+    done: Vec<usize>,
+    /// Rows that every node could have computed had the image not ended; negative before the first.
+    virt: Vec<i64>,
+    /// Rows that arrived but were not yet run.
+    waiting: usize,
+    /// Input rows run, or that would have been run had the image not ended.
+    fed: i64,
+    /// Output rows handed out.
+    handed_out: usize,
+    out_row: Vec<u8>,
+}
+
+impl Plan {
+    /// Allocates what running the plan needs; nothing else is allocated later.
+    pub fn workspace(&self) -> Workspace {
+        let mut arena = aligned(self.arena_bytes());
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut arena);
+        // Padding is written once: steps only write the pixels between.
+        for node in &self.nodes {
+            bytes[node.ring.range()].fill(node.codec.padding_byte());
+        }
+        Workspace {
+            arena,
+            done: vec![0; self.nodes.len()],
+            virt: vec![0; self.nodes.len()],
+            waiting: 0,
+            fed: 0,
+            handed_out: 0,
+            out_row: vec![0; self.out_row_bytes()],
+        }
+    }
+
+    /// Begins an image of `height` rows.
+    ///
+    /// # Errors
+    /// [`RunError::Rows`] if it has none, [`RunError::Length`] if the workspace is another plan's.
+    pub fn begin<'a>(&'a self, workspace: &'a mut Workspace, height: usize) -> Result<Frame<'a>, RunError> {
+        if height == 0 {
+            return Err(RunError::Rows { expected: height, found: 0 });
+        }
+        let found = size_of_val(workspace.arena.as_slice());
+        let expected = self.arena_bytes().next_multiple_of(64);
+        if found != expected || workspace.done.len() != self.nodes.len() {
+            return Err(RunError::Length { what: "workspace", expected, found });
+        }
+        workspace.done.fill(0);
+        (workspace.waiting, workspace.fed, workspace.handed_out) = (0, 0, 0);
+        Ok(Frame { plan: self, workspace, height })
+    }
+
+    /// Upscales a whole image: rows of interleaved `u8`, without gaps.
+    ///
+    /// # Shapes
+    /// `src`: `[height, width, in_channels]`; `dst`: `[height·upscale, width·upscale, out_channels]`.
+    ///
+    /// # Errors
+    /// [`RunError::Length`] when a slice has another length.
+    pub fn run_image(
+        &self,
+        workspace: &mut Workspace,
+        src: &[u8],
+        height: usize,
+        dst: &mut [u8],
+    ) -> Result<(), RunError> {
+        let row = self.out_row_bytes();
+        let expected = row * height * usize::from(self.model().upscale());
+        if dst.len() != expected {
+            return Err(RunError::Length { what: "output image", expected, found: dst.len() });
+        }
+        self.begin(workspace, height)?.push(src, &mut |y, pixels| {
+            dst[y * row..(y + 1) * row].copy_from_slice(pixels);
+        })
+    }
+
+    /// Runs a float model on float pixels, without rounding at either end; 0..1 is black to white.
+    ///
+    /// # Shapes
+    /// As [`Plan::run_image`].
+    ///
+    /// # Errors
+    /// [`RunError::NotFloat`] for a model that is quantized at either end, [`RunError::Length`] when a slice
+    /// has another length.
+    pub fn run_image_f32(
+        &self,
+        workspace: &mut Workspace,
+        src: &[f32],
+        height: usize,
+        dst: &mut [f32],
+    ) -> Result<(), RunError> {
+        if !self.is_float() {
+            return Err(RunError::NotFloat);
+        }
+        let row = self.out_row_bytes();
+        let expected = row * height * usize::from(self.model().upscale());
+        if dst.len() != expected {
+            return Err(RunError::Length { what: "output image", expected, found: dst.len() });
+        }
+        self.begin(workspace, height)?.push_all(Pixels::F32(src), &mut Sink::F32(dst), None)
+    }
+
+    /// Runs an image and shows every row of every edge to `observer`, in the order they are computed: node,
+    /// row, and its values. The output is not kept.
+    ///
+    /// # Errors
+    /// As [`Plan::run_image`].
+    pub fn observe(
+        &self,
+        workspace: &mut Workspace,
+        src: &[u8],
+        height: usize,
+        observer: &mut dyn FnMut(NodeId, usize, EdgeRow<'_>),
+    ) -> Result<(), RunError> {
+        self.begin(workspace, height)?.push_all(Pixels::U8(src), &mut Sink::None, Some(observer))
+    }
+}
+
+/// Values of one row of an edge.
+#[derive(Clone, Copy)]
+pub struct EdgeRow<'a> {
+    bytes: &'a [u8],
+    codec: Codec,
+    scale: f32,
+}
+
+impl EdgeRow<'_> {
+    /// Number of values: width · channels.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.codec.size_bytes()
+    }
+
+    /// Whether there are none; never true for an observed row.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The real values, channels innermost.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn read(&self, out: &mut [f32]) {
+        assert_eq!(out.len(), self.len(), "the slice takes the whole row");
+        self.codec.load(self.bytes, 0, out);
+        if self.codec != Codec::F32 {
+            out.iter_mut().for_each(|x| *x *= self.scale);
+        }
+    }
+}
+
+/// Receives a row of the output image: its number and its pixels.
+pub type RowSink<'a> = dyn FnMut(usize, &[u8]) + 'a;
+/// Receives the rows of all edges.
+type Observer<'a> = dyn FnMut(NodeId, usize, EdgeRow<'_>) + 'a;
+
+/// Rows of an image that come in.
+enum Pixels<'a> {
+    U8(&'a [u8]),
+    F32(&'a [f32]),
+}
+
+/// Where the rows of the output go.
+enum Sink<'a, 'b> {
+    None,
+    Rows(&'a mut RowSink<'b>),
+    F32(&'a mut [f32]),
+}
+
+/// One image on its way through the network.
+pub struct Frame<'a> {
+    plan: &'a Plan,
+    workspace: &'a mut Workspace,
+    height: usize,
+}
+
+impl Frame<'_> {
+    /// Takes the next rows (any number, also none) and hands out those rows of the output that are now
+    /// complete. With the last row of the image all of the output is handed out.
+    ///
+    /// # Errors
+    /// [`RunError::Length`] when `rows` is not a whole number of rows, [`RunError::Rows`] when there are more
+    /// than the image has; the frame is then unchanged.
+    pub fn push(&mut self, rows: &[u8], sink: &mut RowSink<'_>) -> Result<(), RunError> {
+        self.push_all(Pixels::U8(rows), &mut Sink::Rows(sink), None)
+    }
+
+    /// Rows of the output handed out so far.
+    pub fn rows_out(&self) -> usize {
+        self.workspace.handed_out
+    }
+
+    fn push_all(
+        &mut self,
+        pixels: Pixels<'_>,
+        sink: &mut Sink<'_, '_>,
+        mut observer: Option<&mut Observer<'_>>,
+    ) -> Result<(), RunError> {
+        let row = self.plan.in_row_bytes();
+        let found = match pixels {
+            Pixels::U8(p) => p.len(),
+            Pixels::F32(p) => p.len(),
+        };
+        if found % row != 0 {
+            return Err(RunError::Length {
+                what: "input rows",
+                expected: found.next_multiple_of(row),
+                found,
+            });
+        }
+        let arrived = self.workspace.done[0];
+        if arrived + found / row > self.height {
+            return Err(RunError::Rows { expected: self.height, found: arrived + found / row });
+        }
+        for i in 0..found / row {
+            match pixels {
+                Pixels::U8(p) => self.take_u8(&p[i * row..(i + 1) * row]),
+                Pixels::F32(p) => self.take_f32(&p[i * row..(i + 1) * row]),
+            }
+            let ws = &mut *self.workspace;
+            if let Some(observer) = observer.as_deref_mut() {
+                show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
+            }
+            let last = ws.done[0] == self.height;
+            if ws.waiting == self.plan.band || last {
+                ws.waiting = 0;
+                self.tick(sink, &mut observer);
+            }
+            if last {
+                let rows = self.height * usize::from(self.plan.model().upscale());
+                while self.workspace.handed_out < rows {
+                    self.tick(sink, &mut observer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_u8(&mut self, pixels: &[u8]) {
+        let to = self.input_row();
+        match to.0 {
+            // `x ^ 0x80` turns a pixel into i8, and once more into the instruction set's own form.
+            Codec::I8 { xor, .. } => {
+                for (to, from) in to.1.iter_mut().zip(pixels) {
+                    *to = from ^ 0x80 ^ xor;
+                }
+            }
+            Codec::F32 | Codec::I16 => {
+                for (to, &from) in bytemuck::cast_slice_mut::<u8, f32>(to.1).iter_mut().zip(pixels) {
+                    *to = f32::from(from) / 255.0;
+                }
+            }
+        }
+    }
+
+    fn take_f32(&mut self, pixels: &[f32]) {
+        bytemuck::cast_slice_mut(self.input_row().1).copy_from_slice(pixels);
+    }
+
+    /// The slot of the next input row.
+    fn input_row(&mut self) -> (Codec, &mut [u8]) {
+        let ws = &mut *self.workspace;
+        let node = &self.plan.nodes[0];
+        let y = ws.done[0];
+        ws.done[0] += 1;
+        ws.waiting += 1;
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
+        let ring = &node.ring;
+        let start = ring.offset + y % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
+        (node.codec, &mut arena[start..start + ring.width * ring.px_bytes])
+    }
+
+    /// Runs every step on the rows that one more band makes possible, and hands out what is complete.
+    fn tick(&mut self, sink: &mut Sink<'_, '_>, observer: &mut Option<&mut Observer<'_>>) {
+        let plan = self.plan;
+        let ws = &mut *self.workspace;
+        ws.fed += plan.band as i64;
+        ws.virt[0] = ws.fed;
+        for (id, node) in plan.nodes.iter().enumerate().skip(1) {
+            ws.virt[id] = rings::ready(plan.model(), id as NodeId, |i| ws.virt[usize::from(i)]);
+            let height = self.height * node.upscale;
+            let rows = ws.done[id]..ws.virt[id].clamp(0, height as i64) as usize;
+            if rows.is_empty() {
+                continue;
+            }
+            ws.done[id] = rows.end;
+            let step = node.step.as_ref().expect("only node 0 has no step");
+            let [a, b] = node.inputs.map(|i| &plan.nodes[usize::from(i)]);
+            let heights = [a, b].map(|n| self.height * n.upscale);
+            let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
+            // Rings lie in the arena in node order and a node only reads lower ones.
+            let (below, from_out) = arena.split_at_mut(node.ring.offset);
+            let out = OutView::new(&node.ring, &mut from_out[..node.ring.bytes()]);
+            let inputs = [
+                InView::new(&a.ring, &below[a.ring.range()], heights[0]),
+                InView::new(&b.ring, &below[b.ring.range()], heights[1]),
+            ];
+            step.run(&mut Io { inputs, out, rows: rows.clone(), isa: plan.isa });
+            if let Some(observer) = observer.as_deref_mut() {
+                for y in rows {
+                    show(plan, &ws.arena, id, y, observer);
+                }
+            }
+        }
+        self.hand_out(sink);
+    }
+
+    fn hand_out(&mut self, sink: &mut Sink<'_, '_>) {
+        let ws = &mut *self.workspace;
+        let id = self.plan.nodes.len() - 1;
+        let codec = self.plan.nodes[id].codec;
+        for y in ws.handed_out..ws.done[id] {
+            let bytes = row_of(self.plan, &ws.arena, id, y);
+            match sink {
+                Sink::None => {}
+                Sink::F32(out) => {
+                    let row: &[f32] = bytemuck::cast_slice(bytes);
+                    out[y * row.len()..(y + 1) * row.len()].copy_from_slice(row);
+                }
+                Sink::Rows(sink) => {
+                    to_pixels(codec, bytes, &mut ws.out_row);
+                    sink(y, &ws.out_row);
+                }
+            }
+        }
+        ws.handed_out = ws.done[id];
+    }
+}
+
+/// Stored values of an output edge as pixels.
+fn to_pixels(codec: Codec, bytes: &[u8], out: &mut [u8]) {
+    match codec {
+        Codec::I8 { xor, .. } => {
+            for (to, from) in out.iter_mut().zip(bytes) {
+                *to = from ^ xor ^ 0x80;
+            }
+        }
+        Codec::F32 | Codec::I16 => {
+            for (to, &x) in out.iter_mut().zip(bytemuck::cast_slice::<u8, f32>(bytes)) {
+                *to = round_clamp(x * 255.0, 0.0, 255.0) as u8;
+            }
+        }
+    }
+}
+
+fn row_of<'a>(plan: &Plan, arena: &'a [Line], id: usize, y: usize) -> &'a [u8] {
+    let ring = &plan.nodes[id].ring;
+    let bytes: &[u8] = bytemuck::cast_slice(arena);
+    let start = ring.offset + y % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
+    &bytes[start..start + ring.width * ring.px_bytes]
+}
+
+fn show(plan: &Plan, arena: &[Line], id: usize, y: usize, observer: &mut Observer<'_>) {
+    let bytes = row_of(plan, arena, id, y);
+    let scale = crate::ops::scale_of(plan.model().graph().node(id as NodeId).dtype);
+    observer(id as NodeId, y, EdgeRow { bytes, codec: plan.nodes[id].codec, scale });
+}

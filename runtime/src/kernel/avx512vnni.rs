@@ -1,0 +1,190 @@
+//! x86-64 with AVX-512 VNNI: `vpdpbusd` adds four products of unsigned activations and signed weights to
+//! each of 16 sums. Activations are stored with their sign bit flipped; the offset of 128 is part of the
+//! folded bias.
+
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry};
+use super::{Elementwise, Table};
+use core::arch::x86_64::*;
+
+pub(super) const TABLE: Table = Table {
+    conv_i8,
+    i8: Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
+    conv_f32,
+    f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
+    xor: 0x80,
+};
+
+/// Whether the processor has all of it.
+pub(super) fn available() -> bool {
+    #[cfg(feature = "std")]
+    {
+        std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+            && std::arch::is_x86_feature_detected!("avx512vnni")
+            && std::arch::is_x86_feature_detected!("fma")
+    }
+    #[cfg(not(feature = "std"))]
+    {
+        cfg!(all(
+            target_feature = "avx512f",
+            target_feature = "avx512bw",
+            target_feature = "avx512vl",
+            target_feature = "avx512vnni",
+            target_feature = "fma"
+        ))
+    }
+}
+
+/// Runs `code` compiled for this instruction set.
+pub(super) fn run<E: Elementwise>(code: E) {
+    assert!(available(), "checked by the caller");
+    // SAFETY: the processor has the features.
+    unsafe { run_inner(code) }
+}
+
+/// # Safety
+/// The processor has the features.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+unsafe fn run_inner<E: Elementwise>(code: E) {
+    code.run();
+}
+
+conv_entry!(
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    conv_i8,
+    I8,
+    (1, 16),
+    (2, 12),
+    (3, 8),
+    (4, 6)
+);
+conv_entry!(
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    conv_f32,
+    F32,
+    (1, 16),
+    (2, 12),
+    (3, 8),
+    (4, 6)
+);
+
+struct I8;
+struct F32;
+
+/// The first `lanes` of 16.
+#[inline(always)]
+fn mask(lanes: usize) -> u16 {
+    (0xffff_u32 >> (16 - lanes)) as u16
+}
+
+// SAFETY: the methods read the bytes that the trait names and write `lanes` values.
+unsafe impl Tile for I8 {
+    const LANES: usize = 16;
+    const GROUP_BYTES: usize = 4;
+    const A_GROUPS: usize = 1;
+    const W_BYTES: usize = 64;
+    type V = __m512i;
+    type A = __m512i;
+    type W = __m512i;
+
+    #[inline(always)]
+    unsafe fn bias(p: *const u8) -> Self::V {
+        // SAFETY: 64 bytes by contract.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_a(p: *const u8) -> Self::A {
+        // SAFETY: 4 bytes by contract.
+        unsafe { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn load_w(p: *const u8) -> Self::W {
+        // SAFETY: 64 bytes by contract.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
+        // SAFETY: the processor has VNNI by contract.
+        unsafe { _mm512_dpbusd_epi32(sum, a, w) }
+    }
+    #[inline(always)]
+    unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+        // SAFETY: 16 multipliers and `lanes` stored values by contract; masked stores touch no others.
+        unsafe {
+            let x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult));
+            match *store {
+                Store::I8 { lo, hi, zero_point, xor } => {
+                    let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+                    // The conversion rounds half to even: the default of MXCSR, which Rust does not change.
+                    let q = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(zero_point));
+                    let q = _mm_xor_si128(_mm512_cvtepi32_epi8(q), _mm_set1_epi8(xor.cast_signed()));
+                    if lanes == 16 {
+                        _mm_storeu_si128(out.cast(), q);
+                    } else {
+                        _mm_mask_storeu_epi8(out.cast(), mask(lanes), q);
+                    }
+                }
+                Store::I16 { lo, hi } => {
+                    let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+                    let q = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x));
+                    if lanes == 16 {
+                        _mm256_storeu_si256(out.cast(), q);
+                    } else {
+                        _mm256_mask_storeu_epi16(out.cast(), mask(lanes), q);
+                    }
+                }
+                Store::F32 { relu } => store_f32(x, relu, out, lanes),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `out` takes `lanes` floats; the processor has AVX-512.
+#[inline(always)]
+unsafe fn store_f32(x: __m512, relu: bool, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let x = if relu { _mm512_max_ps(x, _mm512_setzero_ps()) } else { x };
+        _mm512_mask_storeu_ps(out.cast(), mask(lanes), x);
+    }
+}
+
+// SAFETY: the methods read the bytes that the trait names and write `lanes` values.
+unsafe impl Tile for F32 {
+    const LANES: usize = 16;
+    const GROUP_BYTES: usize = 4;
+    const A_GROUPS: usize = 1;
+    const W_BYTES: usize = 64;
+    type V = __m512;
+    type A = __m512;
+    type W = __m512;
+
+    #[inline(always)]
+    unsafe fn bias(p: *const u8) -> Self::V {
+        // SAFETY: 64 bytes by contract.
+        unsafe { _mm512_loadu_ps(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_a(p: *const u8) -> Self::A {
+        // SAFETY: 4 bytes by contract.
+        unsafe { _mm512_set1_ps(p.cast::<f32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn load_w(p: *const u8) -> Self::W {
+        // SAFETY: 64 bytes by contract.
+        unsafe { _mm512_loadu_ps(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
+        // SAFETY: the processor has AVX-512 by contract.
+        unsafe { _mm512_fmadd_ps(a, w, sum) }
+    }
+    #[inline(always)]
+    unsafe fn store(sum: Self::V, _mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+        let Store::F32 { relu } = *store else { unreachable!("a float convolution stores floats") };
+        // SAFETY: `lanes` stored values by contract.
+        unsafe { store_f32(sum, relu, out, lanes) }
+    }
+}

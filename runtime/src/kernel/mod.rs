@@ -1,0 +1,173 @@
+//! Instruction sets: detection, the table of kernels, and the only `unsafe` code of the project.
+//!
+//! An [`Isa`] names a set of kernels that was compiled for this architecture; [`Isa::is_available`] says
+//! whether this processor can run it. All of them compute the same bits: integers add up in any order, and
+//! the float path always uses fused multiply-add in the same order. A new instruction set is one file with
+//! an implementation of [`tile::Tile`] and one row in [`Isa::table`].
+
+pub(crate) mod pack;
+pub(crate) mod tile;
+pub(crate) mod view;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dot;
+pub(crate) mod scalar;
+
+#[cfg(test)]
+mod tests;
+
+use tile::{ConvRow, Geometry};
+
+/// A set of kernels, named after the instructions that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Plain Rust; every processor.
+    Scalar,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, VL and VNNI.
+    Avx512Vnni,
+    /// aarch64 baseline: Cortex-A53, A57, A72.
+    Neon,
+    /// aarch64 with the dot product extension: Cortex-A55, A76, A78AE.
+    NeonDot,
+}
+
+/// Kernels of one instruction set.
+#[derive(Clone, Copy)]
+pub(crate) struct Table {
+    pub conv_i8: ConvRow,
+    pub i8: Geometry,
+    pub conv_f32: ConvRow,
+    pub f32: Geometry,
+    /// How 8-bit activations are kept in memory: `stored = value ^ xor`. `vpdpbusd` wants them unsigned.
+    pub xor: u8,
+}
+
+impl Isa {
+    /// All sets compiled for this architecture, slowest first.
+    pub const COMPILED: &'static [Self] = &[
+        Self::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512Vnni,
+        #[cfg(target_arch = "aarch64")]
+        Self::Neon,
+        #[cfg(target_arch = "aarch64")]
+        Self::NeonDot,
+    ];
+
+    /// Name for command lines and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Neon => "neon",
+            Self::NeonDot => "neon_dot",
+        }
+    }
+
+    /// The set with this name, if it was compiled for this architecture.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::COMPILED.iter().copied().find(|isa| isa.name() == name)
+    }
+
+    /// Sets that this processor can run, slowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Self::COMPILED.iter().copied().filter(|isa| isa.is_available())
+    }
+
+    /// The fastest set that this processor can run.
+    pub fn best() -> Self {
+        Self::available().last().unwrap_or(Self::Scalar)
+    }
+
+    /// Names of its int8 and float convolution kernels, as MR×NR (pixels × output channels), cKT (values of
+    /// the depth in one instruction), instruction set.
+    pub fn kernels(self) -> [&'static str; 2] {
+        let table = self.table();
+        [table.i8.name, table.f32.name]
+    }
+
+    /// Whether this processor can run it. Without the `std` feature, only what the compilation target
+    /// promises counts.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => avx512vnni::available(),
+            // NEON belongs to the aarch64 targets that Rust supports.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => neon_dot::available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512Vnni => false,
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon | Self::NeonDot => false,
+        }
+    }
+
+    /// The kernels; the scalar ones for a set that this processor cannot run.
+    pub(crate) fn table(self) -> Table {
+        if !self.is_available() {
+            return scalar::TABLE;
+        }
+        match self {
+            Self::Scalar => scalar::TABLE,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::TABLE,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => avx512vnni::TABLE,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => neon::TABLE,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => neon_dot::TABLE,
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512Vnni => scalar::TABLE,
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon | Self::NeonDot => scalar::TABLE,
+        }
+    }
+
+    /// Runs plain slice code compiled once more for this instruction set, so that it vectorizes.
+    pub(crate) fn run<E: Elementwise>(self, code: E) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if avx2::available() => avx2::run(code),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni if avx512vnni::available() => avx512vnni::run(code),
+            _ => code.run(),
+        }
+    }
+}
+
+/// A piece of plain slice code to be compiled for several instruction sets. Implementations mark `run`
+/// `#[inline(always)]`; otherwise it keeps the baseline's instructions.
+pub(crate) trait Elementwise {
+    fn run(self);
+}
+
+/// Fused multiply-add, rounded once, on every processor.
+#[inline(always)]
+pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
+    #[cfg(feature = "std")]
+    {
+        a.mul_add(b, c)
+    }
+    #[cfg(not(feature = "std"))]
+    {
+        libm::fmaf(a, b, c)
+    }
+}

@@ -1,0 +1,176 @@
+//! aarch64 without the dot product: two 8-bit products fit 16 bits (weights are at least −127), so
+//! `smull` + `smlal2` + `sadalp` add four products to each of four sums.
+
+use super::Table;
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry};
+use core::arch::aarch64::*;
+
+pub(super) const TABLE: Table = Table {
+    conv_i8,
+    i8: Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
+    conv_f32,
+    f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
+    xor: 0,
+};
+
+conv_entry!(conv_i8, I8, (1, 8), (2, 8), (3, 4), (4, 4));
+conv_entry!(conv_f32, F32, (1, 8), (2, 8), (3, 6), (4, 4));
+
+/// Float convolution, shared with the instruction sets that only add integer instructions.
+pub(super) const CONV_F32: super::tile::ConvRow = conv_f32;
+
+struct I8;
+pub(super) struct F32;
+
+/// Bytes 0, 1, 0, 1, … and 2, 3, 2, 3, …: the two pairs of a group, each as often as there are sums.
+const PAIRS: [u8; 16] = [0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3];
+
+// SAFETY: the methods read the bytes that the trait names and write `lanes` values.
+unsafe impl Tile for I8 {
+    const LANES: usize = 4;
+    const GROUP_BYTES: usize = 4;
+    const A_GROUPS: usize = 1;
+    const W_BYTES: usize = 16;
+    type V = int32x4_t;
+    type A = int8x16_t;
+    type W = int8x16_t;
+
+    #[inline(always)]
+    unsafe fn bias(p: *const u8) -> Self::V {
+        // SAFETY: 16 bytes by contract.
+        unsafe { vld1q_s32(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_a(p: *const u8) -> Self::A {
+        // SAFETY: 4 bytes by contract, 16 of the constant.
+        unsafe {
+            let four = vreinterpretq_s8_s32(vdupq_n_s32(p.cast::<i32>().read_unaligned()));
+            vqtbl1q_s8(four, vld1q_u8(PAIRS.as_ptr()))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_w(p: *const u8) -> Self::W {
+        // SAFETY: 16 bytes by contract.
+        unsafe { vld1q_s8(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
+        // SAFETY: NEON is part of the target.
+        unsafe {
+            let first = vmull_s8(vget_low_s8(a), vget_low_s8(w));
+            vpadalq_s16(sum, vmlal_high_s8(first, a, w))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { store_i32(sum, mult, store, out, lanes) }
+    }
+}
+
+/// Requantizes and stores `lanes` of four integer sums.
+///
+/// # Safety
+/// `mult` points to 4 multipliers, `out` takes `lanes` stored values.
+#[inline(always)]
+pub(super) unsafe fn store_i32(sum: int32x4_t, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller; fewer than 4 values go through a buffer on the stack.
+    unsafe {
+        let x = vmulq_f32(vcvtq_f32_s32(sum), vld1q_f32(mult));
+        match *store {
+            Store::I8 { lo, hi, zero_point, xor } => {
+                let q = vaddq_s32(round_clamp(x, lo, hi), vdupq_n_s32(zero_point));
+                let q = vmovn_s32(q);
+                let q = vmovn_s16(vcombine_s16(q, q));
+                let word = vget_lane_u32::<0>(vreinterpret_u32_s8(q)) ^ (u32::from(xor) * 0x0101_0101);
+                write(word.to_le_bytes(), out, lanes);
+            }
+            Store::I16 { lo, hi } => {
+                let q = vmovn_s32(round_clamp(x, lo, hi));
+                let word = vget_lane_u64::<0>(vreinterpret_u64_s16(q));
+                write(word.to_le_bytes(), out, 2 * lanes);
+            }
+            Store::F32 { relu } => store_f32(x, relu, out, lanes),
+        }
+    }
+}
+
+/// # Safety
+/// `out` takes `count` bytes; `count` is at most N.
+#[inline(always)]
+unsafe fn write<const N: usize>(bytes: [u8; N], out: *mut u8, count: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if count == N {
+            out.cast::<[u8; N]>().write_unaligned(bytes);
+        } else {
+            out.copy_from_nonoverlapping(bytes.as_ptr(), count);
+        }
+    }
+}
+
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn round_clamp(x: float32x4_t, lo: f32, hi: f32) -> int32x4_t {
+    // SAFETY: NEON is part of the target. `fcvtns` rounds half to even.
+    unsafe { vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(x, vdupq_n_f32(lo)), vdupq_n_f32(hi))) }
+}
+
+/// # Safety
+/// `out` takes `lanes` floats.
+#[inline(always)]
+unsafe fn store_f32(x: float32x4_t, relu: bool, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let x = if relu { vmaxnmq_f32(x, vdupq_n_f32(0.0)) } else { x };
+        let mut values = [0.0_f32; 4];
+        vst1q_f32(values.as_mut_ptr(), x);
+        write(bytemuck::cast::<[f32; 4], [u8; 16]>(values), out, 4 * lanes);
+    }
+}
+
+// SAFETY: the methods read the bytes that the trait names (16 of activations) and write `lanes` values.
+unsafe impl Tile for F32 {
+    const LANES: usize = 4;
+    const GROUP_BYTES: usize = 4;
+    const A_GROUPS: usize = 4;
+    const W_BYTES: usize = 16;
+    type V = float32x4_t;
+    type A = float32x4_t;
+    type W = float32x4_t;
+
+    #[inline(always)]
+    unsafe fn bias(p: *const u8) -> Self::V {
+        // SAFETY: 16 bytes by contract.
+        unsafe { vld1q_f32(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_a(p: *const u8) -> Self::A {
+        // SAFETY: 16 bytes by contract.
+        unsafe { vld1q_f32(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_w(p: *const u8) -> Self::W {
+        // SAFETY: 16 bytes by contract.
+        unsafe { vld1q_f32(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
+        // SAFETY: NEON is part of the target. Only the arm of the constant `G` stays.
+        unsafe {
+            match G {
+                0 => vfmaq_laneq_f32::<0>(sum, w, a),
+                1 => vfmaq_laneq_f32::<1>(sum, w, a),
+                2 => vfmaq_laneq_f32::<2>(sum, w, a),
+                _ => vfmaq_laneq_f32::<3>(sum, w, a),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(sum: Self::V, _mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+        let Store::F32 { relu } = *store else { unreachable!("a float convolution stores floats") };
+        // SAFETY: `lanes` stored values by contract.
+        unsafe { store_f32(sum, relu, out, lanes) }
+    }
+}

@@ -1,0 +1,281 @@
+//! One convolution row as tiles of MR pixels × NV vectors of output channels.
+//!
+//! A tile runs over the whole depth (kernel rows × kernel columns × input channels) with its sums in
+//! registers, reading the input rows where they lie: pixels are next to each other and channels innermost,
+//! so the values under one kernel row are contiguous and the next pixel is one stride further. Everything
+//! here is generic over [`Tile`], the handful of vector operations that an instruction set provides.
+
+use super::pack::{Packed, Panel};
+use super::view::SLACK_BYTES;
+
+/// Largest kernel side.
+pub(crate) const MAX_KERNEL: usize = 9;
+
+/// Order of the weights inside a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[lane][kt]`.
+    Dot,
+    /// `[kt / 2][lane][2]`: pairs of neighbouring values, for widening multiplies without a dot product.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only plain NEON needs it"))]
+    Pairs,
+}
+
+/// What packing has to know of a tile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// Name of the kernel: MR×NR of the widest panel, values a group, instruction set.
+    pub name: &'static str,
+    /// Output channels in a vector.
+    pub lanes: usize,
+    /// Values of the depth that one group consumes.
+    pub kt: usize,
+    /// Most vectors in a panel.
+    pub max_nv: usize,
+    /// Order inside a group.
+    pub layout: Layout,
+}
+
+/// How sums become stored values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Store {
+    /// `round(sum · mult)` clamped to `lo..=hi` (both relative to the zero point), plus the zero point.
+    I8 { lo: f32, hi: f32, zero_point: i32, xor: u8 },
+    /// The same to 16 bits, without a zero point.
+    I16 { lo: f32, hi: f32 },
+    /// `sum · mult` from integers, or the plain sum of floats; negative values become 0 if `relu`.
+    F32 { relu: bool },
+}
+
+impl Store {
+    /// Bytes of a stored value.
+    pub const fn size_bytes(&self) -> usize {
+        match self {
+            Self::I8 { .. } => 1,
+            Self::I16 { .. } => 2,
+            Self::F32 { .. } => 4,
+        }
+    }
+}
+
+/// Everything that a row of a convolution needs.
+pub(crate) struct RowArgs<'a> {
+    /// For every kernel row the input row, starting at the leftmost value under the first pixel's kernel.
+    pub taps: &'a [&'a [u8]],
+    /// Bytes from a pixel to the next in the input.
+    pub px_bytes: usize,
+    /// Pixels to compute.
+    pub pixels: usize,
+    pub packed: &'a Packed,
+    /// Initial value of the sums, `padded_out` values: `i32`, or `f32` bits.
+    pub bias: &'a [u8],
+    /// Multiplier of every output channel, `padded_out` values.
+    pub mult: &'a [f32],
+    pub store: Store,
+    /// `pixels · out_channels` values.
+    pub out: &'a mut [u8],
+}
+
+/// Entry of an instruction set: one row of a convolution.
+///
+/// # Safety
+/// The processor has the instruction set. The arguments were checked by [`conv_row`].
+pub(crate) type ConvRow = unsafe fn(&mut RowArgs<'_>);
+
+/// Checks the lengths of all slices and runs `entry`, which must belong to the processor's instruction set
+/// and to the geometry that the weights were packed for.
+pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize, mut args: RowArgs<'_>) {
+    let shape = args.packed.shape;
+    assert_eq!(args.taps.len(), shape.kernel, "one input row for every kernel row");
+    assert_eq!(args.px_bytes, shape.in_channels * element_bytes, "pixels are dense");
+    let span = args.pixels.saturating_sub(1) * args.px_bytes;
+    // The last group of the last pixel may reach past the kernel's values, by less than the slack.
+    let depth = shape.kernel * args.px_bytes;
+    assert!(
+        args.taps.iter().all(|row| row.len() >= span + depth + SLACK_BYTES),
+        "rows reach over the last pixel's kernel"
+    );
+    let group_bytes = args.packed.groups * geometry.kt * element_bytes;
+    assert!(group_bytes < depth + SLACK_BYTES, "groups end within the slack");
+    let panel_bytes: usize = args.packed.panels.iter().map(|p| p.nv).sum::<usize>()
+        * (geometry.lanes * geometry.kt * element_bytes)
+        * args.packed.groups
+        * shape.kernel;
+    assert!(size_of_val(args.packed.weights.as_slice()) >= panel_bytes, "all panels are there");
+    assert!(
+        args.packed.panels.iter().all(|p| p.nv >= 1 && p.nv <= geometry.max_nv),
+        "panels have known widths"
+    );
+    assert!(args.bias.len() == 4 * args.packed.padded_out, "one bias for every lane");
+    assert!(args.mult.len() == args.packed.padded_out, "one multiplier for every lane");
+    let store_bytes = args.store.size_bytes();
+    assert_eq!(args.out.len(), args.pixels * shape.out_channels * store_bytes, "the output row fits");
+    // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
+    // entry only on a processor that has it.
+    unsafe { entry(&mut args) }
+}
+
+/// Vector operations of an instruction set for one element type.
+///
+/// # Safety
+/// Implementations access exactly the memory that the method's description names. All methods may only be
+/// called on a processor with the instruction set.
+pub(crate) unsafe trait Tile {
+    /// Output channels in a vector.
+    const LANES: usize;
+    /// Bytes of activations in a group.
+    const GROUP_BYTES: usize;
+    /// Groups that one load of activations serves (a load may read `A_GROUPS · GROUP_BYTES` bytes, or 16).
+    const A_GROUPS: usize;
+    /// Bytes of weights for one vector and group.
+    const W_BYTES: usize;
+    /// LANES sums.
+    type V: Copy;
+    /// Activations of one pixel, ready to multiply.
+    type A: Copy;
+    /// Weights of one vector and group.
+    type W: Copy;
+
+    /// LANES initial sums of 4 bytes each.
+    unsafe fn bias(p: *const u8) -> Self::V;
+    /// Activations of `A_GROUPS` groups.
+    unsafe fn load_a(p: *const u8) -> Self::A;
+    /// W_BYTES of weights.
+    unsafe fn load_w(p: *const u8) -> Self::W;
+    /// Adds the products of group `G` of the activations.
+    unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V;
+    /// Stores the first `lanes` sums; `mult` points to LANES multipliers.
+    unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize);
+}
+
+/// One panel over all pixels of the row.
+///
+/// # Safety
+/// As [`ConvRow`]; the panel belongs to `args.packed`.
+#[inline(always)]
+pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
+    args: &mut RowArgs<'_>,
+    panel: &Panel,
+) {
+    let mut x = 0;
+    // SAFETY: x + MR <= pixels, or x + 1 <= pixels.
+    unsafe {
+        if args.pixels >= MR {
+            while x + MR <= args.pixels {
+                tile::<T, MR, NV>(args, panel, x);
+                x += MR;
+            }
+            if x < args.pixels {
+                // The last pixels once more as a full tile: the same values are written again.
+                tile::<T, MR, NV>(args, panel, args.pixels - MR);
+            }
+        } else {
+            while x < args.pixels {
+                tile::<T, 1, NV>(args, panel, x);
+                x += 1;
+            }
+        }
+    }
+}
+
+/// Pixels `x..x + MR`.
+///
+/// # Safety
+/// As [`columns`]; `x + MR <= args.pixels`.
+#[inline(always)]
+unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(args: &mut RowArgs<'_>, panel: &Panel, x: usize) {
+    let packed = args.packed;
+    let (groups, px) = (packed.groups, args.px_bytes);
+    // SAFETY: `conv_row` checked that every tap reaches over `groups` groups of the last pixel plus the
+    // slack (so that a load of A_GROUPS groups stays inside), that the weights hold all panels, bias and
+    // multipliers all lanes, and the output row `pixels` pixels of `out_channels` values.
+    unsafe {
+        let mut w = packed.weights.as_ptr().cast::<u8>().add(panel.offset);
+        let bias = args.bias.as_ptr().add(4 * panel.first);
+        let first: [T::V; NV] = core::array::from_fn(|n| T::bias(bias.add(4 * n * T::LANES)));
+        let mut sums = [first; MR];
+        for row in args.taps {
+            let mut a = row.as_ptr().add(x * px);
+            let mut left = groups;
+            while left >= T::A_GROUPS {
+                let acts: [T::A; MR] = core::array::from_fn(|m| T::load_a(a.add(m * px)));
+                group::<T, MR, NV, 0>(&mut sums, &acts, &mut w);
+                if T::A_GROUPS > 1 {
+                    group::<T, MR, NV, 1>(&mut sums, &acts, &mut w);
+                }
+                if T::A_GROUPS > 2 {
+                    group::<T, MR, NV, 2>(&mut sums, &acts, &mut w);
+                    group::<T, MR, NV, 3>(&mut sums, &acts, &mut w);
+                }
+                a = a.add(T::A_GROUPS * T::GROUP_BYTES);
+                left -= T::A_GROUPS;
+            }
+            if T::A_GROUPS > 1 && left > 0 {
+                let acts: [T::A; MR] = core::array::from_fn(|m| T::load_a(a.add(m * px)));
+                group::<T, MR, NV, 0>(&mut sums, &acts, &mut w);
+                if left > 1 {
+                    group::<T, MR, NV, 1>(&mut sums, &acts, &mut w);
+                }
+                if left > 2 {
+                    group::<T, MR, NV, 2>(&mut sums, &acts, &mut w);
+                }
+            }
+        }
+        let size = args.store.size_bytes();
+        let channels = packed.shape.out_channels;
+        let out = args.out.as_mut_ptr().add((x * channels + panel.first) * size);
+        let mult = args.mult.as_ptr().add(panel.first);
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                let lanes = (channels - panel.first - n * T::LANES).min(T::LANES);
+                let to = out.add((m * channels + n * T::LANES) * size);
+                T::store(sum, mult.add(n * T::LANES), &args.store, to, lanes);
+            }
+        }
+    }
+}
+
+/// Group `G` of the loaded activations times the next weights.
+///
+/// # Safety
+/// `w` points to NV · W_BYTES bytes of weights.
+#[inline(always)]
+unsafe fn group<T: Tile, const MR: usize, const NV: usize, const G: usize>(
+    sums: &mut [[T::V; NV]; MR],
+    acts: &[T::A; MR],
+    w: &mut *const u8,
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let weights: [T::W; NV] = core::array::from_fn(|n| T::load_w(w.add(n * T::W_BYTES)));
+        *w = w.add(NV * T::W_BYTES);
+        for m in 0..MR {
+            for n in 0..NV {
+                sums[m][n] = T::dot::<G>(sums[m][n], acts[m], weights[n]);
+            }
+        }
+    }
+}
+
+/// Defines a [`ConvRow`] entry: the tile type, the features to compile it with, and for every number of
+/// vectors in a panel the pixels of a tile, so that sums, weights and an activation fill the registers.
+macro_rules! conv_entry {
+    ($(#[$feature:meta])* $name:ident, $tile:ty, $(($nv:literal, $mr:literal)),+) => {
+        /// # Safety
+        /// As [`ConvRow`](super::tile::ConvRow).
+        $(#[$feature])*
+        unsafe fn $name(args: &mut super::tile::RowArgs<'_>) {
+            let packed = args.packed;
+            for panel in &packed.panels {
+                // SAFETY: passed on from the caller.
+                unsafe {
+                    match panel.nv {
+                        $($nv => super::tile::columns::<$tile, $mr, $nv>(args, panel),)+
+                        other => unreachable!("panels have known widths, not {other}"),
+                    }
+                }
+            }
+        }
+    };
+}
+pub(super) use conv_entry;

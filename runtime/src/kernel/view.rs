@@ -1,0 +1,138 @@
+//! Views of ring buffers: the rows an operator reads, and the part of the rows that one thread writes.
+
+use core::{marker::PhantomData, ops::Range, ptr::NonNull};
+
+/// Most bytes that a kernel may read past the last pixel of a row: one vector of activations.
+pub(crate) const SLACK_BYTES: usize = 64;
+
+/// Place and geometry of an edge's ring buffer in the arena.
+///
+/// Rows are `[left padding][pixels][right padding][slack]`, channels innermost. Row `y` of the image lives in
+/// slot `y % rows`; one more slot holds a row of padding, which stands for rows above and below the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ring {
+    /// Byte offset in the arena, a multiple of 64.
+    pub offset: usize,
+    /// Slots for image rows.
+    pub rows: usize,
+    /// Distance of two slots in bytes, a multiple of 64.
+    pub row_bytes: usize,
+    /// Padding pixels at either side.
+    pub pad: usize,
+    /// Pixels of a row without padding.
+    pub width: usize,
+    /// Bytes of a pixel.
+    pub px_bytes: usize,
+}
+
+impl Ring {
+    /// Bytes of all slots.
+    pub fn bytes(&self) -> usize {
+        (self.rows + 1) * self.row_bytes
+    }
+
+    /// Range in the arena.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.bytes()
+    }
+
+    /// Row stride for a width, padding and pixel size.
+    pub fn stride(width: usize, pad: usize, px_bytes: usize) -> usize {
+        ((width + 2 * pad) * px_bytes + SLACK_BYTES).next_multiple_of(64)
+    }
+
+    fn slot(&self, y: usize) -> usize {
+        y % self.rows * self.row_bytes
+    }
+}
+
+/// Rows of an edge, for reading.
+#[derive(Clone, Copy)]
+pub(crate) struct InView<'a> {
+    ring: &'a Ring,
+    bytes: &'a [u8],
+    height: usize,
+}
+
+impl<'a> InView<'a> {
+    /// A view of the ring `bytes`, holding an image of `height` rows.
+    pub fn new(ring: &'a Ring, bytes: &'a [u8], height: usize) -> Self {
+        assert_eq!(bytes.len(), ring.bytes(), "the slice is this ring's");
+        Self { ring, bytes, height }
+    }
+
+    /// Rows of the image.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Pixels of a row.
+    pub fn width(&self) -> usize {
+        self.ring.width
+    }
+
+    /// Padding pixels at either side of a row.
+    pub fn pad(&self) -> usize {
+        self.ring.pad
+    }
+
+    /// Row `y` with its padding and slack; the padding row outside of the image.
+    pub fn padded_row(&self, y: isize) -> &'a [u8] {
+        let start = match usize::try_from(y) {
+            Ok(y) if y < self.height => self.ring.slot(y),
+            _ => self.ring.rows * self.ring.row_bytes,
+        };
+        &self.bytes[start..start + self.ring.row_bytes]
+    }
+
+    /// Pixels `cols` of row `y`, which is in the image.
+    pub fn pixels(&self, y: usize, cols: Range<usize>) -> &'a [u8] {
+        debug_assert!(y < self.height && cols.end <= self.ring.width, "row {y} and columns exist");
+        let start = self.ring.slot(y);
+        let at = |x: usize| start + (self.ring.pad + x) * self.ring.px_bytes;
+        &self.bytes[at(cols.start)..at(cols.end)]
+    }
+}
+
+/// The columns of an edge's rows that one thread writes.
+pub(crate) struct OutView<'a> {
+    ring: &'a Ring,
+    base: NonNull<u8>,
+    cols: Range<usize>,
+    life: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> OutView<'a> {
+    /// All columns of the ring `bytes`.
+    pub fn new(ring: &'a Ring, bytes: &'a mut [u8]) -> Self {
+        assert_eq!(bytes.len(), ring.bytes(), "the slice is this ring's");
+        let base = NonNull::from(bytes).cast();
+        Self { ring, base, cols: 0..ring.width, life: PhantomData }
+    }
+
+    /// Columns `cols` of the ring that starts at `base`.
+    ///
+    /// # Safety
+    /// `base` is valid for reads and writes of `ring.bytes()` bytes for `'a`; during `'a` nobody else reads
+    /// the ring, and nobody else writes these columns.
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "only threads share a ring"))]
+    pub unsafe fn columns(ring: &'a Ring, base: NonNull<u8>, cols: Range<usize>) -> Self {
+        assert!(cols.start <= cols.end && cols.end <= ring.width, "columns exist");
+        Self { ring, base, cols, life: PhantomData }
+    }
+
+    /// The columns that may be written.
+    pub fn cols(&self) -> Range<usize> {
+        self.cols.clone()
+    }
+
+    /// This view's pixels of row `y`.
+    pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
+        let start = self.ring.slot(y) + (self.ring.pad + self.cols.start) * self.ring.px_bytes;
+        let len = self.cols.len() * self.ring.px_bytes;
+        // SAFETY: `slot` is below `rows * row_bytes` and a row holds pad + width pixels, of which `cols` are
+        // some (checked by the constructors), so the range lies in the ring that the constructor was given.
+        // The view has exclusive use of these columns, and `&mut self` of the view.
+        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr().add(start), len) }
+    }
+}

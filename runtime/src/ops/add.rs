@@ -1,0 +1,53 @@
+//! Residual sum: `a + res_scale · b`.
+
+use super::rows::{CHUNK, Codec, chunks};
+use super::{Io, dtypes, scale_of};
+use crate::kernel::{Elementwise, Isa};
+use crate::model::{Model, NodeId};
+
+/// `round(qa · sa/so + qb · res_scale·sb/so)`, the `q` without their zero points.
+pub(crate) struct AddStep {
+    codecs: [Codec; 2],
+    factors: [f32; 2],
+    out: Codec,
+}
+
+impl AddStep {
+    pub fn new(model: &Model, id: NodeId, res_scale: f32, isa: Isa) -> Self {
+        let ([a, b], out) = dtypes(model, id);
+        let xor = isa.table().xor;
+        let factors = [scale_of(a) / scale_of(out), res_scale * scale_of(b) / scale_of(out)];
+        Self { codecs: [Codec::new(a, xor), Codec::new(b, xor)], factors, out: Codec::new(out, xor) }
+    }
+
+    pub fn run(&self, io: &mut Io<'_>) {
+        let cols = io.out.cols();
+        for y in io.rows.clone() {
+            let [a, b] = io.inputs.map(|view| view.pixels(y, cols.clone()));
+            io.isa.run(Row { step: self, a, b, out: io.out.row_mut(y) });
+        }
+    }
+}
+
+struct Row<'a> {
+    step: &'a AddStep,
+    a: &'a [u8],
+    b: &'a [u8],
+    out: &'a mut [u8],
+}
+
+impl Elementwise for Row<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let AddStep { codecs, factors, out } = *self.step;
+        let (mut x, mut y) = ([0.0; CHUNK], [0.0; CHUNK]);
+        chunks(self.out.len() / out.size_bytes(), |at, n| {
+            codecs[0].load(self.a, at, &mut x[..n]);
+            codecs[1].load(self.b, at, &mut y[..n]);
+            for (x, y) in x[..n].iter_mut().zip(&y[..n]) {
+                *x = *x * factors[0] + *y * factors[1];
+            }
+            out.store(&x[..n], self.out, at);
+        });
+    }
+}

@@ -1,0 +1,186 @@
+//! The plan: a [`Model`] prepared for one input width and one instruction set.
+//!
+//! [`Plan::new`] packs weights, finds out how many rows every edge must keep and lays the rings out in one
+//! arena. Running it (see [`exec`](crate::exec)) then only walks rows and steps.
+
+pub(crate) mod rings;
+#[cfg(test)]
+mod tests;
+
+use crate::error::PlanError;
+use crate::kernel::Isa;
+use crate::kernel::view::Ring;
+use crate::model::{DType, Model, NodeId, Op};
+use crate::ops::rows::Codec;
+use crate::ops::{Order, Step, StepOptions};
+use alloc::vec::Vec;
+
+/// Widest image, in input pixels.
+pub const MAX_WIDTH: usize = 32768;
+/// Most input rows in a band.
+pub const MAX_BAND: usize = 256;
+/// Most threads.
+pub const MAX_THREADS: usize = 64;
+/// Largest arena; a hostile model must not make a board swap itself to death.
+const MAX_ARENA_BYTES: u64 = 1 << 30;
+
+/// Choices for [`Plan::new`]; the default is the fastest on this processor, on one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanOptions {
+    /// Instruction set; the best one if `None`.
+    pub isa: Option<Isa>,
+    /// Input rows processed at a time; chosen from the model if `None`. The output does not depend on it.
+    pub band: Option<usize>,
+    /// Worker threads, 0 and 1 for none. The output does not depend on it. Ignored without `std`.
+    pub threads: usize,
+    /// Keep every edge as the graph has it, so that an observer sees it in the documented channel order.
+    pub observable: bool,
+}
+
+/// A [`Model`] prepared for one input width and one instruction set.
+pub struct Plan {
+    pub(crate) width: usize,
+    pub(crate) isa: Isa,
+    pub(crate) band: usize,
+    pub(crate) threads: usize,
+    pub(crate) nodes: Vec<PlannedNode>,
+    pub(crate) arena_bytes: usize,
+    pub(crate) model: Model,
+}
+
+/// A node with its step and its output ring.
+pub(crate) struct PlannedNode {
+    /// `None` for the input.
+    pub step: Option<Step>,
+    /// Edges read; the first one twice if there is only one.
+    pub inputs: [NodeId; 2],
+    pub ring: Ring,
+    pub codec: Codec,
+    /// Resolution as a multiple of the input's.
+    pub upscale: usize,
+}
+
+impl Plan {
+    /// Prepares `model` for images of `width` pixels, of any height.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the width, the band or the instruction set is impossible here, or the engine does
+    /// not have an operator.
+    pub fn new(model: &Model, width: usize, options: &PlanOptions) -> Result<Self, PlanError> {
+        if width == 0 || width > MAX_WIDTH {
+            return Err(PlanError::Width { found: width, limit: MAX_WIDTH });
+        }
+        let isa = options.isa.unwrap_or_else(Isa::best);
+        if !isa.is_available() {
+            return Err(PlanError::Isa { name: isa.name() });
+        }
+        let band = options.band.unwrap_or_else(|| default_band(width));
+        if band == 0 || band > MAX_BAND {
+            return Err(PlanError::Band { found: band, limit: MAX_BAND });
+        }
+        let (rings, arena_bytes) = rings::lay_out(model, width, band);
+        if arena_bytes > MAX_ARENA_BYTES {
+            return Err(PlanError::Memory { bytes: arena_bytes });
+        }
+        let graph = model.graph();
+        let mut nodes = Vec::with_capacity(rings.len());
+        for (id, ring) in (0..).zip(rings) {
+            let node = graph.node(id);
+            let order = if options.observable { Order::Torch } else { shuffle_order(model, id) };
+            let step = match node.op {
+                Op::Input { .. } => None,
+                _ => Some(Step::new(model, id, StepOptions { isa, order })?),
+            };
+            let first = node.inputs.first().copied().unwrap_or(0);
+            let inputs = [first, node.inputs.get(1).copied().unwrap_or(first)];
+            let codec = Codec::new(node.dtype, isa.table().xor);
+            nodes.push(PlannedNode {
+                step,
+                inputs,
+                ring,
+                codec,
+                upscale: usize::from(model.shape(id).upscale),
+            });
+        }
+        let threads = options.threads.clamp(1, MAX_THREADS);
+        Ok(Self { width, isa, band, threads, nodes, arena_bytes: arena_bytes as usize, model: model.clone() })
+    }
+
+    /// Width of the input image in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The model that was planned.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Input rows processed at a time.
+    pub fn band(&self) -> usize {
+        self.band
+    }
+
+    /// Threads that run it.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Bytes of one row of the input image.
+    pub fn in_row_bytes(&self) -> usize {
+        self.width * self.model.in_channels()
+    }
+
+    /// Bytes of one row of the output image.
+    pub fn out_row_bytes(&self) -> usize {
+        self.width * usize::from(self.model.upscale()) * self.model.out_channels()
+    }
+
+    /// Bytes of the ring buffers, which [`Plan::workspace`](Self::workspace) allocates.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena_bytes
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.nodes.iter().filter_map(|n| n.step.as_ref()).map(Step::weight_bytes).sum()
+    }
+
+    /// Working memory in bytes: rings, packed weights and the row that is handed out.
+    pub fn memory_bytes(&self) -> usize {
+        self.arena_bytes + self.weight_bytes() + self.out_row_bytes()
+    }
+
+    pub(crate) fn is_float(&self) -> bool {
+        let graph = self.model.graph();
+        graph.node(0).dtype == DType::F32 && graph.node(graph.output()).dtype == DType::F32
+    }
+}
+
+/// Enough pixels in a band to pay for starting each step, few enough that the bands between two steps stay
+/// in the cache.
+fn default_band(width: usize) -> usize {
+    (1280 / width).clamp(2, 16)
+}
+
+/// The channel order of the edge between a convolution and a pixel shuffle: row by row when node `id` is one
+/// of the two and nothing else reads that edge.
+fn shuffle_order(model: &Model, id: NodeId) -> Order {
+    let graph = model.graph();
+    let edge = match graph.node(id).op {
+        Op::Conv2d(_) => id,
+        Op::PixelShuffle { .. } => graph.node(id).inputs[0],
+        _ => return Order::Torch,
+    };
+    let mut readers = graph.readers(edge);
+    let only = match (readers.next(), readers.next()) {
+        (Some(reader), None) => matches!(graph.node(reader).op, Op::PixelShuffle { .. }),
+        _ => false,
+    };
+    if only && matches!(graph.node(edge).op, Op::Conv2d(_)) { Order::Rows } else { Order::Torch }
+}

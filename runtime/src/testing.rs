@@ -1,0 +1,239 @@
+//! Fixtures for this crate's tests: random models, and a slow executor that works on whole images and shares
+//! no code with the engine beyond the graph.
+
+use crate::model::{Activation, Conv2d, DType, Element, Filter, Graph, Model, NodeId, Op, Role, TensorData};
+use alloc::{format, vec, vec::Vec};
+
+/// A small generator with a fixed sequence (SplitMix64).
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+    /// In −1..1.
+    pub fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Random parameters with about unit gain for a graph.
+pub fn random_model(graph: Graph, seed: u64) -> Model {
+    let mut rng = Rng(seed);
+    let empty: Vec<Vec<TensorData>> = vec![vec![]; graph.nodes.len()];
+    assert!(Model::new(graph.clone(), &empty, vec![]).is_err() || graph.nodes.len() == 1);
+    let shapes = crate::model::infer(&graph).unwrap();
+    let params: Vec<Vec<TensorData>> = (0..graph.nodes.len() as NodeId)
+        .map(|id| {
+            let node = graph.node(id);
+            let input = node.inputs.first().map(|&i| (graph.node(i).dtype, shapes[usize::from(i)]));
+            crate::model::param_specs_of(node, input)
+                .iter()
+                .map(|spec| {
+                    let fan_in = (spec.len() / spec.dims[0]).max(1) as f32;
+                    let gain = 1.7 / libm::sqrtf(fan_in);
+                    match (spec.element, spec.role) {
+                        (Element::I8, _) => {
+                            TensorData::I8((0..spec.len()).map(|_| (rng.unit() * 127.0) as i8).collect())
+                        }
+                        (Element::I32, _) => {
+                            TensorData::I32((0..spec.len()).map(|_| (rng.unit() * 3000.0) as i32).collect())
+                        }
+                        (Element::F32, Role::WeightScale) => {
+                            TensorData::F32((0..spec.len()).map(|_| 0.002 + 0.001 * rng.unit()).collect())
+                        }
+                        (Element::F32, Role::Weight) => {
+                            TensorData::F32((0..spec.len()).map(|_| gain * rng.unit()).collect())
+                        }
+                        (Element::F32, _) => {
+                            TensorData::F32((0..spec.len()).map(|_| 0.2 * rng.unit()).collect())
+                        }
+                    }
+                })
+                .collect()
+        })
+        .collect();
+    Model::new(graph, &params, vec![]).unwrap()
+}
+
+/// A quantized graph with every operator and dtype that the engine has: `num_feat` features, x`upscale`.
+pub fn quantized_graph(num_feat: u16, upscale: u8, filter: Filter) -> Graph {
+    let conv = |from, to, kernel, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
+    };
+    let i8 = |scale, zero_point| DType::I8 { scale, zero_point };
+    let i16 = |scale| DType::I16 { scale };
+    let n = num_feat;
+    let mut g = Graph::new(3, DType::PIXEL);
+    let first = g.push("conv_first", conv(3, n, 3, None), &[0], i16(0.0003));
+    let q = g.push("q0", Op::Convert, &[first], i8(0.02, 7));
+    let a = g.push("conv1", conv(n, n, 5, Some(Activation::Relu)), &[q], i8(0.01, -128));
+    let b = g.push("conv2", conv(n, n, 1, None), &[a], i16(0.0004));
+    let sum = g.push("add", Op::Add { res_scale: 0.5 }, &[first, b], i16(0.0005));
+    let q = g.push("q1", Op::Convert, &[sum], i8(0.03, -3));
+    let q = g.push("gelu", Op::Activation(Activation::Gelu), &[q], i8(0.02, -100));
+    let f = g.push("to_float", Op::Convert, &[q], DType::F32);
+    let f = g.push("conv_float", conv(n, n, 3, Some(Activation::LeakyRelu { slope: 0.1 })), &[f], DType::F32);
+    let q = g.push("q2", Op::Convert, &[f], i8(0.05, 1));
+    let r2 = u16::from(upscale) * u16::from(upscale);
+    let last = g.push("conv_last", conv(n, 3 * r2, 3, None), &[q], i16(0.0006));
+    let x = g.push("shuffle", Op::PixelShuffle { upscale }, &[last], i16(0.0006));
+    let base = g.push("base", Op::Resize { upscale, filter }, &[0], i16(1.0 / (255.0 * 64.0)));
+    g.push("image_add", Op::Add { res_scale: 1.0 }, &[base, x], DType::PIXEL);
+    g
+}
+
+/// Real values of edge `id` for a whole image, `[H, W, C]`, after rounding to the edge's dtype, from those of
+/// the edges before it (or of the pixels, for the input).
+pub fn whole_image(
+    model: &Model,
+    id: NodeId,
+    edges: &[Vec<f64>],
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+) -> Vec<f64> {
+    let node = model.graph().node(id);
+    let shape = model.shape(id);
+    let (w, h, c) = (
+        width * usize::from(shape.upscale),
+        height * usize::from(shape.upscale),
+        usize::from(shape.channels),
+    );
+    let input = |k: usize| &edges[usize::from(node.inputs[k])];
+    let in_c = node.inputs.first().map_or(0, |&i| usize::from(model.shape(i).channels));
+    let mut out = vec![0.0; w * h * c];
+    let each = |out: &mut Vec<f64>, f: &dyn Fn(usize, usize, usize) -> f64| {
+        for (i, o) in out.iter_mut().enumerate() {
+            *o = f(i / c / w, i / c % w, i % c);
+        }
+    };
+    match node.op {
+        Op::Input { .. } => out = pixels.iter().map(|&p| f64::from(p) / 255.0).collect(),
+        Op::Conv2d(conv) => {
+            let k = usize::from(conv.kernel);
+            let input_dtype = model.graph().node(node.inputs[0]).dtype;
+            let (weights, bias): (Vec<f64>, Vec<f64>) = match input_dtype {
+                DType::F32 => (
+                    model.f32s(id, Role::Weight).iter().map(|&x| f64::from(x)).collect(),
+                    model.f32s(id, Role::Bias).iter().map(|&x| f64::from(x)).collect(),
+                ),
+                _ => {
+                    let unit = f64::from(crate::ops::scale_of(input_dtype));
+                    let scales = model.f32s(id, Role::WeightScale);
+                    let depth = k * k * in_c;
+                    let weights = model.i8s(id, Role::Weight).iter().enumerate();
+                    let bias = model.i32s(id, Role::Bias);
+                    (
+                        weights.map(|(i, &q)| f64::from(q) * f64::from(scales[i / depth])).collect(),
+                        bias.iter().zip(&scales).map(|(&b, &s)| f64::from(b) * unit * f64::from(s)).collect(),
+                    )
+                }
+            };
+            let x = input(0);
+            each(&mut out, &|y, xx, n| {
+                let mut sum = bias[n];
+                for (t, taps) in weights[n * k * k * in_c..(n + 1) * k * k * in_c].chunks(in_c).enumerate() {
+                    let (sy, sx) = ((y + t / k).checked_sub(k / 2), (xx + t % k).checked_sub(k / 2));
+                    if let (Some(sy), Some(sx)) = (sy, sx)
+                        && sy < h
+                        && sx < w
+                    {
+                        let at = (sy * w + sx) * in_c;
+                        sum += taps.iter().zip(&x[at..at + in_c]).map(|(w, v)| w * v).sum::<f64>();
+                    }
+                }
+                activate(conv.activation, sum)
+            });
+        }
+        Op::Add { res_scale } => {
+            let (a, b) = (input(0), input(1));
+            out = a.iter().zip(b).map(|(a, b)| a + f64::from(res_scale) * b).collect();
+        }
+        Op::Affine => {
+            let (s, b) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
+            let x = input(0);
+            each(&mut out, &|y, xx, n| x[(y * w + xx) * c + n] * f64::from(s[n]) + f64::from(b[n]));
+        }
+        Op::Activation(a) => out = input(0).iter().map(|&x| activate(Some(a), x)).collect(),
+        Op::Convert => out = input(0).clone(),
+        Op::PixelShuffle { upscale } => {
+            let (r, x) = (usize::from(upscale), input(0));
+            each(&mut out, &|y, xx, n| {
+                x[((y / r) * (w / r) + xx / r) * in_c + n * r * r + (y % r) * r + xx % r]
+            });
+        }
+        Op::Resize { upscale, filter } => {
+            let (r, x) = (usize::from(upscale), input(0));
+            each(&mut out, &|y, xx, n| {
+                let mut sum = 0.0;
+                for (sy, wy) in taps(filter, r, y, h / r) {
+                    for (sx, wx) in taps(filter, r, xx, w / r) {
+                        sum += wy * wx * x[(sy * (w / r) + sx) * c + n];
+                    }
+                }
+                sum
+            });
+        }
+        Op::LayerNorm { .. } | Op::WindowAttention { .. } => unimplemented!("not in the engine yet"),
+    }
+    out.iter().map(|&x| round_to(node.dtype, x)).collect()
+}
+
+fn activate(activation: Option<Activation>, x: f64) -> f64 {
+    match activation {
+        None => x,
+        Some(Activation::Relu) => x.max(0.0),
+        Some(Activation::LeakyRelu { slope }) => {
+            if x > 0.0 {
+                x
+            } else {
+                x * f64::from(slope)
+            }
+        }
+        Some(Activation::Gelu) => 0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)),
+    }
+}
+
+fn taps(filter: Filter, r: usize, at: usize, size: usize) -> Vec<(usize, f64)> {
+    let centre = (at as f64 + 0.5) / r as f64 - 0.5;
+    let weight = |d: f64| {
+        let d = d.abs();
+        match filter {
+            Filter::Nearest => f64::from(d <= 0.5),
+            Filter::Bilinear => (1.0 - d).max(0.0),
+            Filter::Bicubic if d <= 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
+            Filter::Bicubic if d < 2.0 => ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0,
+            Filter::Bicubic => 0.0,
+        }
+    };
+    let first = libm::floor(centre) as isize - 1;
+    (first..first + 4)
+        .map(|s| (s.clamp(0, size as isize - 1) as usize, weight(centre - s as f64)))
+        .filter(|&(_, w)| w != 0.0)
+        .collect()
+}
+
+fn round_to(dtype: DType, x: f64) -> f64 {
+    match dtype {
+        DType::F32 => x,
+        DType::I16 { scale } => {
+            (libm::rint(x / f64::from(scale))).clamp(-32767.0, 32767.0) * f64::from(scale)
+        }
+        DType::I8 { scale, zero_point } => {
+            let zero = f64::from(zero_point);
+            ((libm::rint(x / f64::from(scale)) + zero).clamp(-128.0, 127.0) - zero) * f64::from(scale)
+        }
+    }
+}
+
+/// Names of cases for messages.
+pub fn label(parts: &[(&str, usize)]) -> alloc::string::String {
+    parts.iter().map(|(k, v)| format!("{k}={v} ")).collect()
+}
