@@ -9,13 +9,15 @@ mod tests;
 
 use crate::error::RunError;
 use crate::kernel::pack::{Line, aligned};
+use crate::kernel::parallel::{Band, Pool, run_band};
 use crate::kernel::scalar::round_clamp;
-use crate::kernel::view::{InView, OutView};
+use crate::kernel::view::{InView, OutView, Ring};
 use crate::model::NodeId;
 use crate::ops::Io;
 use crate::ops::rows::Codec;
 use crate::plan::{Plan, rings};
 use alloc::{vec, vec::Vec};
+use core::ops::Range;
 
 /// Memory that a plan runs in: the ring buffers of all edges and the counters of one frame.
 pub struct Workspace {
@@ -31,6 +33,9 @@ pub struct Workspace {
     /// Output rows handed out.
     handed_out: usize,
     out_row: Vec<u8>,
+    /// What the current tick computes.
+    jobs: Vec<Job>,
+    pool: Option<Pool>,
 }
 
 impl Plan {
@@ -50,7 +55,20 @@ impl Plan {
             fed: 0,
             handed_out: 0,
             out_row: vec![0; self.out_row_bytes()],
+            jobs: Vec::with_capacity(self.nodes.len()),
+            pool: self.pool(),
         }
+    }
+
+    #[cfg(feature = "std")]
+    fn pool(&self) -> Option<Pool> {
+        // Without the threads that were asked for, the caller's alone gives the same output, later.
+        (self.threads > 1).then(|| Pool::new(self.threads).ok()).flatten()
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn pool(&self) -> Option<Pool> {
+        None
     }
 
     /// Begins an image of `height` rows.
@@ -296,31 +314,30 @@ impl Frame<'_> {
         let ws = &mut *self.workspace;
         ws.fed += plan.band as i64;
         ws.virt[0] = ws.fed;
+        ws.jobs.clear();
         for (id, node) in plan.nodes.iter().enumerate().skip(1) {
             ws.virt[id] = rings::ready(plan.model(), id as NodeId, |i| ws.virt[usize::from(i)]);
             let height = self.height * node.upscale;
             let rows = ws.done[id]..ws.virt[id].clamp(0, height as i64) as usize;
-            if rows.is_empty() {
-                continue;
+            if !rows.is_empty() {
+                ws.done[id] = rows.end;
+                ws.jobs.push(Job { id, rows });
             }
-            ws.done[id] = rows.end;
-            let step = node.step.as_ref().expect("only node 0 has no step");
-            let [a, b] = node.inputs.map(|i| &plan.nodes[usize::from(i)]);
-            let heights = [a, b].map(|n| self.height * n.upscale);
-            let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
-            // Rings lie in the arena in node order and a node only reads lower ones.
-            let (below, from_out) = arena.split_at_mut(node.ring.offset);
-            let out = OutView::new(&node.ring, &mut from_out[..node.ring.bytes()]);
-            let inputs = [
-                InView::new(&a.ring, &below[a.ring.range()], heights[0]),
-                InView::new(&b.ring, &below[b.ring.range()], heights[1]),
-            ];
-            step.run(&mut Io { inputs, out, rows: rows.clone(), isa: plan.isa });
-            if let Some(observer) = observer.as_deref_mut() {
+        }
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
+        let jobs = Jobs { plan, height: self.height, jobs: &ws.jobs };
+        if let Some(observer) = observer.as_deref_mut() {
+            // One step at a time: a ring only keeps what later steps need.
+            for i in 0..ws.jobs.len() {
+                let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
+                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), plan.width, &jobs);
+                let Job { id, rows } = ws.jobs[i].clone();
                 for y in rows {
                     show(plan, &ws.arena, id, y, observer);
                 }
             }
+        } else {
+            run_band(ws.pool.as_ref(), arena, plan.width, &jobs);
         }
         self.hand_out(sink);
     }
@@ -344,6 +361,42 @@ impl Frame<'_> {
             }
         }
         ws.handed_out = ws.done[id];
+    }
+}
+
+/// Rows that a step computes in a tick.
+#[derive(Clone)]
+struct Job {
+    id: usize,
+    rows: Range<usize>,
+}
+
+/// The jobs of a tick, in the order of their nodes.
+#[derive(Clone, Copy)]
+struct Jobs<'a> {
+    plan: &'a Plan,
+    height: usize,
+    jobs: &'a [Job],
+}
+
+impl Band for Jobs<'_> {
+    fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    fn rings(&self, i: usize) -> ([(&Ring, usize); 2], &Ring) {
+        let node = &self.plan.nodes[self.jobs[i].id];
+        let inputs = node.inputs.map(|input| {
+            let input = &self.plan.nodes[usize::from(input)];
+            (&input.ring, self.height * input.upscale)
+        });
+        (inputs, &node.ring)
+    }
+
+    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>) {
+        let Job { id, rows } = self.jobs[i].clone();
+        let step = self.plan.nodes[id].step.as_ref().expect("only node 0 has no step");
+        step.run(&mut Io { inputs, out, rows, isa: self.plan.isa });
     }
 }
 

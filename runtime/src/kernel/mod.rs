@@ -6,6 +6,9 @@
 //! an implementation of [`tile::Tile`] and one row in [`Isa::table`].
 
 pub(crate) mod pack;
+pub(crate) mod parallel;
+#[cfg(feature = "std")]
+mod pool;
 pub(crate) mod tile;
 pub(crate) mod view;
 

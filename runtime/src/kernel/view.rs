@@ -103,19 +103,11 @@ pub(crate) struct OutView<'a> {
 }
 
 impl<'a> OutView<'a> {
-    /// All columns of the ring `bytes`.
-    pub fn new(ring: &'a Ring, bytes: &'a mut [u8]) -> Self {
-        assert_eq!(bytes.len(), ring.bytes(), "the slice is this ring's");
-        let base = NonNull::from(bytes).cast();
-        Self { ring, base, cols: 0..ring.width, life: PhantomData }
-    }
-
     /// Columns `cols` of the ring that starts at `base`.
     ///
     /// # Safety
     /// `base` is valid for reads and writes of `ring.bytes()` bytes for `'a`; during `'a` nobody else reads
     /// the ring, and nobody else writes these columns.
-    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "only threads share a ring"))]
     pub unsafe fn columns(ring: &'a Ring, base: NonNull<u8>, cols: Range<usize>) -> Self {
         assert!(cols.start <= cols.end && cols.end <= ring.width, "columns exist");
         Self { ring, base, cols, life: PhantomData }

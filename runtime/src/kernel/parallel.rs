@@ -1,0 +1,119 @@
+//! Running the steps of a band on one or several threads.
+//!
+//! Every thread computes its own columns of each step; a barrier between steps makes the columns of the
+//! others visible, which convolutions read at their edges. Which thread computes a pixel does not change it,
+//! so the output does not depend on the number of threads.
+
+use super::view::{InView, OutView, Ring};
+use core::ops::Range;
+use core::ptr::NonNull;
+
+#[cfg(feature = "std")]
+pub(crate) use super::pool::Pool;
+
+/// Stands for the thread pool where there are no threads.
+#[cfg(not(feature = "std"))]
+pub(crate) enum Pool {}
+
+/// The steps of a band, in order.
+pub(crate) trait Band: Sync {
+    /// Number of steps.
+    fn len(&self) -> usize;
+    /// Rings that step `i` reads, with the heights of their images, and the ring that it writes.
+    fn rings(&self, i: usize) -> ([(&Ring, usize); 2], &Ring);
+    /// Runs step `i` on the columns of `out`.
+    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>);
+}
+
+/// Runs all steps of a band; `width` is the width of the network's input, of which every ring's is a
+/// multiple.
+pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: usize, band: &B) {
+    for i in 0..band.len() {
+        let (inputs, out) = band.rings(i);
+        assert!(out.range().end <= arena.len(), "the ring lies in the arena");
+        assert!(out.width.is_multiple_of(width), "a ring's width is a multiple of the input's");
+        for (input, _) in inputs {
+            assert!(input.range().end <= out.offset, "a step reads rings that lie before its own");
+        }
+    }
+    let arena = Arena(NonNull::from(arena).cast());
+    match pool {
+        #[cfg(feature = "std")]
+        Some(pool) => pool.run(&|thread, barrier| {
+            for i in 0..band.len() {
+                let lr = columns(width, thread, pool.threads());
+                // SAFETY: checked above that the rings lie in the arena and do not overlap; the arena is
+                // borrowed exclusively. All threads are at the same step, because of the barrier, and have
+                // disjoint columns.
+                unsafe { run_step(&arena, width, band, i, lr) };
+                barrier.wait();
+            }
+        }),
+        #[cfg(not(feature = "std"))]
+        Some(pool) => match *pool {},
+        None => {
+            for i in 0..band.len() {
+                // SAFETY: as above, with one thread.
+                unsafe { run_step(&arena, width, band, i, 0..width) };
+            }
+        }
+    }
+}
+
+/// Start of the arena; shared by the threads that run a band.
+struct Arena(NonNull<u8>);
+
+// SAFETY: the pointer is only used in `run_step`, whose callers guarantee that no two threads touch the same
+// bytes, unless all of them only read.
+unsafe impl Sync for Arena {}
+
+/// # Safety
+/// The rings of step `i` lie in the arena, the output's apart from the inputs'. Until the step is complete
+/// nobody else writes the inputs' rings, reads the output's, or writes the same columns of it.
+unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr: Range<usize>) {
+    if lr.is_empty() {
+        return;
+    }
+    let (inputs, ring) = band.rings(i);
+    let upscale = ring.width / width;
+    // SAFETY: the ranges lie in the arena, and nobody writes the inputs or touches these columns of the
+    // output, as promised by the caller.
+    unsafe {
+        let inputs = inputs.map(|(ring, height)| {
+            let bytes = core::slice::from_raw_parts(arena.0.as_ptr().add(ring.offset), ring.bytes());
+            InView::new(ring, bytes, height)
+        });
+        let cols = lr.start * upscale..lr.end * upscale;
+        let out = OutView::columns(ring, arena.0.add(ring.offset), cols);
+        band.run(i, inputs, out);
+    }
+}
+
+/// Columns of thread `thread`: about equal parts in whole units of 8 pixels.
+#[cfg_attr(not(feature = "std"), expect(dead_code, reason = "only threads divide the columns"))]
+fn columns(width: usize, thread: usize, threads: usize) -> Range<usize> {
+    const UNIT: usize = 8;
+    let units = width.div_ceil(UNIT);
+    let at = |t: usize| (units * t / threads * UNIT).min(width);
+    at(thread)..at(thread + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn columns_cover_the_width_once() {
+        for width in [1, 7, 8, 9, 63, 320] {
+            for threads in 1..=9 {
+                let mut next = 0;
+                for t in 0..threads {
+                    let range = columns(width, t, threads);
+                    assert_eq!(range.start, next, "width {width}, thread {t} of {threads}");
+                    next = range.end;
+                }
+                assert_eq!(next, width);
+            }
+        }
+    }
+}
