@@ -24,8 +24,9 @@ pub struct Workspace {
     arena: Vec<Line>,
     /// Rows that every node has computed.
     done: Vec<usize>,
-    /// Rows that every node could have computed had the image not ended; negative before the first.
-    virt: Vec<i64>,
+    /// Rows that every node could have computed had the image not ended, and those it was asked to.
+    ready: Vec<i64>,
+    rows: Vec<i64>,
     /// Rows that arrived but were not yet run.
     waiting: usize,
     /// Input rows run, or that would have been run had the image not ended.
@@ -50,7 +51,8 @@ impl Plan {
         Workspace {
             arena,
             done: vec![0; self.nodes.len()],
-            virt: vec![0; self.nodes.len()],
+            ready: vec![0; self.nodes.len()],
+            rows: vec![0; self.nodes.len()],
             waiting: 0,
             fed: 0,
             handed_out: 0,
@@ -313,12 +315,11 @@ impl Frame<'_> {
         let plan = self.plan;
         let ws = &mut *self.workspace;
         ws.fed += plan.band as i64;
-        ws.virt[0] = ws.fed;
+        rings::schedule(plan.model(), ws.fed, &mut ws.ready, &mut ws.rows);
         ws.jobs.clear();
         for (id, node) in plan.nodes.iter().enumerate().skip(1) {
-            ws.virt[id] = rings::ready(plan.model(), id as NodeId, |i| ws.virt[usize::from(i)]);
             let height = self.height * node.upscale;
-            let rows = ws.done[id]..ws.virt[id].clamp(0, height as i64) as usize;
+            let rows = ws.done[id]..ws.rows[id].clamp(0, height as i64) as usize;
             if !rows.is_empty() {
                 ws.done[id] = rows.end;
                 ws.jobs.push(Job { id, rows });

@@ -1,1 +1,190 @@
+//! Every kernel that this processor has, against a direct convolution in 64 bits: equal, not close, over
+//! ragged widths, channel counts and depths, and extreme values.
 
+use super::Isa;
+use super::pack::{ConvShape, pack};
+use super::tile::{RowArgs, Store, conv_row};
+use super::view::SLACK_BYTES;
+use crate::testing::Rng;
+use alloc::{vec, vec::Vec};
+
+const SHAPES: [(usize, usize, usize); 12] = [
+    (3, 16, 3),
+    (16, 16, 3),
+    (16, 48, 3),
+    (16, 12, 3),
+    (5, 7, 5),
+    (1, 1, 1),
+    (64, 64, 3),
+    (64, 3, 3),
+    (60, 180, 1),
+    (33, 65, 3),
+    (2, 130, 9),
+    (7, 27, 7),
+];
+const WIDTHS: [usize; 8] = [1, 2, 5, 6, 8, 13, 24, 37];
+
+/// Activations and weights: random, or all at an extreme.
+fn values(case: usize, n: usize, rng: &mut Rng) -> Vec<i8> {
+    match case {
+        0 => rng.bytes(n).into_iter().map(u8::cast_signed).collect(),
+        1 => vec![-128; n],
+        2 => vec![127; n],
+        _ => (0..n).map(|i| if i % 3 == 0 { -128 } else { 127 }).collect(),
+    }
+}
+
+/// Rows of activations as the instruction set stores them, with slack.
+fn stored(rows: &[Vec<i8>], xor: u8) -> Vec<Vec<u8>> {
+    let slack = [0x5a; SLACK_BYTES];
+    rows.iter().map(|row| row.iter().map(|&v| v as u8 ^ xor).chain(slack).collect()).collect()
+}
+
+#[test]
+fn int8_kernels_equal_a_direct_convolution() {
+    let mut rng = Rng(11);
+    for (in_channels, out_channels, kernel) in SHAPES {
+        let shape = ConvShape { in_channels, out_channels, kernel };
+        let depth = kernel * kernel * in_channels;
+        let order: Vec<usize> = (0..out_channels).rev().collect();
+        for (case, width) in (0..4).flat_map(|case| WIDTHS.map(|w| (case, w))) {
+            let weights: Vec<i8> =
+                values(3 - case, out_channels * depth, &mut rng).iter().map(|&w| w.max(-127)).collect();
+            let bias: Vec<i32> = (0..out_channels).map(|_| (rng.unit() * 1e6) as i32).collect();
+            let rows: Vec<Vec<i8>> =
+                (0..kernel).map(|_| values(case, (width + kernel - 1) * in_channels, &mut rng)).collect();
+            let expected: Vec<i64> = (0..width * out_channels)
+                .map(|i| {
+                    let (x, n) = (i / out_channels, order[i % out_channels]);
+                    let taps = (0..kernel)
+                        .flat_map(|ky| rows[ky][x * in_channels..].iter().take(kernel * in_channels));
+                    let weights = &weights[n * depth..(n + 1) * depth];
+                    let sum: i64 = taps.zip(weights).map(|(&a, &w)| i64::from(a) * i64::from(w)).sum();
+                    i64::from(bias[n]) + sum
+                })
+                .collect();
+            for isa in Isa::available() {
+                let table = isa.table();
+                let packed = pack(shape, &table.i8, &weights, &order);
+                let offset = if table.xor == 0 { 0 } else { 128 };
+                let folded: Vec<i32> = (0..out_channels)
+                    .map(|n| {
+                        let sum: i32 =
+                            weights[n * depth..(n + 1) * depth].iter().map(|&w| i32::from(w)).sum();
+                        bias[n] - offset * sum
+                    })
+                    .collect();
+                let bias = packed.pad(&folded, &order);
+                let rows = stored(&rows, table.xor);
+                let taps: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+                let mult = vec![1.0 / 1024.0; packed.padded_out];
+                let run = |store: Store| {
+                    let mut out = vec![0; width * out_channels * store.size_bytes()];
+                    let args = RowArgs {
+                        taps: &taps,
+                        px_bytes: in_channels,
+                        pixels: width,
+                        packed: &packed,
+                        bias: bytemuck::cast_slice(&bias),
+                        mult: &mult,
+                        store,
+                        out: &mut out,
+                    };
+                    conv_row(table.conv_i8, &table.i8, 1, args);
+                    out
+                };
+                let label = || alloc::format!("{} {shape:?} width {width} case {case}", isa.name());
+                let floats = run(Store::F32 { relu: false });
+                for (i, bytes) in floats.chunks_exact(4).enumerate() {
+                    let found = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                    assert_eq!(found, expected[i] as f32 / 1024.0, "{} value {i}", label());
+                }
+                // Limits outside of the 16- and 8-bit ranges would wrap: these are the widest in use.
+                let round = |v: i64, lo: i64, hi: i64| {
+                    (libm::rint(f64::from(v as f32 / 1024.0)) as i64).clamp(lo, hi)
+                };
+                for (i, bytes) in run(Store::I16 { lo: -32767.0, hi: 32767.0 }).chunks_exact(2).enumerate() {
+                    let found = i64::from(i16::from_le_bytes([bytes[0], bytes[1]]));
+                    assert_eq!(found, round(expected[i], -32767, 32767), "{} value {i}", label());
+                }
+                let store = Store::I8 { lo: -125.0, hi: 130.0, zero_point: -3, xor: table.xor };
+                for (i, &byte) in run(store).iter().enumerate() {
+                    let found = i64::from((byte ^ table.xor).cast_signed());
+                    assert_eq!(found, round(expected[i], -125, 130) - 3, "{} value {i}", label());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn float_kernels_give_the_same_bits() {
+    let mut rng = Rng(12);
+    for (in_channels, out_channels, kernel) in SHAPES {
+        let shape = ConvShape { in_channels, out_channels, kernel };
+        let depth = kernel * kernel * in_channels;
+        let order: Vec<usize> = (0..out_channels).collect();
+        let weights: Vec<f32> = (0..out_channels * depth).map(|_| rng.unit()).collect();
+        let bias: Vec<f32> = (0..out_channels).map(|_| rng.unit()).collect();
+        for width in WIDTHS {
+            let row_len = (width + kernel - 1) * in_channels + SLACK_BYTES / 4;
+            let rows: Vec<Vec<f32>> =
+                (0..kernel).map(|_| (0..row_len).map(|_| rng.unit()).collect()).collect();
+            let run = |isa: Isa| {
+                let table = isa.table();
+                let packed = pack(shape, &table.f32, &weights, &order);
+                let bias = packed.pad(&bias, &order);
+                let taps: Vec<&[u8]> = rows.iter().map(|row| bytemuck::cast_slice(row)).collect();
+                let mut out = vec![0; width * out_channels * 4];
+                let args = RowArgs {
+                    taps: &taps,
+                    px_bytes: 4 * in_channels,
+                    pixels: width,
+                    packed: &packed,
+                    bias: bytemuck::cast_slice(&bias),
+                    mult: &vec![1.0; packed.padded_out],
+                    store: Store::F32 { relu: true },
+                    out: &mut out,
+                };
+                conv_row(table.conv_f32, &table.f32, 4, args);
+                out
+            };
+            let expected = run(Isa::Scalar);
+            for isa in Isa::available() {
+                assert!(run(isa) == expected, "{} {shape:?} width {width}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "rows reach over the last pixel's kernel")]
+fn short_rows_are_refused_before_the_kernel_runs() {
+    let shape = ConvShape { in_channels: 4, out_channels: 4, kernel: 1 };
+    let table = Isa::best().table();
+    let packed = pack(shape, &table.i8, &[1_i8; 16], &[0, 1, 2, 3]);
+    let bias = vec![0; 4 * packed.padded_out];
+    let mult = vec![1.0; packed.padded_out];
+    let row = [0; 2 * 4 + SLACK_BYTES - 1];
+    let args = RowArgs {
+        taps: &[&row],
+        px_bytes: 4,
+        pixels: 2,
+        packed: &packed,
+        bias: &bias,
+        mult: &mult,
+        store: Store::F32 { relu: false },
+        out: &mut [0; 32],
+    };
+    conv_row(table.conv_i8, &table.i8, 1, args);
+}
+
+#[test]
+fn names_and_lists_agree() {
+    assert!(Isa::available().any(|isa| isa == Isa::Scalar));
+    assert!(Isa::best().is_available());
+    for &isa in Isa::COMPILED {
+        assert_eq!(Isa::from_name(isa.name()), Some(isa));
+    }
+    assert_eq!(Isa::from_name("mmx"), None);
+}

@@ -1,1 +1,228 @@
+//! Model files: round trip, every kind of damage, and every rule of validation.
 
+use super::*;
+use crate::arch::edsr::{self, Config};
+use crate::testing::{quantized_graph, random_model};
+use alloc::{borrow::ToOwned, string::ToString, vec};
+use proptest::prelude::*;
+
+fn sample() -> Model {
+    let meta = vec![("name".to_owned(), "test".to_owned()), ("seed".to_owned(), "7".to_owned())];
+    random_model(quantized_graph(8, 2, Filter::Bilinear), 7).with_metadata(meta).unwrap()
+}
+
+/// Makes the header fit the bytes again after a change, so that damage gets past the checksum.
+fn reseal(bytes: &mut [u8]) {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..20]);
+    hasher.update(&bytes[24..]);
+    let crc = hasher.finalize();
+    bytes[20..24].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[test]
+fn write_and_read_are_inverse() {
+    for model in [sample(), random_model(edsr::graph(&Config::edge(4, 16, 2)), 1)] {
+        let bytes = model.to_bytes();
+        let read = Model::from_bytes(bytes.clone()).unwrap();
+        assert_eq!(read.graph(), model.graph());
+        assert_eq!(read.metadata(), model.metadata());
+        for id in 0..model.graph().nodes.len() as NodeId {
+            assert_eq!(read.params(id), model.params(id));
+        }
+        assert_eq!(read.to_bytes(), bytes);
+    }
+    assert_eq!(sample().meta("name"), Some("test"));
+    assert_eq!(sample().meta("nothing"), None);
+}
+
+/// The format is a promise: this file, written by version 1, must stay readable.
+#[test]
+fn the_golden_file_stays_readable() {
+    let golden = include_bytes!("tests/golden-v1.mcir");
+    let model = Model::from_bytes(golden.as_slice()).unwrap();
+    assert_eq!(model.graph(), sample().graph());
+    assert_eq!(model.metadata(), sample().metadata());
+    assert_eq!(model.params(2), sample().params(2));
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let bytes = sample().to_bytes();
+    for n in 0..bytes.len() {
+        let error = Model::from_bytes(bytes[..n].to_vec()).unwrap_err();
+        assert!(matches!(error, LoadError::Truncated { .. }), "{n} bytes: {error}");
+    }
+    let mut longer = bytes;
+    longer.push(0);
+    assert!(matches!(Model::from_bytes(longer), Err(LoadError::TrailingBytes { .. })));
+}
+
+#[test]
+fn every_flipped_bit_is_an_error() {
+    let bytes = sample().to_bytes();
+    for i in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[i] ^= 1 << (i % 8);
+        assert!(Model::from_bytes(damaged).is_err(), "byte {i}");
+    }
+}
+
+#[test]
+fn damage_is_named() {
+    let change = |at: usize, value: u8| {
+        let mut bytes = sample().to_bytes();
+        bytes[at] = value;
+        Model::from_bytes(bytes).unwrap_err()
+    };
+    assert_eq!(change(0, b'X'), LoadError::NotAModel { found: *b"XCIR" });
+    assert_eq!(change(4, 2), LoadError::Version { found: 2, supported: 1 });
+    assert_eq!(change(7, 1), LoadError::Header { field: "reserved" });
+    assert_eq!(change(40, 1), LoadError::Header { field: "reserved" });
+    assert!(matches!(change(12, 1), LoadError::Header { field: "weights_offset" }));
+    assert!(matches!(change(100, 0xff), LoadError::Checksum { .. }));
+    assert_eq!(change(4, 9).to_string(), "model format version 9 is not supported (versions 1 to 1 are)");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Any change that the checksum does not catch is an error or another valid model, never a panic.
+    #[test]
+    fn resealed_damage_never_panics(at in 24_usize..700, value: u8, second in 24_usize..700, with: u8) {
+        let mut bytes = sample().to_bytes();
+        bytes[at] = value;
+        bytes[second] = with;
+        reseal(&mut bytes);
+        if let Ok(model) = Model::from_bytes(bytes) {
+            let plan = crate::plan::Plan::new(&model, 3, &crate::plan::PlanOptions::default());
+            if let Ok(plan) = plan {
+                let pixels = vec![9; plan.in_row_bytes() * 2];
+                let mut out = vec![0; plan.out_row_bytes() * 2 * usize::from(model.upscale())];
+                prop_assert!(plan.run_image(&mut plan.workspace(), &pixels, 2, &mut out).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        if bytes.len() >= 64 {
+            bytes[..8].copy_from_slice(b"MCIR\x01\x00\x00\x00");
+            let graph_len = (bytes.len() - 64) as u32;
+            bytes[8..12].copy_from_slice(&graph_len.to_le_bytes());
+            let offset = (bytes.len() as u32).next_multiple_of(64);
+            bytes.resize(offset as usize, 0);
+            bytes[12..16].copy_from_slice(&offset.to_le_bytes());
+            bytes[16..20].fill(0);
+            bytes[24..64].fill(0);
+            reseal(&mut bytes);
+        }
+        prop_assert!(Model::from_bytes(bytes).is_err());
+    }
+}
+
+/// A valid model with one thing changed.
+fn changed(change: impl FnOnce(&mut Graph, &mut Vec<Vec<TensorData>>)) -> LoadError {
+    let model = sample();
+    let mut graph = model.graph().clone();
+    let mut params: Vec<_> = (0..graph.nodes.len() as NodeId).map(|id| model.params(id)).collect();
+    change(&mut graph, &mut params);
+    Model::new(graph, &params, vec![]).unwrap_err()
+}
+
+#[test]
+fn every_rule_is_checked() {
+    // Node numbers of `quantized_graph`: 1 conv_first, 2 q0, 3 conv1, 5 add, 6 q1, 12 shuffle, 13 base.
+    assert_eq!(Model::new(Graph::default(), &[], vec![]).unwrap_err(), LoadError::NoInput);
+    assert_eq!(
+        changed(|g, _| g.nodes[2].inputs = vec![]),
+        LoadError::Arity { node: 2, expected: 1, found: 0 }
+    );
+    assert_eq!(
+        changed(|g, _| g.nodes[2].inputs = vec![2]),
+        LoadError::ForwardReference { node: 2, input: 2 }
+    );
+    assert_eq!(changed(|g, _| g.nodes[5].inputs = vec![1, 1]), LoadError::Unused { node: 4 });
+    assert_eq!(changed(|g, _| g.nodes[2].name = "add".into()), LoadError::Name { node: 5 });
+    assert_eq!(changed(|g, _| g.nodes[2].name.clear()), LoadError::Name { node: 2 });
+    assert_eq!(
+        changed(|g, _| g.nodes[3].inputs = vec![0]),
+        LoadError::ChannelMismatch { node: 3, expected: 8, found: 3 }
+    );
+    assert_eq!(
+        changed(|g, _| g.nodes[14].inputs = vec![13, 0]),
+        LoadError::ResolutionMismatch { node: 14, expected: 2, found: 1 }
+    );
+    assert_eq!(
+        changed(|g, _| g.nodes[2].op = Op::Input { channels: 3 }),
+        LoadError::Arity { node: 2, expected: 0, found: 1 }
+    );
+    let conv = |g: &mut Graph, f: fn(&mut Conv2d)| match &mut g.nodes[3].op {
+        Op::Conv2d(c) => f(c),
+        _ => unreachable!(),
+    };
+    assert_eq!(
+        changed(|g, _| conv(g, |c| c.kernel = 2)),
+        LoadError::BadParameter { node: 3, what: "kernel" }
+    );
+    assert_eq!(
+        changed(|g, _| conv(g, |c| c.activation = Some(Activation::Gelu))),
+        LoadError::UnsupportedDType { node: 3 }
+    );
+    assert_eq!(changed(|g, _| conv(g, |c| c.out_channels = 0)), LoadError::Channels { node: 3, found: 0 });
+    assert_eq!(
+        changed(|g, _| g.nodes[12].op = Op::PixelShuffle { upscale: 9 }),
+        LoadError::BadParameter { node: 12, what: "upscale" }
+    );
+    assert!(matches!(
+        changed(|g, _| g.nodes[2].dtype = DType::I8 { scale: 0.0, zero_point: 0 }),
+        LoadError::BadScale { node: 2, .. }
+    ));
+    assert!(matches!(
+        changed(|g, _| g.nodes[1].dtype = DType::I16 { scale: f32::NAN }),
+        LoadError::BadScale { node: 1, .. }
+    ));
+    assert_eq!(
+        changed(|g, _| g.nodes[0].dtype = DType::I16 { scale: 1.0 }),
+        LoadError::UnsupportedDType { node: 0 }
+    );
+    assert!(matches!(
+        changed(|_, p| {
+            p[3].pop();
+        }),
+        LoadError::Tensor { node: 3, .. }
+    ));
+    assert!(matches!(
+        changed(|_, p| p[3][1] = TensorData::I32(vec![0; 9])),
+        LoadError::Tensor { node: 3, index: 1, expected: 8, found: 9 }
+    ));
+    assert_eq!(
+        changed(|_, p| match &mut p[3][0] {
+            TensorData::I8(w) => w[5] = -128,
+            _ => unreachable!(),
+        }),
+        LoadError::Value { node: 3, role: Role::Weight, index: 5 }
+    );
+    assert_eq!(
+        changed(|_, p| p[3][2] = TensorData::F32(vec![f32::INFINITY; 8])),
+        LoadError::Value { node: 3, role: Role::WeightScale, index: 0 }
+    );
+    assert_eq!(
+        changed(|_, p| p[3][1] = TensorData::I32(vec![i32::MIN; 8])),
+        LoadError::Accumulator { node: 3, channel: 0 }
+    );
+    let metadata = vec![("k".to_owned(), "v".repeat(2 << 20))];
+    assert!(matches!(sample().with_metadata(metadata), Err(LoadError::TooLarge { .. })));
+}
+
+#[test]
+fn counts_are_the_papers() {
+    // EDSR-light has 1,517,571 parameters at x4; the MACs follow from its layers.
+    let model = random_model(edsr::graph(&Config::light(4)), 1);
+    assert_eq!(model.num_params(), 1_517_571);
+    let body = 33 * 9 * 64 * 64;
+    let tail = 9 * 64 * 256 + 4 * 9 * 64 * 256 + 16 * 9 * 64 * 3;
+    assert_eq!(model.macs_per_pixel(), (9 * 3 * 64 + body + tail) as u64);
+    assert_eq!((model.upscale(), model.in_channels(), model.out_channels()), (4, 3, 3));
+    assert!(!model.is_quantized() && sample().is_quantized());
+}

@@ -42,7 +42,10 @@ impl PixelShuffleStep {
     pub fn run(&self, io: &mut Io<'_>) {
         let Self { upscale: r, channels, size, order } = *self;
         let cols = io.out.cols();
-        debug_assert!(cols.start.is_multiple_of(r) && cols.end.is_multiple_of(r), "columns are whole input pixels");
+        debug_assert!(
+            cols.start.is_multiple_of(r) && cols.end.is_multiple_of(r),
+            "columns are whole input pixels"
+        );
         let (px_in, px_out) = (channels * r * r * size, channels * size);
         for y in io.rows.clone() {
             let input = io.inputs[0].pixels(y / r, cols.start / r..cols.end / r);

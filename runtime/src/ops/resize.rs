@@ -100,7 +100,10 @@ impl ResizeStep {
     pub fn run(&self, io: &mut Io<'_>) {
         let (r, input) = (self.upscale, io.inputs[0]);
         let cols = io.out.cols();
-        debug_assert!(cols.start.is_multiple_of(r) && cols.end.is_multiple_of(r), "columns are whole input pixels");
+        debug_assert!(
+            cols.start.is_multiple_of(r) && cols.end.is_multiple_of(r),
+            "columns are whole input pixels"
+        );
         let width = input.width();
         for y in io.rows.clone() {
             let phase = self.phases[y % r];

@@ -11,13 +11,36 @@ use crate::model::{Model, NodeId};
 use crate::ops::{Reach, column_padding};
 use alloc::{vec, vec::Vec};
 
-/// Rows that node `id` can have computed when its inputs have `rows(input)` rows, on an image without an
-/// end; negative before the first.
-pub(crate) fn ready(model: &Model, id: NodeId, rows: impl Fn(NodeId) -> i64) -> i64 {
-    let node = model.graph().node(id);
-    let reach = Reach::of(&node.op);
-    let input = node.inputs.iter().map(|&i| rows(i)).min().unwrap_or(0);
-    (input - reach.below as i64) * reach.upscale as i64
+/// How far every node goes in the tick after which `fed` input rows have arrived, on an image without an end:
+/// counts of rows, negative before the first.
+///
+/// First from the input on: how far each node can go. Then from the output back: how far it has to, for its
+/// readers to go as far as they can. A node that is ahead of a reader (the interpolated image, ahead of the
+/// network's correction) waits, so that its cheap input is kept instead of its wide output.
+pub(crate) fn schedule(model: &Model, fed: i64, ready: &mut [i64], rows: &mut [i64]) {
+    let nodes = &model.graph().nodes;
+    ready[0] = fed;
+    for (id, node) in nodes.iter().enumerate().skip(1) {
+        let reach = Reach::of(&node.op);
+        let input = node.inputs.iter().map(|&i| ready[usize::from(i)]).min().unwrap_or(0);
+        ready[id] = (input - reach.below as i64) * reach.upscale as i64;
+    }
+    rows.fill(i64::MIN);
+    // The input has arrived and cannot wait.
+    rows[0] = fed;
+    if let (Some(last), Some(&end)) = (rows.last_mut(), ready.last()) {
+        *last = end;
+    }
+    for (id, node) in nodes.iter().enumerate().rev() {
+        let reach = Reach::of(&node.op);
+        let upscale = reach.upscale as i64;
+        // Rounded up: an output row needs the whole input row that it comes from.
+        let needed = (rows[id].saturating_add(upscale - 1)).div_euclid(upscale) + reach.below as i64;
+        for &input in &node.inputs {
+            let input = &mut rows[usize::from(input)];
+            *input = needed.max(*input);
+        }
+    }
 }
 
 /// First input row that output row `row` of the node needs.
@@ -30,6 +53,7 @@ fn first_needed(model: &Model, id: NodeId, row: i64) -> i64 {
 pub(crate) fn capacities(model: &Model, band: usize) -> Vec<usize> {
     let nodes = &model.graph().nodes;
     let mut rows = vec![0_i64; nodes.len()];
+    let mut ready = rows.clone();
     let mut capacity = vec![1_i64; nodes.len()];
     let mut fed = 0;
     // After every edge has begun, one more tick shows the steady state; two make sure.
@@ -40,14 +64,8 @@ pub(crate) fn capacities(model: &Model, band: usize) -> Vec<usize> {
         }
         fed += band as i64;
         let before = rows.clone();
-        let mut virt = vec![0_i64; nodes.len()];
-        virt[0] = fed;
-        for id in 1..nodes.len() {
-            virt[id] = ready(model, id as NodeId, |i| virt[usize::from(i)]);
-        }
-        for (row, &v) in rows.iter_mut().zip(&virt) {
-            *row = v.max(0);
-        }
+        schedule(model, fed, &mut ready, &mut rows);
+        rows.iter_mut().for_each(|r| *r = (*r).max(0));
         for (id, node) in nodes.iter().enumerate() {
             for &input in &node.inputs {
                 // The reader has not yet run in this tick when the edge got its newest rows.

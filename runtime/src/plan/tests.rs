@@ -1,1 +1,71 @@
+//! Ring buffers: the capacities are enough, and no more than needed.
 
+use super::*;
+use crate::arch::edsr::{Config, graph};
+use crate::model::Filter;
+use crate::testing::{quantized_graph, random_model};
+
+fn model() -> Model {
+    random_model(graph(&Config::edge(4, 8, 2)), 1)
+}
+
+#[test]
+fn capacities_are_bands_plus_what_readers_look_back() {
+    let model = model();
+    let capacity = rings::capacities(&model, 4);
+    let of = |name: &str| {
+        let id = model.graph().nodes.iter().position(|n| n.name == name).unwrap();
+        capacity[id]
+    };
+    // A 3x3 convolution reads one row above and one below: its input keeps two rows beside the band.
+    assert_eq!(of("body.0.conv1"), 4 + 2);
+    // The first block's sum is two convolutions behind, and its first convolution looks one row back.
+    assert_eq!(of("conv_first"), 4 + 5);
+    // The image waits for the whole network: seven rows, and bilinear looks one back and one forward.
+    assert_eq!(of("input"), 4 + 7 + 1);
+    // The interpolated image does not run ahead of the correction that is added to it.
+    assert_eq!(of("base"), 16);
+    assert_eq!(of("image_add"), 16);
+}
+
+#[test]
+fn rings_do_not_overlap_and_memory_grows_with_width_only() {
+    let model = model();
+    let (rings, bytes) = rings::lay_out(&model, 33, 3);
+    for pair in rings.windows(2) {
+        assert_eq!(pair[0].range().end, pair[1].offset);
+    }
+    assert_eq!(rings.last().unwrap().range().end as u64, bytes);
+    let (_, double) = rings::lay_out(&model, 66, 3);
+    assert!(double > bytes && double <= 2 * bytes);
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    let model = model();
+    let new = |width, options: PlanOptions| Plan::new(&model, width, &options).map(|p| p.width());
+    let default = PlanOptions::default();
+    assert_eq!(new(0, default), Err(PlanError::Width { found: 0, limit: MAX_WIDTH }));
+    assert_eq!(new(MAX_WIDTH + 1, default), Err(PlanError::Width { found: MAX_WIDTH + 1, limit: MAX_WIDTH }));
+    assert_eq!(
+        new(8, PlanOptions { band: Some(0), ..default }),
+        Err(PlanError::Band { found: 0, limit: MAX_BAND })
+    );
+    if let Some(&isa) = [Isa::Neon, Isa::Avx2, Isa::NeonDot].iter().find(|isa| !isa.is_available()) {
+        assert_eq!(
+            new(8, PlanOptions { isa: Some(isa), ..default }),
+            Err(PlanError::Isa { name: isa.name() })
+        );
+    }
+    let wide = random_model(graph(&Config { num_feat: 512, num_block: 4, ..Config::light(4) }), 1);
+    assert!(matches!(Plan::new(&wide, MAX_WIDTH, &default), Err(PlanError::Memory { .. })));
+}
+
+#[test]
+fn the_channel_order_changes_only_between_convolution_and_shuffle() {
+    let model = random_model(quantized_graph(8, 2, Filter::Nearest), 1);
+    for (id, node) in (0..).zip(&model.graph().nodes) {
+        let expected = matches!(node.name.as_str(), "conv_last" | "shuffle");
+        assert_eq!(shuffle_order(&model, id) == Order::Rows, expected, "{}", node.name);
+    }
+}
