@@ -3,3 +3,4 @@
 //! Written once, here; the trainer, the quantizer and the engine interpret the graph that they return.
 
 pub mod edsr;
+pub mod swinir;
