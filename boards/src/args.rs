@@ -1,0 +1,76 @@
+//! Groups of options that mean the same in every verb.
+
+use crate::error::{Error, Result};
+use mcir_runtime::Isa;
+use mcir_runtime::plan::{MAX_THREADS, PlanOptions};
+
+/// How the engine runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EngineArgs {
+    /// Threads [default: all processors]
+    #[arg(short = 'j', long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+
+    /// Instruction set, for example scalar [default: the fastest that this processor has]
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<String>,
+}
+
+impl EngineArgs {
+    /// What the engine is told.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] when there is no such instruction set.
+    pub fn plan_options(&self) -> Result<PlanOptions> {
+        let isa = self.isa.as_deref().map(isa).transpose()?;
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.map_or_else(available, usize::from).min(MAX_THREADS);
+        Ok(PlanOptions { isa, threads, ..PlanOptions::default() })
+    }
+}
+
+fn isa(name: &str) -> Result<Isa> {
+    Isa::from_name(name).filter(|isa| isa.is_available()).ok_or_else(|| Error::Isa {
+        name: name.into(),
+        available: Isa::available().map(Isa::name).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// What is printed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OutputArgs {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Tell more about what is done
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Draw no progress bar; there is none either when the standard error is not a terminal
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+impl OutputArgs {
+    /// A bar over `steps` steps, hidden when it is not wanted.
+    pub fn progress(&self, steps: u64) -> indicatif::ProgressBar {
+        if self.quiet || self.no_progress {
+            return indicatif::ProgressBar::hidden();
+        }
+        let style =
+            indicatif::ProgressStyle::with_template("{bar:32} {percent:>3} %  {eta:>4} left  {wide_msg}");
+        indicatif::ProgressBar::new(steps).with_style(style.expect("the template is valid"))
+    }
+
+    /// A line for the user beside the result.
+    pub fn note(&self, bar: &indicatif::ProgressBar, line: impl std::fmt::Display) {
+        if !self.quiet {
+            bar.suspend(|| eprintln!("{line}"));
+        }
+    }
+}

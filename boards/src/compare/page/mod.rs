@@ -1,0 +1,23 @@
+//! The web page of a comparison: one file with everything in it.
+
+mod html;
+mod plate;
+
+pub use plate::Plate;
+
+use crate::error::{Error, Result};
+use crate::files::Pending;
+use crate::report::Report;
+use std::io::Write;
+use std::path::Path;
+
+/// Writes the page.
+///
+/// # Errors
+/// [`Error::Io`]; a file that had the name before is then unchanged.
+pub fn write(path: &Path, report: &Report, plates: &[Plate]) -> Result<()> {
+    let mut file = Pending::create(path)?;
+    let failed = |source| Error::Io { action: "write", path: path.into(), source };
+    write!(file, "{}", html::Page { report, plates }).map_err(failed)?;
+    file.finish()
+}

@@ -1,0 +1,278 @@
+//! What can go wrong for the user of `mcir-board`: what, with which value, and what to try next.
+
+use mcir_runtime::error::{LoadError, PlanError, RunError};
+use mcir_runtime::image::ImageError;
+use mcir_runtime::metrics::MetricError;
+use std::io;
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a verb. [`Error::help`] says what to do next, [`Error::exit_code`] how the program ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An input file or folder is not there.
+    #[error("{} does not exist", path.display())]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// A file of no bytes.
+    #[error("{} is empty: it has 0 bytes", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder without any image.
+    #[error("there is no image in the folder {}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The content is no known image format, or is damaged.
+    #[error("{} cannot be read as an image: {reason}", path.display())]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// More pixels than this program takes.
+    #[error("{} has {width}x{height} pixels, which is {what} {found}; the limit is {limit}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Width of the input in pixels.
+        width: usize,
+        /// Height of the input in pixels.
+        height: usize,
+        /// The quantity that is too large, with a preposition that leads to its value.
+        what: &'static str,
+        /// Value found.
+        found: u64,
+        /// Largest value allowed.
+        limit: u64,
+    },
+    /// Reading or writing failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// A verb: read, write, create, list.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The encoder refused the picture.
+    #[error("cannot write {}: {reason}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder says.
+        reason: String,
+    },
+    /// The output's name has no extension of a format that can be written.
+    #[error("{} does not end in the extension of an image format", path.display())]
+    OutputFormat {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The output would replace an input.
+    #[error("the output {} is the input itself", path.display())]
+    OutputIsInput {
+        /// Both.
+        path: PathBuf,
+    },
+    /// A folder was given for the input and a file for the output, or the reverse.
+    #[error("the input is a {input}, but the output {} is a {output}", path.display())]
+    OutputKind {
+        /// The output.
+        path: PathBuf,
+        /// "folder" or "file".
+        input: &'static str,
+        /// "folder" or "file".
+        output: &'static str,
+    },
+    /// Two images of a folder would be written to one name.
+    #[error("{} is already made from {}", output.display(), first.display())]
+    SameName {
+        /// The name that both would get.
+        output: PathBuf,
+        /// The input that has it.
+        first: PathBuf,
+    },
+    /// A model name that is neither a file nor embedded.
+    #[error("there is no model file and no embedded model `{name}`")]
+    NoModel {
+        /// As given.
+        name: String,
+        /// Names of the embedded models.
+        embedded: String,
+    },
+    /// No embedded model upscales by this factor.
+    #[error("no embedded model upscales by {upscale}")]
+    NoEmbedded {
+        /// Factor asked for.
+        upscale: usize,
+        /// Names of the embedded models.
+        embedded: String,
+    },
+    /// The model upscales by another factor than asked.
+    #[error("the model {name} upscales by {found}, but -s asks for {asked}")]
+    Upscale {
+        /// The model.
+        name: String,
+        /// Its factor.
+        found: usize,
+        /// The factor asked for.
+        asked: usize,
+    },
+    /// The model takes images that this program does not make.
+    #[error("the model {name} takes {found_in} channels and gives {found_out}; images have 3")]
+    ModelChannels {
+        /// The model.
+        name: String,
+        /// Channels read.
+        found_in: usize,
+        /// Channels written.
+        found_out: usize,
+    },
+    /// The bytes are not a model, or one of another version.
+    #[error("{name}: {source}")]
+    Load {
+        /// The model.
+        name: String,
+        /// Why.
+        source: LoadError,
+    },
+    /// The model cannot be prepared for this width or instruction set.
+    #[error("the model {name} cannot be prepared: {source}")]
+    Plan {
+        /// The model.
+        name: String,
+        /// Why.
+        source: PlanError,
+    },
+    /// The engine refused an image.
+    #[error("the model {name} cannot be run: {source}")]
+    Run {
+        /// The model.
+        name: String,
+        /// Why.
+        source: RunError,
+    },
+    /// An instruction set that this build does not know.
+    #[error("there is no instruction set `{name}`")]
+    Isa {
+        /// As given.
+        name: String,
+        /// Names that this processor has.
+        available: String,
+    },
+    /// The low-resolution image does not belong to the high-resolution one.
+    #[error(
+        "{} has {}x{} pixels, but its high-resolution image needs {}x{}",
+        path.display(), found.0, found.1, expected.0, expected.1
+    )]
+    Pair {
+        /// The low-resolution image.
+        path: PathBuf,
+        /// Its width and height.
+        found: (usize, usize),
+        /// What they should be.
+        expected: (usize, usize),
+    },
+    /// An image is too small to be compared.
+    #[error("{name} cannot be compared: {source}")]
+    Metric {
+        /// The image.
+        name: String,
+        /// Why.
+        source: MetricError,
+    },
+    /// An image could not be cropped or resized.
+    #[error("{name}: {source}")]
+    Image {
+        /// The image.
+        name: String,
+        /// Why.
+        source: ImageError,
+    },
+    /// Some images of a folder failed; each was reported when it did.
+    #[error("{failed} of {total} images failed")]
+    Some {
+        /// Images that failed.
+        failed: usize,
+        /// Images in the folder.
+        total: usize,
+    },
+}
+
+impl Error {
+    /// The next thing to try, as one sentence without a full stop.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Missing { .. } => "check the path; relative paths start at the current folder".into(),
+            Self::Empty { .. } => "copy or download the file again".into(),
+            Self::NoImages { .. } => {
+                format!("images are found by their extension: {}", crate::files::READABLE.join(", "))
+            }
+            Self::NotAnImage { .. } => {
+                format!("it has to be a whole file in one of the formats {}", crate::files::READABLE.join(", "))
+            }
+            Self::TooLarge { .. } => "cut the image into parts or shrink it first".into(),
+            Self::Io { action: "read", .. } => "check that the file can be read".into(),
+            Self::Io { .. } => "check that the folder exists, can be written to and has space".into(),
+            Self::Encode { .. } => "try another output format, for example png".into(),
+            Self::OutputFormat { .. } => {
+                format!("use one of the extensions {}", crate::files::Format::EXTENSIONS)
+            }
+            Self::OutputIsInput { .. } => "give another name or folder with -o".into(),
+            Self::OutputKind { .. } => "give two files or two folders".into(),
+            Self::SameName { .. } => "rename one of the two inputs".into(),
+            Self::NoModel { embedded, .. } => {
+                format!("give the path of a model file to -m, or an embedded model: {embedded}")
+            }
+            Self::NoEmbedded { embedded, .. } => {
+                format!("give a model file with -m, or use an embedded model: {embedded}")
+            }
+            Self::Upscale { found, .. } => format!("leave -s out or say -s {found}"),
+            Self::ModelChannels { .. } => "use a model that was trained on RGB images".into(),
+            Self::Load { source: LoadError::Version { .. }, .. } => {
+                "export the model again with the trainer of this version, or use a newer mcir-board".into()
+            }
+            Self::Load { source: LoadError::NotAModel { .. }, .. } => {
+                "give a file that mcir-train export or mcir-quantize run has written".into()
+            }
+            Self::Load { .. } => "copy the model file again, or export it again".into(),
+            Self::Plan { source: PlanError::Width { limit, .. }, .. } => {
+                format!("cut the image into parts of at most {limit} pixels in width")
+            }
+            Self::Plan { .. } => "try another model, or another instruction set with --isa".into(),
+            Self::Run { .. } => "this is a fault of the program; please report it with the model".into(),
+            Self::Isa { available, .. } => format!("this processor has: {available}"),
+            Self::Pair { .. } => {
+                "low-resolution images must come from the high-resolution ones, cut to a multiple of the factor"
+                    .into()
+            }
+            Self::Metric { .. } | Self::Image { .. } => "leave it out or use a larger image".into(),
+            Self::Some { .. } => "see the message for each of them above".into(),
+        }
+    }
+
+    /// 2 when the command itself asks for something impossible, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputFormat { .. }
+            | Self::OutputIsInput { .. }
+            | Self::OutputKind { .. }
+            | Self::NoModel { .. }
+            | Self::NoEmbedded { .. }
+            | Self::Upscale { .. }
+            | Self::Isa { .. } => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! `mcir-board upscale`: image files in, larger image files out.
+
+use crate::args::{EngineArgs, OutputArgs};
+use crate::error::{Error, Result};
+use crate::files::{self, Format};
+use crate::models::NamedModel;
+use crate::upscaler::Upscaler;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Version of the JSON output.
+const SCHEMA: u32 = 1;
+/// Factor when neither a model nor a factor is given.
+const DEFAULT_UPSCALE: usize = 4;
+
+/// Upscale an image, or all images of a folder
+///
+/// Opacity is kept, grey images stay grey, photographs are turned upright. Output files appear only when they
+/// are complete.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Cmd {
+    /// Image or folder of images
+    #[arg(short = 'i', long, value_name = "PATH")]
+    input: PathBuf,
+
+    /// Image to write (its extension is the format), or folder to write images to
+    #[arg(short = 'o', long, value_name = "PATH")]
+    output: PathBuf,
+
+    /// Model file, or name of an embedded model [default: the embedded int8 model for the factor]
+    #[arg(short = 'm', long, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// Upscaling factor [default: the model's, or 4]
+    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = ["2", "3", "4"])]
+    upscale: Option<String>,
+
+    /// Format of the images written to a folder
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "png")]
+    format: Format,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    print: OutputArgs,
+}
+
+/// What was done, for `--json`.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    precision: &'static str,
+    upscale: usize,
+    isa: Option<&'static str>,
+    threads: usize,
+    /// Most memory that the program had in use so far, where the system tells (Linux).
+    peak_memory_bytes: Option<u64>,
+    images: Vec<Upscaled>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Upscaled {
+    input: PathBuf,
+    output: PathBuf,
+    /// Size of the output in pixels.
+    width: usize,
+    height: usize,
+    /// Time in the engine, without reading and writing files.
+    engine_ms: f64,
+    notes: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    input: PathBuf,
+    error: String,
+    help: String,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Whatever keeps an image from being upscaled; for a folder, [`Error::Some`] after all others are done.
+pub fn run(cmd: &Cmd) -> Result<()> {
+    let model = cmd.open_model()?;
+    let mut upscaler = Upscaler::new(model, cmd.engine.plan_options()?);
+    let is_folder = cmd.input.is_dir();
+    let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
+
+    let total = jobs.len();
+    let bar = cmd.print.progress(if is_folder { total as u64 } else { 0 });
+    let (mut images, mut failed) = (Vec::new(), Vec::new());
+    for job in jobs {
+        bar.set_message(job.input.display().to_string());
+        match job.run(&mut upscaler, &bar, !is_folder) {
+            Ok(done) => {
+                cmd.tell(&bar, &done, &upscaler);
+                images.push(done);
+            }
+            // A single image's error is the program's.
+            Err(error) if !is_folder => {
+                bar.finish_and_clear();
+                return Err(error);
+            }
+            Err(error) => {
+                bar.suspend(|| eprintln!("error: {error}\n  help: {}", error.help()));
+                failed.push(Failed { input: job.input, error: error.to_string(), help: error.help() });
+            }
+        }
+        if is_folder {
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+
+    let failures = failed.len();
+    if cmd.print.json {
+        let plan = upscaler.plan();
+        let outcome = Outcome {
+            schema: SCHEMA,
+            command: "upscale",
+            model: upscaler.model().name.clone(),
+            precision: upscaler.model().precision(),
+            upscale: upscaler.model().upscale(),
+            isa: plan.map(|p| p.isa().name()),
+            threads: plan.map_or(0, mcir_runtime::plan::Plan::threads),
+            peak_memory_bytes: peak_memory_bytes(),
+            images,
+            failed,
+        };
+        println!("{}", serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"));
+    }
+    if failures > 0 { Err(Error::Some { failed: failures, total }) } else { Ok(()) }
+}
+
+impl Cmd {
+    fn open_model(&self) -> Result<NamedModel> {
+        let asked = self.upscale.as_deref().map(|s| s.parse().expect("clap only lets numbers through"));
+        let Some(name) = &self.model else {
+            return NamedModel::default_for(asked.unwrap_or(DEFAULT_UPSCALE));
+        };
+        let model = NamedModel::open(name)?;
+        match asked {
+            Some(asked) if asked != model.upscale() => {
+                Err(Error::Upscale { name: name.clone(), found: model.upscale(), asked })
+            }
+            _ => Ok(model),
+        }
+    }
+
+    fn file_job(&self) -> Result<Job> {
+        if !self.input.exists() {
+            return Err(Error::Missing { path: self.input.clone() });
+        }
+        if self.output.is_dir() {
+            let path = self.output.clone();
+            return Err(Error::OutputKind { path, input: "file", output: "folder" });
+        }
+        if same(&self.input, &self.output) {
+            return Err(Error::OutputIsInput { path: self.output.clone() });
+        }
+        let format = Format::of(&self.output)?;
+        Ok(Job { input: self.input.clone(), output: Ok(self.output.clone()), format })
+    }
+
+    fn folder_jobs(&self) -> Result<Vec<Job>> {
+        if self.output.is_file() {
+            let path = self.output.clone();
+            return Err(Error::OutputKind { path, input: "folder", output: "file" });
+        }
+        if same(&self.input, &self.output) {
+            return Err(Error::OutputIsInput { path: self.output.clone() });
+        }
+        let inputs = files::list(&self.input)?;
+        let failed = |source| Error::Io { action: "create", path: self.output.clone(), source };
+        std::fs::create_dir_all(&self.output).map_err(failed)?;
+        let mut taken = BTreeMap::new();
+        let job = |input: PathBuf| {
+            let name =
+                Path::new(input.file_name().unwrap_or_default()).with_extension(self.format.extension());
+            let output = self.output.join(name);
+            let output = match taken.get(&output) {
+                Some(first) => Err((output, PathBuf::clone(first))),
+                None => {
+                    taken.insert(output.clone(), input.clone());
+                    Ok(output)
+                }
+            };
+            Job { input, output, format: self.format }
+        };
+        Ok(inputs.into_iter().map(job).collect())
+    }
+
+    fn tell(&self, bar: &indicatif::ProgressBar, done: &Upscaled, upscaler: &Upscaler) {
+        for note in &done.notes {
+            self.print.note(bar, format_args!("note: {} {note}", done.input.display()));
+        }
+        if !self.print.quiet && !self.print.json {
+            let (width, height) = (done.width, done.height);
+            bar.suspend(|| println!("{}  {width}x{height}  {:.0} ms", done.output.display(), done.engine_ms));
+        }
+        if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
+            let model = upscaler.model();
+            let memory = plan.memory_bytes() as f64 / 1e6;
+            self.print.note(
+                bar,
+                format_args!(
+                    "{} {} x{}: {} on {} threads, bands of {} rows, {memory:.1} MB of working memory",
+                    model.name,
+                    model.precision(),
+                    model.upscale(),
+                    plan.isa().name(),
+                    plan.threads(),
+                    plan.band(),
+                ),
+            );
+        }
+    }
+}
+
+/// One image to upscale.
+struct Job {
+    input: PathBuf,
+    /// Where to, or the name that is taken and by which input.
+    output: Result<PathBuf, (PathBuf, PathBuf)>,
+    format: Format,
+}
+
+impl Job {
+    fn run(
+        &self,
+        upscaler: &mut Upscaler,
+        bar: &indicatif::ProgressBar,
+        rows_on_bar: bool,
+    ) -> Result<Upscaled> {
+        let output = self
+            .output
+            .as_ref()
+            .map_err(|(output, first)| Error::SameName { output: output.clone(), first: first.clone() })?;
+        let upscale = upscaler.model().upscale();
+        let picture = files::read(&self.input, upscale)?;
+        let (width, height) = (picture.colour.width() * upscale, picture.colour.height() * upscale);
+        self.format.check_size(output, width, height)?;
+        if rows_on_bar {
+            bar.set_length(picture.colour.height() as u64);
+        }
+        let start = Instant::now();
+        let upscaled = upscaler.run_picture(&picture, &mut |row| {
+            if rows_on_bar {
+                bar.set_position(row as u64);
+            }
+        })?;
+        let engine_ms = start.elapsed().as_secs_f64() * 1e3;
+        let mut notes = picture.notes;
+        notes.extend(files::write(output, &upscaled, self.format)?);
+        Ok(Upscaled { input: self.input.clone(), output: output.clone(), width, height, engine_ms, notes })
+    }
+}
+
+/// Whether two paths are the same existing file or folder.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The high-water mark of resident memory.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

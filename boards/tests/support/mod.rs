@@ -1,0 +1,135 @@
+//! What the tests of the program share: a folder for each, model files, and running the binary.
+
+// Every test file compiles this module for itself and none uses all of it.
+#![allow(dead_code, reason = "shared by several test programs")]
+
+use image::{ImageBuffer, Rgb, RgbImage};
+use mcir_runtime::arch::edsr::{self, Config};
+use mcir_runtime::model::{Model, Op, TensorData};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A fresh folder that is removed at the end.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Names of all files, hidden ones too.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Writes a file.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Writes a colourful image.
+    pub fn image(&self, name: &str, width: u32, height: u32) -> PathBuf {
+        let path = self.path(name);
+        picture(width, height).save(&path).unwrap();
+        path
+    }
+
+    /// Writes an untrained model.
+    pub fn model(&self, name: &str, upscale: u8) -> PathBuf {
+        self.file(name, &model(&Config::edge(upscale, 8, 1)).to_bytes())
+    }
+}
+
+/// An image with different gradients in its channels and a disc.
+pub fn picture(width: u32, height: u32) -> RgbImage {
+    ImageBuffer::from_fn(width, height, |x, y| {
+        let (dx, dy) = (i64::from(x) - i64::from(width) / 2, i64::from(y) - i64::from(height) / 2);
+        let inside = dx * dx + dy * dy < i64::from(width.min(height)).pow(2) / 9;
+        let gradient = |v: u32, n: u32| (v * 200 / n.max(1)) as u8;
+        if inside { Rgb([250, 240, 40]) } else { Rgb([gradient(x, width), gradient(y, height), 90]) }
+    })
+}
+
+/// A network with small random weights, always the same: it changes images a little.
+pub fn model(config: &Config) -> Model {
+    let graph = edsr::graph(config);
+    let mut state = 1u32;
+    let mut small = |n: usize, scale: f32| {
+        let value = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (f32::from((state >> 16) as u16) / 32768.0 - 1.0) * scale
+        };
+        TensorData::F32((0..n).map(value).collect())
+    };
+    let params: Vec<_> = graph
+        .nodes
+        .iter()
+        .map(|node| match node.op {
+            Op::Conv2d(c) => {
+                let depth = usize::from(c.kernel).pow(2) * usize::from(c.in_channels);
+                let out = usize::from(c.out_channels);
+                vec![small(out * depth, 0.6 / (depth as f32).sqrt()), small(out, 0.01)]
+            }
+            _ => vec![],
+        })
+        .collect();
+    Model::new(graph, &params, vec![("name".into(), "untrained".into())]).unwrap()
+}
+
+/// Runs `mcir-board`.
+pub fn board<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_mcir-board")).args(args).output().unwrap();
+    Run { output }
+}
+
+/// How the program ended.
+pub struct Run {
+    output: Output,
+}
+
+impl Run {
+    pub fn stdout(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).unwrap()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout()).unwrap()
+    }
+
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        assert_eq!(self.output.status.code(), Some(0), "{}", self.stderr());
+        self
+    }
+
+    /// It ended with this exit code, a message with each of `parts` and a line of help, and did not panic.
+    #[track_caller]
+    pub fn fails(self, code: i32, parts: &[&str]) -> Self {
+        let message = self.stderr();
+        assert_eq!(self.output.status.code(), Some(code), "{message}");
+        assert!(!message.contains("panicked"), "{message}");
+        assert!(message.contains("error: ") && message.contains("\n  help: "), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "`{part}` is not in: {message}");
+        }
+        self
+    }
+}
+
+/// A path as an argument.
+pub fn arg(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
