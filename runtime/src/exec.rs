@@ -75,6 +75,8 @@ impl Plan {
 
     /// Begins an image of `height` rows.
     ///
+    /// Networks with window attention see the image extended to whole windows by reflection.
+    ///
     /// # Errors
     /// [`RunError::Rows`] if it has none, [`RunError::Length`] if the workspace is another plan's.
     pub fn begin<'a>(&'a self, workspace: &'a mut Workspace, height: usize) -> Result<Frame<'a>, RunError> {
@@ -248,7 +250,7 @@ impl Frame<'_> {
                 found,
             });
         }
-        let arrived = self.workspace.done[0];
+        let arrived = self.workspace.done[0].min(self.height);
         if arrived + found / row > self.height {
             return Err(RunError::Rows { expected: self.height, found: arrived + found / row });
         }
@@ -257,68 +259,103 @@ impl Frame<'_> {
                 Pixels::U8(p) => self.take_u8(&p[i * row..(i + 1) * row]),
                 Pixels::F32(p) => self.take_f32(&p[i * row..(i + 1) * row]),
             }
-            let ws = &mut *self.workspace;
-            if let Some(observer) = observer.as_deref_mut() {
-                show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
+            self.arrive(sink, &mut observer);
+        }
+        if found > 0 && arrived + found / row == self.height {
+            for y in self.height..self.padded_height() {
+                self.repeat_row(reflect(y, self.height));
+                self.arrive(sink, &mut observer);
             }
-            let last = ws.done[0] == self.height;
-            if ws.waiting == self.plan.band || last {
-                ws.waiting = 0;
+            let rows = self.height * usize::from(self.plan.model().upscale());
+            while self.workspace.handed_out < rows {
                 self.tick(sink, &mut observer);
-            }
-            if last {
-                let rows = self.height * usize::from(self.plan.model().upscale());
-                while self.workspace.handed_out < rows {
-                    self.tick(sink, &mut observer);
-                }
             }
         }
         Ok(())
     }
 
+    /// Rows that the network sees: whole windows.
+    fn padded_height(&self) -> usize {
+        self.height.next_multiple_of(self.plan.model().graph().pad_multiple())
+    }
+
+    /// A row was put into the input's ring.
+    fn arrive(&mut self, sink: &mut Sink<'_, '_>, observer: &mut Option<&mut Observer<'_>>) {
+        let ws = &mut *self.workspace;
+        ws.done[0] += 1;
+        ws.waiting += 1;
+        if let Some(observer) = observer.as_deref_mut() {
+            show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
+        }
+        if ws.waiting == self.plan.band {
+            self.tick(sink, observer);
+        }
+    }
+
     fn take_u8(&mut self, pixels: &[u8]) {
-        let to = self.input_row();
-        match to.0 {
+        let (codec, to) = self.input_row();
+        match codec {
             // `x ^ 0x80` turns a pixel into i8, and once more into the instruction set's own form.
             Codec::I8 { xor, .. } => {
-                for (to, from) in to.1.iter_mut().zip(pixels) {
+                for (to, from) in to.iter_mut().zip(pixels) {
                     *to = from ^ 0x80 ^ xor;
                 }
             }
             Codec::F32 | Codec::I16 => {
-                for (to, &from) in bytemuck::cast_slice_mut::<u8, f32>(to.1).iter_mut().zip(pixels) {
+                for (to, &from) in bytemuck::cast_slice_mut::<u8, f32>(to).iter_mut().zip(pixels) {
                     *to = f32::from(from) / 255.0;
                 }
             }
         }
+        self.reflect_columns();
     }
 
     fn take_f32(&mut self, pixels: &[f32]) {
-        bytemuck::cast_slice_mut(self.input_row().1).copy_from_slice(pixels);
+        let row: &mut [f32] = bytemuck::cast_slice_mut(self.input_row().1);
+        row[..pixels.len()].copy_from_slice(pixels);
+        self.reflect_columns();
+    }
+
+    /// Fills the columns right of the image.
+    fn reflect_columns(&mut self) {
+        let (width, px) = (self.plan.width, self.plan.nodes[0].ring.px_bytes);
+        let (_, row) = self.input_row();
+        for x in width..row.len() / px {
+            let from = reflect(x, width) * px;
+            row.copy_within(from..from + px, x * px);
+        }
+    }
+
+    /// Copies an earlier row to the slot of the next.
+    fn repeat_row(&mut self, from: usize) {
+        let ring = &self.plan.nodes[0].ring;
+        let at = |y: usize| ring.offset + y % ring.rows * ring.row_bytes;
+        let (from, to) = (at(from), at(self.workspace.done[0]));
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut self.workspace.arena);
+        arena.copy_within(from..from + ring.row_bytes, to);
     }
 
     /// The slot of the next input row.
     fn input_row(&mut self) -> (Codec, &mut [u8]) {
         let ws = &mut *self.workspace;
         let node = &self.plan.nodes[0];
-        let y = ws.done[0];
-        ws.done[0] += 1;
-        ws.waiting += 1;
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
         let ring = &node.ring;
-        let start = ring.offset + y % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
+        let start = ring.offset + ws.done[0] % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
         (node.codec, &mut arena[start..start + ring.width * ring.px_bytes])
     }
 
     /// Runs every step on the rows that one more band makes possible, and hands out what is complete.
     fn tick(&mut self, sink: &mut Sink<'_, '_>, observer: &mut Option<&mut Observer<'_>>) {
         let plan = self.plan;
+        let padded = self.padded_height();
         let ws = &mut *self.workspace;
+        ws.waiting = 0;
         ws.fed += plan.band as i64;
         rings::schedule(plan.model(), ws.fed, &mut ws.ready, &mut ws.rows);
         ws.jobs.clear();
         for (id, node) in plan.nodes.iter().enumerate().skip(1) {
-            let height = self.height * node.upscale;
+            let height = padded * node.upscale;
             let rows = ws.done[id]..ws.rows[id].clamp(0, height as i64) as usize;
             if !rows.is_empty() {
                 ws.done[id] = rows.end;
@@ -326,19 +363,19 @@ impl Frame<'_> {
             }
         }
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
-        let jobs = Jobs { plan, height: self.height, jobs: &ws.jobs };
+        let jobs = Jobs { plan, height: padded, jobs: &ws.jobs };
         if let Some(observer) = observer.as_deref_mut() {
             // One step at a time: a ring only keeps what later steps need.
             for i in 0..ws.jobs.len() {
                 let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
-                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), plan.width, &jobs);
+                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), plan.padded_width, &jobs);
                 let Job { id, rows } = ws.jobs[i].clone();
                 for y in rows {
                     show(plan, &ws.arena, id, y, observer);
                 }
             }
         } else {
-            run_band(ws.pool.as_ref(), arena, plan.width, &jobs);
+            run_band(ws.pool.as_ref(), arena, plan.padded_width, &jobs);
         }
         self.hand_out(sink);
     }
@@ -347,8 +384,10 @@ impl Frame<'_> {
         let ws = &mut *self.workspace;
         let id = self.plan.nodes.len() - 1;
         let codec = self.plan.nodes[id].codec;
-        for y in ws.handed_out..ws.done[id] {
-            let bytes = row_of(self.plan, &ws.arena, id, y);
+        let row_bytes = self.plan.out_row_bytes() * codec.size_bytes();
+        let end = ws.done[id].min(self.height * usize::from(self.plan.model().upscale()));
+        for y in ws.handed_out..end {
+            let bytes = &row_of(self.plan, &ws.arena, id, y)[..row_bytes];
             match sink {
                 Sink::None => {}
                 Sink::F32(out) => {
@@ -361,7 +400,7 @@ impl Frame<'_> {
                 }
             }
         }
-        ws.handed_out = ws.done[id];
+        ws.handed_out = end;
     }
 }
 
@@ -399,6 +438,16 @@ impl Band for Jobs<'_> {
         let step = self.plan.nodes[id].step.as_ref().expect("only node 0 has no step");
         step.run(&mut Io { inputs, out, rows, isa: self.plan.isa });
     }
+}
+
+/// The place inside `0..size` that mirrors `at`; the border itself is not repeated.
+fn reflect(at: usize, size: usize) -> usize {
+    if size == 1 {
+        return 0;
+    }
+    let period = 2 * (size - 1);
+    let at = at % period;
+    at.min(period - at)
 }
 
 /// Stored values of an output edge as pixels.

@@ -181,7 +181,49 @@ pub fn whole_image(
                 sum
             });
         }
-        Op::LayerNorm { .. } | Op::WindowAttention { .. } => unimplemented!("not in the engine yet"),
+        Op::LayerNorm { eps } => {
+            let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
+            for (x, out) in input(0).chunks(c).zip(out.chunks_mut(c)) {
+                let mean = x.iter().sum::<f64>() / c as f64;
+                let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / c as f64;
+                for (n, o) in out.iter_mut().enumerate() {
+                    let normal = (x[n] - mean) / libm::sqrt(variance + f64::from(eps));
+                    *o = normal * f64::from(weight[n]) + f64::from(bias[n]);
+                }
+            }
+        }
+        Op::WindowAttention { num_heads, window_size, shift } => {
+            // As the published code does it: roll, cut into windows, mask, roll back.
+            let (heads, ws, shift) = (usize::from(num_heads), usize::from(window_size), usize::from(shift));
+            let (x, table) = (input(0), model.f32s(id, Role::PositionBias));
+            let d = c / heads;
+            let region = |at: usize, size: usize| match at {
+                _ if shift == 0 => 0,
+                _ if at < size - ws => 0,
+                _ if at < size - shift => 1,
+                _ => 2,
+            };
+            each(&mut out, &|y, xx, n| {
+                let head = n / d;
+                let (ry, rx) = ((y + h - shift) % h, (xx + w - shift) % w);
+                let at =
+                    |ry: usize, rx: usize| (((ry + shift) % h) * w + (rx + shift) % w) * 3 * c + head * d;
+                let (wy, wx) = (ry / ws * ws, rx / ws * ws);
+                let mut scores = vec![];
+                for (ky, kx) in (wy..wy + ws).flat_map(|ky| (wx..wx + ws).map(move |kx| (ky, kx))) {
+                    let (q, k) = (&x[at(ry, rx)..], &x[at(ky, kx) + c..]);
+                    let dot: f64 = (0..d).map(|i| q[i] * k[i]).sum();
+                    let index = (ry + ws - 1 - ky) * (2 * ws - 1) + (rx + ws - 1 - kx);
+                    let masked = region(ry, h) != region(ky, h) || region(rx, w) != region(kx, w);
+                    let bias = f64::from(table[index * heads + head]);
+                    let mask = if masked { -100.0 } else { 0.0 };
+                    scores.push((dot / libm::sqrt(d as f64) + bias + mask, x[at(ky, kx) + 2 * c + n % d]));
+                }
+                let largest = scores.iter().fold(f64::MIN, |m, s| m.max(s.0));
+                let total: f64 = scores.iter().map(|s| libm::exp(s.0 - largest)).sum();
+                scores.iter().map(|s| libm::exp(s.0 - largest) / total * s.1).sum()
+            });
+        }
     }
     out.iter().map(|&x| round_to(node.dtype, x)).collect()
 }

@@ -1,11 +1,11 @@
 //! Pointwise non-linearities: on floats by formula, from 8 bits to 8 bits by a table of 256 entries.
 
+use super::math::gelu;
 use super::rows::{CHUNK, Codec, chunks};
 use super::{Io, dtypes, scale_of};
 use crate::kernel::scalar::relu_f32;
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Model, NodeId};
-use core::f32::consts::FRAC_1_SQRT_2;
 
 /// The activation of a real value.
 #[inline(always)]
@@ -19,7 +19,7 @@ pub(crate) fn apply(activation: Activation, x: f32) -> f32 {
                 x * slope
             }
         }
-        Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x * FRAC_1_SQRT_2)),
+        Activation::Gelu => gelu(x),
     }
 }
 

@@ -9,9 +9,12 @@ mod add;
 mod affine;
 mod conv2d;
 mod convert;
+mod layer_norm;
+mod math;
 mod pixel_shuffle;
 mod resize;
 pub(crate) mod rows;
+mod window_attention;
 
 pub(crate) use pixel_shuffle::Order;
 
@@ -49,6 +52,8 @@ pub(crate) enum Step {
     PixelShuffle(pixel_shuffle::PixelShuffleStep),
     Resize(resize::ResizeStep),
     Convert(convert::ConvertStep),
+    LayerNorm(layer_norm::LayerNormStep),
+    WindowAttention(window_attention::WindowAttentionStep),
 }
 
 impl Step {
@@ -70,9 +75,20 @@ impl Step {
                 Self::Resize(resize::ResizeStep::new(model, id, upscale, filter, options.isa)?)
             }
             Op::Convert => Self::Convert(convert::ConvertStep::new(model, id, options.isa)),
-            Op::Input { .. } | Op::LayerNorm { .. } | Op::WindowAttention { .. } => {
-                return Err(PlanError::Unsupported { node: id });
+            Op::LayerNorm { eps } => {
+                Self::LayerNorm(layer_norm::LayerNormStep::new(model, id, eps, options.isa)?)
             }
+            Op::WindowAttention { num_heads, window_size, shift } => {
+                Self::WindowAttention(window_attention::WindowAttentionStep::new(
+                    model,
+                    id,
+                    usize::from(num_heads),
+                    usize::from(window_size),
+                    usize::from(shift),
+                    options.isa,
+                )?)
+            }
+            Op::Input { .. } => unreachable!("the input has no step"),
         })
     }
 
@@ -86,6 +102,8 @@ impl Step {
             Self::PixelShuffle(step) => step.run(io),
             Self::Resize(step) => step.run(io),
             Self::Convert(step) => step.run(io),
+            Self::LayerNorm(step) => step.run(io),
+            Self::WindowAttention(step) => step.run(io),
         }
     }
 
@@ -98,44 +116,70 @@ impl Step {
             | Self::Activation(_)
             | Self::PixelShuffle(_)
             | Self::Resize(_)
-            | Self::Convert(_) => 0,
+            | Self::Convert(_)
+            | Self::LayerNorm(_)
+            | Self::WindowAttention(_) => 0,
         }
     }
 }
 
-/// Image rows below and above an output row that an operator reads.
+/// Which input rows an operator needs for which output rows, on an image without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// Output rows for each input row.
-    pub upscale: usize,
-    /// Input rows above the one that lies under the output row.
-    pub above: usize,
-    /// Input rows below it.
-    pub below: usize,
+pub(crate) enum Reach {
+    /// Row `y` needs rows `y / upscale − above ..= y / upscale + below`.
+    Rows { upscale: i64, above: i64, below: i64 },
+    /// Row `y` needs all rows of its window.
+    Windows { window: i64, shift: i64 },
 }
 
 impl Reach {
     /// How far an operator looks.
     pub fn of(op: &Op) -> Self {
-        let local = Self { upscale: 1, above: 0, below: 0 };
-        match op {
-            Op::Conv2d(conv) => {
-                let half = usize::from(conv.kernel / 2);
-                Self { upscale: 1, above: half, below: half }
+        let rows = |upscale: u8, reach: usize| Self::Rows {
+            upscale: i64::from(upscale),
+            above: reach as i64,
+            below: reach as i64,
+        };
+        match *op {
+            Op::Conv2d(conv) => rows(1, usize::from(conv.kernel / 2)),
+            Op::PixelShuffle { upscale } => rows(upscale, 0),
+            Op::Resize { upscale, filter } => rows(upscale, resize::reach(filter)),
+            Op::WindowAttention { window_size, shift, .. } => {
+                Self::Windows { window: i64::from(window_size), shift: i64::from(shift) }
             }
-            Op::PixelShuffle { upscale } => Self { upscale: usize::from(*upscale), ..local },
-            Op::Resize { upscale, filter } => {
-                let taps = resize::reach(*filter);
-                Self { upscale: usize::from(*upscale), above: taps, below: taps }
-            }
-            // Attention is planned by windows; the engine refuses it above.
             Op::Input { .. }
             | Op::Add { .. }
             | Op::Affine
             | Op::Activation(_)
             | Op::LayerNorm { .. }
-            | Op::WindowAttention { .. }
-            | Op::Convert => local,
+            | Op::Convert => rows(1, 0),
+        }
+    }
+
+    /// Output rows that can be computed from `input` input rows.
+    pub fn ready(self, input: i64) -> i64 {
+        match self {
+            Self::Rows { upscale, below, .. } => (input - below) * upscale,
+            Self::Windows { window, shift } => window_attention::window_start(input, window, shift),
+        }
+    }
+
+    /// Input rows that must be there for `output` output rows.
+    pub fn needed(self, output: i64) -> i64 {
+        match self {
+            // Rounded up: an output row needs the whole input row that it comes from.
+            Self::Rows { upscale, below, .. } => (output + upscale - 1).div_euclid(upscale) + below,
+            Self::Windows { window, shift } => {
+                window_attention::window_start(output + window - 1, window, shift)
+            }
+        }
+    }
+
+    /// First input row that output row `output` needs.
+    pub fn first(self, output: i64) -> i64 {
+        match self {
+            Self::Rows { upscale, above, .. } => output.div_euclid(upscale) - above,
+            Self::Windows { window, shift } => window_attention::window_start(output, window, shift),
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct PlanOptions {
 /// A [`Model`] prepared for one input width and one instruction set.
 pub struct Plan {
     pub(crate) width: usize,
+    /// The width rounded up to whole windows: what the network sees.
+    pub(crate) padded_width: usize,
     pub(crate) isa: Isa,
     pub(crate) band: usize,
     pub(crate) threads: usize,
@@ -78,7 +80,8 @@ impl Plan {
         if band == 0 || band > MAX_BAND {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
-        let (rings, arena_bytes) = rings::lay_out(model, width, band);
+        let padded_width = width.next_multiple_of(model.graph().pad_multiple());
+        let (rings, arena_bytes) = rings::lay_out(model, padded_width, band);
         if arena_bytes > MAX_ARENA_BYTES {
             return Err(PlanError::Memory { bytes: arena_bytes });
         }
@@ -103,7 +106,16 @@ impl Plan {
             });
         }
         let threads = options.threads.clamp(1, MAX_THREADS);
-        Ok(Self { width, isa, band, threads, nodes, arena_bytes: arena_bytes as usize, model: model.clone() })
+        Ok(Self {
+            width,
+            padded_width,
+            isa,
+            band,
+            threads,
+            nodes,
+            arena_bytes: arena_bytes as usize,
+            model: model.clone(),
+        })
     }
 
     /// Width of the input image in pixels.

@@ -7,7 +7,7 @@
 //! end, until the pattern repeats.
 
 use crate::kernel::view::Ring;
-use crate::model::{Model, NodeId};
+use crate::model::Model;
 use crate::ops::{Reach, column_padding};
 use alloc::{vec, vec::Vec};
 
@@ -21,11 +21,11 @@ pub(crate) fn schedule(model: &Model, fed: i64, ready: &mut [i64], rows: &mut [i
     let nodes = &model.graph().nodes;
     ready[0] = fed;
     for (id, node) in nodes.iter().enumerate().skip(1) {
-        let reach = Reach::of(&node.op);
         let input = node.inputs.iter().map(|&i| ready[usize::from(i)]).min().unwrap_or(0);
-        ready[id] = (input - reach.below as i64) * reach.upscale as i64;
+        ready[id] = Reach::of(&node.op).ready(input);
     }
-    rows.fill(i64::MIN);
+    // Before any image: enough for every reach, far from overflow.
+    rows.fill(i64::MIN / 2);
     // The input has arrived and cannot wait.
     rows[0] = fed;
     if let (Some(last), Some(&end)) = (rows.last_mut(), ready.last()) {
@@ -33,20 +33,16 @@ pub(crate) fn schedule(model: &Model, fed: i64, ready: &mut [i64], rows: &mut [i
     }
     for (id, node) in nodes.iter().enumerate().rev() {
         let reach = Reach::of(&node.op);
-        let upscale = reach.upscale as i64;
-        // Rounded up: an output row needs the whole input row that it comes from.
-        let needed = (rows[id].saturating_add(upscale - 1)).div_euclid(upscale) + reach.below as i64;
+        if matches!(reach, Reach::Windows { .. }) {
+            // A window is worth computing at once, while its keys are at hand.
+            rows[id] = ready[id];
+        }
+        let needed = reach.needed(rows[id]);
         for &input in &node.inputs {
             let input = &mut rows[usize::from(input)];
             *input = needed.max(*input);
         }
     }
-}
-
-/// First input row that output row `row` of the node needs.
-fn first_needed(model: &Model, id: NodeId, row: i64) -> i64 {
-    let reach = Reach::of(&model.graph().node(id).op);
-    row / reach.upscale as i64 - reach.above as i64
 }
 
 /// Slots of every edge's ring for bands of `band` input rows.
@@ -56,9 +52,11 @@ pub(crate) fn capacities(model: &Model, band: usize) -> Vec<usize> {
     let mut ready = rows.clone();
     let mut capacity = vec![1_i64; nodes.len()];
     let mut fed = 0;
-    // After every edge has begun, one more tick shows the steady state; two make sure.
+    // After every edge has begun, the pattern repeats with the windows: a tick for each of their rows shows
+    // it, even with bands of one row.
+    let multiple = model.graph().pad_multiple();
     let mut after = 0;
-    while after < 2 {
+    while after < 2 * multiple {
         if rows.iter().all(|&r| r > 0) {
             after += 1;
         }
@@ -69,7 +67,7 @@ pub(crate) fn capacities(model: &Model, band: usize) -> Vec<usize> {
         for (id, node) in nodes.iter().enumerate() {
             for &input in &node.inputs {
                 // The reader has not yet run in this tick when the edge got its newest rows.
-                let needed = first_needed(model, id as NodeId, before[id]).max(0);
+                let needed = Reach::of(&node.op).first(before[id]).max(0);
                 let live = rows[usize::from(input)] - needed;
                 capacity[usize::from(input)] = capacity[usize::from(input)].max(live);
             }
@@ -77,10 +75,14 @@ pub(crate) fn capacities(model: &Model, band: usize) -> Vec<usize> {
         let last = nodes.len() - 1;
         capacity[last] = capacity[last].max(rows[last] - before[last]);
     }
+    // Rows below the image are reflections of its last ones, which must still be there.
+    if multiple > 1 {
+        capacity[0] = capacity[0].max(2 * multiple as i64);
+    }
     capacity.into_iter().map(|c| c as usize).collect()
 }
 
-/// Lays all rings out one after the other; returns them and the bytes of the arena.
+/// Lays all rings out one after the other, for images of `width` pixels (padded); returns them and the bytes of the arena.
 pub(crate) fn lay_out(model: &Model, width: usize, band: usize) -> (Vec<Ring>, u64) {
     let graph = model.graph();
     let mut offset = 0_u64;

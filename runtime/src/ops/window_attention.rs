@@ -1,0 +1,194 @@
+//! Multi-head self-attention inside square windows, with a relative position bias.
+//!
+//! `softmax(q·kᵀ/√d + bias) · v`, computed in float inside, whatever the dtypes of the edges. A shifted
+//! layer of the published code rolls the image cyclically, cuts it into windows and masks what was not
+//! adjacent. The windows that are left are the rectangles between the lines `shift + k·window`, smaller at
+//! the borders; that is what is computed here, without rolling or masking. (The published mask subtracts 100
+//! from the scores instead of leaving them out: a factor of 4·10⁻⁴⁴.)
+
+use super::math::exp;
+use super::rows::Codec;
+use super::{Io, dtypes, scale_of};
+use crate::error::PlanError;
+use crate::kernel::view::{InView, OutView};
+use crate::kernel::{Elementwise, Isa};
+use crate::model::{Model, NodeId, Role};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Largest window side.
+const MAX_WINDOW: usize = 8;
+/// Pixels of the largest window.
+const KEYS: usize = MAX_WINDOW * MAX_WINDOW;
+/// Most channels of a head.
+const MAX_HEAD: usize = 32;
+
+/// A window attention.
+pub(crate) struct WindowAttentionStep {
+    heads: usize,
+    head: usize,
+    window: usize,
+    shift: usize,
+    from: Codec,
+    to: Codec,
+    from_scale: f32,
+    to_scale: f32,
+    /// `[head][query − key row][query − key column]`, differences offset by `window − 1`.
+    bias: Vec<f32>,
+}
+
+/// Lines between windows: the last one at or before `at`.
+pub(crate) fn window_start(at: i64, window: i64, shift: i64) -> i64 {
+    (at - shift).div_euclid(window) * window + shift
+}
+
+impl WindowAttentionStep {
+    pub fn new(
+        model: &Model,
+        id: NodeId,
+        heads: usize,
+        window: usize,
+        shift: usize,
+        isa: Isa,
+    ) -> Result<Self, PlanError> {
+        let head = usize::from(model.shape(id).channels) / heads;
+        if window > MAX_WINDOW || head > MAX_HEAD {
+            return Err(PlanError::Unsupported { node: id });
+        }
+        let ([from, _], to) = dtypes(model, id);
+        let table = model.f32s(id, Role::PositionBias);
+        let bias = (0..heads).flat_map(|h| table.iter().copied().skip(h).step_by(heads)).collect();
+        let xor = isa.table().xor;
+        let (from_scale, to_scale) = (scale_of(from), scale_of(to));
+        let (from, to) = (Codec::new(from, xor), Codec::new(to, xor));
+        Ok(Self { heads, head, window, shift, from, to, from_scale, to_scale, bias })
+    }
+
+    pub fn run(&self, io: &mut Io<'_>) {
+        let (cols, rows) = (io.out.cols(), io.rows.clone());
+        let input = io.inputs[0];
+        let mut y = rows.start;
+        while y < rows.end {
+            let window_rows = self.window_at(y, input.height());
+            let to = window_rows.end.min(rows.end);
+            let mut x = cols.start;
+            while x < cols.end {
+                let window_cols = self.window_at(x, input.width());
+                let end = window_cols.end.min(cols.end);
+                let area = Area { rows: window_rows.clone(), cols: window_cols };
+                let queries = Area { rows: y..to, cols: x..end };
+                io.isa.run(Window { step: self, input, area, queries, out: &mut io.out });
+                x = end;
+            }
+            y = to;
+        }
+    }
+
+    /// The part of a dimension of `size` pixels that is in the same window as `at`.
+    fn window_at(&self, at: usize, size: usize) -> Range<usize> {
+        let start = window_start(at as i64, self.window as i64, self.shift as i64);
+        start.max(0) as usize..((start + self.window as i64) as usize).min(size)
+    }
+}
+
+#[derive(Clone)]
+struct Area {
+    rows: Range<usize>,
+    cols: Range<usize>,
+}
+
+struct Window<'a, 'b> {
+    step: &'a WindowAttentionStep,
+    input: InView<'a>,
+    /// All pixels of the window: the keys.
+    area: Area,
+    /// Those to compute.
+    queries: Area,
+    out: &'a mut OutView<'b>,
+}
+
+impl Elementwise for Window<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let step = self.step;
+        let (d, channels) = (step.head, step.head * step.heads);
+        let side = 2 * step.window - 1;
+        let scale = step.from_scale * step.from_scale / libm::sqrtf(d as f32);
+        let (width, out_cols) = (self.area.cols.len(), self.out.cols());
+        // Keys transposed, so that the scores of a query vectorize over the keys.
+        let mut keys = [[0.0_f32; KEYS]; MAX_HEAD];
+        let mut values = [[0.0_f32; MAX_HEAD]; KEYS];
+        for head in 0..step.heads {
+            let mut vector = [0.0_f32; MAX_HEAD];
+            for (i, y) in self.area.rows.clone().enumerate() {
+                let row = self.input.pixels(y, self.area.cols.clone());
+                for x in 0..width {
+                    let at = x * 3 * channels + head * d;
+                    let n = i * width + x;
+                    step.from.load(row, at + channels, &mut vector[..d]);
+                    for (key, &v) in keys.iter_mut().zip(&vector[..d]) {
+                        key[n] = v;
+                    }
+                    step.from.load(row, at + 2 * channels, &mut values[n][..d]);
+                }
+            }
+            let count = self.area.rows.len() * width;
+            let bias = &step.bias[head * side * side..(head + 1) * side * side];
+            for y in self.queries.rows.clone() {
+                let row = self.input.pixels(y, self.queries.cols.clone());
+                let out = self.out.row_mut(y);
+                for x in self.queries.cols.clone() {
+                    let at = (x - self.queries.cols.start) * 3 * channels + head * d;
+                    step.from.load(row, at, &mut vector[..d]);
+                    let mut scores = [0.0_f32; KEYS];
+                    for (key, &q) in keys.iter().zip(&vector[..d]) {
+                        for (score, k) in scores.iter_mut().zip(key) {
+                            *score += q * *k;
+                        }
+                    }
+                    for (i, key_y) in self.area.rows.clone().enumerate() {
+                        let dy = y + step.window - 1 - key_y;
+                        // Columns count down as the key's column grows.
+                        let first = x + step.window - 1 - self.area.cols.start;
+                        for (j, score) in scores[i * width..(i + 1) * width].iter_mut().enumerate() {
+                            *score = *score * scale + bias[dy * side + first - j];
+                        }
+                    }
+                    scores[count..].fill(f32::MIN);
+                    let total = softmax(&mut scores);
+                    let factor = step.from_scale / (total * step.to_scale);
+                    let mut sums = [0.0_f32; MAX_HEAD];
+                    for (value, &p) in values[..count].iter().zip(&scores) {
+                        for (sum, v) in sums.iter_mut().zip(value) {
+                            *sum += p * *v;
+                        }
+                    }
+                    sums.iter_mut().for_each(|s| *s *= factor);
+                    let to = (x - out_cols.start) * channels + head * d;
+                    step.to.store(&sums[..d], out, to);
+                }
+            }
+        }
+    }
+}
+
+/// Replaces scores by `exp(score − maximum)` and returns their sum.
+#[inline(always)]
+fn softmax(scores: &mut [f32; KEYS]) -> f32 {
+    const PARTS: usize = 16;
+    let mut largest = [f32::MIN; PARTS];
+    for chunk in scores.chunks_exact(PARTS) {
+        for (l, &s) in largest.iter_mut().zip(chunk) {
+            *l = if s > *l { s } else { *l };
+        }
+    }
+    let largest = largest.iter().fold(f32::MIN, |a, &b| if a > b { a } else { b });
+    let mut sums = [0.0_f32; PARTS];
+    for chunk in scores.chunks_exact_mut(PARTS) {
+        for (sum, s) in sums.iter_mut().zip(chunk) {
+            *s = exp(*s - largest);
+            *sum += *s;
+        }
+    }
+    sums.iter().sum()
+}
