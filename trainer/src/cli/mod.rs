@@ -1,0 +1,95 @@
+//! Command line: one file a verb.
+
+mod eval;
+mod export;
+mod progress;
+mod train;
+
+use burn::tensor::Device;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Trains, evaluates, imports and exports super-resolution networks.
+#[derive(Debug, Parser)]
+#[command(name = "mcir-train", version)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Train a network, or resume a run
+    Train(train::Args),
+    /// Measure PSNR and SSIM of a checkpoint or model file on a folder of images
+    Eval(eval::Args),
+    /// Write the model file of a checkpoint
+    Export(export::Args),
+}
+
+/// Options that every verb takes.
+#[derive(Debug, ClapArgs)]
+struct Common {
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = Backend::Cpu, env = "MCIR_DEVICE")]
+    device: Backend,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but the result
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show no progress line
+    #[arg(long)]
+    no_progress: bool,
+}
+
+/// A backend of burn. GPU backends are cargo features of this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// burn-flex
+    Cpu,
+    /// WebGPU (cargo feature wgpu)
+    Wgpu,
+    /// Vulkan (cargo feature vulkan)
+    Vulkan,
+    /// CUDA (cargo feature cuda)
+    Cuda,
+    /// burn-ndarray, to cross-check (cargo feature ndarray)
+    Ndarray,
+}
+
+impl Backend {
+    fn device(self) -> anyhow::Result<Device> {
+        let missing = |feature: &str| {
+            anyhow::anyhow!("this mcir-train was built without {feature}; build it with --features {feature}")
+        };
+        match self {
+            Self::Cpu => Ok(Device::flex()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(not(feature = "wgpu"))]
+            Self::Wgpu => Err(missing("wgpu")),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Ok(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(not(feature = "vulkan"))]
+            Self::Vulkan => Err(missing("vulkan")),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(Device::cuda(0)),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda => Err(missing("cuda")),
+            #[cfg(feature = "ndarray")]
+            Self::Ndarray => Ok(Device::ndarray()),
+            #[cfg(not(feature = "ndarray"))]
+            Self::Ndarray => Err(missing("ndarray")),
+        }
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.verb {
+        Verb::Train(args) => train::run(args),
+        Verb::Eval(args) => eval::run(args),
+        Verb::Export(args) => export::run(args),
+    }
+}

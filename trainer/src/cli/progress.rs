@@ -1,0 +1,73 @@
+//! Progress on stderr: one live line on a terminal, plain lines otherwise.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mcir_trainer::eval::Scores;
+use mcir_trainer::train::Progress;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Time between plain lines.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// Prints loss, PSNR, speed and time left.
+pub struct Line {
+    bar: ProgressBar,
+    plain: bool,
+    first: u64,
+    total: u64,
+    started: Instant,
+    printed: Instant,
+    /// Exponential average, so that the line can be read.
+    loss: Option<f64>,
+    psnr: Option<f64>,
+}
+
+impl Line {
+    /// A line for steps `first..total`; silent when `hidden`.
+    pub fn new(first: u64, total: u64, hidden: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal && !hidden { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let template = "{bar:20} {pos}/{len} {msg} · {per_sec} · {eta} left";
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+        bar.set_position(first);
+        bar.reset_eta();
+        let now = Instant::now();
+        Self { bar, plain: !terminal && !hidden, first, total, started: now, printed: now, loss: None, psnr: None }
+    }
+
+    fn message(&self) -> String {
+        let loss = self.loss.map_or(String::new(), |l| format!("loss {l:.5}"));
+        self.psnr.map_or(loss.clone(), |p| format!("{loss} · PSNR {p:.2} dB"))
+    }
+
+    fn print(&mut self, step: u64) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = (step - self.first) as f64 / seconds.max(1e-9);
+        let left = (self.total - step) as f64 / rate.max(1e-9);
+        let left = Duration::from_secs(left.min(1e9) as u64);
+        eprintln!("step {step}/{} {} · {rate:.2} steps/s · {left:?} left", self.total, self.message());
+        self.printed = Instant::now();
+    }
+}
+
+impl Progress for Line {
+    fn step(&mut self, step: u64, loss: f32) {
+        let loss = f64::from(loss);
+        self.loss = Some(self.loss.map_or(loss, |old| 0.98 * old + 0.02 * loss));
+        self.bar.set_message(self.message());
+        self.bar.set_position(step);
+        if self.plain && (step == self.total || self.printed.elapsed() > INTERVAL) {
+            self.print(step);
+        }
+    }
+
+    fn validated(&mut self, step: u64, scores: &Scores) {
+        self.psnr = Some(scores.psnr_y_db);
+        if self.plain {
+            self.print(step);
+        }
+    }
+
+    fn saved(&mut self, _step: u64) {}
+}

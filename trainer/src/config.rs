@@ -1,0 +1,354 @@
+//! [`Config`]: everything that decides what a run computes, in one TOML file.
+//!
+//! A configuration is a preset with changes laid over it: those of a file, then those of the command line. It
+//! is resolved once, checked, and saved beside the results, so that `config.toml` alone repeats the run.
+
+use mcir_runtime::arch::edsr;
+use mcir_runtime::model::Graph;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use toml::{Table, Value};
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No preset has this name.
+    #[error("no preset is called {0:?}; presets are {list}, N being 2, 3 or 4", list = PRESETS)]
+    Preset(String),
+    /// A `key=value` that cannot be read.
+    #[error("cannot read the setting {0:?}; write it as section.key=value, for example train.steps=2000")]
+    Setting(String),
+    /// Not a TOML document, or an unknown key or a value of the wrong type.
+    #[error("{0}; see the config.toml of any run for all keys")]
+    Toml(Box<toml::de::Error>),
+    /// A value out of range.
+    #[error("{key} is {found}, but must be {limit}")]
+    Range {
+        /// Key of the value.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// What is allowed.
+        limit: &'static str,
+    },
+}
+
+/// The names that [`Config::preset`] knows.
+pub const PRESETS: &str = "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 blocks of 32)";
+
+/// All settings of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the model, also written into the exported file.
+    pub name: String,
+    /// Seed of initial weights and data order.
+    pub seed: u64,
+    /// Architecture.
+    pub model: Model,
+    /// Images.
+    pub data: Data,
+    /// Optimization.
+    pub train: Train,
+}
+
+/// Architecture and its shape.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "arch", rename_all = "snake_case")]
+pub enum Model {
+    /// EDSR and its real-time relatives.
+    Edsr(edsr::Config),
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Folder of high-resolution training images.
+    pub hr: PathBuf,
+    /// Folder of low-resolution training images, paired by file name (`NAME`, `NAMEx4`). Without it they are
+    /// made from the high-resolution ones by MATLAB-compatible bicubic downscaling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr: Option<PathBuf>,
+    /// Folder of high-resolution validation images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_hr: Option<PathBuf>,
+    /// Folder of low-resolution validation images; as `lr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_lr: Option<PathBuf>,
+    /// Side of a training patch in the low-resolution image, in pixels.
+    pub patch: usize,
+    /// Random flips and rotations by 90 degrees.
+    pub augment: bool,
+}
+
+/// Optimization settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Patches in a step.
+    pub batch: usize,
+    /// Learning rate of Adam (0.9, 0.999).
+    pub lr: f64,
+    /// How the learning rate falls.
+    pub schedule: Schedule,
+    /// Steps over which the learning rate rises from zero at the start.
+    pub warmup: u64,
+    /// Weight of the old value in the exponential moving average that is evaluated and exported.
+    pub ema: f64,
+    /// Steps between validations.
+    pub val_every: u64,
+    /// Steps between checkpoints.
+    pub save_every: u64,
+    /// Steps between rows of the log.
+    pub log_every: u64,
+}
+
+/// Course of the learning rate after the warm-up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Half a cosine from `lr` at the first step to `end` at the last.
+    Cosine {
+        /// Learning rate at the end.
+        end: f64,
+    },
+    /// Multiplied by `gamma` at each milestone.
+    MultiStep {
+        /// Steps at which it falls.
+        milestones: Vec<u64>,
+        /// Factor.
+        gamma: f64,
+    },
+}
+
+impl Train {
+    /// Learning rate of step `step`, counted from zero.
+    pub fn lr_at(&self, step: u64) -> f64 {
+        let lr = match &self.schedule {
+            Schedule::Cosine { end } => {
+                let done = step as f64 / self.steps.max(1) as f64;
+                end + (self.lr - end) * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())
+            }
+            Schedule::MultiStep { milestones, gamma } => {
+                let passed = milestones.iter().filter(|&&m| step >= m).count();
+                self.lr * gamma.powi(passed as i32)
+            }
+        };
+        if step < self.warmup { lr * (step + 1) as f64 / self.warmup as f64 } else { lr }
+    }
+}
+
+impl Model {
+    /// The layer list.
+    pub fn graph(&self) -> Graph {
+        match self {
+            Self::Edsr(config) => edsr::graph(config),
+        }
+    }
+
+    /// Upscaling factor.
+    pub fn upscale(&self) -> usize {
+        match self {
+            Self::Edsr(config) => config.upscale.into(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of a preset.
+    ///
+    /// # Errors
+    /// [`ConfigError::Preset`].
+    pub fn preset(name: &str) -> Result<Self, ConfigError> {
+        let unknown = || ConfigError::Preset(name.into());
+        let (family, upscale) = name.rsplit_once("-x").ok_or_else(unknown)?;
+        let upscale = match upscale {
+            "2" => 2,
+            "3" => 3,
+            "4" => 4,
+            _ => return Err(unknown()),
+        };
+        let (model, patch, train) = match family {
+            "edsr-light" => (edsr::Config::light(upscale), 48, paper()),
+            "edsr-edge" => (edsr::Config::edge(upscale, 16, 4), 32, short()),
+            "edsr-edge-m" => (edsr::Config::edge(upscale, 32, 8), 32, short()),
+            _ => return Err(unknown()),
+        };
+        let data = Data { hr: PathBuf::new(), lr: None, val_hr: None, val_lr: None, patch, augment: true };
+        Ok(Self { name: name.into(), seed: 1, model: Model::Edsr(model), data, train })
+    }
+
+    /// Lays a TOML document and `section.key=value` settings over a preset (the document's `preset` key, or
+    /// `preset`, which wins) and checks the result.
+    ///
+    /// # Errors
+    /// Any [`ConfigError`].
+    pub fn resolve(preset: Option<&str>, document: &str, settings: &[String]) -> Result<Self, ConfigError> {
+        let mut over: Table = document.parse().map_err(|e| ConfigError::Toml(Box::new(e)))?;
+        let named = over.remove("preset");
+        let preset = preset.or(named.as_ref().and_then(Value::as_str));
+        let mut table = match preset {
+            Some(name) => Table::try_from(Self::preset(name)?).expect("a preset can be written as TOML"),
+            None => Table::new(),
+        };
+        merge(&mut table, over);
+        for setting in settings {
+            merge(&mut table, parse_setting(setting)?);
+        }
+        let config: Self = table.try_into().map_err(|e| ConfigError::Toml(Box::new(e)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The document that [`Config::resolve`] reads back to an equal configuration.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration can be written as TOML")
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Model::Edsr(model) = self.model;
+        let range = |ok: bool, key, found: &dyn ToString, limit| {
+            if ok { Ok(()) } else { Err(ConfigError::Range { key, found: found.to_string(), limit }) }
+        };
+        let upscales: &[u8] = if model.tail == edsr::Tail::Paper { &[2, 3, 4, 8] } else { &[2, 3, 4] };
+        range(upscales.contains(&model.upscale), "model.upscale", &model.upscale, "2, 3 or 4 (8 with the paper tail)")?;
+        range((1..=1024).contains(&model.num_feat), "model.num_feat", &model.num_feat, "1 to 1024")?;
+        range((1..=256).contains(&model.num_block), "model.num_block", &model.num_block, "1 to 256")?;
+        range(model.channels == 3, "model.channels", &model.channels, "3")?;
+        range(model.res_scale.is_finite(), "model.res_scale", &model.res_scale, "a number")?;
+        range((4..=1024).contains(&self.data.patch), "data.patch", &self.data.patch, "4 to 1024")?;
+        let t = &self.train;
+        range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
+        range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;
+        range(t.lr > 0.0 && t.lr < 1.0, "train.lr", &t.lr, "above 0 and below 1")?;
+        range((0.0..1.0).contains(&t.ema), "train.ema", &t.ema, "0 or more and below 1")?;
+        for (key, every) in [
+            ("train.val_every", t.val_every),
+            ("train.save_every", t.save_every),
+            ("train.log_every", t.log_every),
+        ] {
+            range(every > 0, key, &every, "at least 1")?;
+        }
+        match &t.schedule {
+            Schedule::Cosine { end } => range((0.0..=t.lr).contains(end), "train.schedule.end", end, "0 to train.lr"),
+            Schedule::MultiStep { gamma, .. } => {
+                range(*gamma > 0.0 && *gamma <= 1.0, "train.schedule.gamma", gamma, "above 0 and at most 1")
+            }
+        }
+    }
+}
+
+/// The paper's EDSR recipe: 300k steps, halved at 200k.
+fn paper() -> Train {
+    Train {
+        steps: 300_000,
+        batch: 16,
+        lr: 1e-4,
+        schedule: Schedule::MultiStep { milestones: vec![200_000], gamma: 0.5 },
+        warmup: 0,
+        ema: 0.999,
+        val_every: 5000,
+        save_every: 1000,
+        log_every: 100,
+    }
+}
+
+/// For small networks on a CPU: an hour or two instead of days.
+fn short() -> Train {
+    Train {
+        steps: 20_000,
+        batch: 16,
+        lr: 1e-3,
+        schedule: Schedule::Cosine { end: 1e-5 },
+        warmup: 100,
+        ema: 0.999,
+        val_every: 1000,
+        save_every: 500,
+        log_every: 50,
+    }
+}
+
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            // A choice between variants is replaced as a whole: keys of the other variant must not linger.
+            (Some(Value::Table(b)), Value::Table(o)) if same_variant(b, &o) => merge(b, o),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn same_variant(base: &Table, over: &Table) -> bool {
+    ["kind", "arch"].iter().all(|tag| over.get(*tag).is_none_or(|t| base.get(*tag) == Some(t)))
+}
+
+fn parse_setting(setting: &str) -> Result<Table, ConfigError> {
+    let wrong = || ConfigError::Setting(setting.into());
+    let (path, value) = setting.split_once('=').ok_or_else(wrong)?;
+    // A bare word is a string: nobody quotes a path twice for shell and TOML.
+    let document = format!("{path} = {value}");
+    document.parse().or_else(|_| format!("{path} = {value:?}").parse()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(list: &[&str]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_preset_resolves_and_survives_the_file() {
+        for family in ["edsr-light", "edsr-edge", "edsr-edge-m"] {
+            for upscale in [2, 3, 4] {
+                let name = format!("{family}-x{upscale}");
+                let config = Config::resolve(Some(&name), "", &[]).expect(&name);
+                assert_eq!(config.model.upscale(), upscale);
+                assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(&name), config);
+            }
+        }
+    }
+
+    #[test]
+    fn file_and_settings_are_laid_over_the_preset() {
+        let document = "preset = 'edsr-edge-x4'\nseed = 7\n[train]\nsteps = 5\n[data]\nhr = 'a'";
+        let over = settings(&["train.steps=9", "data.hr=some/folder", "train.schedule.end=0.0001"]);
+        let config = Config::resolve(None, document, &over).expect("valid");
+        assert_eq!((config.seed, config.train.steps, config.train.batch), (7, 9, 16));
+        assert_eq!(config.data.hr, PathBuf::from("some/folder"));
+        assert_eq!(config.train.schedule, Schedule::Cosine { end: 1e-4 });
+        let over = settings(&["train.schedule={kind='multi_step',milestones=[3],gamma=0.5}"]);
+        let config = Config::resolve(Some("edsr-edge-x4"), "", &over).expect("valid");
+        assert_eq!(config.train.schedule, Schedule::MultiStep { milestones: vec![3], gamma: 0.5 });
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |preset, over: &[&str]| Config::resolve(preset, "", &settings(over)).unwrap_err().to_string();
+        assert!(error(Some("edsr-edge-x5"), &[]).contains("edsr-edge-x5"));
+        assert!(error(Some("edsr-edge-x4"), &["train.stpes=4"]).contains("stpes"));
+        assert!(error(Some("edsr-edge-x4"), &["steps"]).contains("section.key=value"));
+        assert!(error(Some("edsr-edge-x4"), &["train.batch=0"]).contains("train.batch is 0"));
+        assert!(error(Some("edsr-edge-x4"), &["model.upscale=5"]).contains("model.upscale is 5"));
+        assert!(error(Some("edsr-edge-x4"), &["train.lr=nan"]).contains("train.lr"));
+        assert!(error(None, &[]).contains("missing field"));
+    }
+
+    #[test]
+    fn learning_rates_follow_their_schedules() {
+        let mut t = short();
+        (t.steps, t.warmup, t.lr) = (1000, 10, 1.0e-3);
+        assert!((t.lr_at(0) - 1e-4).abs() < 1e-6);
+        assert!((t.lr_at(500) - (1e-3 + 1e-5) / 2.0).abs() < 1e-9);
+        assert!((t.lr_at(1000) - 1e-5).abs() < 1e-12);
+        t.schedule = Schedule::MultiStep { milestones: vec![20, 40], gamma: 0.5 };
+        assert_eq!([19, 20, 39, 40].map(|s| t.lr_at(s)), [1e-3, 5e-4, 5e-4, 2.5e-4]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Images: where they come from ([`pairs`]), how low-resolution ones are made ([`degrade`]), how batches are
+//! drawn from them ([`augment`]) and prepared ahead of the optimizer ([`batches`]).
+
+pub mod augment;
+pub mod batches;
+pub mod degrade;
+pub mod pairs;
+
+use std::path::PathBuf;
+
+/// Why images cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The folder cannot be listed.
+    #[error("cannot read the folder {path}: {source}; check data.hr, data.lr, data.val_hr and data.val_lr")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The folder has no image.
+    #[error("no image in {path}; expected PNG, JPEG, BMP, TIFF, WebP, PNM, TGA, QOI or GIF files in the folder itself")]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file is not an image, or a damaged one.
+    #[error("cannot decode {path}: {source}; remove or replace the file")]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: image::ImageError,
+    },
+    /// A high-resolution image has no low-resolution one of its name.
+    #[error("{hr} has no partner in {lr}; expected the same name, with or without x{upscale} at its end")]
+    Unpaired {
+        /// The high-resolution file.
+        hr: PathBuf,
+        /// The folder searched.
+        lr: PathBuf,
+        /// Upscaling factor.
+        upscale: usize,
+    },
+    /// Sizes do not go together.
+    #[error(
+        "{path} has {}x{} pixels where {}x{} are needed for x{upscale} (width x height); \
+         make the low-resolution images again or leave data.lr out", found.0, found.1, expected.0, expected.1
+    )]
+    Size {
+        /// The low-resolution file.
+        path: PathBuf,
+        /// Upscaling factor.
+        upscale: usize,
+        /// Width and height that follow from the high-resolution image.
+        expected: (u32, u32),
+        /// Width and height found.
+        found: (u32, u32),
+    },
+    /// An image is smaller than a training patch.
+    #[error(
+        "{path} is {}x{} pixels after downscaling (width x height), smaller than the patch of {patch}; \
+         lower data.patch or remove the image", found.0, found.1
+    )]
+    SmallerThanPatch {
+        /// The file.
+        path: PathBuf,
+        /// Size in low resolution.
+        found: (u32, u32),
+        /// Side of a patch.
+        patch: usize,
+    },
+}

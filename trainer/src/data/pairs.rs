@@ -1,0 +1,122 @@
+//! Folders of images as pairs of low and high resolution, decoded once and kept in memory as 8-bit RGB.
+
+use super::{DataError, degrade};
+use image::RgbImage;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A low-resolution image and its high-resolution original.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// File name of the original without extension.
+    pub name: String,
+    /// Where the original was read from.
+    pub path: PathBuf,
+    /// Low resolution.
+    pub lr: RgbImage,
+    /// High resolution, cropped to a multiple of the upscaling factor.
+    pub hr: RgbImage,
+}
+
+/// Reads all pairs of a folder, in the order of their names, on all cores.
+///
+/// The low-resolution images are read from `lr` or, without it, made by
+/// [`degrade::downscale`] from the whole originals (so that patches see no artificial borders).
+///
+/// # Errors
+/// Any [`DataError`].
+pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, DataError> {
+    let files = images(hr)?;
+    let partners = lr.map(images).transpose()?;
+    let read = |path: &PathBuf| -> Result<Pair, DataError> {
+        let name = stem(path);
+        let full = degrade::crop_to_multiple(&decode(path)?, upscale);
+        let expected = (full.width() / upscale as u32, full.height() / upscale as u32);
+        let low = match (&partners, lr) {
+            (Some(partners), Some(lr)) => {
+                let partner = partner(partners, &name, upscale);
+                let unpaired = || DataError::Unpaired { hr: path.clone(), lr: lr.into(), upscale };
+                let partner = partner.ok_or_else(unpaired)?;
+                let low = decode(partner)?;
+                if low.dimensions() != expected {
+                    let found = low.dimensions();
+                    return Err(DataError::Size { path: partner.clone(), upscale, expected, found });
+                }
+                low
+            }
+            _ if expected.0 == 0 || expected.1 == 0 => {
+                return Err(DataError::SmallerThanPatch { path: path.clone(), found: expected, patch: 1 });
+            }
+            _ => degrade::downscale(&full, upscale),
+        };
+        Ok(Pair { name, path: path.clone(), lr: low, hr: full })
+    };
+    in_parallel(&files, read)
+}
+
+/// Checks that a patch fits into each image.
+///
+/// # Errors
+/// [`DataError::SmallerThanPatch`] for the first image that is too small.
+pub fn check_patch(pairs: &[Pair], patch: usize) -> Result<(), DataError> {
+    let small = pairs.iter().find(|p| (p.lr.width().min(p.lr.height()) as usize) < patch);
+    small.map_or(Ok(()), |p| {
+        Err(DataError::SmallerThanPatch { path: p.path.clone(), found: p.lr.dimensions(), patch })
+    })
+}
+
+/// Decodes an image to 8-bit RGB: grey is repeated, alpha dropped.
+///
+/// # Errors
+/// [`DataError::Decode`].
+pub fn decode(path: &Path) -> Result<RgbImage, DataError> {
+    let open = || image::ImageReader::open(path)?.with_guessed_format()?.decode();
+    open().map(|i| i.into_rgb8()).map_err(|source| DataError::Decode { path: path.into(), source })
+}
+
+/// Image files of a folder, by name.
+fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let failed = |source| DataError::Folder { path: folder.into(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() && image::ImageFormat::from_path(&path).is_ok() {
+            files.push(path);
+        }
+    }
+    // The order decides which image a random number means: it must not depend on the file system.
+    files.sort();
+    if files.is_empty() { Err(DataError::Empty { path: folder.into() }) } else { Ok(files) }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn partner<'a>(partners: &'a [PathBuf], name: &str, upscale: usize) -> Option<&'a PathBuf> {
+    let scaled = format!("{name}x{upscale}");
+    partners.iter().find(|p| stem(p) == name).or_else(|| partners.iter().find(|p| stem(p) == scaled))
+}
+
+/// Applies `f` to each item on all cores and keeps the order; the error of the first failing item wins.
+fn in_parallel<T: Sync, R: Send, E: Send>(
+    items: &[T],
+    f: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((i, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+            done.push((i, f(item)));
+        }
+        done
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut results = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let join = |w: std::thread::ScopedJoinHandle<'_, Vec<_>>| w.join().expect("a worker does not panic");
+        workers.into_iter().flat_map(join).collect::<Vec<_>>()
+    });
+    results.sort_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, r)| r).collect()
+}

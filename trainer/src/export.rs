@@ -1,0 +1,110 @@
+//! Trained weights as a model file.
+
+use crate::config::Config;
+use crate::net::Net;
+use crate::weights::{Tensors, WeightsError};
+use mcir_runtime::error::LoadError;
+use mcir_runtime::model::{Graph, Model, NodeId, Role, TensorData};
+use std::path::{Path, PathBuf};
+
+/// Why a model file cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The engine refuses the model.
+    #[error("the engine refuses the model: {0}; resume from an earlier checkpoint")]
+    Model(#[from] LoadError),
+    /// The weights do not fit the layer list.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}; free some space or choose another place")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// The engine's model of a network. Walks the nodes of the network's own graph: no name is mapped.
+///
+/// # Errors
+/// The engine refuses it, for example because a weight is not finite.
+pub fn model(net: &Net, metadata: Vec<(String, String)>) -> Result<Model, ExportError> {
+    let tensors = net.to_tensors();
+    let graph = net.graph();
+    let params: Result<Vec<_>, _> = (0..).take(graph.nodes.len()).map(|id| node(graph, id, &tensors)).collect();
+    Ok(Model::new(graph.clone(), &params?, metadata)?)
+}
+
+fn node(graph: &Graph, id: NodeId, tensors: &Tensors) -> Result<Vec<TensorData>, WeightsError> {
+    let name = &graph.node(id).name;
+    let Some(shape) = tensors.shape(&format!("{name}.weight")) else { return Ok(Vec::new()) };
+    let weight = tensors.get(&format!("{name}.weight"), shape)?;
+    let bias = tensors.get(&format!("{name}.bias"), &shape[..1])?;
+    let weight = match *shape {
+        [out, input, kh, kw] => out_last_to_input_last(weight, out, input, kh * kw),
+        _ => weight.to_vec(),
+    };
+    Ok(vec![TensorData::F32(weight), TensorData::F32(bias.to_vec())])
+}
+
+/// `[out, in, taps]` (PyTorch, burn) to `[out, taps, in]` (engine).
+fn out_last_to_input_last(w: &[f32], out: usize, input: usize, taps: usize) -> Vec<f32> {
+    let at = |o, t, i| w[(o * input + i) * taps + t];
+    (0..out).flat_map(|o| (0..taps).flat_map(move |t| (0..input).map(move |i| at(o, t, i)))).collect()
+}
+
+/// The values of a model file, named and laid out as a [`Net`] takes them.
+pub fn tensors(model: &Model) -> Tensors {
+    let mut tensors = Tensors::default();
+    for (node, id) in model.graph().nodes.iter().zip(0..) {
+        for spec in model.param_specs(id) {
+            let part = match spec.role {
+                Role::Weight => "weight",
+                Role::Bias => "bias",
+                Role::WeightScale => "weight_scale",
+                Role::PositionBias => "position_bias",
+            };
+            let TensorData::F32(values) = &model.params(id)[usize::from(spec.role == Role::Bias)] else { continue };
+            let [o, kh, kw, i] = spec.dims;
+            let is_conv = matches!(node.op, mcir_runtime::model::Op::Conv2d(_)) && spec.role == Role::Weight;
+            let (shape, values) = if is_conv {
+                // The inverse is the same permutation with the two inner sizes exchanged.
+                (vec![o, i, kh, kw], out_last_to_input_last(values, o, kh * kw, i))
+            } else {
+                (vec![o], values.clone())
+            };
+            tensors.insert(format!("{}.{part}", node.name), shape, values);
+        }
+    }
+    tensors
+}
+
+/// What a model file says about the run that made it.
+pub fn metadata(config: &Config, steps: u64) -> Vec<(String, String)> {
+    let data = config.data.hr.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    [
+        ("name", config.name.clone()),
+        ("dataset", data),
+        ("seed", config.seed.to_string()),
+        ("steps", steps.to_string()),
+        ("trainer", concat!("mcir-train ", env!("CARGO_PKG_VERSION")).into()),
+    ]
+    .map(|(k, v)| (k.to_string(), v))
+    .to_vec()
+}
+
+/// Writes a model file under a temporary name and renames it.
+///
+/// # Errors
+/// The system's.
+pub fn write(model: &Model, path: &Path) -> Result<(), ExportError> {
+    let io = |source| ExportError::Io { path: path.into(), source };
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    std::fs::write(&temporary, model.to_bytes()).map_err(io)?;
+    std::fs::rename(&temporary, path).map_err(io)
+}

@@ -1,0 +1,66 @@
+//! `log.csv`: one row for each logging interval, continued without gaps or doubled steps after a resume.
+
+use crate::eval::Scores;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+const HEADER: &str = "step,lr,loss,psnr_y_db,ssim_y,seconds";
+
+/// A row of the log.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Steps done.
+    pub step: u64,
+    /// Learning rate of the last of them.
+    pub lr: f64,
+    /// Mean loss since the row before.
+    pub loss: f64,
+    /// Time since the start or the last resume.
+    pub seconds: f64,
+    /// Validation, if there was one at this step.
+    pub scores: Option<&'a Scores>,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Log(File);
+
+impl Log {
+    /// Opens the log of a run that has done `step` steps: rows of later steps, which the checkpoint does not
+    /// hold, are dropped.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(path: &Path, step: u64) -> std::io::Result<Self> {
+        let mut kept = format!("{HEADER}\n");
+        if step > 0 && path.exists() {
+            for line in BufReader::new(File::open(path)?).lines() {
+                let line = line?;
+                let done = line.split(',').next().and_then(|s| s.parse::<u64>().ok());
+                if done.is_some_and(|s| s <= step) {
+                    kept += &line;
+                    kept.push('\n');
+                }
+            }
+        }
+        let temporary = path.with_extension("csv.tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(kept.as_bytes())?;
+        std::fs::rename(&temporary, path)?;
+        Ok(Self(file))
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+        let (psnr, ssim) = match row.scores {
+            Some(s) => (format!("{:.4}", s.psnr_y_db), format!("{:.5}", s.ssim_y)),
+            None => Default::default(),
+        };
+        let line = format!("{},{:.4e},{:.6},{psnr},{ssim},{:.1}\n", row.step, row.lr, row.loss, row.seconds);
+        self.0.write_all(line.as_bytes())
+    }
+}

@@ -1,0 +1,3 @@
+//! Losses.
+
+pub mod pixel;

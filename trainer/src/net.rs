@@ -1,0 +1,313 @@
+//! [`Net`]: a runtime [`Graph`] lowered to burn.
+//!
+//! One [`Layer`] for each node, in the nodes' order; [`Net::forward`] walks the nodes. There is no second
+//! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
+//! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
+
+use crate::resize;
+use crate::seed::{Purpose, Stream};
+use crate::weights::{Tensors, WeightsError};
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData, activation, module::conv2d, ops::ConvOptions};
+use mcir_runtime::model::{Activation, EdgeShape, Graph, NodeId, Op, infer};
+
+/// Parameters of a node.
+#[derive(Module, Debug)]
+pub enum Layer {
+    /// An operator without parameters.
+    Plain(Plain),
+    /// [`Op::Conv2d`].
+    Conv(Conv),
+    /// [`Op::Affine`]; constant, never trained.
+    Affine(Affine),
+}
+
+/// No parameters.
+#[derive(Module, Debug)]
+pub struct Plain {}
+
+/// Parameters of a convolution.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// `[out, in, kernel, kernel]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+/// Scale and shift of each channel.
+#[derive(Module, Debug)]
+pub struct Affine {
+    /// `[channels]`.
+    pub weight: Param<Tensor<1>>,
+    /// `[channels]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+/// A network that can be trained: the graph and one [`Layer`] for each of its nodes.
+#[derive(Module, Debug)]
+pub struct Net {
+    layers: Vec<Layer>,
+    #[module(skip)]
+    graph: Graph,
+    /// Last node that reads each edge, so that the edge's tensor can be given up there.
+    #[module(skip)]
+    last_reader: Vec<NodeId>,
+}
+
+impl Net {
+    /// A network with the given values, named `NODE.weight` and `NODE.bias` and laid out as in PyTorch.
+    ///
+    /// # Errors
+    /// A tensor that is missing, left over, of the wrong shape or not finite.
+    pub fn from_tensors(graph: &Graph, tensors: &Tensors, device: &Device) -> Result<Self, WeightsError> {
+        let shapes = infer(graph).map_err(WeightsError::Graph)?;
+        let mut taken = 0;
+        let mut take = |name: &str, part: &str, shape: &[usize]| {
+            taken += 1;
+            tensors.get(&format!("{name}.{part}"), shape).map(<[f32]>::to_vec)
+        };
+        let mut layers = Vec::with_capacity(graph.nodes.len());
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let channels = node.inputs.first().map_or(0, |&i| usize::from(shapes[usize::from(i)].channels));
+            layers.push(match node.op {
+                Op::Conv2d(c) => {
+                    let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
+                    let weight = take(&node.name, "weight", &[o, i, k, k])?;
+                    let bias = take(&node.name, "bias", &[o])?;
+                    Layer::Conv(Conv {
+                        weight: param(index, 0, weight, [o, i, k, k], true, device),
+                        bias: param(index, 1, bias, [o], true, device),
+                    })
+                }
+                Op::Affine => {
+                    let weight = take(&node.name, "weight", &[channels])?;
+                    let bias = take(&node.name, "bias", &[channels])?;
+                    Layer::Affine(Affine {
+                        weight: param(index, 0, weight, [channels], false, device),
+                        bias: param(index, 1, bias, [channels], false, device),
+                    })
+                }
+                Op::LayerNorm { .. } | Op::WindowAttention { .. } => {
+                    return Err(WeightsError::Operator { op: node.op.name() });
+                }
+                Op::Input { .. }
+                | Op::Add { .. }
+                | Op::Activation(_)
+                | Op::PixelShuffle { .. }
+                | Op::Resize { .. }
+                | Op::Convert => Layer::Plain(Plain {}),
+            });
+        }
+        tensors.expect_len(taken)?;
+        Ok(Self { layers, graph: graph.clone(), last_reader: last_readers(graph) })
+    }
+
+    /// A network with random initial weights.
+    ///
+    /// Convolutions are drawn as PyTorch does by default (uniform within `1/√fan_in`), those that end a
+    /// residual branch ten times smaller, so that a deep network starts near the identity and a network with
+    /// an image residual near its interpolation.
+    ///
+    /// # Errors
+    /// The graph is not valid.
+    pub fn random(graph: &Graph, seed: u64, device: &Device) -> Result<Self, WeightsError> {
+        let shapes = infer(graph).map_err(WeightsError::Graph)?;
+        Self::from_tensors(graph, &random_tensors(graph, &shapes, seed), device)
+    }
+
+    /// The graph that this network computes.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Upscaling factor from input to output.
+    pub fn upscale(&self) -> usize {
+        let shapes = infer(&self.graph).expect("from_tensors checked the graph");
+        usize::from(shapes[usize::from(self.graph.output())].upscale)
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> Device {
+        self.devices().pop().unwrap_or_default()
+    }
+
+    /// All values, as [`Net::from_tensors`] takes them.
+    pub fn to_tensors(&self) -> Tensors {
+        let mut tensors = Tensors::default();
+        for (node, layer) in self.graph.nodes.iter().zip(&self.layers) {
+            let mut put = |part: &str, data: TensorData| {
+                let shape = data.shape().to_vec();
+                let values = data.try_into_vec().expect("parameters are f32");
+                tensors.insert(format!("{}.{part}", node.name), shape, values);
+            };
+            match layer {
+                Layer::Plain(_) => {}
+                Layer::Conv(conv) => {
+                    put("weight", conv.weight.val().into_data());
+                    put("bias", conv.bias.val().into_data());
+                }
+                Layer::Affine(affine) => {
+                    put("weight", affine.weight.val().into_data());
+                    put("bias", affine.bias.val().into_data());
+                }
+            }
+        }
+        tensors
+    }
+
+    /// The network's output.
+    ///
+    /// # Shapes
+    /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
+    pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        let mut image = Some(image);
+        let mut edges: Vec<Option<Tensor<4>>> = Vec::with_capacity(self.graph.nodes.len());
+        for (index, (node, layer)) in self.graph.nodes.iter().zip(&self.layers).enumerate() {
+            let mut read = |k: usize| {
+                let edge = usize::from(node.inputs[k]);
+                let last = usize::from(self.last_reader[edge]) == index;
+                // A node may read one edge twice; only its last use may give the tensor up.
+                let again = node.inputs[k + 1..].contains(&node.inputs[k]);
+                let slot: &mut Option<Tensor<4>> = &mut edges[edge];
+                let value = if last && !again { slot.take() } else { slot.clone() };
+                value.expect("an edge lives until its last reader")
+            };
+            let y = match (node.op, layer) {
+                (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
+                (Op::Conv2d(c), Layer::Conv(conv)) => {
+                    let pad = usize::from(c.kernel) / 2;
+                    let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
+                    let y = conv2d(read(0), conv.weight.val(), Some(conv.bias.val()), options);
+                    match c.activation {
+                        Some(a) => activate(y, a),
+                        None => y,
+                    }
+                }
+                (Op::Add { res_scale }, _) => {
+                    let (a, b) = (read(0), read(1));
+                    if res_scale == 1.0 { a + b } else { a + b * res_scale }
+                }
+                (Op::Affine, Layer::Affine(affine)) => {
+                    let channels = affine.weight.dims()[0];
+                    let row = |p: &Param<Tensor<1>>| p.val().reshape([1, channels, 1, 1]);
+                    read(0) * row(&affine.weight) + row(&affine.bias)
+                }
+                (Op::Activation(a), _) => activate(read(0), a),
+                (Op::PixelShuffle { upscale }, _) => pixel_shuffle(read(0), upscale.into()),
+                (Op::Resize { upscale, filter }, _) => resize::resize(read(0), upscale.into(), filter),
+                (Op::Convert, _) => read(0),
+                (Op::Conv2d(_) | Op::Affine | Op::LayerNorm { .. } | Op::WindowAttention { .. }, _) => {
+                    unreachable!("from_tensors made the layers from these nodes")
+                }
+            };
+            edges.push(Some(y));
+        }
+        edges.pop().flatten().expect("a graph has an output")
+    }
+
+    /// `keep · self + (1 − keep) · newer`, parameter by parameter: a step of an exponential moving average.
+    /// The result lives where `self` lives.
+    ///
+    /// # Panics
+    /// If the two networks have different graphs.
+    pub fn blend(self, newer: &Self, keep: f64) -> Self {
+        assert_eq!(self.graph, newer.graph, "only networks of one architecture can be blended");
+        let layers = self.layers.into_iter().zip(&newer.layers).map(|(old, new)| match (old, new) {
+            (Layer::Conv(a), Layer::Conv(b)) => Layer::Conv(Conv {
+                weight: blend(a.weight, &b.weight, keep),
+                bias: blend(a.bias, &b.bias, keep),
+            }),
+            (old @ (Layer::Plain(_) | Layer::Conv(_) | Layer::Affine(_)), _) => old,
+        });
+        Self { layers: layers.collect(), ..self }
+    }
+}
+
+fn blend<const D: usize>(old: Param<Tensor<D>>, new: &Param<Tensor<D>>, keep: f64) -> Param<Tensor<D>> {
+    let new = new.val().detach();
+    let new = if old.val().is_autodiff() { new } else { new.inner() };
+    old.map(|old| old * keep + new * (1.0 - keep))
+}
+
+/// A parameter with an identity that follows from its place, so that saved optimizer state finds it again.
+fn param<const D: usize>(
+    node: usize,
+    tensor: usize,
+    values: Vec<f32>,
+    shape: [usize; D],
+    trained: bool,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    let value = Tensor::from_data(TensorData::new(values, shape), device);
+    let id = ParamId::from((node * 8 + tensor + 1) as u64);
+    Param::initialized(id, value).set_require_grad(trained && device.is_autodiff())
+}
+
+fn last_readers(graph: &Graph) -> Vec<NodeId> {
+    let ids = (0..).take(graph.nodes.len());
+    ids.map(|id| graph.readers(id).last().unwrap_or(graph.output())).collect()
+}
+
+/// Whether the output of `id` is the residual of a sum, possibly after a pixel shuffle.
+fn ends_residual(graph: &Graph, id: NodeId) -> bool {
+    graph.readers(id).any(|reader| match graph.node(reader).op {
+        Op::Add { .. } => graph.node(reader).inputs[1] == id,
+        Op::PixelShuffle { .. } => ends_residual(graph, reader),
+        Op::Input { .. }
+        | Op::Conv2d(_)
+        | Op::Affine
+        | Op::Activation(_)
+        | Op::LayerNorm { .. }
+        | Op::WindowAttention { .. }
+        | Op::Resize { .. }
+        | Op::Convert => false,
+    })
+}
+
+fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
+    let mut tensors = Tensors::default();
+    for (node, id) in graph.nodes.iter().zip(0..) {
+        let mut stream = Stream::new(seed, Purpose::Weights, id.into());
+        match node.op {
+            Op::Conv2d(c) => {
+                let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
+                let gain = if ends_residual(graph, id) { 0.1 } else { 1.0 };
+                let bound = gain / ((i * k * k) as f32).sqrt();
+                let mut draw = |n: usize| (0..n).map(|_| stream.symmetric(bound)).collect();
+                tensors.insert(format!("{}.weight", node.name), vec![o, i, k, k], draw(o * i * k * k));
+                tensors.insert(format!("{}.bias", node.name), vec![o], draw(o));
+            }
+            Op::Affine => {
+                let (scale, shift) = crate::weights::mean_shift(&node.name);
+                let n = usize::from(shapes[usize::from(id)].channels);
+                let rgb = |v: [f32; 3]| (0..n).map(|c| v[c % 3]).collect();
+                tensors.insert(format!("{}.weight", node.name), vec![n], rgb(scale));
+                tensors.insert(format!("{}.bias", node.name), vec![n], rgb(shift));
+            }
+            Op::Input { .. }
+            | Op::Add { .. }
+            | Op::Activation(_)
+            | Op::LayerNorm { .. }
+            | Op::WindowAttention { .. }
+            | Op::PixelShuffle { .. }
+            | Op::Resize { .. }
+            | Op::Convert => {}
+        }
+    }
+    tensors
+}
+
+fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {
+    match a {
+        Activation::Relu => activation::relu(x),
+        Activation::LeakyRelu { slope } => activation::leaky_relu(x, slope.into()),
+        Activation::Gelu => activation::gelu(x),
+    }
+}
+
+fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let c = c / (r * r);
+    x.reshape([n, c, r, r, h, w]).permute([0, 1, 4, 2, 5, 3]).reshape([n, c, h * r, w * r])
+}

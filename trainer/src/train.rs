@@ -1,0 +1,262 @@
+//! The training loop: [`Trainer`] is the state, [`Trainer::step`] one step, [`run`] the loop around it with
+//! log, validation and checkpoints.
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::config::{Config, ConfigError};
+use crate::data::batches::{Batch, Recipe};
+use crate::data::pairs::Pair;
+use crate::eval::{self, Scores};
+use crate::log::{Log, Row};
+use crate::loss::pixel;
+use crate::net::Net;
+use crate::weights::{Tensors, WeightsError};
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Why training stops.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss is infinite or not a number.
+    #[error(
+        "the loss is {loss} at step {step}; the checkpoint before it is kept: resume from it with a lower \
+         learning rate (--set train.lr=…)"
+    )]
+    NotFinite {
+        /// The loss.
+        loss: f32,
+        /// Step, counted from zero.
+        step: u64,
+    },
+    /// A checkpoint cannot be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint does not hold what the configuration needs.
+    #[error("the checkpoint does not fit the configuration: {0}")]
+    Weights(#[from] WeightsError),
+    /// The checkpoint's configuration cannot be read.
+    #[error("the configuration in the checkpoint cannot be used: {0}")]
+    Config(#[from] ConfigError),
+    /// The checkpoint's optimizer state cannot be read.
+    #[error("the optimizer state in the checkpoint cannot be used: {0}; try the previous checkpoint")]
+    Optimizer(String),
+    /// The resumed configuration describes another network.
+    #[error("a run cannot change its [model] while it is resumed; start a new one with --from")]
+    OtherModel,
+    /// A file of the run cannot be written.
+    #[error("cannot write {path}: {source}; free some space or choose another folder, then resume")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// A run in progress.
+pub struct Trainer {
+    config: Config,
+    device: Device,
+    net: Net,
+    /// Average of the weights, without gradients.
+    ema: Net,
+    optimizer: ModuleOptimizer,
+    step: u64,
+}
+
+/// What [`run`] tells while it works.
+pub trait Progress {
+    /// A step was done.
+    fn step(&mut self, step: u64, loss: f32);
+    /// The averaged weights were evaluated.
+    fn validated(&mut self, step: u64, scores: &Scores);
+    /// A checkpoint was written.
+    fn saved(&mut self, step: u64);
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Steps done in all.
+    pub steps: u64,
+    /// Whether it was stopped before its last step.
+    pub stopped: bool,
+    /// Last validation.
+    pub scores: Option<Scores>,
+}
+
+impl Trainer {
+    /// A run from its beginning: from random weights, or those of `start` where they fit the network by name
+    /// and shape (others, such as the tail of another upscaling factor, stay random).
+    ///
+    /// # Errors
+    /// The configuration's network is not valid.
+    pub fn new(config: Config, start: Option<&Tensors>, device: &Device) -> Result<Self, TrainError> {
+        let graph = config.model.graph();
+        let inner = device.clone().inner();
+        let mut tensors = Net::random(&graph, config.seed, &inner)?.to_tensors();
+        for (name, shape, values) in start.iter().flat_map(|s| s.iter()) {
+            if tensors.shape(name) == Some(shape) {
+                tensors.insert(name.into(), shape.to_vec(), values.to_vec());
+            }
+        }
+        let optimizer = adam();
+        let device = inner.autodiff();
+        let net = Net::from_tensors(&graph, &tensors, &device)?;
+        Ok(Self { config, ema: net.valid(), net, optimizer, step: 0, device })
+    }
+
+    /// A run continued from a checkpoint, with settings changed by `config` if given (more steps, say).
+    ///
+    /// # Errors
+    /// The checkpoint is damaged or of another network.
+    pub fn resume(checkpoint: &Checkpoint, config: Option<Config>, device: &Device) -> Result<Self, TrainError> {
+        let saved = Config::resolve(None, &checkpoint.config, &[])?;
+        let config = config.unwrap_or_else(|| saved.clone());
+        if config.model != saved.model {
+            return Err(TrainError::OtherModel);
+        }
+        let graph = config.model.graph();
+        let inner = device.clone().inner();
+        let device = inner.clone().autodiff();
+        let bytes = Bytes::from_bytes_vec(checkpoint.optimizer.clone());
+        Ok(Self {
+            net: Net::from_tensors(&graph, &checkpoint.net, &device)?,
+            ema: Net::from_tensors(&graph, &checkpoint.ema, &inner)?,
+            optimizer: adam().from_bytes(bytes).map_err(|e| TrainError::Optimizer(e.to_string()))?,
+            step: checkpoint.step,
+            config,
+            device,
+        })
+    }
+
+    /// The state as a checkpoint.
+    pub fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let optimizer = self.optimizer.into_bytes().map_err(|e| TrainError::Optimizer(e.to_string()))?;
+        Ok(Checkpoint {
+            config: self.config.to_toml(),
+            step: self.step,
+            net: self.net.to_tensors(),
+            ema: self.ema.to_tensors(),
+            optimizer: optimizer.to_vec(),
+        })
+    }
+
+    /// One optimizer step; returns the loss before it.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`]; the state is then as before the step.
+    pub fn step(&mut self, batch: Batch) -> Result<f32, TrainError> {
+        let (n, patch) = (self.config.train.batch, self.config.data.patch);
+        let side = patch * self.config.model.upscale();
+        let tensor = |values, side| {
+            Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &self.device)
+        };
+        let sr = self.net.forward(tensor(batch.lr, patch));
+        let loss = pixel::l1(sr, tensor(batch.hr, side));
+        let value = loss.clone().into_scalar::<f32>();
+        if !value.is_finite() {
+            return Err(TrainError::NotFinite { loss: value, step: self.step });
+        }
+        let grads = GradientsParams::from_grads(loss.backward(), &self.net);
+        let lr = self.config.train.lr_at(self.step);
+        self.net = self.optimizer.step(lr, self.net.clone(), grads);
+        self.ema = self.ema.clone().blend(&self.net, self.config.train.ema);
+        self.step += 1;
+        Ok(value)
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The averaged network, which is evaluated and exported.
+    pub fn averaged(&self) -> &Net {
+        &self.ema
+    }
+}
+
+/// Adam as PyTorch sets it up.
+fn adam() -> ModuleOptimizer {
+    AdamConfig::new().with_beta_1(0.9).with_beta_2(0.999).with_epsilon(1e-8).init()
+}
+
+/// Trains to the configured number of steps, or until `stop` is set, in which case the state is saved first.
+///
+/// Writes `config.toml`, `log.csv` and checkpoints into `folder`. The batches are prepared in another thread.
+///
+/// # Errors
+/// Any [`TrainError`].
+pub fn run(
+    trainer: &mut Trainer,
+    train: Arc<Vec<Pair>>,
+    val: &[Pair],
+    folder: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn Progress,
+) -> Result<Summary, TrainError> {
+    let config = trainer.config.clone();
+    let io = |path: PathBuf| move |source| TrainError::Io { path, source };
+    let config_path = folder.join("config.toml");
+    std::fs::write(&config_path, config.to_toml()).map_err(io(config_path))?;
+    let log_path = folder.join("log.csv");
+    let mut log = Log::open(&log_path, trainer.step).map_err(io(log_path.clone()))?;
+    let recipe = Recipe {
+        pairs: train,
+        seed: config.seed,
+        batch: config.train.batch,
+        patch: config.data.patch,
+        upscale: config.model.upscale(),
+        augment: config.data.augment,
+    };
+    let batches = recipe.ahead(trainer.step..config.train.steps);
+    let started = Instant::now();
+    let (mut sum, mut count, mut scores) = (0.0, 0u32, None);
+    let mut saved = None;
+    for batch in batches {
+        let lr = config.train.lr_at(trainer.step);
+        let loss = trainer.step(batch)?;
+        (sum, count) = (sum + f64::from(loss), count + 1);
+        let step = trainer.step;
+        let last = step == config.train.steps;
+        progress.step(step, loss);
+        let validate = !val.is_empty() && (last || step.is_multiple_of(config.train.val_every));
+        if validate {
+            let result = eval::evaluate(&trainer.ema, val);
+            progress.validated(step, &result);
+            scores = Some(result);
+        }
+        if validate || last || step.is_multiple_of(config.train.log_every) {
+            let scores = if validate { scores.as_ref() } else { None };
+            let seconds = started.elapsed().as_secs_f64();
+            let row = Row { step, lr, loss: sum / f64::from(count), seconds, scores };
+            log.write(&row).map_err(io(log_path.clone()))?;
+            (sum, count) = (0.0, 0);
+        }
+        let stopping = stop.load(Ordering::Relaxed);
+        if last || stopping || step.is_multiple_of(config.train.save_every) {
+            trainer.checkpoint()?.save(folder)?;
+            progress.saved(step);
+            saved = Some(step);
+        }
+        if stopping {
+            break;
+        }
+    }
+    if saved != Some(trainer.step) {
+        trainer.checkpoint()?.save(folder)?;
+    }
+    let stopped = trainer.step < config.train.steps;
+    Ok(Summary { steps: trainer.step, stopped, scores })
+}
