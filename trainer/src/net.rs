@@ -4,11 +4,12 @@
 //! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
+use crate::conv::conv_same;
 use crate::resize;
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData, activation, module::conv2d, ops::ConvOptions};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use mcir_runtime::model::{Activation, EdgeShape, Graph, NodeId, Op, infer};
 
 /// Parameters of a node.
@@ -127,6 +128,14 @@ impl Net {
         usize::from(shapes[usize::from(self.graph.output())].upscale)
     }
 
+    /// Channels of the image that it reads.
+    pub fn in_channels(&self) -> usize {
+        match self.graph.nodes.first().map(|n| n.op) {
+            Some(Op::Input { channels }) => channels.into(),
+            _ => 0,
+        }
+    }
+
     /// Where the parameters live.
     pub fn device(&self) -> Device {
         self.devices().pop().unwrap_or_default()
@@ -176,9 +185,7 @@ impl Net {
             let y = match (node.op, layer) {
                 (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
                 (Op::Conv2d(c), Layer::Conv(conv)) => {
-                    let pad = usize::from(c.kernel) / 2;
-                    let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
-                    let y = conv2d(read(0), conv.weight.val(), Some(conv.bias.val()), options);
+                    let y = conv_same(read(0), conv.weight.val(), conv.bias.val());
                     match c.activation {
                         Some(a) => activate(y, a),
                         None => y,

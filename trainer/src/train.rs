@@ -5,7 +5,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ConfigError};
 use crate::data::batches::{Batch, Recipe};
 use crate::data::pairs::Pair;
-use crate::eval::{self, Scores};
+use crate::eval::{self, EvalError, Scores};
 use crate::log::{Log, Row};
 use crate::loss::pixel;
 use crate::net::Net;
@@ -45,6 +45,9 @@ pub enum TrainError {
     /// The checkpoint's optimizer state cannot be read.
     #[error("the optimizer state in the checkpoint cannot be used: {0}; try the previous checkpoint")]
     Optimizer(String),
+    /// The validation images cannot be used.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
     /// The resumed configuration describes another network.
     #[error("a run cannot change its [model] while it is resumed; start a new one with --from")]
     OtherModel,
@@ -233,7 +236,7 @@ pub fn run(
         progress.step(step, loss);
         let validate = !val.is_empty() && (last || step.is_multiple_of(config.train.val_every));
         if validate {
-            let result = eval::evaluate(&trainer.ema, val);
+            let result = eval::evaluate(&trainer.ema, val)?;
             progress.validated(step, &result);
             scores = Some(result);
         }

@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let upscale = net.upscale();
     let pairs = pairs::load(&args.data, args.lr.as_deref(), upscale)?;
-    let scores = eval::evaluate(&net, &pairs);
+    let scores = eval::evaluate(&net, &pairs)?;
     if args.common.json {
         println!("{}", serde_json::json!({ "schema": 1, "upscale": upscale, "scores": scores }));
         return Ok(());

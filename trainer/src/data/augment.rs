@@ -2,7 +2,7 @@
 
 use super::pairs::Pair;
 use crate::seed::{Purpose, Stream};
-use image::RgbImage;
+use mcir_runtime::image::Image;
 
 /// What is drawn for one patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn draw(pairs: &[Pair], seed: u64, step: u64, batch: usize, patch: usize, au
     let one = |_| {
         let pair = stream.below(pairs.len());
         let lr = &pairs[pair].lr;
-        let mut place = |side: u32| stream.below(side as usize - patch + 1);
+        let mut place = |side: usize| stream.below(side - patch + 1);
         let corner = (place(lr.width()), place(lr.height()));
         let symmetry = if augment { stream.below(8) as u8 } else { 0 };
         Crop { pair, corner, symmetry }
@@ -37,8 +37,8 @@ pub fn draw(pairs: &[Pair], seed: u64, step: u64, batch: usize, patch: usize, au
 ///
 /// # Panics
 /// If the patch leaves the image.
-pub fn cut(image: &RgbImage, corner: (usize, usize), side: usize, symmetry: u8, out: &mut Vec<f32>) {
-    let (width, data) = (image.width() as usize, image.as_raw());
+pub fn cut(image: &Image, corner: (usize, usize), side: usize, symmetry: u8, out: &mut Vec<f32>) {
+    let (width, data) = (image.width(), image.data());
     out.reserve(3 * side * side);
     for channel in 0..3 {
         for y in 0..side {

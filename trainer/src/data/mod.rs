@@ -34,6 +34,14 @@ pub enum DataError {
         /// What the decoder says.
         source: image::ImageError,
     },
+    /// The image has no pixels.
+    #[error("cannot use {path}: {source}; remove or replace the file")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: mcir_runtime::image::ImageError,
+    },
     /// A high-resolution image has no low-resolution one of its name.
     #[error("{hr} has no partner in {lr}; expected the same name, with or without x{upscale} at its end")]
     Unpaired {
@@ -55,9 +63,9 @@ pub enum DataError {
         /// Upscaling factor.
         upscale: usize,
         /// Width and height that follow from the high-resolution image.
-        expected: (u32, u32),
+        expected: (usize, usize),
         /// Width and height found.
-        found: (u32, u32),
+        found: (usize, usize),
     },
     /// An image is smaller than a training patch.
     #[error(
@@ -68,7 +76,7 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// Size in low resolution.
-        found: (u32, u32),
+        found: (usize, usize),
         /// Side of a patch.
         patch: usize,
     },

@@ -1,7 +1,7 @@
 //! Folders of images as pairs of low and high resolution, decoded once and kept in memory as 8-bit RGB.
 
 use super::{DataError, degrade};
-use image::RgbImage;
+use mcir_runtime::image::Image;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,9 +13,9 @@ pub struct Pair {
     /// Where the original was read from.
     pub path: PathBuf,
     /// Low resolution.
-    pub lr: RgbImage,
+    pub lr: Image,
     /// High resolution, cropped to a multiple of the upscaling factor.
-    pub hr: RgbImage,
+    pub hr: Image,
 }
 
 /// Reads all pairs of a folder, in the order of their names, on all cores.
@@ -29,29 +29,33 @@ pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, D
     let files = images(hr)?;
     let partners = lr.map(images).transpose()?;
     let read = |path: &PathBuf| -> Result<Pair, DataError> {
-        let name = stem(path);
-        let full = degrade::crop_to_multiple(&decode(path)?, upscale);
-        let expected = (full.width() / upscale as u32, full.height() / upscale as u32);
-        let low = match (&partners, lr) {
-            (Some(partners), Some(lr)) => {
-                let partner = partner(partners, &name, upscale);
-                let unpaired = || DataError::Unpaired { hr: path.clone(), lr: lr.into(), upscale };
-                let partner = partner.ok_or_else(unpaired)?;
-                let low = decode(partner)?;
-                if low.dimensions() != expected {
-                    let found = low.dimensions();
-                    return Err(DataError::Size { path: partner.clone(), upscale, expected, found });
-                }
-                low
-            }
-            _ if expected.0 == 0 || expected.1 == 0 => {
-                return Err(DataError::SmallerThanPatch { path: path.clone(), found: expected, patch: 1 });
-            }
-            _ => degrade::downscale(&full, upscale),
+        let (name, hr) = (stem(path), decode(path)?);
+        let small = || {
+            let found = (hr.width() / upscale, hr.height() / upscale);
+            DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 }
         };
-        Ok(Pair { name, path: path.clone(), lr: low, hr: full })
+        let (lr, hr) = match (&partners, lr) {
+            (Some(partners), Some(folder)) => {
+                let unpaired = || DataError::Unpaired { hr: path.clone(), lr: folder.into(), upscale };
+                let partner = partner(partners, &name, upscale).ok_or_else(unpaired)?;
+                let hr = hr.crop_to_multiple(upscale).map_err(|_| small())?;
+                (paired(partner, &hr, upscale)?, hr)
+            }
+            _ => degrade::downscale(&hr, upscale).map_err(|_| small())?,
+        };
+        Ok(Pair { name, path: path.clone(), lr, hr })
     };
     in_parallel(&files, read)
+}
+
+/// The low-resolution image of a pair, which must have the size that follows from the other one.
+fn paired(path: &Path, hr: &Image, upscale: usize) -> Result<Image, DataError> {
+    let lr = decode(path)?;
+    let (found, expected) = ((lr.width(), lr.height()), (hr.width() / upscale, hr.height() / upscale));
+    if found != expected {
+        return Err(DataError::Size { path: path.into(), upscale, expected, found });
+    }
+    Ok(lr)
 }
 
 /// Checks that a patch fits into each image.
@@ -59,19 +63,23 @@ pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, D
 /// # Errors
 /// [`DataError::SmallerThanPatch`] for the first image that is too small.
 pub fn check_patch(pairs: &[Pair], patch: usize) -> Result<(), DataError> {
-    let small = pairs.iter().find(|p| (p.lr.width().min(p.lr.height()) as usize) < patch);
+    let small = pairs.iter().find(|p| p.lr.width().min(p.lr.height()) < patch);
     small.map_or(Ok(()), |p| {
-        Err(DataError::SmallerThanPatch { path: p.path.clone(), found: p.lr.dimensions(), patch })
+        let found = (p.lr.width(), p.lr.height());
+        Err(DataError::SmallerThanPatch { path: p.path.clone(), found, patch })
     })
 }
 
 /// Decodes an image to 8-bit RGB: grey is repeated, alpha dropped.
 ///
 /// # Errors
-/// [`DataError::Decode`].
-pub fn decode(path: &Path) -> Result<RgbImage, DataError> {
+/// [`DataError::Decode`], or [`DataError::Unusable`] for an empty image.
+pub fn decode(path: &Path) -> Result<Image, DataError> {
     let open = || image::ImageReader::open(path)?.with_guessed_format()?.decode();
-    open().map(|i| i.into_rgb8()).map_err(|source| DataError::Decode { path: path.into(), source })
+    let failed = |source| DataError::Decode { path: path.into(), source };
+    let rgb = open().map_err(failed)?.into_rgb8();
+    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+    Image::new(width, height, 3, rgb.into_raw()).map_err(|e| DataError::Unusable { path: path.into(), source: e })
 }
 
 /// Image files of a folder, by name.

@@ -1,0 +1,107 @@
+use super::kernel::{self, Shape};
+use super::*;
+use crate::seed::{Purpose, Stream};
+use burn::tensor::{Device, TensorData};
+
+fn draw(n: usize, index: u64) -> Vec<f32> {
+    let mut stream = Stream::new(5, Purpose::Weights, index);
+    (0..n).map(|_| stream.symmetric(1.0)).collect()
+}
+
+/// The definition, in f64.
+fn reference(s: &Shape, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
+    let (k, p) = (s.kernel as i64, s.kernel as i64 / 2);
+    let mut y = Vec::new();
+    for n in 0..s.images {
+        for o in 0..s.outputs {
+            for row in 0..s.height as i64 {
+                for col in 0..s.width as i64 {
+                    let mut sum = f64::from(b[o]);
+                    for i in 0..s.inputs {
+                        for ky in 0..k {
+                            for kx in 0..k {
+                                let (r, c) = (row + ky - p, col + kx - p);
+                                if (0..s.height as i64).contains(&r) && (0..s.width as i64).contains(&c) {
+                                    let at = ((n * s.inputs + i) * s.height + r as usize) * s.width + c as usize;
+                                    let tap = (o * s.inputs + i) * s.kernel * s.kernel + (ky * k + kx) as usize;
+                                    sum += f64::from(x[at]) * f64::from(w[tap]);
+                                }
+                            }
+                        }
+                    }
+                    y.push(sum);
+                }
+            }
+        }
+    }
+    y
+}
+
+const SHAPES: [Shape; 5] = [
+    Shape { images: 2, inputs: 3, outputs: 16, height: 5, width: 7, kernel: 3 },
+    Shape { images: 1, inputs: 16, outputs: 12, height: 9, width: 33, kernel: 3 },
+    Shape { images: 3, inputs: 5, outputs: 3, height: 1, width: 1, kernel: 3 },
+    Shape { images: 1, inputs: 4, outputs: 9, height: 6, width: 6, kernel: 1 },
+    Shape { images: 1, inputs: 2, outputs: 1, height: 4, width: 40, kernel: 5 },
+];
+
+#[test]
+fn forward_is_the_definition() {
+    for s in SHAPES {
+        let x = draw(s.images * s.inputs * s.height * s.width, 0);
+        let w = draw(s.outputs * s.inputs * s.kernel * s.kernel, 1);
+        let b = draw(s.outputs, 2);
+        let y = kernel::forward(&s, &x, &w, Some(&b));
+        for (i, (found, expected)) in y.iter().zip(reference(&s, &x, &w, &b)).enumerate() {
+            assert!((f64::from(*found) - expected).abs() < 1e-4, "{s:?} at {i}: {found} for {expected}");
+        }
+    }
+}
+
+/// burn's own convolution on the same values: output and all gradients.
+#[test]
+fn gradients_are_those_of_burn() {
+    let device = Device::flex().autodiff();
+    for s in SHAPES {
+        let make = |shape: [usize; 4], index| {
+            let data = TensorData::new(draw(shape.iter().product(), index), shape);
+            Tensor::<4>::from_data(data, &device).require_grad()
+        };
+        let x = make([s.images, s.inputs, s.height, s.width], 0);
+        let w = make([s.outputs, s.inputs, s.kernel, s.kernel], 1);
+        let b = Tensor::<1>::from_data(TensorData::new(draw(s.outputs, 2), [s.outputs]), &device).require_grad();
+        let g = make([s.images, s.outputs, s.height, s.width], 3);
+        let pad = s.kernel / 2;
+        let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
+        let ours = conv_same(x.clone(), w.clone(), b.clone());
+        let theirs = conv2d(x.clone(), w.clone(), Some(b.clone()), options);
+        let (a, e) = ((ours * g.clone()).sum().backward(), (theirs * g).sum().backward());
+        let same = |name: &str, a: Option<Vec<f32>>, e: Option<Vec<f32>>| {
+            let (a, e) = (a.expect(name), e.expect(name));
+            assert_eq!(a.len(), e.len());
+            let worst = a.iter().zip(&e).map(|(a, e)| (a - e).abs() / (1.0 + e.abs())).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{s:?} {name}: {worst}");
+        };
+        let values = |t: Option<Tensor<4>>| t.map(|t| t.into_data().try_into_vec::<f32>().expect("f32"));
+        same("x", values(x.grad(&a)), values(x.grad(&e)));
+        same("weight", values(w.grad(&a)), values(w.grad(&e)));
+        let bias = |t: Option<Tensor<1>>| t.map(|t| t.into_data().try_into_vec::<f32>().expect("f32"));
+        same("bias", bias(b.grad(&a)), bias(b.grad(&e)));
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let s = Shape { images: 4, inputs: 16, outputs: 20, height: 11, width: 13, kernel: 3 };
+    let x = draw(s.images * s.inputs * s.height * s.width, 0);
+    let dy = draw(s.images * s.outputs * s.height * s.width, 1);
+    let w = draw(s.outputs * s.inputs * 9, 2);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| {
+            let y = kernel::forward(&s, &x, &w, None);
+            (y, kernel::input_gradient(&s, &dy, &w), kernel::weight_gradient(&s, &x, &dy))
+        })
+    };
+    assert_eq!(run(1), run(3));
+}
