@@ -97,8 +97,12 @@ impl Checkpoint {
             false => path.to_path_buf(),
         };
         let help = "give a run's folder or its checkpoint file";
-        let bytes = std::fs::read(&path)
-            .map_err(|source| CheckpointError::Io { action: "read", path: path.clone(), source, help })?;
+        let bytes = std::fs::read(&path).map_err(|source| CheckpointError::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+            help,
+        })?;
         Self::from_bytes(bytes).map_err(|what| CheckpointError::Damaged { path, what })
     }
 
@@ -183,3 +187,6 @@ fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,8 @@ pub enum ConfigError {
 }
 
 /// The names that [`Config::preset`] knows.
-pub const PRESETS: &str = "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 blocks of 32)";
+pub const PRESETS: &str =
+    "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 blocks of 32)";
 
 /// All settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,7 +216,12 @@ impl Config {
             if ok { Ok(()) } else { Err(ConfigError::Range { key, found: found.to_string(), limit }) }
         };
         let upscales: &[u8] = if model.tail == edsr::Tail::Paper { &[2, 3, 4, 8] } else { &[2, 3, 4] };
-        range(upscales.contains(&model.upscale), "model.upscale", &model.upscale, "2, 3 or 4 (8 with the paper tail)")?;
+        range(
+            upscales.contains(&model.upscale),
+            "model.upscale",
+            &model.upscale,
+            "2, 3 or 4 (8 with the paper tail)",
+        )?;
         range((1..=1024).contains(&model.num_feat), "model.num_feat", &model.num_feat, "1 to 1024")?;
         range((1..=256).contains(&model.num_block), "model.num_block", &model.num_block, "1 to 256")?;
         range(model.channels == 3, "model.channels", &model.channels, "3")?;
@@ -234,7 +240,9 @@ impl Config {
             range(every > 0, key, &every, "at least 1")?;
         }
         match &t.schedule {
-            Schedule::Cosine { end } => range((0.0..=t.lr).contains(end), "train.schedule.end", end, "0 to train.lr"),
+            Schedule::Cosine { end } => {
+                range((0.0..=t.lr).contains(end), "train.schedule.end", end, "0 to train.lr")
+            }
             Schedule::MultiStep { gamma, .. } => {
                 range(*gamma > 0.0 && *gamma <= 1.0, "train.schedule.gamma", gamma, "above 0 and at most 1")
             }
@@ -331,7 +339,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let error = |preset, over: &[&str]| Config::resolve(preset, "", &settings(over)).unwrap_err().to_string();
+        let error =
+            |preset, over: &[&str]| Config::resolve(preset, "", &settings(over)).unwrap_err().to_string();
         assert!(error(Some("edsr-edge-x5"), &[]).contains("edsr-edge-x5"));
         assert!(error(Some("edsr-edge-x4"), &["train.stpes=4"]).contains("stpes"));
         assert!(error(Some("edsr-edge-x4"), &["steps"]).contains("section.key=value"));

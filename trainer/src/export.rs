@@ -34,7 +34,8 @@ pub enum ExportError {
 pub fn model(net: &Net, metadata: Vec<(String, String)>) -> Result<Model, ExportError> {
     let tensors = net.to_tensors();
     let graph = net.graph();
-    let params: Result<Vec<_>, _> = (0..).take(graph.nodes.len()).map(|id| node(graph, id, &tensors)).collect();
+    let params: Result<Vec<_>, _> =
+        (0..).take(graph.nodes.len()).map(|id| node(graph, id, &tensors)).collect();
     Ok(Model::new(graph.clone(), &params?, metadata)?)
 }
 
@@ -67,7 +68,9 @@ pub fn tensors(model: &Model) -> Tensors {
                 Role::WeightScale => "weight_scale",
                 Role::PositionBias => "position_bias",
             };
-            let TensorData::F32(values) = &model.params(id)[usize::from(spec.role == Role::Bias)] else { continue };
+            let TensorData::F32(values) = &model.params(id)[usize::from(spec.role == Role::Bias)] else {
+                continue;
+            };
             let [o, kh, kw, i] = spec.dims;
             let is_conv = matches!(node.op, mcir_runtime::model::Op::Conv2d(_)) && spec.role == Role::Weight;
             let (shape, values) = if is_conv {

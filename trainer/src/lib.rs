@@ -1,10 +1,38 @@
-//! Trainer.
+//! Trains super-resolution networks and writes them as model files for the mcir engine.
+//!
+//! ```text
+//! photographs ─ pairs ─ batches ─► train ─► checkpoint ─ export ─► model file (f32)
+//!                                    ▲                               ▲
+//!                 presets, TOML ─ config       PyTorch weights ─ import
+//! ```
+//!
+//! A network is not written down here a second time: [`net::Net`] lowers the engine's own
+//! [`Graph`](mcir_runtime::model::Graph) to burn, and [`export`] walks the same nodes back. So whatever
+//! `mcir_runtime::arch` can describe can be trained, and the engine runs exactly what was trained.
+//!
+//! # Modules
+//! - [`config`]: presets, the TOML file, settings of the command line; saved beside the results.
+//! - [`data`]: folders to pairs, MATLAB-compatible degradation, random patches, batches prepared ahead.
+//! - [`net`], [`conv`], [`resize`]: the graph in burn, with a convolution for the CPU and an interpolation
+//!   that follows the engine's definition at the borders.
+//! - [`loss`]: what is minimised.
+//! - [`train`], [`checkpoint`], [`log`]: the loop, its state on disk, its record.
+//! - [`eval`]: PSNR and SSIM with the engine's metrics.
+//! - [`import`], [`export`], [`weights`]: values in and out.
+//! - [`seed`]: random numbers that depend on seed, purpose and step only.
+//!
+//! # Reproducibility
+//! Batches and initial weights follow from the seed alone, and on the CPU every sum has a fixed order, so a
+//! run repeats to the bit on machines with the same vector width, whatever the number of threads
+//! (`RAYON_NUM_THREADS`), and so does one that was interrupted and resumed.
 
 pub mod checkpoint;
 pub mod config;
 pub mod conv;
 pub mod data;
 pub mod eval;
+pub mod export;
+pub mod import;
 pub mod log;
 pub mod loss;
 pub mod net;
@@ -12,4 +40,6 @@ pub mod resize;
 pub mod seed;
 pub mod train;
 pub mod weights;
-pub mod export;
+
+#[cfg(test)]
+mod shared;

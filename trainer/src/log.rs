@@ -64,3 +64,25 @@ impl Log {
         self.0.write_all(line.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_after_the_checkpoint_are_dropped_on_resume() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log.csv");
+        let row = |step| Row { step, lr: 1e-3, loss: 0.5, seconds: 1.0, scores: None };
+        let mut log = Log::open(&path, 0).expect("opened");
+        [10, 20, 30].iter().for_each(|&s| log.write(&row(s)).expect("written"));
+        let mut log = Log::open(&path, 20).expect("opened");
+        log.write(&row(40)).expect("written");
+        let text = std::fs::read_to_string(&path).expect("read");
+        let steps: Vec<_> = text.lines().skip(1).map(|l| l.split(',').next().unwrap_or("")).collect();
+        assert_eq!(steps, ["10", "20", "40"]);
+        assert!(text.starts_with(HEADER));
+        Log::open(&path, 0).expect("opened");
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), format!("{HEADER}\n"));
+    }
+}

@@ -318,3 +318,6 @@ fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
     let c = c / (r * r);
     x.reshape([n, c, r, r, h, w]).permute([0, 1, 4, 2, 5, 3]).reshape([n, c, h * r, w * r])
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,10 @@ mod tests {
     #[test]
     fn tensors_are_resized_in_both_dimensions() {
         let device = Device::default();
-        let x = Tensor::<4>::from_data(TensorData::new(vec![0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0], [1, 1, 2, 3]), &device);
+        let x = Tensor::<4>::from_data(
+            TensorData::new(vec![0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0], [1, 1, 2, 3]),
+            &device,
+        );
         let y = resize(x, 2, Filter::Nearest).into_data().try_into_vec::<f32>().expect("f32");
         let rows = [[0.0, 0.0, 1.0, 1.0, 2.0, 2.0], [3.0, 3.0, 4.0, 4.0, 5.0, 5.0]];
         assert_eq!(y, [rows[0], rows[0], rows[1], rows[1]].concat());

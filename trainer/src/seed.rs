@@ -68,7 +68,8 @@ mod tests {
         let first = |s, p, i| Stream::new(s, p, i).bits();
         let a = first(1, Purpose::Batch, 0);
         assert_eq!(a, first(1, Purpose::Batch, 0));
-        for other in [first(2, Purpose::Batch, 0), first(1, Purpose::Weights, 0), first(1, Purpose::Batch, 1)] {
+        for other in [first(2, Purpose::Batch, 0), first(1, Purpose::Weights, 0), first(1, Purpose::Batch, 1)]
+        {
             assert_ne!(a, other);
         }
     }

@@ -118,7 +118,11 @@ impl Trainer {
     ///
     /// # Errors
     /// The checkpoint is damaged or of another network.
-    pub fn resume(checkpoint: &Checkpoint, config: Option<Config>, device: &Device) -> Result<Self, TrainError> {
+    pub fn resume(
+        checkpoint: &Checkpoint,
+        config: Option<Config>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         let saved = Config::resolve(None, &checkpoint.config, &[])?;
         let config = config.unwrap_or_else(|| saved.clone());
         if config.model != saved.model {
@@ -157,9 +161,8 @@ impl Trainer {
     pub fn step(&mut self, batch: Batch) -> Result<f32, TrainError> {
         let (n, patch) = (self.config.train.batch, self.config.data.patch);
         let side = patch * self.config.model.upscale();
-        let tensor = |values, side| {
-            Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &self.device)
-        };
+        let tensor =
+            |values, side| Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &self.device);
         let sr = self.net.forward(tensor(batch.lr, patch));
         let loss = pixel::l1(sr, tensor(batch.hr, side));
         let value = loss.clone().into_scalar::<f32>();
@@ -263,3 +266,6 @@ pub fn run(
     let stopped = trainer.step < config.train.steps;
     Ok(Summary { steps: trainer.step, stopped, scores })
 }
+
+#[cfg(test)]
+mod tests;

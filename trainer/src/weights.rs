@@ -20,7 +20,9 @@ pub enum WeightsError {
         found: usize,
     },
     /// A tensor has another shape.
-    #[error("tensor {name} has shape {found:?}, the network needs {expected:?}; is this the right architecture?")]
+    #[error(
+        "tensor {name} has shape {found:?}, the network needs {expected:?}; is this the right architecture?"
+    )]
     Shape {
         /// Its name.
         name: String,

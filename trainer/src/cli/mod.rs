@@ -2,6 +2,7 @@
 
 mod eval;
 mod export;
+mod import;
 mod progress;
 mod train;
 
@@ -22,6 +23,8 @@ enum Verb {
     Train(train::Args),
     /// Measure PSNR and SSIM of a checkpoint or model file on a folder of images
     Eval(eval::Args),
+    /// Make a model file from published PyTorch weights
+    Import(import::Args),
     /// Write the model file of a checkpoint
     Export(export::Args),
 }
@@ -90,6 +93,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.verb {
         Verb::Train(args) => train::run(args),
         Verb::Eval(args) => eval::run(args),
+        Verb::Import(args) => import::run(args),
         Verb::Export(args) => export::run(args),
     }
 }

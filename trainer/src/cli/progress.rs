@@ -26,14 +26,24 @@ impl Line {
     /// A line for steps `first..total`; silent when `hidden`.
     pub fn new(first: u64, total: u64, hidden: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let target = if terminal && !hidden { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if terminal && !hidden { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         let template = "{bar:20} {pos}/{len} {msg} · {per_sec} · {eta} left";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
         bar.set_position(first);
         bar.reset_eta();
         let now = Instant::now();
-        Self { bar, plain: !terminal && !hidden, first, total, started: now, printed: now, loss: None, psnr: None }
+        Self {
+            bar,
+            plain: !terminal && !hidden,
+            first,
+            total,
+            started: now,
+            printed: now,
+            loss: None,
+            psnr: None,
+        }
     }
 
     fn message(&self) -> String {

@@ -56,7 +56,9 @@ pub struct Args {
 impl Args {
     /// The named options as settings.
     fn settings(&self) -> Vec<String> {
-        let path = |key: &str, p: &Option<PathBuf>| p.as_ref().map(|p| format!("{key}={:?}", p.display().to_string()));
+        let path = |key: &str, p: &Option<PathBuf>| {
+            p.as_ref().map(|p| format!("{key}={:?}", p.display().to_string()))
+        };
         let named = [
             path("data.hr", &self.data),
             path("data.val_hr", &self.val),
@@ -81,7 +83,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} already holds a run; continue it with --resume or choose another folder", folder.display());
     } else {
         let document = match &args.config {
-            Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+            Some(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+            }
             None => String::new(),
         };
         let config = Config::resolve(args.preset.as_deref(), &document, &args.settings())?;
@@ -135,7 +139,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         });
         println!("{report}");
     } else {
-        let psnr = summary.scores.map_or(String::new(), |s| format!(", PSNR-Y {:.3} dB, SSIM-Y {:.4}", s.psnr_y_db, s.ssim_y));
+        let psnr = summary
+            .scores
+            .map_or(String::new(), |s| format!(", PSNR-Y {:.3} dB, SSIM-Y {:.4}", s.psnr_y_db, s.ssim_y));
         let state = if summary.stopped { "stopped" } else { "done" };
         println!("{state} after {} steps{psnr}: {}", summary.steps, path.display());
     }

@@ -122,7 +122,8 @@ pub fn input_gradient(shape: &Shape, dy: &[f32], weight: &[f32]) -> Vec<f32> {
     for o in 0..shape.outputs {
         for i in 0..shape.inputs {
             for t in 0..taps {
-                turned[(i * shape.outputs + o) * taps + taps - 1 - t] = weight[(o * shape.inputs + i) * taps + t];
+                turned[(i * shape.outputs + o) * taps + taps - 1 - t] =
+                    weight[(o * shape.inputs + i) * taps + t];
             }
         }
     }
@@ -253,7 +254,8 @@ impl WeightGradient<'_> {
             let taps3: [usize; TAPS] = std::array::from_fn(tap);
             let mut sums = [[simd.splat_f32s(0.0); TAPS]; C];
             for p in (0..self.span).step_by(lanes) {
-                let x: [S::f32s; TAPS] = std::array::from_fn(|k| vector::<S>(&self.x[p + taps3[k]..p + taps3[k] + lanes]));
+                let x: [S::f32s; TAPS] =
+                    std::array::from_fn(|k| vector::<S>(&self.x[p + taps3[k]..p + taps3[k] + lanes]));
                 for (c, sums) in sums.iter_mut().enumerate() {
                     let start = (first + c) * self.span + p;
                     let dy = vector::<S>(&self.dy[start..start + lanes]);

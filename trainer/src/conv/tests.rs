@@ -22,8 +22,10 @@ fn reference(s: &Shape, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
                             for kx in 0..k {
                                 let (r, c) = (row + ky - p, col + kx - p);
                                 if (0..s.height as i64).contains(&r) && (0..s.width as i64).contains(&c) {
-                                    let at = ((n * s.inputs + i) * s.height + r as usize) * s.width + c as usize;
-                                    let tap = (o * s.inputs + i) * s.kernel * s.kernel + (ky * k + kx) as usize;
+                                    let at =
+                                        ((n * s.inputs + i) * s.height + r as usize) * s.width + c as usize;
+                                    let tap =
+                                        (o * s.inputs + i) * s.kernel * s.kernel + (ky * k + kx) as usize;
                                     sum += f64::from(x[at]) * f64::from(w[tap]);
                                 }
                             }
@@ -69,7 +71,8 @@ fn gradients_are_those_of_burn() {
         };
         let x = make([s.images, s.inputs, s.height, s.width], 0);
         let w = make([s.outputs, s.inputs, s.kernel, s.kernel], 1);
-        let b = Tensor::<1>::from_data(TensorData::new(draw(s.outputs, 2), [s.outputs]), &device).require_grad();
+        let b =
+            Tensor::<1>::from_data(TensorData::new(draw(s.outputs, 2), [s.outputs]), &device).require_grad();
         let g = make([s.images, s.outputs, s.height, s.width], 3);
         let pad = s.kernel / 2;
         let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);

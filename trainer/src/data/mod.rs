@@ -21,7 +21,9 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The folder has no image.
-    #[error("no image in {path}; expected PNG, JPEG, BMP, TIFF, WebP, PNM, TGA, QOI or GIF files in the folder itself")]
+    #[error(
+        "no image in {path}; expected PNG, JPEG, BMP, TIFF, WebP, PNM, TGA, QOI or GIF files in the folder itself"
+    )]
     Empty {
         /// The folder.
         path: PathBuf,
@@ -81,3 +83,6 @@ pub enum DataError {
         patch: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

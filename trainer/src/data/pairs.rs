@@ -79,7 +79,8 @@ pub fn decode(path: &Path) -> Result<Image, DataError> {
     let failed = |source| DataError::Decode { path: path.into(), source };
     let rgb = open().map_err(failed)?.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-    Image::new(width, height, 3, rgb.into_raw()).map_err(|e| DataError::Unusable { path: path.into(), source: e })
+    Image::new(width, height, 3, rgb.into_raw())
+        .map_err(|e| DataError::Unusable { path: path.into(), source: e })
 }
 
 /// Image files of a folder, by name.
@@ -114,7 +115,9 @@ fn in_parallel<T: Sync, R: Send, E: Send>(
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut done = Vec::new();
-        while let Some((i, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+        while let Some((i, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        {
             done.push((i, f(item)));
         }
         done

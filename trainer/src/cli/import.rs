@@ -1,0 +1,47 @@
+//! `mcir-train import`
+
+use super::Common;
+use burn::tensor::Device;
+use mcir_runtime::arch::edsr;
+use mcir_trainer::export;
+use mcir_trainer::import::{self, Options};
+use mcir_trainer::net::Net;
+use std::path::PathBuf;
+
+/// Options of `import`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// PyTorch weights: .pth, .pt or .safetensors
+    #[arg(short, long)]
+    input: PathBuf,
+    /// Model file to write
+    #[arg(short, long)]
+    output: PathBuf,
+    /// The network was trained without subtracting the DIV2K mean
+    #[arg(long)]
+    no_mean_shift: bool,
+    /// Factor on each residual; 0.1 from 256 channels on and 1 below if not given
+    #[arg(long)]
+    res_scale: Option<f32>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Imports.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let options = Options { mean_shift: !args.no_mean_shift, res_scale: args.res_scale };
+    let (config, tensors) = import::load(&args.input, &options)?;
+    let net = Net::from_tensors(&edsr::graph(&config), &tensors, &Device::flex())?;
+    let file = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let edsr::Config { upscale, num_feat, num_block, .. } = config;
+    let metadata = [
+        ("name", format!("edsr-{num_feat}x{num_block}-x{upscale}")),
+        ("imported", file),
+        ("trainer", concat!("mcir-train ", env!("CARGO_PKG_VERSION")).into()),
+    ];
+    let metadata = metadata.map(|(k, v)| (k.to_string(), v)).to_vec();
+    let model = export::model(&net, metadata)?;
+    export::write(&model, &args.output)?;
+    super::export::report(&model, &args.output, args.common.json);
+    Ok(())
+}

@@ -1,0 +1,62 @@
+use super::*;
+use crate::export;
+use crate::net::Net;
+use crate::shared;
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// Output of the network in burn against the stored one.
+fn check(folder: &str, file: &str, case: &str) {
+    let Some(folder) = shared::path(&format!("reference/models/{folder}")) else { return };
+    let (config, tensors) = load(&folder.join(file), &Options::default()).expect(file);
+    let net = Net::from_tensors(&edsr::graph(&config), &tensors, &Device::flex()).expect(file);
+    let (shape, x) = shared::npy(&folder.join(format!("in_{case}.npy")));
+    let shape: [usize; 4] = shape.try_into().expect("four dimensions");
+    let y = net.forward(Tensor::from_data(TensorData::new(x, shape), &Device::flex()));
+    let (shape, expected) = shared::npy(&folder.join(format!("out_{case}.npy")));
+    assert_eq!(y.dims().to_vec(), shape, "{file}");
+    let y = y.into_data().try_into_vec::<f32>().expect("f32");
+    let worst = y.iter().zip(&expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-4, "{}/{file}: {worst}", folder.display());
+    // The model file holds the same values.
+    let model = export::model(&net, Vec::new()).expect("a valid model");
+    assert_eq!(export::tensors(&model), tensors, "{file}");
+}
+
+#[test]
+fn basicsr_networks_give_their_reference_output() {
+    for folder in ["edsr_small_x2", "edsr_small_x3", "edsr_small_x4"] {
+        check(folder, "weights.pth", "48x48");
+        check(folder, "weights.safetensors", "48x48");
+    }
+    check("edsr_light_x4", "weights.pth", "48x48");
+}
+
+#[test]
+fn edsr_pytorch_networks_give_their_reference_output() {
+    for file in ["weights.pth", "weights_legacy.pt", "weights.safetensors"] {
+        check("edsr_pytorch_small_x4", file, "48x48");
+    }
+}
+
+#[test]
+fn architecture_is_recognised() {
+    let Some(folder) = shared::path("reference/models") else { return };
+    let detect = |f: &str| load(&folder.join(f).join("weights.pth"), &Options::default()).expect(f).0;
+    let light = edsr::Config { mean_shift: true, ..edsr::Config::light(4) };
+    assert_eq!(detect("edsr_light_x4"), light);
+    assert_eq!(detect("edsr_small_x3"), edsr::Config { num_feat: 16, num_block: 4, upscale: 3, ..light });
+}
+
+#[test]
+fn other_files_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = |name: &str| load(&folder.path().join(name), &Options::default()).unwrap_err().to_string();
+    assert!(error("none.pth").contains("none.pth"));
+    std::fs::write(folder.path().join("empty.pth"), b"").expect("written");
+    assert!(error("empty.pth").contains("empty.pth"));
+    std::fs::write(folder.path().join("text.safetensors"), b"not weights").expect("written");
+    assert!(error("text.safetensors").contains("text.safetensors"));
+    let Some(vgg) = shared::path("reference/vgg19/weights.safetensors") else { return };
+    let error = load(&vgg, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("features.0.bias"), "{error}");
+}

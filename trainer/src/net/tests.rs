@@ -1,0 +1,133 @@
+use super::*;
+use mcir_runtime::arch::edsr;
+use mcir_runtime::model::{Conv2d, DType, Filter};
+
+/// Every operator that can be trained, in one small graph.
+fn everything() -> Graph {
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[NodeId]| g.push(name, op, inputs, DType::F32);
+    let conv =
+        |i, o, kernel, activation| Op::Conv2d(Conv2d { in_channels: i, out_channels: o, kernel, activation });
+    push("sub_mean", Op::Affine, &[0]);
+    push("first", conv(3, 4, 3, Some(Activation::LeakyRelu { slope: 0.1 })), &[1]);
+    push("a", conv(4, 4, 3, Some(Activation::Gelu)), &[2]);
+    push("b", conv(4, 4, 1, None), &[3]);
+    push("sum", Op::Add { res_scale: 0.5 }, &[2, 4]);
+    push("twice", Op::Add { res_scale: 1.0 }, &[5, 5]);
+    push("relu", Op::Activation(Activation::Relu), &[6]);
+    push("last", conv(4, 12, 3, None), &[7]);
+    push("shuffle", Op::PixelShuffle { upscale: 2 }, &[8]);
+    push("base", Op::Resize { upscale: 2, filter: Filter::Bicubic }, &[1]);
+    push("image", Op::Add { res_scale: 1.0 }, &[10, 9]);
+    push("same", Op::Convert, &[11]);
+    push("add_mean", Op::Affine, &[12]);
+    g
+}
+
+fn image(device: &Device) -> Tensor<4> {
+    let mut stream = Stream::new(1, Purpose::Batch, 9);
+    let values = (0..2 * 3 * 5 * 4).map(|_| 0.5 + stream.symmetric(0.5)).collect::<Vec<f32>>();
+    Tensor::from_data(TensorData::new(values, [2, 3, 5, 4]), device)
+}
+
+/// Not linear in the output, so that every gradient depends on every value.
+fn loss(net: &Net, device: &Device) -> Tensor<1> {
+    let y = net.forward(image(device));
+    (y.clone() * y).mean()
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let graph = everything();
+    let (plain, device) = (Device::flex(), Device::flex().autodiff());
+    let tensors = Net::random(&graph, 3, &plain).expect("valid").to_tensors();
+    let net = Net::from_tensors(&graph, &tensors, &device).expect("valid");
+    let grads = loss(&net, &device).backward();
+    for (node, layer) in net.graph.nodes.iter().zip(&net.layers) {
+        let Layer::Conv(conv) = layer else { continue };
+        let grad = conv
+            .weight
+            .val()
+            .grad(&grads)
+            .expect("a gradient")
+            .into_data()
+            .try_into_vec::<f32>()
+            .expect("f32");
+        let name = format!("{}.weight", node.name);
+        let shape = tensors.shape(&name).expect("there").to_vec();
+        for at in [0, grad.len() / 2, grad.len() - 1] {
+            let moved = |by: f32| {
+                let mut tensors = tensors.clone();
+                let mut values = tensors.get(&name, &shape).expect("there").to_vec();
+                values[at] += by;
+                tensors.insert(name.clone(), shape.clone(), values);
+                let net = Net::from_tensors(&graph, &tensors, &plain).expect("valid");
+                f64::from(loss(&net, &plain).into_scalar::<f32>())
+            };
+            let step = 1e-2;
+            let expected = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+            let found = f64::from(grad[at]);
+            assert!(
+                (found - expected).abs() < 2e-3 * (1.0 + expected.abs()),
+                "{name}[{at}]: {found} for {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn tensors_go_in_and_out_unchanged() {
+    let graph = everything();
+    let net = Net::random(&graph, 3, &Device::flex()).expect("valid");
+    let tensors = net.to_tensors();
+    let again = Net::from_tensors(&graph, &tensors, &Device::flex()).expect("valid");
+    assert_eq!(again.to_tensors(), tensors);
+    let mut more = tensors.clone();
+    more.insert("other".into(), vec![1], vec![0.0]);
+    assert!(matches!(Net::from_tensors(&graph, &more, &Device::flex()), Err(WeightsError::Count { .. })));
+    let mut bad = tensors.clone();
+    bad.insert("first.bias".into(), vec![4], vec![0.0, f32::NAN, 0.0, 0.0]);
+    let error = Net::from_tensors(&graph, &bad, &Device::flex()).expect_err("refused").to_string();
+    assert!(error.contains("first.bias holds NaN at 1"), "{error}");
+    let mut bad = tensors;
+    bad.insert("first.bias".into(), vec![3], vec![0.0; 3]);
+    assert!(matches!(Net::from_tensors(&graph, &bad, &Device::flex()), Err(WeightsError::Shape { .. })));
+}
+
+#[test]
+fn a_fresh_edge_network_starts_near_its_interpolation() {
+    let device = Device::flex();
+    let config = edsr::Config::edge(2, 8, 2);
+    let net = Net::random(&edsr::graph(&config), 1, &device).expect("valid");
+    let x = image(&device);
+    let base = resize::resize(x.clone(), 2, Filter::Bilinear);
+    let worst = (net.forward(x) - base).abs().max().into_scalar::<f32>();
+    assert!(worst > 0.0 && worst < 0.2, "{worst}");
+}
+
+#[test]
+fn initial_weights_depend_on_the_seed_only() {
+    let graph = edsr::graph(&edsr::Config::edge(4, 8, 2));
+    let tensors = |seed| Net::random(&graph, seed, &Device::flex()).expect("valid").to_tensors();
+    assert_eq!(tensors(5), tensors(5));
+    assert_ne!(tensors(5), tensors(6));
+}
+
+#[test]
+fn blending_is_an_average() {
+    let graph = everything();
+    let device = Device::flex();
+    let (a, b) = (
+        Net::random(&graph, 1, &device).expect("valid"),
+        Net::random(&graph, 2, &device.clone().autodiff()).expect("valid"),
+    );
+    let mixed = a.clone().blend(&b, 0.75).to_tensors();
+    for ((name, _, mixed), ((_, _, a), (_, _, b))) in
+        mixed.iter().zip(a.to_tensors().iter().zip(b.to_tensors().iter()))
+    {
+        for ((m, a), b) in mixed.iter().zip(a).zip(b) {
+            let expected = if name.contains("mean") { *a } else { 0.75 * a + 0.25 * b };
+            assert!((m - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{name}: {m} for {expected}");
+        }
+    }
+}

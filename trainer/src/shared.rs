@@ -1,0 +1,28 @@
+//! Reference data for tests: found beside the workspace or where `MCIR_SHARED_DATA` says.
+
+use std::path::{Path, PathBuf};
+
+/// A file or folder of the reference data; says so when it is not there and the test is skipped.
+pub fn path(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("MCIR_SHARED_DATA").map(PathBuf::from);
+    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    let path = root.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {} is not there; set MCIR_SHARED_DATA to run this test", path.display());
+    None
+}
+
+/// Shape and values of a little-endian f32 `.npy` file.
+pub fn npy(path: &Path) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(path).expect("the reference file can be read");
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let text = String::from_utf8_lossy(&bytes[10..header]);
+    assert!(text.contains("'<f4'") && text.contains("'fortran_order': False"), "{text}");
+    let shape = text.split('(').nth(1).and_then(|s| s.split(')').next()).expect("a shape");
+    let shape = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    let floats = bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    (shape, floats.collect())
+}

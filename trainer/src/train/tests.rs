@@ -1,0 +1,139 @@
+use super::*;
+use crate::data::pairs::Pair;
+use crate::seed::{Purpose, Stream};
+use mcir_runtime::image::Image;
+use std::path::PathBuf;
+
+/// A smooth random picture and its downscaled copy.
+fn pair(index: u64, upscale: usize) -> Pair {
+    let (w, h) = (48, 36);
+    let mut stream = Stream::new(3, Purpose::Weights, index);
+    let waves: Vec<[f32; 4]> = (0..6).map(|_| std::array::from_fn(|_| stream.symmetric(1.0))).collect();
+    let value = |x: usize, y: usize, c: usize| {
+        let at = |w: &[f32; 4]| (w[0] * x as f32 + w[1] * y as f32 + w[2] * (6.0 + c as f32)).sin() * w[3];
+        (128.0 + 60.0 * waves.iter().map(at).sum::<f32>()).clamp(0.0, 255.0) as u8
+    };
+    let data = (0..w * h * 3).map(|i| value(i / 3 % w, i / 3 / w, i % 3)).collect();
+    let hr = Image::new(w, h, 3, data).expect("an image");
+    let (lr, hr) = crate::data::degrade::downscale(&hr, upscale).expect("large enough");
+    Pair { name: format!("p{index}"), path: PathBuf::from("p"), lr, hr }
+}
+
+fn config(steps: u64) -> Config {
+    let settings = [
+        &format!("train.steps={steps}"),
+        "train.batch=2",
+        "train.warmup=3",
+        "train.lr=0.003",
+        "train.val_every=1000",
+        "train.save_every=4",
+        "train.log_every=2",
+        "train.ema=0.9",
+        "data.patch=8",
+        "model.num_feat=8",
+        "model.num_block=1",
+    ];
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    Config::resolve(Some("edsr-edge-x2"), "", &settings).expect("valid")
+}
+
+struct Quiet(Vec<f32>);
+
+impl Progress for Quiet {
+    fn step(&mut self, _: u64, loss: f32) {
+        self.0.push(loss);
+    }
+    fn validated(&mut self, _: u64, _: &Scores) {}
+    fn saved(&mut self, _: u64) {}
+}
+
+/// Runs to the end in `folder`, from its checkpoint if there is one; returns the losses and the final state.
+fn train(config: Config, folder: &Path, stop: bool) -> (Vec<f32>, Checkpoint) {
+    let device = Device::flex();
+    let mut trainer = match Checkpoint::load(folder) {
+        Ok(checkpoint) => Trainer::resume(&checkpoint, Some(config), &device).expect("resumes"),
+        Err(_) => Trainer::new(config, None, &device).expect("starts"),
+    };
+    let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)]);
+    let mut progress = Quiet(Vec::new());
+    run(&mut trainer, pairs, &[pair(3, 2)], folder, &AtomicBool::new(stop), &mut progress).expect("trains");
+    (progress.0, Checkpoint::load(folder).expect("saved"))
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one_to_the_bit() {
+    let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (losses, end) = train(config(9), whole.path(), false);
+    assert_eq!(losses.len(), 9);
+    // Interrupted after its first step, as by Ctrl-C, then run to the end.
+    let (first, stopped) = train(config(9), parts.path(), true);
+    assert_eq!((first.len(), stopped.step), (1, 1));
+    let (rest, resumed) = train(config(9), parts.path(), false);
+    assert_eq!([first, rest].concat(), losses);
+    // Not assert_eq: nobody can read thousands of weights.
+    assert!((&resumed.net, &resumed.ema) == (&end.net, &end.ema), "the weights differ");
+    let log = |folder: &Path| std::fs::read_to_string(folder.join("log.csv")).expect("a log");
+    let steps =
+        |text: String| text.lines().map(|l| l.split(',').next().map(str::to_string)).collect::<Vec<_>>();
+    assert_eq!(steps(log(parts.path())), steps(log(whole.path())));
+    // A run that is over has nothing left to do and loses nothing.
+    let (none, again) = train(config(9), parts.path(), false);
+    assert!(none.is_empty());
+    assert!((&again.net, &again.ema, again.step) == (&resumed.net, &resumed.ema, 9), "the weights differ");
+}
+
+#[test]
+fn the_loss_falls_and_the_network_beats_its_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let device = Device::flex();
+    let start = Trainer::new(config(60), None, &device).expect("starts");
+    let val = [pair(1, 2), pair(2, 2)];
+    let before = eval::evaluate(start.averaged(), &val).expect("evaluates");
+    let (_, end) = train(config(60), folder.path(), false);
+    let net = Net::from_tensors(&config(60).model.graph(), &end.ema, &device).expect("fits");
+    let after = eval::evaluate(&net, &val).expect("evaluates");
+    assert!(after.psnr_y_db > before.psnr_y_db + 0.5, "{} to {}", before.psnr_y_db, after.psnr_y_db);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_before_it_does_harm() {
+    let mut trainer = Trainer::new(config(5), None, &Device::flex()).expect("starts");
+    let before = trainer.checkpoint().expect("saved");
+    let n = 2 * 3 * 8 * 8;
+    let mut batch = Batch { step: 0, lr: vec![0.5; n], hr: vec![0.5; 4 * n] };
+    batch.hr[7] = f32::NAN;
+    let error = trainer.step(batch).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
+    assert_eq!(trainer.checkpoint().expect("saved").net, before.net);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_refused() {
+    let checkpoint =
+        Trainer::new(config(5), None, &Device::flex()).expect("starts").checkpoint().expect("saved");
+    let mut other = config(5);
+    let crate::config::Model::Edsr(model) = &mut other.model;
+    model.num_feat = 4;
+    let error = Trainer::resume(&checkpoint, Some(other), &Device::flex()).err().expect("refused");
+    assert!(matches!(error, TrainError::OtherModel), "{error}");
+    let mut damaged = checkpoint;
+    damaged.net.remove("conv_last.bias");
+    let error = Trainer::resume(&damaged, None, &Device::flex()).err().expect("refused");
+    assert!(error.to_string().contains("conv_last.bias"), "{error}");
+}
+
+#[test]
+fn weights_are_taken_over_where_they_fit() {
+    let device = Device::flex();
+    let x2 = Trainer::new(config(5), None, &device).expect("starts");
+    let mut other = config(5);
+    (other.seed, other.name) = (99, "x3".into());
+    let crate::config::Model::Edsr(model) = &mut other.model;
+    model.upscale = 3;
+    let x3 = Trainer::new(other, Some(&x2.averaged().to_tensors()), &device).expect("starts");
+    let (from, to) = (x2.averaged().to_tensors(), x3.averaged().to_tensors());
+    let shape: [usize; 4] = [8, 8, 3, 3];
+    let conv = |t: &Tensors| t.get("body.0.conv1.weight", &shape).expect("there").to_vec();
+    assert_eq!(conv(&from), conv(&to));
+    assert_ne!(from.shape("conv_last.weight"), to.shape("conv_last.weight"));
+}
