@@ -21,30 +21,36 @@ use kernel::Shape;
 /// # Shapes
 /// x `[N, in, H, W]`; weight `[out, in, k, k]`, k odd; bias `[out]`; output `[N, out, H, W]`
 pub fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    let f32s = [x.dtype(), weight.dtype(), bias.dtype()] == [DType::F32; 3];
-    if f32s && let Ok(flex) = x.clone().try_into_primitive::<Flex>() {
-        if let (Ok(weight), Ok(bias)) =
-            (weight.clone().try_into_primitive::<Flex>(), bias.clone().try_into_primitive::<Flex>())
-        {
-            return Tensor::from_primitive::<Flex>(forward(&flex, &weight, &bias));
-        }
-    } else if f32s && let Ok(tracked) = x.clone().try_into_primitive::<Autodiff<Flex>>() {
-        if let (Ok(weight), Ok(bias)) = (
-            weight.clone().try_into_primitive::<Autodiff<Flex>>(),
-            bias.clone().try_into_primitive::<Autodiff<Flex>>(),
-        ) {
-            let nodes = [tracked.node(), weight.node(), bias.node()];
-            let (x, w) = (tracked.into_primitive(), weight.into_primitive());
-            let y = forward(&x, &w, bias.primitive());
-            let y = match ConvSame.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-                OpsKind::Tracked(prep) => prep.finish((x, w), y),
-                OpsKind::UnTracked(prep) => prep.finish(y),
-            };
-            return Tensor::from_primitive::<Autodiff<Flex>>(y);
-        }
+    if [x.dtype(), weight.dtype(), bias.dtype()] == [DType::F32; 3]
+        && let Some(y) = plain(&x, &weight, &bias).or_else(|| tracked(&x, &weight, &bias))
+    {
+        return y;
     }
     let pad = weight.dims()[2] / 2;
     conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [pad, pad], [1, 1], 1))
+}
+
+/// The convolution of tensors of burn-flex without gradients; `None` for any other.
+fn plain(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Tensor<4>> {
+    let x = x.clone().try_into_primitive::<Flex>().ok()?;
+    let weight = weight.clone().try_into_primitive::<Flex>().ok()?;
+    let bias = bias.clone().try_into_primitive::<Flex>().ok()?;
+    Some(Tensor::from_primitive::<Flex>(forward(&x, &weight, &bias)))
+}
+
+/// The convolution of tensors of burn-flex with gradients; `None` for any other.
+fn tracked(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Tensor<4>> {
+    let x = x.clone().try_into_primitive::<Autodiff<Flex>>().ok()?;
+    let weight = weight.clone().try_into_primitive::<Autodiff<Flex>>().ok()?;
+    let bias = bias.clone().try_into_primitive::<Autodiff<Flex>>().ok()?;
+    let nodes = [x.node(), weight.node(), bias.node()];
+    let (x, weight) = (x.into_primitive(), weight.into_primitive());
+    let y = forward(&x, &weight, bias.primitive());
+    let y = match ConvSame.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish((x, weight), y),
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    };
+    Some(Tensor::from_primitive::<Autodiff<Flex>>(y))
 }
 
 /// The operation in the backward graph; its state is the input and the weights.

@@ -13,10 +13,10 @@ fn reference(s: &Shape, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
     let (k, p) = (s.kernel as i64, s.kernel as i64 / 2);
     let mut y = Vec::new();
     for n in 0..s.images {
-        for o in 0..s.outputs {
+        for (o, &bias) in b.iter().enumerate() {
             for row in 0..s.height as i64 {
                 for col in 0..s.width as i64 {
-                    let mut sum = f64::from(b[o]);
+                    let mut sum = f64::from(bias);
                     for i in 0..s.inputs {
                         for ky in 0..k {
                             for kx in 0..k {

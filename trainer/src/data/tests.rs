@@ -80,8 +80,8 @@ fn batches_depend_on_seed_and_step_only() {
 fn crops_reach_every_corner_and_symmetry() {
     let pairs = pairs(2);
     let crops: Vec<_> = (0..400).flat_map(|step| draw(&pairs, 1, step, 4, 14, true)).collect();
-    for pair in 0..2 {
-        let lr = &pairs[pair].lr;
+    for (pair, p) in pairs.iter().enumerate() {
+        let lr = &p.lr;
         let (x, y) = (lr.width() - 14, lr.height() - 14);
         for corner in [(0, 0), (x, 0), (0, y), (x, y)] {
             assert!(crops.iter().any(|c| c.pair == pair && c.corner == corner), "{corner:?} of {pair}");
