@@ -25,7 +25,7 @@ pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
 
-use tile::{ConvRow, Geometry};
+use tile::{ConvRow, Geometry, Peak};
 
 /// A set of kernels, named after the instructions that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,7 @@ pub enum Isa {
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
     pub conv_i8: ConvRow,
+    pub peak_i8: Peak,
     pub i8: Geometry,
     pub conv_f32: ConvRow,
     pub f32: Geometry,
@@ -99,6 +100,15 @@ impl Isa {
     pub fn kernels(self) -> [&'static str; 2] {
         let table = self.table();
         [table.i8.name, table.f32.name]
+    }
+
+    /// Keeps the int8 multipliers busy for `rounds` groups of a tile with all operands in the first-level
+    /// cache, and returns the multiply-accumulates done: timed, the peak that a convolution can be held
+    /// against.
+    pub fn exercise_i8(self, rounds: u64) -> u64 {
+        let operands = [1_u8; 512];
+        // SAFETY: `table` hands out only what this processor has.
+        unsafe { (self.table().peak_i8)(rounds, &operands) }
     }
 
     /// Whether this processor can run it. Without the `std` feature, only what the compilation target

@@ -2,11 +2,12 @@
 //! `smull` + `smlal2` + `sadalp` add four products to each of four sums.
 
 use super::Table;
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry};
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry, peak_entry};
 use core::arch::aarch64::*;
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
+    peak_i8,
     i8: Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
     conv_f32,
     f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
@@ -18,6 +19,8 @@ conv_entry!(conv_f32, F32, (1, 8), (2, 8), (3, 6), (4, 4));
 
 /// Float convolution, shared with the instruction sets that only add integer instructions.
 pub(super) const CONV_F32: super::tile::ConvRow = conv_f32;
+
+peak_entry!(peak_i8, I8, (4, 4));
 
 struct I8;
 pub(super) struct F32;

@@ -2,12 +2,13 @@
 //! one pixel from a lane, so one load of 16 activations serves four groups.
 
 use super::neon::{CONV_F32, store_i32};
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry};
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry, peak_entry};
 use super::{Table, neon};
 use core::arch::{aarch64::*, asm};
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
+    peak_i8,
     i8: Geometry { name: "gemm_i8_6x16c4_neon_dot", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Dot },
     conv_f32: CONV_F32,
     f32: neon::TABLE.f32,
@@ -33,6 +34,13 @@ conv_entry!(
     (1, 8),
     (2, 8),
     (3, 8),
+    (4, 6)
+);
+
+peak_entry!(
+    #[target_feature(enable = "dotprod")]
+    peak_i8,
+    I8,
     (4, 6)
 );
 

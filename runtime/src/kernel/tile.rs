@@ -144,6 +144,21 @@ pub(crate) unsafe trait Tile {
     unsafe fn load_w(p: *const u8) -> Self::W;
     /// Adds the products of group `G` of the activations.
     unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V;
+    /// Adds the products of the whole depth: `rows` are the rows' first values for the tile's first pixel,
+    /// `px` the bytes to the next pixel, `w` the weights of all groups of all rows.
+    #[inline(always)]
+    unsafe fn depth<const MR: usize, const NV: usize>(
+        sums: &mut [[Self::V; NV]; MR],
+        rows: &[*const u8],
+        groups: usize,
+        px: usize,
+        w: *const u8,
+    ) where
+        Self: Sized,
+    {
+        // SAFETY: passed on.
+        unsafe { depth::<Self, MR, NV>(sums, rows, groups, px, w) }
+    }
     /// Stores the first `lanes` sums; `mult` points to LANES multipliers.
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize);
 }
@@ -190,37 +205,15 @@ unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(args: &mut RowArgs<'_>
     // slack (so that a load of A_GROUPS groups stays inside), that the weights hold all panels, bias and
     // multipliers all lanes, and the output row `pixels` pixels of `out_channels` values.
     unsafe {
-        let mut w = packed.weights.as_ptr().cast::<u8>().add(panel.offset);
+        let w = packed.weights.as_ptr().cast::<u8>().add(panel.offset);
         let bias = args.bias.as_ptr().add(4 * panel.first);
         let first: [T::V; NV] = core::array::from_fn(|n| T::bias(bias.add(4 * n * T::LANES)));
         let mut sums = [first; MR];
-        for row in args.taps {
-            let mut a = row.as_ptr().add(x * px);
-            let mut left = groups;
-            while left >= T::A_GROUPS {
-                let acts: [T::A; MR] = core::array::from_fn(|m| T::load_a(a.add(m * px)));
-                group::<T, MR, NV, 0>(&mut sums, &acts, &mut w);
-                if T::A_GROUPS > 1 {
-                    group::<T, MR, NV, 1>(&mut sums, &acts, &mut w);
-                }
-                if T::A_GROUPS > 2 {
-                    group::<T, MR, NV, 2>(&mut sums, &acts, &mut w);
-                    group::<T, MR, NV, 3>(&mut sums, &acts, &mut w);
-                }
-                a = a.add(T::A_GROUPS * T::GROUP_BYTES);
-                left -= T::A_GROUPS;
-            }
-            if T::A_GROUPS > 1 && left > 0 {
-                let acts: [T::A; MR] = core::array::from_fn(|m| T::load_a(a.add(m * px)));
-                group::<T, MR, NV, 0>(&mut sums, &acts, &mut w);
-                if left > 1 {
-                    group::<T, MR, NV, 1>(&mut sums, &acts, &mut w);
-                }
-                if left > 2 {
-                    group::<T, MR, NV, 2>(&mut sums, &acts, &mut w);
-                }
-            }
+        let mut rows = [core::ptr::null(); MAX_KERNEL];
+        for (row, tap) in rows.iter_mut().zip(args.taps) {
+            *row = tap.as_ptr().add(x * px);
         }
+        T::depth(&mut sums, &rows[..args.taps.len()], groups, px, w);
         let size = args.store.size_bytes();
         let channels = packed.shape.out_channels;
         let out = args.out.as_mut_ptr().add((x * channels + panel.first) * size);
@@ -230,6 +223,50 @@ unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(args: &mut RowArgs<'_>
                 let lanes = (channels - panel.first - n * T::LANES).min(T::LANES);
                 let to = out.add((m * channels + n * T::LANES) * size);
                 T::store(sum, mult.add(n * T::LANES), &args.store, to, lanes);
+            }
+        }
+    }
+}
+
+/// The whole depth of a tile, in plain code: for every row `groups` groups of weights, one after the other.
+///
+/// # Safety
+/// As [`Tile::depth`].
+#[inline(always)]
+pub(super) unsafe fn depth<T: Tile, const MR: usize, const NV: usize>(
+    sums: &mut [[T::V; NV]; MR],
+    rows: &[*const u8],
+    groups: usize,
+    px: usize,
+    mut w: *const u8,
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        for &row in rows {
+            let mut a = row;
+            let mut left = groups;
+            while left >= T::A_GROUPS {
+                let acts: [T::A; MR] = core::array::from_fn(|m| T::load_a(a.add(m * px)));
+                group::<T, MR, NV, 0>(sums, &acts, &mut w);
+                if T::A_GROUPS > 1 {
+                    group::<T, MR, NV, 1>(sums, &acts, &mut w);
+                }
+                if T::A_GROUPS > 2 {
+                    group::<T, MR, NV, 2>(sums, &acts, &mut w);
+                    group::<T, MR, NV, 3>(sums, &acts, &mut w);
+                }
+                a = a.add(T::A_GROUPS * T::GROUP_BYTES);
+                left -= T::A_GROUPS;
+            }
+            if T::A_GROUPS > 1 && left > 0 {
+                let acts: [T::A; MR] = core::array::from_fn(|m| T::load_a(a.add(m * px)));
+                group::<T, MR, NV, 0>(sums, &acts, &mut w);
+                if left > 1 {
+                    group::<T, MR, NV, 1>(sums, &acts, &mut w);
+                }
+                if left > 2 {
+                    group::<T, MR, NV, 2>(sums, &acts, &mut w);
+                }
             }
         }
     }
@@ -257,6 +294,35 @@ unsafe fn group<T: Tile, const MR: usize, const NV: usize, const G: usize>(
     }
 }
 
+/// Multiplies the same operands over and over: `rounds` groups of a tile, operands loaded from the first-level
+/// cache, nothing stored. Returns the multiply-accumulates done.
+///
+/// # Safety
+/// The processor has the instruction set.
+#[inline(always)]
+pub(super) unsafe fn peak<T: Tile, const MR: usize, const NV: usize>(rounds: u64, operands: &[u8]) -> u64 {
+    let row_bytes = MR * 16 + 64;
+    assert!(operands.len() >= row_bytes + NV * T::W_BYTES, "operands are there");
+    let mut sums = [[0_u8; 64]; MR];
+    // SAFETY: lengths checked; the processor has the instruction set. A depth of one group at a time reads
+    // one group of weights and 16 bytes of activations for every pixel.
+    unsafe {
+        let first: [T::V; NV] = core::array::from_fn(|_| T::bias(sums[0].as_ptr()));
+        let mut tile = [first; MR];
+        for _ in 0..rounds {
+            // Hides that it is the same pointer every time, or the loop would be one multiplication.
+            let row = core::hint::black_box(operands.as_ptr());
+            T::depth(&mut tile, &[row], 1, 16, row.add(row_bytes));
+        }
+        let mult = [1.0_f32; 16];
+        for (sum, out) in tile.iter().flatten().zip(&mut sums) {
+            T::store(*sum, mult.as_ptr(), &Store::F32 { relu: false }, out.as_mut_ptr(), T::LANES);
+        }
+    }
+    core::hint::black_box(&sums);
+    rounds * (MR * NV * T::LANES * T::GROUP_BYTES) as u64
+}
+
 /// Defines a [`ConvRow`] entry: the tile type, the features to compile it with, and for every number of
 /// vectors in a panel the pixels of a tile, so that sums, weights and an activation fill the registers.
 macro_rules! conv_entry {
@@ -279,3 +345,23 @@ macro_rules! conv_entry {
     };
 }
 pub(super) use conv_entry;
+
+/// Defines a [`Peak`] entry: the features to compile it with, the tile type and the widest tile.
+macro_rules! peak_entry {
+    ($(#[$feature:meta])* $name:ident, $tile:ty, ($nv:literal, $mr:literal)) => {
+        /// # Safety
+        /// As [`Peak`](super::tile::Peak).
+        $(#[$feature])*
+        unsafe fn $name(rounds: u64, operands: &[u8]) -> u64 {
+            // SAFETY: passed on from the caller.
+            unsafe { super::tile::peak::<$tile, $mr, $nv>(rounds, operands) }
+        }
+    };
+}
+pub(super) use peak_entry;
+
+/// Runs [`peak`] for an instruction set.
+///
+/// # Safety
+/// The processor has the instruction set.
+pub(crate) type Peak = unsafe fn(u64, &[u8]) -> u64;
