@@ -64,6 +64,22 @@ fn main() {
                 100.0 * rate / peak,
                 plan.memory_bytes() as f64 * 1e-6,
             );
+            if args.iter().any(|a| a == "--nodes") {
+                let start = Instant::now();
+                let mut clock = || start.elapsed().as_nanos() as u64;
+                let spent = plan.profile(&mut workspace, &pixels, height, &mut clock).expect("lengths fit");
+                for (id, (node, ns)) in (0..).zip(model.graph().nodes.iter().zip(&spent)) {
+                    let macs = model.node_macs_per_pixel(id) * (width * height) as u64;
+                    println!(
+                        "    {:28} {:14} {:9.1} us {:7.1} GMAC/s {:7.2} ns/px",
+                        node.name,
+                        node.op.name(),
+                        *ns as f64 * 1e-3,
+                        macs as f64 / *ns as f64,
+                        *ns as f64 / (width * height) as f64
+                    );
+                }
+            }
             if name == "edsr-light x4" && kind == "int8" {
                 share_of_light = rate / peak;
             }

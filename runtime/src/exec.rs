@@ -155,7 +155,56 @@ impl Plan {
         height: usize,
         observer: &mut dyn FnMut(NodeId, usize, EdgeRow<'_>),
     ) -> Result<(), RunError> {
-        self.begin(workspace, height)?.push_all(Pixels::U8(src), &mut Sink::None, Some(observer))
+        let mut witness = Witness::Observer(observer);
+        self.begin(workspace, height)?.push_all(Pixels::U8(src), &mut Sink::None, Some(&mut witness))
+    }
+}
+
+impl Plan {
+    /// Runs an image and adds up, for every node, what `clock` advanced while it ran; the nodes run one after
+    /// the other as in [`Plan::run_image`]. The input node has the time between steps: taking rows in and
+    /// handing them out. The output is not kept.
+    ///
+    /// # Errors
+    /// As [`Plan::run_image`].
+    pub fn profile(
+        &self,
+        workspace: &mut Workspace,
+        src: &[u8],
+        height: usize,
+        clock: &mut dyn FnMut() -> u64,
+    ) -> Result<Vec<u64>, RunError> {
+        let mut spent = vec![0; self.nodes.len()];
+        let mut profiler = Profiler { last: clock(), clock, spent: &mut spent };
+        let mut frame = self.begin(workspace, height)?;
+        frame.push_all(
+            Pixels::U8(src),
+            &mut Sink::Rows(&mut |_, _| {}),
+            Some(&mut Witness::Profiler(&mut profiler)),
+        )?;
+        profiler.charge(0);
+        Ok(spent)
+    }
+}
+
+/// Who watches a frame, step by step.
+enum Witness<'a, 'b> {
+    Observer(&'a mut Observer<'b>),
+    Profiler(&'a mut Profiler<'b>),
+}
+
+/// Charges the time since the last charge to a node.
+struct Profiler<'a> {
+    clock: &'a mut dyn FnMut() -> u64,
+    last: u64,
+    spent: &'a mut [u64],
+}
+
+impl Profiler<'_> {
+    fn charge(&mut self, id: usize) {
+        let now = (self.clock)();
+        self.spent[id] += now.wrapping_sub(self.last);
+        self.last = now;
     }
 }
 
@@ -236,7 +285,7 @@ impl Frame<'_> {
         &mut self,
         pixels: Pixels<'_>,
         sink: &mut Sink<'_, '_>,
-        mut observer: Option<&mut Observer<'_>>,
+        mut witness: Option<&mut Witness<'_, '_>>,
     ) -> Result<(), RunError> {
         let row = self.plan.in_row_bytes();
         let found = match pixels {
@@ -259,16 +308,16 @@ impl Frame<'_> {
                 Pixels::U8(p) => self.take_u8(&p[i * row..(i + 1) * row]),
                 Pixels::F32(p) => self.take_f32(&p[i * row..(i + 1) * row]),
             }
-            self.arrive(sink, &mut observer);
+            self.arrive(sink, &mut witness);
         }
         if found > 0 && arrived + found / row == self.height {
             for y in self.height..self.padded_height() {
                 self.repeat_row(reflect(y, self.height));
-                self.arrive(sink, &mut observer);
+                self.arrive(sink, &mut witness);
             }
             let rows = self.height * usize::from(self.plan.model().upscale());
             while self.workspace.handed_out < rows {
-                self.tick(sink, &mut observer);
+                self.tick(sink, &mut witness);
             }
         }
         Ok(())
@@ -280,15 +329,15 @@ impl Frame<'_> {
     }
 
     /// A row was put into the input's ring.
-    fn arrive(&mut self, sink: &mut Sink<'_, '_>, observer: &mut Option<&mut Observer<'_>>) {
+    fn arrive(&mut self, sink: &mut Sink<'_, '_>, witness: &mut Option<&mut Witness<'_, '_>>) {
         let ws = &mut *self.workspace;
         ws.done[0] += 1;
         ws.waiting += 1;
-        if let Some(observer) = observer.as_deref_mut() {
+        if let Some(Witness::Observer(observer)) = witness {
             show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
         }
         if ws.waiting == self.plan.band {
-            self.tick(sink, observer);
+            self.tick(sink, witness);
         }
     }
 
@@ -346,7 +395,7 @@ impl Frame<'_> {
     }
 
     /// Runs every step on the rows that one more band makes possible, and hands out what is complete.
-    fn tick(&mut self, sink: &mut Sink<'_, '_>, observer: &mut Option<&mut Observer<'_>>) {
+    fn tick(&mut self, sink: &mut Sink<'_, '_>, witness: &mut Option<&mut Witness<'_, '_>>) {
         let plan = self.plan;
         let padded = self.padded_height();
         let ws = &mut *self.workspace;
@@ -364,14 +413,20 @@ impl Frame<'_> {
         }
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
         let jobs = Jobs { plan, height: padded, jobs: &ws.jobs };
-        if let Some(observer) = observer.as_deref_mut() {
+        if let Some(witness) = witness {
+            if let Witness::Profiler(profiler) = witness {
+                profiler.charge(0);
+            }
             // One step at a time: a ring only keeps what later steps need.
             for i in 0..ws.jobs.len() {
                 let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
                 run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), plan.padded_width, &jobs);
                 let Job { id, rows } = ws.jobs[i].clone();
-                for y in rows {
-                    show(plan, &ws.arena, id, y, observer);
+                match witness {
+                    Witness::Observer(observer) => {
+                        rows.for_each(|y| show(plan, &ws.arena, id, y, observer));
+                    }
+                    Witness::Profiler(profiler) => profiler.charge(id),
                 }
             }
         } else {
