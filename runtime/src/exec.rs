@@ -174,7 +174,7 @@ impl Plan {
         height: usize,
         clock: &mut dyn FnMut() -> u64,
     ) -> Result<Vec<u64>, RunError> {
-        let mut spent = vec![0; self.nodes.len()];
+        let mut spent = vec![0; self.model().graph().nodes.len()];
         let mut profiler = Profiler { last: clock(), clock, spent: &mut spent };
         let mut frame = self.begin(workspace, height)?;
         frame.push_all(
@@ -401,7 +401,7 @@ impl Frame<'_> {
         let ws = &mut *self.workspace;
         ws.waiting = 0;
         ws.fed += plan.band as i64;
-        rings::schedule(plan.model(), ws.fed, &mut ws.ready, &mut ws.rows);
+        rings::schedule(&plan.lowered, ws.fed, &mut ws.ready, &mut ws.rows);
         ws.jobs.clear();
         for (id, node) in plan.nodes.iter().enumerate().skip(1) {
             let height = padded * node.upscale;
@@ -426,7 +426,7 @@ impl Frame<'_> {
                     Witness::Observer(observer) => {
                         rows.for_each(|y| show(plan, &ws.arena, id, y, observer));
                     }
-                    Witness::Profiler(profiler) => profiler.charge(id),
+                    Witness::Profiler(profiler) => profiler.charge(usize::from(plan.nodes[id].origin)),
                 }
             }
         } else {
@@ -482,7 +482,7 @@ impl Band for Jobs<'_> {
     fn rings(&self, i: usize) -> ([(&Ring, usize); 2], &Ring) {
         let node = &self.plan.nodes[self.jobs[i].id];
         let inputs = node.inputs.map(|input| {
-            let input = &self.plan.nodes[usize::from(input)];
+            let input = &self.plan.nodes[input];
             (&input.ring, self.height * input.upscale)
         });
         (inputs, &node.ring)

@@ -107,6 +107,21 @@ fn every_instruction_set_gives_the_same_bits() {
     }
 }
 
+#[test]
+fn rewrites_for_speed_change_no_bit() {
+    for (name, model) in networks() {
+        for (width, height) in [(1, 1), (2, 3), (18, 7)] {
+            let pixels = Rng(4).bytes(width * height * 3);
+            let plain = PlanOptions { observable: true, ..Default::default() };
+            let expected = run(&model, &plain, &pixels, width);
+            assert!(
+                run(&model, &PlanOptions::default(), &pixels, width) == expected,
+                "{name} {width}x{height}"
+            );
+        }
+    }
+}
+
 /// The same bits on every processor, not only on every instruction set of one: the numbers below are checked
 /// on x86-64 and, under emulation, on aarch64.
 #[test]

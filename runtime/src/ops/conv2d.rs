@@ -4,10 +4,10 @@
 //! `input scale · weight scale / output scale`, clamping, and rounding half to even.
 
 use super::rows::Codec;
-use super::{Io, StepOptions, activation, dtypes, scale_of};
-use crate::kernel::Elementwise;
+use super::{Io, Order, activation, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
 use crate::kernel::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Conv2d, DType, Model, NodeId, Op, Role};
 use alloc::vec::Vec;
 
@@ -26,21 +26,21 @@ pub(crate) struct Conv2dStep {
 }
 
 impl Conv2dStep {
-    pub fn new(model: &Model, id: NodeId, options: StepOptions) -> Self {
+    pub fn new(model: &Model, id: NodeId, order: Order, isa: Isa) -> Self {
         let Op::Conv2d(conv) = model.graph().node(id).op else { unreachable!("the node is a convolution") };
         let ([input, _], output) = dtypes(model, id);
         match input {
             DType::I8 { scale, zero_point } => {
-                Self::quantized(model, id, conv, options, scale, i32::from(zero_point), output)
+                Self::quantized(model, id, conv, (order, isa), (scale, i32::from(zero_point)), output)
             }
-            DType::F32 | DType::I16 { .. } => Self::float(model, id, conv, options),
+            DType::F32 | DType::I16 { .. } => Self::float(model, id, conv, (order, isa)),
         }
     }
 
-    fn float(model: &Model, id: NodeId, conv: Conv2d, options: StepOptions) -> Self {
-        let table = options.isa.table();
+    fn float(model: &Model, id: NodeId, conv: Conv2d, (order, isa): (Order, Isa)) -> Self {
+        let table = isa.table();
         let shape = shape(conv);
-        let order = channel_order(model, id, options);
+        let order = channel_order(model, id, order);
         let packed = pack(shape, &table.f32, &model.f32s(id, Role::Weight), &order);
         let bias = packed.pad(&model.f32s(id, Role::Bias), &order);
         let relu = conv.activation == Some(Activation::Relu);
@@ -60,14 +60,13 @@ impl Conv2dStep {
         model: &Model,
         id: NodeId,
         conv: Conv2d,
-        options: StepOptions,
-        scale: f32,
-        zero_point: i32,
+        (order, isa): (Order, Isa),
+        (scale, zero_point): (f32, i32),
         output: DType,
     ) -> Self {
-        let table = options.isa.table();
+        let table = isa.table();
         let shape = shape(conv);
-        let order = channel_order(model, id, options);
+        let order = channel_order(model, id, order);
         let weights = model.i8s(id, Role::Weight);
         let packed = pack(shape, &table.i8, weights, &order);
         // stored = x + offset, so Σ stored·w − (zero_point + offset)·Σw = Σ (x − zero_point)·w.
@@ -86,15 +85,7 @@ impl Conv2dStep {
         let mult: Vec<f32> =
             model.f32s(id, Role::WeightScale).iter().map(|w| scale * w / out_scale).collect();
         let relu = conv.activation == Some(Activation::Relu);
-        let codec = Codec::new(output, table.xor);
-        let (lo, hi) = codec.limits();
-        // A zero point of 127 leaves no positive values; the range stays in order all the same.
-        let lo = if relu { lo.max(0.0).min(hi) } else { lo };
-        let store = match codec {
-            Codec::I8 { zero_point, xor } => Store::I8 { lo, hi, zero_point, xor },
-            Codec::I16 => Store::I16 { lo, hi },
-            Codec::F32 => Store::F32 { relu },
-        };
+        let store = store(Codec::new(output, table.xor), relu);
         Self {
             bias: bytemuck::cast_slice(&packed.pad(&folded, &order)).to_vec(),
             mult: packed.pad(&mult, &order),
@@ -154,6 +145,18 @@ impl Elementwise for After<'_> {
     }
 }
 
+/// How the sums of a quantized convolution are stored.
+pub(super) fn store(codec: Codec, relu: bool) -> Store {
+    let (lo, hi) = codec.limits();
+    // A zero point of 127 leaves no positive values; the range stays in order all the same.
+    let lo = if relu { lo.max(0.0).min(hi) } else { lo };
+    match codec {
+        Codec::I8 { zero_point, xor } => Store::I8 { lo, hi, zero_point, xor },
+        Codec::I16 => Store::I16 { lo, hi },
+        Codec::F32 => Store::F32 { relu },
+    }
+}
+
 fn shape(conv: Conv2d) -> ConvShape {
     ConvShape {
         in_channels: usize::from(conv.in_channels),
@@ -163,13 +166,13 @@ fn shape(conv: Conv2d) -> ConvShape {
 }
 
 /// Order of the output channels: the pixel shuffle's, if one is the only reader and wants another.
-fn channel_order(model: &Model, id: NodeId, options: StepOptions) -> Vec<usize> {
+fn channel_order(model: &Model, id: NodeId, order: Order) -> Vec<usize> {
     let graph = model.graph();
     let channels = usize::from(model.shape(id).channels);
     let reader = graph.readers(id).next().map(|r| (graph.node(r).op, r));
     match reader {
         Some((Op::PixelShuffle { upscale }, r)) => {
-            options.order.channels(usize::from(upscale), usize::from(model.shape(r).channels))
+            order.channels(usize::from(upscale), usize::from(model.shape(r).channels))
         }
         _ => (0..channels).collect(),
     }

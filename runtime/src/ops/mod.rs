@@ -14,14 +14,17 @@ mod math;
 mod pixel_shuffle;
 mod resize;
 pub(crate) mod rows;
+mod shuffled_resize;
 mod window_attention;
 
 pub(crate) use pixel_shuffle::Order;
+pub(crate) use shuffled_resize::MAX_SHUFFLED_UPSCALE;
 
 use crate::error::PlanError;
 use crate::kernel::Isa;
 use crate::kernel::view::{InView, OutView};
 use crate::model::{DType, Model, NodeId, Op};
+use crate::plan::lower::{Action, Lowered};
 use core::ops::Range;
 
 /// What a step reads and writes in one call.
@@ -35,14 +38,6 @@ pub(crate) struct Io<'a> {
     pub isa: Isa,
 }
 
-/// What preparing a step may depend on, besides its node.
-#[derive(Clone, Copy)]
-pub(crate) struct StepOptions {
-    pub isa: Isa,
-    /// Channel order on the edge between a convolution and the pixel shuffle that alone reads it.
-    pub order: Order,
-}
-
 /// A node prepared for execution.
 pub(crate) enum Step {
     Conv2d(conv2d::Conv2dStep),
@@ -51,33 +46,49 @@ pub(crate) enum Step {
     Activation(activation::ActivationStep),
     PixelShuffle(pixel_shuffle::PixelShuffleStep),
     Resize(resize::ResizeStep),
+    ShuffledResize(shuffled_resize::ShuffledResizeStep),
     Convert(convert::ConvertStep),
     LayerNorm(layer_norm::LayerNormStep),
     WindowAttention(window_attention::WindowAttentionStep),
 }
 
 impl Step {
-    /// Prepares node `id`, which is not the input.
-    pub fn new(model: &Model, id: NodeId, options: StepOptions) -> Result<Self, PlanError> {
+    /// Prepares a node; `None` for the input.
+    pub fn new(model: &Model, node: &Lowered, isa: Isa) -> Result<Option<Self>, PlanError> {
+        let id = node.origin;
+        Ok(Some(match node.action {
+            Action::Input => return Ok(None),
+            Action::Operator(order) => Self::operator(model, id, order, isa)?,
+            Action::ShuffledResize => {
+                Self::ShuffledResize(shuffled_resize::ShuffledResizeStep::new(model, id, isa)?)
+            }
+            Action::Shuffle(upscale) => Self::PixelShuffle(pixel_shuffle::PixelShuffleStep::new(
+                usize::from(upscale),
+                node.channels,
+                node.dtype.size_bytes(),
+                Order::Rows,
+            )),
+        }))
+    }
+
+    fn operator(model: &Model, id: NodeId, order: Order, isa: Isa) -> Result<Self, PlanError> {
         let node = model.graph().node(id);
         Ok(match node.op {
-            Op::Conv2d(_) => Self::Conv2d(conv2d::Conv2dStep::new(model, id, options)),
-            Op::Add { res_scale } => Self::Add(add::AddStep::new(model, id, res_scale, options.isa)),
-            Op::Affine => Self::Affine(affine::AffineStep::new(model, id, options.isa)),
-            Op::Activation(a) => Self::Activation(activation::ActivationStep::new(model, id, a, options.isa)),
+            Op::Conv2d(_) => Self::Conv2d(conv2d::Conv2dStep::new(model, id, order, isa)),
+            Op::Add { res_scale } => Self::Add(add::AddStep::new(model, id, res_scale, isa)),
+            Op::Affine => Self::Affine(affine::AffineStep::new(model, id, isa)),
+            Op::Activation(a) => Self::Activation(activation::ActivationStep::new(model, id, a, isa)),
             Op::PixelShuffle { upscale } => Self::PixelShuffle(pixel_shuffle::PixelShuffleStep::new(
                 usize::from(upscale),
                 usize::from(model.shape(id).channels),
                 node.dtype.size_bytes(),
-                options.order,
+                order,
             )),
             Op::Resize { upscale, filter } => {
-                Self::Resize(resize::ResizeStep::new(model, id, upscale, filter, options.isa)?)
+                Self::Resize(resize::ResizeStep::new(model, id, upscale, filter, isa)?)
             }
-            Op::Convert => Self::Convert(convert::ConvertStep::new(model, id, options.isa)),
-            Op::LayerNorm { eps } => {
-                Self::LayerNorm(layer_norm::LayerNormStep::new(model, id, eps, options.isa)?)
-            }
+            Op::Convert => Self::Convert(convert::ConvertStep::new(model, id, isa)),
+            Op::LayerNorm { eps } => Self::LayerNorm(layer_norm::LayerNormStep::new(model, id, eps, isa)?),
             Op::WindowAttention { num_heads, window_size, shift } => {
                 Self::WindowAttention(window_attention::WindowAttentionStep::new(
                     model,
@@ -85,10 +96,10 @@ impl Step {
                     usize::from(num_heads),
                     usize::from(window_size),
                     usize::from(shift),
-                    options.isa,
+                    isa,
                 )?)
             }
-            Op::Input { .. } => unreachable!("the input has no step"),
+            Op::Input { .. } => unreachable!("the input has an action of its own"),
         })
     }
 
@@ -101,6 +112,7 @@ impl Step {
             Self::Activation(step) => step.run(io),
             Self::PixelShuffle(step) => step.run(io),
             Self::Resize(step) => step.run(io),
+            Self::ShuffledResize(step) => step.run(io),
             Self::Convert(step) => step.run(io),
             Self::LayerNorm(step) => step.run(io),
             Self::WindowAttention(step) => step.run(io),
@@ -111,6 +123,7 @@ impl Step {
     pub fn weight_bytes(&self) -> usize {
         match self {
             Self::Conv2d(step) => step.weight_bytes(),
+            Self::ShuffledResize(step) => step.weight_bytes(),
             Self::Add(_)
             | Self::Affine(_)
             | Self::Activation(_)

@@ -11,7 +11,7 @@ const SCRATCH: usize = 1024;
 /// Most channels that fit them.
 const MAX_CHANNELS: usize = 16;
 /// Most taps a dimension.
-const MAX_TAPS: usize = 4;
+pub(super) const MAX_TAPS: usize = 4;
 const MAX_UPSCALE: usize = 8;
 
 /// Rows (or columns) at either side of the pixel under an output pixel that may be read.
@@ -25,14 +25,14 @@ pub(crate) const fn reach(filter: Filter) -> usize {
 
 /// Taps of one phase: first tap relative to the low-resolution pixel, and the weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Phase {
-    first: isize,
-    weights: [f32; MAX_TAPS],
+pub(super) struct Phase {
+    pub first: isize,
+    pub weights: [f32; MAX_TAPS],
 }
 
 /// The phases of a filter and what its weights sum up to. The weights of `Bilinear` are integers, so that
 /// sums of pixels are exact.
-fn phases(filter: Filter, r: usize) -> ([Phase; MAX_UPSCALE], f32, usize) {
+pub(super) fn phases(filter: Filter, r: usize) -> ([Phase; MAX_UPSCALE], f32, usize) {
     let mut phases = [Phase::default(); MAX_UPSCALE];
     let (total, taps) = match filter {
         Filter::Nearest => (1.0, 1),

@@ -3,6 +3,7 @@
 //! [`Plan::new`] packs weights, finds out how many rows every edge must keep and lays the rings out in one
 //! arena. Running it (see [`exec`](crate::exec)) then only walks rows and steps.
 
+pub(crate) mod lower;
 pub(crate) mod rings;
 #[cfg(test)]
 mod tests;
@@ -10,10 +11,11 @@ mod tests;
 use crate::error::PlanError;
 use crate::kernel::Isa;
 use crate::kernel::view::Ring;
-use crate::model::{DType, Model, NodeId, Op};
+use crate::model::{DType, Model, NodeId};
+use crate::ops::Step;
 use crate::ops::rows::Codec;
-use crate::ops::{Order, Step, StepOptions};
 use alloc::vec::Vec;
+use lower::Lowered;
 
 /// Widest image, in input pixels.
 pub const MAX_WIDTH: usize = 32768;
@@ -46,16 +48,19 @@ pub struct Plan {
     pub(crate) band: usize,
     pub(crate) threads: usize,
     pub(crate) nodes: Vec<PlannedNode>,
+    pub(crate) lowered: Vec<Lowered>,
     pub(crate) arena_bytes: usize,
     pub(crate) model: Model,
 }
 
 /// A node with its step and its output ring.
 pub(crate) struct PlannedNode {
+    /// The graph's node that it belongs to.
+    pub origin: NodeId,
     /// `None` for the input.
     pub step: Option<Step>,
     /// Edges read; the first one twice if there is only one.
-    pub inputs: [NodeId; 2],
+    pub inputs: [usize; 2],
     pub ring: Ring,
     pub codec: Codec,
     /// Resolution as a multiple of the input's.
@@ -81,29 +86,19 @@ impl Plan {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
         let padded_width = width.next_multiple_of(model.graph().pad_multiple());
-        let (rings, arena_bytes) = rings::lay_out(model, padded_width, band);
+        let lowered = if options.observable { lower::one_to_one(model) } else { lower::lower(model) };
+        let multiple = model.graph().pad_multiple();
+        let (rings, arena_bytes) = rings::lay_out(&lowered, padded_width, band, multiple);
         if arena_bytes > MAX_ARENA_BYTES {
             return Err(PlanError::Memory { bytes: arena_bytes });
         }
-        let graph = model.graph();
         let mut nodes = Vec::with_capacity(rings.len());
-        for (id, ring) in (0..).zip(rings) {
-            let node = graph.node(id);
-            let order = if options.observable { Order::Torch } else { shuffle_order(model, id) };
-            let step = match node.op {
-                Op::Input { .. } => None,
-                _ => Some(Step::new(model, id, StepOptions { isa, order })?),
-            };
+        for (node, ring) in lowered.iter().zip(rings) {
+            let step = Step::new(model, node, isa)?;
             let first = node.inputs.first().copied().unwrap_or(0);
             let inputs = [first, node.inputs.get(1).copied().unwrap_or(first)];
             let codec = Codec::new(node.dtype, isa.table().xor);
-            nodes.push(PlannedNode {
-                step,
-                inputs,
-                ring,
-                codec,
-                upscale: usize::from(model.shape(id).upscale),
-            });
+            nodes.push(PlannedNode { origin: node.origin, step, inputs, ring, codec, upscale: node.upscale });
         }
         let threads = options.threads.clamp(1, MAX_THREADS);
         Ok(Self {
@@ -113,6 +108,7 @@ impl Plan {
             band,
             threads,
             nodes,
+            lowered,
             arena_bytes: arena_bytes as usize,
             model: model.clone(),
         })
@@ -178,21 +174,4 @@ impl Plan {
 /// in the cache.
 fn default_band(width: usize) -> usize {
     (1280 / width).clamp(2, 16)
-}
-
-/// The channel order of the edge between a convolution and a pixel shuffle: row by row when node `id` is one
-/// of the two and nothing else reads that edge.
-fn shuffle_order(model: &Model, id: NodeId) -> Order {
-    let graph = model.graph();
-    let edge = match graph.node(id).op {
-        Op::Conv2d(_) => id,
-        Op::PixelShuffle { .. } => graph.node(id).inputs[0],
-        _ => return Order::Torch,
-    };
-    let mut readers = graph.readers(edge);
-    let only = match (readers.next(), readers.next()) {
-        (Some(reader), None) => matches!(graph.node(reader).op, Op::PixelShuffle { .. }),
-        _ => false,
-    };
-    if only && matches!(graph.node(edge).op, Op::Conv2d(_)) { Order::Rows } else { Order::Torch }
 }

@@ -1,8 +1,10 @@
 //! Ring buffers: the capacities are enough, and no more than needed.
 
+use super::lower::{Action, shuffle_order};
 use super::*;
 use crate::arch::edsr::{Config, graph};
 use crate::model::Filter;
+use crate::ops::Order;
 use crate::testing::{quantized_graph, random_model};
 
 fn model() -> Model {
@@ -12,7 +14,7 @@ fn model() -> Model {
 #[test]
 fn capacities_are_bands_plus_what_readers_look_back() {
     let model = model();
-    let capacity = rings::capacities(&model, 4);
+    let capacity = rings::capacities(&lower::one_to_one(&model), 4, 1);
     let of = |name: &str| {
         let id = model.graph().nodes.iter().position(|n| n.name == name).unwrap();
         capacity[id]
@@ -31,12 +33,12 @@ fn capacities_are_bands_plus_what_readers_look_back() {
 #[test]
 fn rings_do_not_overlap_and_memory_grows_with_width_only() {
     let model = model();
-    let (rings, bytes) = rings::lay_out(&model, 33, 3);
+    let (rings, bytes) = rings::lay_out(&lower::one_to_one(&model), 33, 3, 1);
     for pair in rings.windows(2) {
         assert_eq!(pair[0].range().end, pair[1].offset);
     }
     assert_eq!(rings.last().unwrap().range().end as u64, bytes);
-    let (_, double) = rings::lay_out(&model, 66, 3);
+    let (_, double) = rings::lay_out(&lower::lower(&model), 66, 3, 1);
     assert!(double > bytes && double <= 2 * bytes);
 }
 
@@ -67,5 +69,21 @@ fn the_channel_order_changes_only_between_convolution_and_shuffle() {
     for (id, node) in (0..).zip(&model.graph().nodes) {
         let expected = matches!(node.name.as_str(), "conv_last" | "shuffle");
         assert_eq!(shuffle_order(&model, id) == Order::Rows, expected, "{}", node.name);
+    }
+}
+
+#[test]
+fn the_interpolated_image_is_added_before_the_shuffle() {
+    let model = random_model(quantized_graph(8, 4, Filter::Bilinear), 1);
+    let nodes = lower::lower(&model);
+    let actions: Vec<Action> = nodes.iter().map(|n| n.action).collect();
+    assert_eq!(
+        actions[actions.len() - 3..],
+        [Action::ShuffledResize, Action::Operator(Order::Torch), Action::Shuffle(4)]
+    );
+    assert_eq!(nodes.len(), model.graph().nodes.len());
+    // Only exact for bilinear, and only for integers.
+    for other in [random_model(quantized_graph(8, 4, Filter::Bicubic), 1), self::model()] {
+        assert!(lower::lower(&other).iter().all(|n| n.action != Action::ShuffledResize));
     }
 }

@@ -1,0 +1,161 @@
+//! From the graph to the nodes that are run: mostly one to one, with rewrites that change no value.
+
+use crate::model::{DType, Filter, Model, NodeId, Op};
+use crate::ops::{MAX_SHUFFLED_UPSCALE, Order, Reach, column_padding};
+use alloc::{vec, vec::Vec};
+
+/// What a node computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The input image arrives.
+    Input,
+    /// The operator of the graph's node; between a convolution and the pixel shuffle that alone reads it, the
+    /// channels stand in this order.
+    Operator(Order),
+    /// A bilinear `Resize` whose output stays at the input's resolution, `upscale²` times as many channels.
+    ShuffledResize,
+    /// A pixel shuffle of channels in the order [`Order::Rows`], by this factor.
+    Shuffle(u8),
+}
+
+/// A node to run; its number is also that of the edge it writes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lowered {
+    /// The graph's node that it belongs to.
+    pub origin: NodeId,
+    pub action: Action,
+    pub inputs: Vec<usize>,
+    pub dtype: DType,
+    pub channels: usize,
+    /// Resolution as a multiple of the input's.
+    pub upscale: usize,
+    pub reach: Reach,
+    /// Padding pixels that it reads at either side of its inputs' rows.
+    pub padding: usize,
+}
+
+/// The nodes of the graph one by one, so that every edge can be observed.
+pub(crate) fn one_to_one(model: &Model) -> Vec<Lowered> {
+    (0..model.graph().nodes.len() as NodeId).map(|id| node(model, id, Order::Torch)).collect()
+}
+
+/// The nodes of the graph with rewrites for speed.
+pub(crate) fn lower(model: &Model) -> Vec<Lowered> {
+    let graph = model.graph();
+    let mut nodes: Vec<Lowered> = vec![];
+    // The edge that stands for each of the graph's.
+    let mut edges = vec![usize::MAX; graph.nodes.len()];
+    let images: Vec<ImageAdd> =
+        (0..graph.nodes.len() as NodeId).filter_map(|id| ImageAdd::at(model, id)).collect();
+    for id in 0..graph.nodes.len() as NodeId {
+        if images.iter().any(|i| i.resize == id || i.shuffle == id) {
+            continue;
+        }
+        if let Some(image) = images.iter().find(|i| i.add == id) {
+            image.lower(model, &mut nodes, &mut edges);
+            continue;
+        }
+        let mut lowered = node(model, id, shuffle_order(model, id));
+        lowered.inputs.iter_mut().for_each(|i| *i = edges[*i]);
+        edges[usize::from(id)] = nodes.len();
+        nodes.push(lowered);
+    }
+    nodes
+}
+
+fn node(model: &Model, id: NodeId, order: Order) -> Lowered {
+    let node = model.graph().node(id);
+    let shape = model.shape(id);
+    Lowered {
+        origin: id,
+        action: if id == 0 { Action::Input } else { Action::Operator(order) },
+        inputs: node.inputs.iter().map(|&i| usize::from(i)).collect(),
+        dtype: node.dtype,
+        channels: usize::from(shape.channels),
+        upscale: usize::from(shape.upscale),
+        reach: Reach::of(&node.op),
+        padding: column_padding(&node.op),
+    }
+}
+
+/// The end of a real-time network: the interpolated image plus the pixel-shuffled correction.
+///
+/// Adding first and shuffling 8-bit pixels afterwards gives the same values, moves half the bytes, and the
+/// interpolation becomes a 3x3 convolution with whole-numbered weights, for the same kernels as all others.
+struct ImageAdd {
+    resize: NodeId,
+    shuffle: NodeId,
+    add: NodeId,
+    upscale: u8,
+}
+
+impl ImageAdd {
+    fn at(model: &Model, add: NodeId) -> Option<Self> {
+        let graph = model.graph();
+        let Op::Add { .. } = graph.node(add).op else { return None };
+        let &[a, b] = graph.node(add).inputs.as_slice() else { return None };
+        let is_resize = |id: NodeId| matches!(graph.node(id).op, Op::Resize { .. });
+        let (resize, shuffle) = if is_resize(a) { (a, b) } else { (b, a) };
+        let (resized, shuffled) = (graph.node(resize), graph.node(shuffle));
+        let (Op::Resize { upscale, filter: Filter::Bilinear }, Op::PixelShuffle { upscale: r }) =
+            (resized.op, shuffled.op)
+        else {
+            return None;
+        };
+        let only_reader = |id: NodeId| graph.readers(id).count() == 1;
+        let quantized = matches!(graph.node(resized.inputs[0]).dtype, DType::I8 { .. });
+        let fits =
+            upscale == r && upscale <= MAX_SHUFFLED_UPSCALE && only_reader(resize) && only_reader(shuffle);
+        let ordered = shuffle_order(model, shuffle) == Order::Rows;
+        (fits && quantized && ordered).then_some(Self { resize, shuffle, add, upscale })
+    }
+
+    fn lower(&self, model: &Model, nodes: &mut Vec<Lowered>, edges: &mut [usize]) {
+        let graph = model.graph();
+        let edge_read_by = |id: NodeId| edges[usize::from(graph.node(id).inputs[0])];
+        let corrections = edge_read_by(self.shuffle);
+        let wide = nodes[corrections].channels;
+        let upscale = nodes[corrections].upscale;
+        let base = nodes.len();
+        nodes.push(Lowered {
+            inputs: vec![edge_read_by(self.resize)],
+            action: Action::ShuffledResize,
+            channels: wide,
+            upscale,
+            reach: Reach::Rows { upscale: 1, above: 1, below: 1 },
+            padding: 1,
+            ..node(model, self.resize, Order::Torch)
+        });
+        let in_order = |id: NodeId| if id == self.resize { base } else { corrections };
+        nodes.push(Lowered {
+            inputs: graph.node(self.add).inputs.iter().map(|&i| in_order(i)).collect(),
+            channels: wide,
+            upscale,
+            ..node(model, self.add, Order::Torch)
+        });
+        edges[usize::from(self.add)] = nodes.len();
+        nodes.push(Lowered {
+            inputs: vec![nodes.len() - 1],
+            action: Action::Shuffle(self.upscale),
+            dtype: graph.node(self.add).dtype,
+            ..node(model, self.shuffle, Order::Rows)
+        });
+    }
+}
+
+/// The channel order of the edge between a convolution and a pixel shuffle: row by row when node `id` is one
+/// of the two and nothing else reads that edge.
+pub(crate) fn shuffle_order(model: &Model, id: NodeId) -> Order {
+    let graph = model.graph();
+    let edge = match graph.node(id).op {
+        Op::Conv2d(_) => id,
+        Op::PixelShuffle { .. } => graph.node(id).inputs[0],
+        _ => return Order::Torch,
+    };
+    let mut readers = graph.readers(edge);
+    let only = match (readers.next(), readers.next()) {
+        (Some(reader), None) => matches!(graph.node(reader).op, Op::PixelShuffle { .. }),
+        _ => false,
+    };
+    if only && matches!(graph.node(edge).op, Op::Conv2d(_)) { Order::Rows } else { Order::Torch }
+}
