@@ -104,7 +104,7 @@ pub enum Error {
         first: PathBuf,
     },
     /// A model name that is neither a file nor embedded.
-    #[error("there is no model file and no embedded model `{name}`")]
+    #[error("there is no model file, model folder or embedded model `{name}`")]
     NoModel {
         /// As given.
         name: String,

@@ -12,6 +12,9 @@ use std::path::Path;
 /// Longest model file that is read into memory; the format itself allows no more.
 const MAX_FILE_BYTES: u64 = 1 << 28;
 
+/// What tells the files of one model apart, in the order of [`NamedModel::forms`].
+const FORMS: [&str; 2] = [".f32", ".int8"];
+
 /// A model and what to call it in tables and messages.
 #[derive(Debug, Clone)]
 pub struct NamedModel {
@@ -24,25 +27,41 @@ pub struct NamedModel {
 }
 
 impl NamedModel {
-    /// The model in a file, or the embedded one of this name; the quantized form of it, unless `.f32` follows
-    /// the name.
+    /// The model of this name, to upscale with: of several forms, the quantized one.
     ///
     /// # Errors
-    /// [`Error::NoModel`] when there is neither, [`Error::Load`] when the file is not a usable model,
-    /// [`Error::ModelChannels`] when it does not turn RGB into RGB, [`Error::Io`].
+    /// As [`NamedModel::forms`].
     pub fn open(name: &str) -> Result<Self> {
+        let forms = Self::forms(name)?;
+        Ok(forms.into_iter().next_back().expect("a model has at least one form"))
+    }
+
+    /// All forms of the model of this name, f32 before int8. The name is that of a model file, of a folder
+    /// with `model.f32.mcir` and `model.int8.mcir`, or of an embedded model, of which `.f32` or `.int8` after
+    /// the name takes one form only.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`] when there is neither, [`Error::Load`] when a file is not a usable model,
+    /// [`Error::ModelChannels`] when it does not turn RGB into RGB, [`Error::Io`].
+    pub fn forms(name: &str) -> Result<Vec<Self>> {
         let path = Path::new(name);
-        if path.exists() {
-            return Self::from_file(path);
+        let missing = || Error::NoModel { name: name.into(), embedded: embedded::names() };
+        if path.is_dir() {
+            let files = FORMS.map(|form| path.join(format!("model{form}.mcir")));
+            let found: Vec<_> = files.iter().filter(|f| f.exists()).collect();
+            if found.is_empty() {
+                return Err(missing());
+            }
+            return found.into_iter().map(|f| Self::from_file(f)).collect();
         }
-        let (base, float) = match name.strip_suffix(".f32") {
-            Some(base) => (base, true),
-            None => (name.strip_suffix(".int8").unwrap_or(name), false),
-        };
-        let embedded = embedded::MODELS.iter().find(|m| m.name == base);
-        let embedded =
-            embedded.ok_or_else(|| Error::NoModel { name: name.into(), embedded: embedded::names() })?;
-        Self::from_embedded(embedded, float)
+        if path.exists() {
+            return Ok(vec![Self::from_file(path)?]);
+        }
+        let suffix = FORMS.into_iter().find(|form| name.ends_with(form));
+        let base = suffix.and_then(|form| name.strip_suffix(form)).unwrap_or(name);
+        let embedded = embedded::MODELS.iter().find(|m| m.name == base).ok_or_else(missing)?;
+        let wanted = FORMS.into_iter().filter(|&form| suffix.is_none_or(|suffix| suffix == form));
+        wanted.map(|form| Self::from_embedded(embedded, form == ".f32")).collect()
     }
 
     /// The embedded model to use when none is named.
@@ -115,7 +134,7 @@ fn name_from_path(path: &Path) -> String {
     let lossy = |s: &std::ffi::OsStr| s.to_string_lossy().into_owned();
     let file = path.file_name().map(lossy).unwrap_or_default();
     let stem = file.strip_suffix(".mcir").unwrap_or(&file);
-    let stem = [".f32", ".int8"].iter().find_map(|s| stem.strip_suffix(s)).unwrap_or(stem);
+    let stem = FORMS.iter().find_map(|form| stem.strip_suffix(form)).unwrap_or(stem);
     let parent = path.parent().and_then(Path::file_name).map(lossy);
     match parent {
         Some(parent) if stem == "model" => parent,
@@ -143,7 +162,10 @@ mod tests {
     #[test]
     fn unknown_names_say_what_there_is() {
         let error = NamedModel::open("no-such-model").unwrap_err();
-        assert_eq!(error.to_string(), "there is no model file and no embedded model `no-such-model`");
+        assert_eq!(
+            error.to_string(),
+            "there is no model file, model folder or embedded model `no-such-model`"
+        );
         assert!(error.help().contains(&embedded::names()));
     }
 
@@ -155,6 +177,11 @@ mod tests {
                 assert_eq!((model.upscale(), model.precision()), (embedded.upscale, precision));
                 assert_eq!(model.name, embedded.name);
             }
+            let forms = NamedModel::forms(embedded.name).unwrap();
+            assert_eq!(forms.iter().map(NamedModel::precision).collect::<Vec<_>>(), ["f32", "int8"]);
+            assert_eq!(NamedModel::open(embedded.name).unwrap().precision(), "int8");
+            let float = NamedModel::open(&format!("{}.f32", embedded.name)).unwrap();
+            assert_eq!(float.precision(), "f32");
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Cmd {
     #[arg(short = 'o', long, value_name = "PATH")]
     output: PathBuf,
 
-    /// Model file, or name of an embedded model [default: the embedded int8 model for the factor]
+    /// Model file or folder, or name of an embedded model [default: the embedded int8 model for the factor]
     #[arg(short = 'm', long, value_name = "MODEL")]
     model: Option<String>,
 

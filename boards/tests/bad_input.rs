@@ -129,7 +129,7 @@ fn options() {
     let args = ["upscale", "-i", arg(&input), "-o", arg(&output)];
     // No model with this factor is embedded.
     board(args.iter().chain(&["-s", "3"])).fails(2, &["no embedded model upscales by 3", "-m"]);
-    board(args.iter().chain(&["-m", "no-such-model"])).fails(2, &["no embedded model `no-such-model`"]);
+    board(args.iter().chain(&["-m", "no-such-model"])).fails(2, &["embedded model `no-such-model`"]);
     let with_model = ["-m", arg(&model)];
     board(args.iter().chain(&with_model).chain(&["--isa", "mmx"])).fails(2, &["`mmx`", "scalar"]);
     // These are clap's messages.

@@ -92,6 +92,20 @@ fn the_page_holds_everything_it_needs() {
     assert_eq!(html.matches("src=\"data:image/png;base64,").count(), 6);
 }
 
+#[test]
+fn a_folder_of_model_files_is_a_model() {
+    let folder = Folder::new();
+    let models = folder.path("mine");
+    std::fs::create_dir(&models).unwrap();
+    std::fs::rename(folder.model("m", 2), models.join("model.f32.mcir")).unwrap();
+    let data = folder.path("data");
+    std::fs::create_dir(&data).unwrap();
+    picture(40, 40).save(data.join("a.png")).unwrap();
+    let json = board(["compare", "-m", arg(&models), "--data", arg(&data), "--json"]).succeeds().json();
+    assert_eq!(json["sections"][0]["rows"].as_array().unwrap().len(), 2);
+    board(["compare", "-m", arg(&data), "--data", arg(&data)]).fails(2, &["data`"]);
+}
+
 /// With no arguments: what a newcomer runs.
 #[test]
 fn works_with_nothing_at_all() {

@@ -22,8 +22,8 @@ use std::path::PathBuf;
 /// Without arguments, the embedded models on test cards that the program draws itself.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
-    /// Model file or embedded model, may be repeated; for an embedded model `.f32` or `.int8` can follow the
-    /// name [default: all embedded models]
+    /// Model file, folder with model.f32.mcir and model.int8.mcir, or embedded model; may be repeated
+    /// [default: all embedded models]
     #[arg(short = 'm', long = "model", value_name = "MODEL")]
     models: Vec<String>,
 
@@ -102,7 +102,8 @@ impl Cmd {
             let both = |m| [NamedModel::from_embedded(m, true), NamedModel::from_embedded(m, false)];
             embedded::MODELS.iter().flat_map(both).collect::<Result<Vec<_>>>()?
         } else {
-            self.models.iter().map(|name| NamedModel::open(name)).collect::<Result<_>>()?
+            let forms = self.models.iter().map(|name| NamedModel::forms(name)).collect::<Result<Vec<_>>>()?;
+            forms.into_iter().flatten().collect()
         };
         let asked = self.upscale.map(usize::from);
         let mut by_upscale = BTreeMap::new();

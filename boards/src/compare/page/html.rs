@@ -47,7 +47,7 @@ impl Page<'_> {
         write!(
             f,
             "<section>\n<h2>×{upscale}</h2>\n<p class=\"note\">{} images, PSNR and SSIM on Y, {} pixels of border \
-             left out. Latency: {}.</p>\n",
+             left out. Latency: {}. The details are where the models differ most from bicubic, for better or worse.</p>\n",
             section.images.len(),
             section.crop_border,
             Text(&self.report.latency.describe(upscale)),

@@ -69,6 +69,8 @@ for (const slider of document.querySelectorAll(".slider")) {
     handle.style.left = 100 * at + "%";
     handle.style.zIndex = 3;
     range.value = at;
+    // Enlarged pixels are shown as squares; a picture that has to shrink, as on a phone, is smoothed.
+    slider.classList.toggle("enlarged", stage.clientWidth * zoom >= width);
     for (const [value, button] of zooms) button.setAttribute("aria-pressed", value === zoom);
   }
 
@@ -98,4 +100,5 @@ for (const slider of document.querySelectorAll(".slider")) {
   });
   slider.classList.add("ready");
   draw();
+  addEventListener("resize", draw);
 }
