@@ -1,12 +1,13 @@
 //! [`Checkpoint`]: the whole state of a run in one file, written so that no crash can lose the last good one.
 //!
-//! The file is a burnpack container: tensors `net/…` and `ema/…`, the optimizer's own record as bytes, the
+//! The file is a burnpack container: tensors `net/…`, `ema/…` and `negativeK/…`, the optimizer's own record as bytes, the
 //! resolved configuration as metadata. It is written under a temporary name and renamed, the file before it
 //! is kept as `checkpoint.prev.bpk`.
 
 use crate::weights::Tensors;
 use burn::store::burn_pack::{Reader, Scalar, Tensor as PackTensor, Writer};
 use burn::tensor::{Bytes, DType};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Name of the newest checkpoint in a run's folder.
@@ -27,6 +28,8 @@ pub struct Checkpoint {
     pub net: Tensors,
     /// Averaged weights.
     pub ema: Tensors,
+    /// Weights of the negative models of the SPN loss, if there are any.
+    pub negatives: Vec<Tensors>,
     /// Optimizer state, burn's own record.
     pub optimizer: Vec<u8>,
 }
@@ -108,7 +111,10 @@ impl Checkpoint {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut tensors = Vec::new();
-        for (group, set) in [("net", &self.net), ("ema", &self.ema)] {
+        let negatives = self.negatives.iter().enumerate().map(|(k, set)| (format!("negative{k}"), set));
+        for (group, set) in
+            [("net".into(), &self.net), ("ema".into(), &self.ema)].into_iter().chain(negatives)
+        {
             for (name, shape, values) in set.iter() {
                 let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 tensors.push(pack(format!("{group}/{name}"), DType::F32, shape.to_vec(), bytes));
@@ -140,27 +146,31 @@ impl Checkpoint {
         if checksum(packed.iter()) != crc {
             return Err("its checksum does not match its contents".into());
         }
-        let (mut net, mut ema, mut optimizer) = (Tensors::default(), Tensors::default(), None);
+        let mut groups: BTreeMap<String, Tensors> = BTreeMap::new();
+        let mut optimizer = None;
         for tensor in packed {
             let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| e.to_string())?;
-            let set = match name.split_once('/') {
-                Some(("net", _)) => &mut net,
-                Some(("ema", _)) => &mut ema,
-                _ if name == "optimizer" => {
-                    optimizer = Some(bytes.to_vec());
-                    continue;
-                }
-                _ => return Err(format!("it holds an unknown tensor {name:?}")),
+            let Some((group, name)) = name.split_once('/') else {
+                optimizer = Some(bytes.to_vec());
+                continue;
             };
             let shape = shape.to_vec();
             if dtype != DType::F32 || bytes.len() != 4 * shape.iter().product::<usize>() {
                 return Err(format!("tensor {name:?} has the wrong type or length"));
             }
             let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            set.insert(name[4..].into(), shape, values.collect());
+            groups.entry(group.into()).or_default().insert(name.into(), shape, values.collect());
         }
-        let optimizer = optimizer.ok_or("it has no optimizer state")?;
-        Ok(Self { config, step, net, ema, optimizer })
+        let mut take = |group: &str| groups.remove(group).ok_or_else(|| format!("it has no group {group:?}"));
+        let (net, ema) = (take("net")?, take("ema")?);
+        let negatives = (0..).map_while(|k| groups.remove(&format!("negative{k}"))).collect();
+        match groups.keys().next() {
+            Some(group) => Err(format!("it holds an unknown group {group:?}")),
+            None => {
+                let optimizer = optimizer.ok_or("it has no optimizer state")?;
+                Ok(Self { config, step, net, ema, negatives, optimizer })
+            }
+        }
     }
 }
 

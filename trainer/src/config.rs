@@ -3,6 +3,7 @@
 //! A configuration is a preset with changes laid over it: those of a file, then those of the command line. It
 //! is resolved once, checked, and saved beside the results, so that `config.toml` alone repeats the run.
 
+use crate::loss::vgg::Depth;
 use mcir_runtime::arch::edsr;
 use mcir_runtime::model::Graph;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,87 @@ pub struct Config {
     pub data: Data,
     /// Optimization.
     pub train: Train,
+    /// SPN loss; plain L1 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spn: Option<Spn>,
+}
+
+/// The self-prior guided negative loss: `L = L_rec − λ·L_neg`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Spn {
+    /// Weight of the negative loss. The paper's 1e-4 for super-resolution; 1e-3 collapses.
+    pub lambda: f64,
+    /// What the negative models are.
+    pub negative: Negative,
+    /// One negative model for each number: the steps between its updates.
+    pub steps: Vec<u64>,
+    /// Weight of the old negative model in an update.
+    pub omega: f64,
+    /// Weight of a random network in a negative model's start.
+    pub nu: f64,
+    /// Weights of [`Negative::Pretrained`]: a model file, checkpoint or run folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PathBuf>,
+    /// Side of the random part of each output patch that features are taken from, in output pixels; the
+    /// whole patch without it. The feature network costs far more than a small network itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<usize>,
+    /// Feature network.
+    pub features: Features,
+}
+
+/// What the output is pushed away from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Negative {
+    /// Earlier states of the network itself; the method.
+    Latency,
+    /// Random networks, frozen.
+    Random,
+    /// One trained network, frozen.
+    Pretrained,
+}
+
+/// The feature network and its layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Features {
+    /// Which one.
+    pub net: Depth,
+    /// torchvision's weights, `.pth` or `.safetensors`; a random stand-in without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Activations compared.
+    pub layers: Vec<String>,
+    /// Weight of each.
+    pub weights: Vec<f64>,
+}
+
+impl Default for Spn {
+    fn default() -> Self {
+        Self {
+            lambda: 1e-4,
+            negative: Negative::Latency,
+            steps: vec![100, 500, 1000, 2000],
+            omega: 0.1,
+            nu: 0.01,
+            pretrained: None,
+            crop: None,
+            features: Features::default(),
+        }
+    }
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self {
+            net: Depth::Vgg16,
+            path: None,
+            layers: ["relu1_2", "relu2_2", "relu3_3"].map(String::from).to_vec(),
+            weights: vec![0.2, 0.3, 0.5],
+        }
+    }
 }
 
 /// Architecture and its shape.
@@ -106,6 +188,20 @@ pub struct Train {
     pub save_every: u64,
     /// Steps between rows of the log.
     pub log_every: u64,
+    /// The run has diverged when the mean reconstruction loss over this many steps …
+    #[serde(default = "divergence_window")]
+    pub divergence_window: u64,
+    /// … exceeds the best such mean by this factor.
+    #[serde(default = "divergence_factor")]
+    pub divergence_factor: f64,
+}
+
+const fn divergence_window() -> u64 {
+    500
+}
+
+const fn divergence_factor() -> f64 {
+    2.0
 }
 
 /// Course of the learning rate after the warm-up.
@@ -180,7 +276,7 @@ impl Config {
             _ => return Err(unknown()),
         };
         let data = Data { hr: PathBuf::new(), lr: None, val_hr: None, val_lr: None, patch, augment: true };
-        Ok(Self { name: name.into(), seed: 1, model: Model::Edsr(model), data, train })
+        Ok(Self { name: name.into(), seed: 1, model: Model::Edsr(model), data, train, spn: None })
     }
 
     /// Lays a TOML document and `section.key=value` settings over a preset (the document's `preset` key, or
@@ -236,8 +332,28 @@ impl Config {
             ("train.val_every", t.val_every),
             ("train.save_every", t.save_every),
             ("train.log_every", t.log_every),
+            ("train.divergence_window", t.divergence_window),
         ] {
             range(every > 0, key, &every, "at least 1")?;
+        }
+        let factor = t.divergence_factor;
+        range(factor > 1.0, "train.divergence_factor", &factor, "above 1")?;
+        if let Some(spn) = &self.spn {
+            let nothing = spn.steps.is_empty() || spn.steps.contains(&0);
+            range(!nothing, "spn.steps", &format!("{:?}", spn.steps), "a list of numbers of at least 1")?;
+            range((0.0..1.0).contains(&spn.lambda), "spn.lambda", &spn.lambda, "0 or more and below 1")?;
+            range((0.0..=1.0).contains(&spn.omega), "spn.omega", &spn.omega, "0 to 1")?;
+            range((0.0..=1.0).contains(&spn.nu), "spn.nu", &spn.nu, "0 to 1")?;
+            let crop = spn.crop.unwrap_or(16);
+            range((16..=4096).contains(&crop), "spn.crop", &crop, "16 to 4096")?;
+            let (layers, weights) = (&spn.features.layers, &spn.features.weights);
+            let distinct = layers.iter().enumerate().all(|(i, l)| !layers[..i].contains(l));
+            let named = !layers.is_empty() && distinct;
+            range(named, "spn.features.layers", &format!("{layers:?}"), "a list of different layers")?;
+            let fits = weights.len() == layers.len() && weights.iter().all(|w| w.is_finite());
+            range(fits, "spn.features.weights", &format!("{weights:?}"), "one number for each layer")?;
+            let given = spn.negative != Negative::Pretrained || spn.pretrained.is_some();
+            range(given, "spn.pretrained", &"not set", "a model file for negative = \"pretrained\"")?;
         }
         match &t.schedule {
             Schedule::Cosine { end } => {
@@ -262,6 +378,8 @@ fn paper() -> Train {
         val_every: 5000,
         save_every: 1000,
         log_every: 100,
+        divergence_window: divergence_window(),
+        divergence_factor: divergence_factor(),
     }
 }
 
@@ -277,6 +395,8 @@ fn short() -> Train {
         val_every: 1000,
         save_every: 500,
         log_every: 50,
+        divergence_window: divergence_window(),
+        divergence_factor: divergence_factor(),
     }
 }
 
@@ -348,6 +468,27 @@ mod tests {
         assert!(error(Some("edsr-edge-x4"), &["model.upscale=5"]).contains("model.upscale is 5"));
         assert!(error(Some("edsr-edge-x4"), &["train.lr=nan"]).contains("train.lr"));
         assert!(error(None, &[]).contains("missing field"));
+    }
+
+    #[test]
+    fn the_spn_loss_is_switched_on_by_any_of_its_settings() {
+        let resolve = |over: &[&str]| Config::resolve(Some("edsr-edge-x4"), "", &settings(over));
+        assert_eq!(resolve(&[]).expect("valid").spn, None);
+        let config = resolve(&["spn.lambda=0.0005", "spn.steps=[10,20]"]).expect("valid");
+        let expected = Spn { lambda: 5e-4, steps: vec![10, 20], ..Spn::default() };
+        assert_eq!(config.spn, Some(expected));
+        assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect("valid"), config);
+        for (over, key) in [
+            ("spn.steps=[]", "spn.steps"),
+            ("spn.steps=[5,0]", "spn.steps"),
+            ("spn.omega=2", "spn.omega"),
+            ("spn.crop=8", "spn.crop"),
+            ("spn.negative=pretrained", "spn.pretrained"),
+            ("spn.features.layers=[\"relu1_1\"]", "spn.features.weights"),
+        ] {
+            let error = resolve(&[over]).expect_err(over).to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@
 //! - [`data`]: folders to pairs, MATLAB-compatible degradation, random patches, batches prepared ahead.
 //! - [`net`], [`conv`], [`resize`]: the graph in burn, with a convolution for the CPU and an interpolation
 //!   that follows the engine's definition at the borders.
-//! - [`loss`]: what is minimised.
-//! - [`train`], [`checkpoint`], [`log`]: the loop, its state on disk, its record.
+//! - [`loss`], [`negatives`]: what is minimised: L1, and the SPN loss with its negative models.
+//! - [`train`], [`checkpoint`], [`log`], [`divergence`]: the loop, its state on disk, its record, its alarm.
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
 //! - [`import`], [`export`], [`weights`]: values in and out.
 //! - [`seed`]: random numbers that depend on seed, purpose and step only.
@@ -30,11 +30,13 @@ pub mod checkpoint;
 pub mod config;
 pub mod conv;
 pub mod data;
+pub mod divergence;
 pub mod eval;
 pub mod export;
 pub mod import;
 pub mod log;
 pub mod loss;
+pub mod negatives;
 pub mod net;
 pub mod resize;
 pub mod seed;

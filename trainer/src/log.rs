@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-const HEADER: &str = "step,lr,loss,psnr_y_db,ssim_y,seconds";
+const HEADER: &str = "step,lr,loss,l_neg,psnr_y_db,ssim_y,seconds";
 
 /// A row of the log.
 #[derive(Debug)]
@@ -14,8 +14,10 @@ pub struct Row<'a> {
     pub step: u64,
     /// Learning rate of the last of them.
     pub lr: f64,
-    /// Mean loss since the row before.
+    /// Mean reconstruction loss since the row before.
     pub loss: f64,
+    /// Mean negative loss since the row before, if there is one; the total is `loss − λ·l_neg`.
+    pub negative: Option<f64>,
     /// Time since the start or the last resume.
     pub seconds: f64,
     /// Validation, if there was one at this step.
@@ -60,7 +62,9 @@ impl Log {
             Some(s) => (format!("{:.4}", s.psnr_y_db), format!("{:.5}", s.ssim_y)),
             None => Default::default(),
         };
-        let line = format!("{},{:.4e},{:.6},{psnr},{ssim},{:.1}\n", row.step, row.lr, row.loss, row.seconds);
+        let negative = row.negative.map_or(String::new(), |n| format!("{n:.6}"));
+        let Row { step, lr, loss, seconds, .. } = row;
+        let line = format!("{step},{lr:.4e},{loss:.6},{negative},{psnr},{ssim},{seconds:.1}\n");
         self.0.write_all(line.as_bytes())
     }
 }
@@ -73,7 +77,7 @@ mod tests {
     fn rows_after_the_checkpoint_are_dropped_on_resume() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log.csv");
-        let row = |step| Row { step, lr: 1e-3, loss: 0.5, seconds: 1.0, scores: None };
+        let row = |step| Row { step, lr: 1e-3, loss: 0.5, negative: None, seconds: 1.0, scores: None };
         let mut log = Log::open(&path, 0).expect("opened");
         [10, 20, 30].iter().for_each(|&s| log.write(&row(s)).expect("written"));
         let mut log = Log::open(&path, 20).expect("opened");

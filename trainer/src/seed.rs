@@ -11,6 +11,12 @@ pub enum Purpose {
     Weights = 1,
     /// Choice of images, crops, flips and rotations of a step.
     Batch = 2,
+    /// Initial weights of the negative models.
+    Negative = 3,
+    /// Weights of the stand-in feature network.
+    Features = 4,
+    /// Part of the patches that features are taken from.
+    FeatureCrop = 5,
 }
 
 /// A SplitMix64 stream.

@@ -2,12 +2,16 @@
 //! log, validation and checkpoints.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Spn};
 use crate::data::batches::{Batch, Recipe};
 use crate::data::pairs::Pair;
+use crate::divergence::Detector;
 use crate::eval::{self, EvalError, Scores};
 use crate::log::{Log, Row};
+use crate::loss::contrastive::Contrast;
 use crate::loss::pixel;
+use crate::loss::vgg::VggError;
+use crate::negatives::Negatives;
 use crate::net::Net;
 use crate::weights::{Tensors, WeightsError};
 use burn::module::Module;
@@ -33,6 +37,23 @@ pub enum TrainError {
         /// Step, counted from zero.
         step: u64,
     },
+    /// The reconstruction gets worse and worse.
+    #[error(
+        "the reconstruction loss rose to {mean:.5}, {:.1} times its best ({best:.5}), by step {step}: training \
+         has diverged; the last good checkpoint is kept: resume from it with a lower spn.lambda or train.lr",
+        mean / best
+    )]
+    Diverged {
+        /// Mean of the last window.
+        mean: f64,
+        /// Best mean.
+        best: f64,
+        /// Steps done.
+        step: u64,
+    },
+    /// The feature network cannot be loaded.
+    #[error(transparent)]
+    Features(#[from] VggError),
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -69,13 +90,30 @@ pub struct Trainer {
     /// Average of the weights, without gradients.
     ema: Net,
     optimizer: ModuleOptimizer,
+    spn: Option<SpnState>,
     step: u64,
+}
+
+/// What the SPN loss needs beside the network.
+struct SpnState {
+    lambda: f64,
+    contrast: Contrast,
+    negatives: Negatives,
+}
+
+/// Losses of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Losses {
+    /// Reconstruction: L1.
+    pub reconstruction: f32,
+    /// Negative loss `L_neg`, if it is part of the run; the total is `reconstruction − λ·negative`.
+    pub negative: Option<f32>,
 }
 
 /// What [`run`] tells while it works.
 pub trait Progress {
     /// A step was done.
-    fn step(&mut self, step: u64, loss: f32);
+    fn step(&mut self, step: u64, losses: &Losses);
     /// The averaged weights were evaluated.
     fn validated(&mut self, step: u64, scores: &Scores);
     /// A checkpoint was written.
@@ -97,9 +135,16 @@ impl Trainer {
     /// A run from its beginning: from random weights, or those of `start` where they fit the network by name
     /// and shape (others, such as the tail of another upscaling factor, stay random).
     ///
+    /// `pretrained` are the weights that a frozen pretrained negative model needs.
+    ///
     /// # Errors
-    /// The configuration's network is not valid.
-    pub fn new(config: Config, start: Option<&Tensors>, device: &Device) -> Result<Self, TrainError> {
+    /// The configuration's network is not valid, or the feature network cannot be loaded.
+    pub fn new(
+        config: Config,
+        start: Option<&Tensors>,
+        pretrained: Option<&Tensors>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         let graph = config.model.graph();
         let inner = device.clone().inner();
         let mut tensors = Net::random(&graph, config.seed, &inner)?.to_tensors();
@@ -108,10 +153,17 @@ impl Trainer {
                 tensors.insert(name.into(), shape.to_vec(), values.to_vec());
             }
         }
-        let optimizer = adam();
-        let device = inner.autodiff();
+        let device = inner.clone().autodiff();
         let net = Net::from_tensors(&graph, &tensors, &device)?;
-        Ok(Self { config, ema: net.valid(), net, optimizer, step: 0, device })
+        let spn = match active(&config) {
+            Some(spn) => Some(SpnState {
+                lambda: spn.lambda,
+                contrast: Contrast::new(spn, config.seed, &inner)?,
+                negatives: Negatives::new(spn, &net, config.seed, pretrained)?,
+            }),
+            None => None,
+        };
+        Ok(Self { ema: net.valid(), net, optimizer: adam(), spn, step: 0, device, config })
     }
 
     /// A run continued from a checkpoint, with settings changed by `config` if given (more steps, say).
@@ -132,8 +184,18 @@ impl Trainer {
         let inner = device.clone().inner();
         let device = inner.clone().autodiff();
         let bytes = Bytes::from_bytes_vec(checkpoint.optimizer.clone());
+        let net = Net::from_tensors(&graph, &checkpoint.net, &device)?;
+        let spn = match active(&config) {
+            Some(spn) => Some(SpnState {
+                lambda: spn.lambda,
+                contrast: Contrast::new(spn, config.seed, &inner)?,
+                negatives: Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
+            }),
+            None => None,
+        };
         Ok(Self {
-            net: Net::from_tensors(&graph, &checkpoint.net, &device)?,
+            net,
+            spn,
             ema: Net::from_tensors(&graph, &checkpoint.ema, &inner)?,
             optimizer: adam().from_bytes(bytes).map_err(|e| TrainError::Optimizer(e.to_string()))?,
             step: checkpoint.step,
@@ -150,31 +212,43 @@ impl Trainer {
             step: self.step,
             net: self.net.to_tensors(),
             ema: self.ema.to_tensors(),
+            negatives: self.spn.as_ref().map_or(Vec::new(), |spn| spn.negatives.to_tensors()),
             optimizer: optimizer.to_vec(),
         })
     }
 
-    /// One optimizer step; returns the loss before it.
+    /// One optimizer step; returns the losses before it.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`]; the state is then as before the step.
-    pub fn step(&mut self, batch: Batch) -> Result<f32, TrainError> {
+    pub fn step(&mut self, batch: Batch) -> Result<Losses, TrainError> {
         let (n, patch) = (self.config.train.batch, self.config.data.patch);
         let side = patch * self.config.model.upscale();
         let tensor =
             |values, side| Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &self.device);
-        let sr = self.net.forward(tensor(batch.lr, patch));
-        let loss = pixel::l1(sr, tensor(batch.hr, side));
-        let value = loss.clone().into_scalar::<f32>();
-        if !value.is_finite() {
-            return Err(TrainError::NotFinite { loss: value, step: self.step });
+        let lr = tensor(batch.lr, patch);
+        let sr = self.net.forward(lr.clone());
+        let mut total = pixel::l1(sr.clone(), tensor(batch.hr, side));
+        let mut losses = Losses { reconstruction: number(&total), negative: None };
+        if let Some(spn) = &self.spn {
+            let negatives = spn.negatives.forward(&lr.inner());
+            let negative = spn.contrast.negative_loss(sr, negatives, self.step);
+            losses.negative = Some(number(&negative));
+            total = total - negative * spn.lambda;
         }
-        let grads = GradientsParams::from_grads(loss.backward(), &self.net);
-        let lr = self.config.train.lr_at(self.step);
-        self.net = self.optimizer.step(lr, self.net.clone(), grads);
+        let loss = number(&total);
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { loss, step: self.step });
+        }
+        let grads = GradientsParams::from_grads(total.backward(), &self.net);
+        let rate = self.config.train.lr_at(self.step);
+        self.net = self.optimizer.step(rate, self.net.clone(), grads);
         self.ema = self.ema.clone().blend(&self.net, self.config.train.ema);
         self.step += 1;
-        Ok(value)
+        if let Some(spn) = &mut self.spn {
+            spn.negatives.update(self.step, &self.net);
+        }
+        Ok(losses)
     }
 
     /// Steps done.
@@ -191,6 +265,15 @@ impl Trainer {
     pub fn averaged(&self) -> &Net {
         &self.ema
     }
+}
+
+fn number(loss: &Tensor<1>) -> f32 {
+    loss.clone().into_scalar::<f32>()
+}
+
+/// The SPN settings, unless λ is zero: then the loss is plain L1 and nothing else is computed.
+fn active(config: &Config) -> Option<&Spn> {
+    config.spn.as_ref().filter(|spn| spn.lambda > 0.0)
 }
 
 /// Adam as PyTorch sets it up.
@@ -228,15 +311,19 @@ pub fn run(
     };
     let batches = recipe.ahead(trainer.step..config.train.steps);
     let started = Instant::now();
-    let (mut sum, mut count, mut scores) = (0.0, 0u32, None);
+    let (mut mean, mut scores) = (Mean::default(), None);
+    let mut detector = Detector::new(config.train.divergence_window, config.train.divergence_factor);
     let mut saved = None;
     for batch in batches {
         let lr = config.train.lr_at(trainer.step);
-        let loss = trainer.step(batch)?;
-        (sum, count) = (sum + f64::from(loss), count + 1);
+        let losses = trainer.step(batch)?;
+        mean.push(&losses);
         let step = trainer.step;
+        if let Some((mean, best)) = detector.push(losses.reconstruction.into()) {
+            return Err(TrainError::Diverged { mean, best, step });
+        }
         let last = step == config.train.steps;
-        progress.step(step, loss);
+        progress.step(step, &losses);
         let validate = !val.is_empty() && (last || step.is_multiple_of(config.train.val_every));
         if validate {
             let result = eval::evaluate(&trainer.ema, val)?;
@@ -246,12 +333,13 @@ pub fn run(
         if validate || last || step.is_multiple_of(config.train.log_every) {
             let scores = if validate { scores.as_ref() } else { None };
             let seconds = started.elapsed().as_secs_f64();
-            let row = Row { step, lr, loss: sum / f64::from(count), seconds, scores };
+            let (loss, negative) = std::mem::take(&mut mean).values();
+            let row = Row { step, lr, loss, negative, seconds, scores };
             log.write(&row).map_err(io(log_path.clone()))?;
-            (sum, count) = (0.0, 0);
         }
         let stopping = stop.load(Ordering::Relaxed);
-        if last || stopping || step.is_multiple_of(config.train.save_every) {
+        let due = step.is_multiple_of(config.train.save_every) && detector.is_healthy();
+        if last || stopping || due {
             trainer.checkpoint()?.save(folder)?;
             progress.saved(step);
             saved = Some(step);
@@ -265,6 +353,28 @@ pub fn run(
     }
     let stopped = trainer.step < config.train.steps;
     Ok(Summary { steps: trainer.step, stopped, scores })
+}
+
+/// Means over the steps of a log row.
+#[derive(Default)]
+struct Mean {
+    count: f64,
+    reconstruction: f64,
+    negative: Option<f64>,
+}
+
+impl Mean {
+    fn push(&mut self, losses: &Losses) {
+        self.count += 1.0;
+        self.reconstruction += f64::from(losses.reconstruction);
+        if let Some(negative) = losses.negative {
+            *self.negative.get_or_insert(0.0) += f64::from(negative);
+        }
+    }
+
+    fn values(self) -> (f64, Option<f64>) {
+        (self.reconstruction / self.count, self.negative.map(|sum| sum / self.count))
+    }
 }
 
 #[cfg(test)]

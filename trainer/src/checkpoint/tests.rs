@@ -6,7 +6,14 @@ fn checkpoint(step: u64) -> Checkpoint {
     net.insert("a.bias".into(), vec![2], vec![step as f32, 0.25]);
     let mut ema = net.clone();
     ema.insert("a.bias".into(), vec![2], vec![0.5, 0.125]);
-    Checkpoint { config: "name = 'x'".into(), step, net, ema, optimizer: vec![1, 2, 3, 250] }
+    Checkpoint {
+        config: "name = 'x'".into(),
+        step,
+        negatives: vec![net.clone(), ema.clone()],
+        net,
+        ema,
+        optimizer: vec![1, 2, 3, 250],
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcir_trainer::eval::Scores;
-use mcir_trainer::train::Progress;
+use mcir_trainer::train::{Losses, Progress};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -62,8 +62,8 @@ impl Line {
 }
 
 impl Progress for Line {
-    fn step(&mut self, step: u64, loss: f32) {
-        let loss = f64::from(loss);
+    fn step(&mut self, step: u64, losses: &Losses) {
+        let loss = f64::from(losses.reconstruction);
         self.loss = Some(self.loss.map_or(loss, |old| 0.98 * old + 0.02 * loss));
         self.bar.set_message(self.message());
         self.bar.set_position(step);

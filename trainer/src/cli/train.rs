@@ -37,6 +37,12 @@ pub struct Args {
     /// Seed of weights and data order (seed)
     #[arg(long)]
     seed: Option<u64>,
+    /// Weight of the SPN loss; any value switches it on (spn.lambda)
+    #[arg(long)]
+    lambda: Option<f64>,
+    /// torchvision weights of the feature network, .pth or .safetensors (spn.features.path)
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
     /// Any other setting, as in the configuration file: train.lr=0.001
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -65,6 +71,8 @@ impl Args {
             self.steps.map(|n| format!("train.steps={n}")),
             self.batch.map(|n| format!("train.batch={n}")),
             self.seed.map(|n| format!("seed={n}")),
+            self.lambda.map(|n| format!("spn.lambda={n:?}")),
+            path("spn.features.path", &self.features),
         ];
         named.into_iter().flatten().chain(self.settings.iter().cloned()).collect()
     }
@@ -90,7 +98,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         let config = Config::resolve(args.preset.as_deref(), &document, &args.settings())?;
         let start = args.from.as_deref().map(weights).transpose()?;
-        Trainer::new(config, start.as_ref(), &device)?
+        let pretrained =
+            config.spn.as_ref().and_then(|spn| spn.pretrained.as_deref()).map(weights).transpose()?;
+        Trainer::new(config, start.as_ref(), pretrained.as_ref(), &device)?
     };
     let config = trainer.config().clone();
     if config.data.hr.as_os_str().is_empty() {
@@ -114,6 +124,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             val.len(),
             trainer.steps_done(),
             config.train.steps
+        );
+    }
+    if config.spn.as_ref().is_some_and(|spn| spn.lambda > 0.0 && spn.features.path.is_none()) {
+        eprintln!(
+            "warning: no feature network given (--features); a random one stands in, so results of this SPN run \
+             do not compare with published ones"
         );
     }
     let stop = Arc::new(AtomicBool::new(false));

@@ -1,3 +1,6 @@
-//! Losses.
+//! What is minimised: distances between pixels ([`pixel`]) and, with a negative sign, between features
+//! ([`contrastive`], over the network in [`vgg`]).
 
+pub mod contrastive;
 pub mod pixel;
+pub mod vgg;

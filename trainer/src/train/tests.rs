@@ -40,8 +40,8 @@ fn config(steps: u64) -> Config {
 struct Quiet(Vec<f32>);
 
 impl Progress for Quiet {
-    fn step(&mut self, _: u64, loss: f32) {
-        self.0.push(loss);
+    fn step(&mut self, _: u64, losses: &Losses) {
+        self.0.push(losses.reconstruction);
     }
     fn validated(&mut self, _: u64, _: &Scores) {}
     fn saved(&mut self, _: u64) {}
@@ -52,7 +52,7 @@ fn train(config: Config, folder: &Path, stop: bool) -> (Vec<f32>, Checkpoint) {
     let device = Device::flex();
     let mut trainer = match Checkpoint::load(folder) {
         Ok(checkpoint) => Trainer::resume(&checkpoint, Some(config), &device).expect("resumes"),
-        Err(_) => Trainer::new(config, None, &device).expect("starts"),
+        Err(_) => Trainer::new(config, None, None, &device).expect("starts"),
     };
     let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)]);
     let mut progress = Quiet(Vec::new());
@@ -86,7 +86,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_to_the_bit() {
 fn the_loss_falls_and_the_network_beats_its_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let device = Device::flex();
-    let start = Trainer::new(config(60), None, &device).expect("starts");
+    let start = Trainer::new(config(60), None, None, &device).expect("starts");
     let val = [pair(1, 2), pair(2, 2)];
     let before = eval::evaluate(start.averaged(), &val).expect("evaluates");
     let (_, end) = train(config(60), folder.path(), false);
@@ -97,7 +97,7 @@ fn the_loss_falls_and_the_network_beats_its_start() {
 
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run_before_it_does_harm() {
-    let mut trainer = Trainer::new(config(5), None, &Device::flex()).expect("starts");
+    let mut trainer = Trainer::new(config(5), None, None, &Device::flex()).expect("starts");
     let before = trainer.checkpoint().expect("saved");
     let n = 2 * 3 * 8 * 8;
     let mut batch = Batch { step: 0, lr: vec![0.5; n], hr: vec![0.5; 4 * n] };
@@ -110,7 +110,7 @@ fn a_loss_that_is_not_finite_stops_the_run_before_it_does_harm() {
 #[test]
 fn a_checkpoint_of_another_network_is_refused() {
     let checkpoint =
-        Trainer::new(config(5), None, &Device::flex()).expect("starts").checkpoint().expect("saved");
+        Trainer::new(config(5), None, None, &Device::flex()).expect("starts").checkpoint().expect("saved");
     let mut other = config(5);
     let crate::config::Model::Edsr(model) = &mut other.model;
     model.num_feat = 4;
@@ -125,15 +125,71 @@ fn a_checkpoint_of_another_network_is_refused() {
 #[test]
 fn weights_are_taken_over_where_they_fit() {
     let device = Device::flex();
-    let x2 = Trainer::new(config(5), None, &device).expect("starts");
+    let x2 = Trainer::new(config(5), None, None, &device).expect("starts");
     let mut other = config(5);
     (other.seed, other.name) = (99, "x3".into());
     let crate::config::Model::Edsr(model) = &mut other.model;
     model.upscale = 3;
-    let x3 = Trainer::new(other, Some(&x2.averaged().to_tensors()), &device).expect("starts");
+    let x3 = Trainer::new(other, Some(&x2.averaged().to_tensors()), None, &device).expect("starts");
     let (from, to) = (x2.averaged().to_tensors(), x3.averaged().to_tensors());
     let shape: [usize; 4] = [8, 8, 3, 3];
     let conv = |t: &Tensors| t.get("body.0.conv1.weight", &shape).expect("there").to_vec();
     assert_eq!(conv(&from), conv(&to));
     assert_ne!(from.shape("conv_last.weight"), to.shape("conv_last.weight"));
+}
+
+/// SPN on a stand-in feature network, small enough for a test.
+fn with_spn(lambda: f64) -> Config {
+    let mut config = config(9);
+    let mut spn = Spn { lambda, steps: vec![2, 3], crop: Some(16), ..Spn::default() };
+    (spn.features.layers, spn.features.weights) = (vec!["relu1_1".into()], vec![1.0]);
+    config.data.patch = 12;
+    config.spn = Some(spn);
+    config
+}
+
+#[test]
+fn a_resumed_spn_run_equals_an_uninterrupted_one_to_the_bit() {
+    let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (losses, end) = train(with_spn(1e-3), whole.path(), false);
+    let mut joined = Vec::new();
+    for stop in [true, true, true, false] {
+        joined.extend(train(with_spn(1e-3), parts.path(), stop).0);
+    }
+    assert_eq!(joined, losses);
+    let resumed = Checkpoint::load(parts.path()).expect("saved");
+    assert!((&resumed.net, &resumed.negatives) == (&end.net, &end.negatives), "the weights differ");
+    assert_eq!(end.negatives.len(), 2);
+    let log = std::fs::read_to_string(whole.path().join("log.csv")).expect("a log");
+    let negative: f64 = log.lines().nth(1).and_then(|l| l.split(',').nth(3)?.parse().ok()).expect("l_neg");
+    assert!(negative > 0.0, "{log}");
+}
+
+/// Everything else equal: λ = 0 is the plain run, and a λ pushes the output away from its history.
+#[test]
+fn lambda_alone_makes_the_difference() {
+    let run = |config| train(config, tempfile::tempdir().expect("a folder").path(), false).0;
+    let mut plain = with_spn(0.0);
+    plain.spn = None;
+    let (none, zero, some) = (run(plain), run(with_spn(0.0)), run(with_spn(0.01)));
+    assert_eq!(none, zero);
+    assert_eq!(none[0], some[0], "the first batch meets the same weights");
+    assert_ne!(none, some);
+}
+
+#[test]
+fn too_large_a_lambda_is_stopped_and_the_good_checkpoint_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = with_spn(0.9);
+    (config.train.steps, config.train.lr) = (400, 0.02);
+    (config.train.divergence_window, config.train.save_every) = (10, 2);
+    let mut trainer = Trainer::new(config, None, None, &Device::flex()).expect("starts");
+    let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)]);
+    let stop = AtomicBool::new(false);
+    let error =
+        run(&mut trainer, pairs, &[], folder.path(), &stop, &mut Quiet(Vec::new())).expect_err("diverges");
+    let TrainError::Diverged { step, mean, best } = error else { panic!("{error}") };
+    assert!(mean > 2.0 * best);
+    let kept = Checkpoint::load(folder.path()).expect("kept");
+    assert!(kept.step < step, "{} before {step}", kept.step);
 }

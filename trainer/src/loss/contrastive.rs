@@ -1,0 +1,76 @@
+//! Distances between images in the feature space of a frozen network, for the SPN loss and its relatives.
+
+use super::vgg::{Vgg, VggError};
+use crate::config::{Features, Spn};
+use crate::seed::{Purpose, Stream};
+use burn::tensor::{Device, Tensor};
+
+/// The negative loss `L_neg = (1/K) Σ_k Σ_l a_l · mean|φ_l(sr) − φ_l(negative_k)|`.
+///
+/// The gradient reaches `sr` only: negatives and their features are computed on the device without autodiff.
+/// There is no ground truth in it. The total is `L_rec − λ·L_neg`.
+///
+/// # Source
+/// "Learning from History", arXiv 2309.06023, equations 4 to 6.
+#[derive(Debug, Clone)]
+pub struct Contrast {
+    tracked: Vgg,
+    plain: Vgg,
+    /// `a_l`, in the order of the network's layers.
+    weights: Vec<f64>,
+    crop: Option<usize>,
+    seed: u64,
+}
+
+impl Contrast {
+    /// The loss of a configuration. `device` is the one without autodiff.
+    ///
+    /// # Errors
+    /// The feature network cannot be loaded.
+    pub fn new(spn: &Spn, seed: u64, device: &Device) -> Result<Self, VggError> {
+        let Features { net, path, layers, weights } = &spn.features;
+        let load = |device: &Device| Vgg::load(*net, path.as_deref(), layers, device);
+        // The network returns its layers in its own order, whatever the order of the configuration.
+        let mut order: Vec<usize> = (0..layers.len()).collect();
+        order.sort_by_key(|&i| layers[i].clone());
+        let tracked = load(&device.clone().autodiff())?;
+        let weights = order.iter().map(|&i| weights[i]).collect();
+        Ok(Self { tracked, plain: load(device)?, weights, crop: spn.crop, seed })
+    }
+
+    /// `L_neg` of an output and those of the negatives for the same input.
+    ///
+    /// # Shapes
+    /// all `[N, 3, H, W]`; `sr` with, `negatives` without autodiff; output `[1]`
+    ///
+    /// # Panics
+    /// If there is no negative.
+    pub fn negative_loss(&self, sr: Tensor<4>, negatives: Vec<Tensor<4>>, step: u64) -> Tensor<1> {
+        let k = negatives.len();
+        let window = self.window(&sr, step);
+        let cut = |x: Tensor<4>| match window {
+            Some((x0, y0, side)) => x.narrow(2, y0, side).narrow(3, x0, side),
+            None => x,
+        };
+        let negatives = Tensor::cat(negatives.into_iter().map(cut).collect(), 0);
+        let theirs = self.plain.forward(negatives);
+        let ours = self.tracked.forward(cut(sr));
+        let distance = |((a, b), weight): ((Tensor<4>, Tensor<4>), &f64)| {
+            // One batch holds the features of all negatives: its mean is the mean over them.
+            (a.repeat_dim(0, k) - Tensor::from_inner(b)).abs().mean() * *weight
+        };
+        let terms = ours.into_iter().zip(theirs).zip(&self.weights).map(distance);
+        terms.reduce(|a, b| a + b).expect("the configuration names at least one layer")
+    }
+
+    /// Left, top and side of the part that the features are taken from; the same for the whole batch.
+    fn window(&self, sr: &Tensor<4>, step: u64) -> Option<(usize, usize, usize)> {
+        let [_, _, h, w] = sr.dims();
+        let side = self.crop.filter(|&side| side < h.min(w))?;
+        let mut stream = Stream::new(self.seed, Purpose::FeatureCrop, step);
+        Some((stream.below(w - side + 1), stream.below(h - side + 1), side))
+    }
+}
+
+#[cfg(test)]
+mod tests;

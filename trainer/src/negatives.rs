@@ -1,0 +1,104 @@
+//! The negative models of the SPN loss: earlier states of the network, or what the paper compares them with.
+
+use crate::config::{Negative, Spn};
+use crate::net::Net;
+use crate::seed::{Purpose, Stream};
+use crate::weights::{Tensors, WeightsError};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// K networks that the output is pushed away from. They never see a gradient.
+///
+/// # Source
+/// "Learning from History", arXiv 2309.06023: equation 3 for the update; the initial blend is that of the
+/// authors' code.
+#[derive(Debug, Clone)]
+pub struct Negatives {
+    models: Vec<Net>,
+    /// Iterations between the updates of each; empty for frozen ones.
+    steps: Vec<u64>,
+    omega: f64,
+}
+
+impl Negatives {
+    /// The negatives at the start of a run.
+    ///
+    /// `pretrained` are the weights that [`Negative::Pretrained`] freezes.
+    ///
+    /// # Errors
+    /// The pretrained weights do not fit the network.
+    pub fn new(
+        spn: &Spn,
+        target: &Net,
+        seed: u64,
+        pretrained: Option<&Tensors>,
+    ) -> Result<Self, WeightsError> {
+        let target = target.valid();
+        let device = target.device();
+        let random = |k: usize| {
+            let seed = Stream::new(seed, Purpose::Negative, k as u64).bits();
+            Net::random(target.graph(), seed, &device)
+        };
+        let count = spn.steps.len();
+        let (models, steps) = match spn.negative {
+            Negative::Latency => {
+                let blend = |k: usize| Ok(random(k)?.blend(&target, spn.nu));
+                ((0..count).map(blend).collect::<Result<_, WeightsError>>()?, spn.steps.clone())
+            }
+            Negative::Random => ((0..count).map(random).collect::<Result<_, _>>()?, Vec::new()),
+            Negative::Pretrained => {
+                let tensors = pretrained.ok_or_else(|| WeightsError::Missing {
+                    name: "of the pretrained negative model (spn.pretrained)".into(),
+                    found: 0,
+                })?;
+                (vec![Net::from_tensors(target.graph(), tensors, &device)?], Vec::new())
+            }
+        };
+        Ok(Self { models, steps, omega: spn.omega })
+    }
+
+    /// The negatives of a checkpoint.
+    ///
+    /// # Errors
+    /// They are not as many as the configuration says, or of another network.
+    pub fn restore(
+        spn: &Spn,
+        target: &Net,
+        saved: &[Tensors],
+        device: &Device,
+    ) -> Result<Self, WeightsError> {
+        let steps = if spn.negative == Negative::Latency { spn.steps.clone() } else { Vec::new() };
+        let expected = if spn.negative == Negative::Pretrained { 1 } else { spn.steps.len() };
+        if saved.len() != expected {
+            return Err(WeightsError::Count { expected, found: saved.len() });
+        }
+        let load = |tensors: &Tensors| Net::from_tensors(target.graph(), tensors, device);
+        Ok(Self { models: saved.iter().map(load).collect::<Result<_, _>>()?, steps, omega: spn.omega })
+    }
+
+    /// After the optimizer's step number `step`, counted from one: `θ⁻ ← ω·θ⁻ + (1 − ω)·θ` for each negative
+    /// whose turn it is.
+    pub fn update(&mut self, step: u64, target: &Net) {
+        for (model, every) in self.models.iter_mut().zip(&self.steps) {
+            if step.is_multiple_of(*every) {
+                *model = model.clone().blend(target, self.omega);
+            }
+        }
+    }
+
+    /// Outputs of all negatives.
+    ///
+    /// # Shapes
+    /// lr `[N, C, H, W]` without autodiff; outputs as of the network
+    pub fn forward(&self, lr: &Tensor<4>) -> Vec<Tensor<4>> {
+        self.models.iter().map(|model| model.forward(lr.clone())).collect()
+    }
+
+    /// All weights, to be saved.
+    pub fn to_tensors(&self) -> Vec<Tensors> {
+        self.models.iter().map(Net::to_tensors).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
