@@ -4,7 +4,7 @@
 //! is resolved once, checked, and saved beside the results, so that `config.toml` alone repeats the run.
 
 use crate::loss::vgg::Depth;
-use mcir_runtime::arch::edsr;
+use mcir_runtime::arch::{edsr, swinir};
 use mcir_runtime::model::Graph;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -137,11 +137,13 @@ impl Default for Features {
 }
 
 /// Architecture and its shape.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "arch", rename_all = "snake_case")]
 pub enum Model {
     /// EDSR and its real-time relatives.
     Edsr(edsr::Config),
+    /// SwinIR.
+    Swinir(swinir::Config),
 }
 
 /// Where images come from.
@@ -244,6 +246,7 @@ impl Model {
     pub fn graph(&self) -> Graph {
         match self {
             Self::Edsr(config) => edsr::graph(config),
+            Self::Swinir(config) => swinir::graph(config),
         }
     }
 
@@ -251,6 +254,34 @@ impl Model {
     pub fn upscale(&self) -> usize {
         match self {
             Self::Edsr(config) => config.upscale.into(),
+            Self::Swinir(config) => config.upscale.into(),
+        }
+    }
+
+    /// Whether [`Model::graph`] can build it.
+    fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Edsr(m) => {
+                upscale(m.upscale, m.tail == edsr::Tail::Paper)?;
+                range((1..=1024).contains(&m.num_feat), "model.num_feat", &m.num_feat, "1 to 1024")?;
+                range((1..=256).contains(&m.num_block), "model.num_block", &m.num_block, "1 to 256")?;
+                range(m.channels == 3, "model.channels", &m.channels, "3")?;
+                range(m.res_scale.is_finite(), "model.res_scale", &m.res_scale, "a number")
+            }
+            Self::Swinir(m) => {
+                upscale(m.upscale, matches!(m.tail, swinir::Tail::Classical(_)))?;
+                range((1..=1024).contains(&m.embed_dim), "model.embed_dim", &m.embed_dim, "1 to 1024")?;
+                range(m.channels == 3, "model.channels", &m.channels, "3")?;
+                let depths =
+                    (1..=16).contains(&m.depths.len()) && m.depths.iter().all(|d| (1..=64).contains(d));
+                range(depths, "model.depths", &format!("{:?}", m.depths), "1 to 16 numbers from 1 to 64")?;
+                let divides = |h: &u16| *h > 0 && m.embed_dim.is_multiple_of(*h);
+                let heads = m.num_heads.len() == m.depths.len() && m.num_heads.iter().all(divides);
+                let limit = "as many divisors of embed_dim as there are depths";
+                range(heads, "model.num_heads", &format!("{:?}", m.num_heads), limit)?;
+                range((2..=16).contains(&m.window_size), "model.window_size", &m.window_size, "2 to 16")?;
+                range((1..=8).contains(&m.mlp_ratio), "model.mlp_ratio", &m.mlp_ratio, "1 to 8")
+            }
         }
     }
 }
@@ -270,13 +301,15 @@ impl Config {
             _ => return Err(unknown()),
         };
         let (model, patch, train) = match family {
-            "edsr-light" => (edsr::Config::light(upscale), 48, paper()),
-            "edsr-edge" => (edsr::Config::edge(upscale, 16, 4), 32, short()),
-            "edsr-edge-m" => (edsr::Config::edge(upscale, 32, 8), 32, short()),
+            "edsr-light" => (Model::Edsr(edsr::Config::light(upscale)), 48, paper()),
+            "edsr-edge" => (Model::Edsr(edsr::Config::edge(upscale, 16, 4)), 32, short()),
+            "edsr-edge-m" => (Model::Edsr(edsr::Config::edge(upscale, 32, 8)), 32, short()),
+            "swinir-light" => (Model::Swinir(swinir::Config::light(upscale)), 64, paper_swinir(upscale)),
+            "swinir-edge" => (Model::Swinir(swinir::Config::edge(upscale)), 32, short()),
             _ => return Err(unknown()),
         };
         let data = Data { hr: PathBuf::new(), lr: None, val_hr: None, val_lr: None, patch, augment: true };
-        Ok(Self { name: name.into(), seed: 1, model: Model::Edsr(model), data, train, spn: None })
+        Ok(Self { name: name.into(), seed: 1, model, data, train, spn: None })
     }
 
     /// Lays a TOML document and `section.key=value` settings over a preset (the document's `preset` key, or
@@ -307,21 +340,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Model::Edsr(model) = self.model;
-        let range = |ok: bool, key, found: &dyn ToString, limit| {
-            if ok { Ok(()) } else { Err(ConfigError::Range { key, found: found.to_string(), limit }) }
-        };
-        let upscales: &[u8] = if model.tail == edsr::Tail::Paper { &[2, 3, 4, 8] } else { &[2, 3, 4] };
-        range(
-            upscales.contains(&model.upscale),
-            "model.upscale",
-            &model.upscale,
-            "2, 3 or 4 (8 with the paper tail)",
-        )?;
-        range((1..=1024).contains(&model.num_feat), "model.num_feat", &model.num_feat, "1 to 1024")?;
-        range((1..=256).contains(&model.num_block), "model.num_block", &model.num_block, "1 to 256")?;
-        range(model.channels == 3, "model.channels", &model.channels, "3")?;
-        range(model.res_scale.is_finite(), "model.res_scale", &model.res_scale, "a number")?;
+        self.model.check()?;
         range((4..=1024).contains(&self.data.patch), "data.patch", &self.data.patch, "4 to 1024")?;
         let t = &self.train;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
@@ -383,6 +402,19 @@ fn paper() -> Train {
     }
 }
 
+/// The paper's SwinIR recipe: 500k steps from scratch at x2; x3 and x4 start from x2 (`--from`) and take half.
+fn paper_swinir(upscale: u8) -> Train {
+    let half = if upscale == 2 { 1 } else { 2 };
+    let milestones = [250_000, 400_000, 450_000, 475_000].map(|m: u64| m / half).to_vec();
+    Train {
+        steps: 500_000 / half,
+        batch: 64,
+        lr: 2e-4,
+        schedule: Schedule::MultiStep { milestones, gamma: 0.5 },
+        ..paper()
+    }
+}
+
 /// For small networks on a CPU: an hour or two instead of days.
 fn short() -> Train {
     Train {
@@ -398,6 +430,15 @@ fn short() -> Train {
         divergence_window: divergence_window(),
         divergence_factor: divergence_factor(),
     }
+}
+
+fn range(ok: bool, key: &'static str, found: &dyn ToString, limit: &'static str) -> Result<(), ConfigError> {
+    if ok { Ok(()) } else { Err(ConfigError::Range { key, found: found.to_string(), limit }) }
+}
+
+fn upscale(found: u8, eight: bool) -> Result<(), ConfigError> {
+    let ok = matches!(found, 2..=4) || (eight && found == 8);
+    range(ok, "model.upscale", &found, "2, 3 or 4 (8 with a tail of several pixel shuffles)")
 }
 
 fn merge(base: &mut Table, over: Table) {
@@ -434,11 +475,12 @@ mod tests {
 
     #[test]
     fn every_preset_resolves_and_survives_the_file() {
-        for family in ["edsr-light", "edsr-edge", "edsr-edge-m"] {
+        for family in ["edsr-light", "edsr-edge", "edsr-edge-m", "swinir-light", "swinir-edge"] {
             for upscale in [2, 3, 4] {
                 let name = format!("{family}-x{upscale}");
                 let config = Config::resolve(Some(&name), "", &[]).expect(&name);
                 assert_eq!(config.model.upscale(), upscale);
+                mcir_runtime::model::infer(&config.model.graph()).expect(&name);
                 assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(&name), config);
             }
         }
@@ -466,6 +508,8 @@ mod tests {
         assert!(error(Some("edsr-edge-x4"), &["steps"]).contains("section.key=value"));
         assert!(error(Some("edsr-edge-x4"), &["train.batch=0"]).contains("train.batch is 0"));
         assert!(error(Some("edsr-edge-x4"), &["model.upscale=5"]).contains("model.upscale is 5"));
+        assert!(error(Some("swinir-light-x2"), &["model.num_heads=[6,6,6]"]).contains("model.num_heads"));
+        assert!(error(Some("swinir-light-x2"), &["model.num_heads=[6,6,6,7]"]).contains("model.num_heads"));
         assert!(error(Some("edsr-edge-x4"), &["train.lr=nan"]).contains("train.lr"));
         assert!(error(None, &[]).contains("missing field"));
     }

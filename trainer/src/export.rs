@@ -1,10 +1,10 @@
 //! Trained weights as a model file.
 
 use crate::config::Config;
-use crate::net::Net;
+use crate::net::{Net, TABLE};
 use crate::weights::{Tensors, WeightsError};
 use mcir_runtime::error::LoadError;
-use mcir_runtime::model::{Graph, Model, NodeId, Role, TensorData};
+use mcir_runtime::model::{Graph, Model, NodeId, Op, Role, TensorData};
 use std::path::{Path, PathBuf};
 
 /// Why a model file cannot be made.
@@ -41,14 +41,34 @@ pub fn model(net: &Net, metadata: Vec<(String, String)>) -> Result<Model, Export
 
 fn node(graph: &Graph, id: NodeId, tensors: &Tensors) -> Result<Vec<TensorData>, WeightsError> {
     let name = &graph.node(id).name;
-    let Some(shape) = tensors.shape(&format!("{name}.weight")) else { return Ok(Vec::new()) };
-    let weight = tensors.get(&format!("{name}.weight"), shape)?;
-    let bias = tensors.get(&format!("{name}.bias"), &shape[..1])?;
-    let weight = match *shape {
-        [out, input, kh, kw] => out_last_to_input_last(weight, out, input, kh * kw),
-        _ => weight.to_vec(),
+    let vectors = |n: usize| -> Result<_, WeightsError> {
+        let weight = tensors.get(&format!("{name}.weight"), &[n])?.to_vec();
+        let bias = tensors.get(&format!("{name}.bias"), &[n])?.to_vec();
+        Ok(vec![TensorData::F32(weight), TensorData::F32(bias)])
     };
-    Ok(vec![TensorData::F32(weight), TensorData::F32(bias.to_vec())])
+    match graph.node(id).op {
+        Op::Conv2d(c) => {
+            let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
+            let weight = tensors.get(&format!("{name}.weight"), &[o, i, k, k])?;
+            let bias = tensors.get(&format!("{name}.bias"), &[o])?.to_vec();
+            let weight = out_last_to_input_last(weight, o, i, k * k);
+            Ok(vec![TensorData::F32(weight), TensorData::F32(bias)])
+        }
+        Op::Affine | Op::LayerNorm { .. } => {
+            let n = tensors.shape(&format!("{name}.weight")).map_or(0, |shape| shape[0]);
+            vectors(n)
+        }
+        Op::WindowAttention { num_heads, window_size, .. } => {
+            let shape = [(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];
+            Ok(vec![TensorData::F32(tensors.get(&format!("{name}.{TABLE}"), &shape)?.to_vec())])
+        }
+        Op::Input { .. }
+        | Op::Add { .. }
+        | Op::Activation(_)
+        | Op::PixelShuffle { .. }
+        | Op::Resize { .. }
+        | Op::Convert => Ok(Vec::new()),
+    }
 }
 
 /// `[out, in, taps]` (PyTorch, burn) to `[out, taps, in]` (engine).
@@ -57,27 +77,23 @@ fn out_last_to_input_last(w: &[f32], out: usize, input: usize, taps: usize) -> V
     (0..out).flat_map(|o| (0..taps).flat_map(move |t| (0..input).map(move |i| at(o, t, i)))).collect()
 }
 
-/// The values of a model file, named and laid out as a [`Net`] takes them.
+/// The values of a float model file, named and laid out as a [`Net`] takes them.
 pub fn tensors(model: &Model) -> Tensors {
     let mut tensors = Tensors::default();
     for (node, id) in model.graph().nodes.iter().zip(0..) {
-        for spec in model.param_specs(id) {
-            let part = match spec.role {
-                Role::Weight => "weight",
-                Role::Bias => "bias",
-                Role::WeightScale => "weight_scale",
-                Role::PositionBias => "position_bias",
-            };
-            let TensorData::F32(values) = &model.params(id)[usize::from(spec.role == Role::Bias)] else {
-                continue;
-            };
+        let is_conv = matches!(node.op, Op::Conv2d(_));
+        for (spec, data) in model.param_specs(id).iter().zip(model.params(id)) {
+            let TensorData::F32(values) = data else { continue };
             let [o, kh, kw, i] = spec.dims;
-            let is_conv = matches!(node.op, mcir_runtime::model::Op::Conv2d(_)) && spec.role == Role::Weight;
-            let (shape, values) = if is_conv {
+            let (part, shape, values) = match spec.role {
                 // The inverse is the same permutation with the two inner sizes exchanged.
-                (vec![o, i, kh, kw], out_last_to_input_last(values, o, kh * kw, i))
-            } else {
-                (vec![o], values.clone())
+                Role::Weight if is_conv => {
+                    ("weight", vec![o, i, kh, kw], out_last_to_input_last(&values, o, kh * kw, i))
+                }
+                Role::Weight => ("weight", vec![o], values),
+                Role::Bias => ("bias", vec![o], values),
+                Role::PositionBias => (TABLE, vec![o, kh], values),
+                Role::WeightScale => continue,
             };
             tensors.insert(format!("{}.{part}", node.name), shape, values);
         }

@@ -4,13 +4,17 @@
 //! | layout | recognised by | networks |
 //! |---|---|---|
 //! | BasicSR | `conv_first.weight`, `body.0.conv1.weight` | EDSR; the graph's names |
+//! | SwinIR | `conv_first.weight`, `layers.0.residual_group.…` | SwinIR with a 1-convolution residual |
 //! | EDSR-PyTorch | `head.0.weight`, `tail.0.0.weight` | EDSR; works on 0..255, means in `sub_mean`, `add_mean` |
 
+use crate::config::Model;
+use crate::net::TABLE;
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::store::burn_pack::Tensor as PackTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::DType;
 use mcir_runtime::arch::edsr::{self, Tail};
+use mcir_runtime::arch::swinir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +42,7 @@ pub enum ImportError {
     },
     /// The tensors are of no known network.
     #[error(
-        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout can be"
+        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout and SwinIR can be"
     )]
     Layout {
         /// The file.
@@ -48,8 +52,8 @@ pub enum ImportError {
         /// Name of the first.
         first: String,
     },
-    /// A tensor has a shape that no EDSR has.
-    #[error("tensor {name} has shape {found:?}, which fits no EDSR; expected {expected}")]
+    /// A tensor has a shape that no network of its kind has.
+    #[error("tensor {name} has shape {found:?}, which fits no such network; expected {expected}")]
     Shape {
         /// Name in the file.
         name: String,
@@ -82,25 +86,32 @@ impl Default for Options {
 ///
 /// # Errors
 /// Any [`ImportError`].
-pub fn load(path: &Path, options: &Options) -> Result<(edsr::Config, Tensors), ImportError> {
+pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportError> {
     let mut tensors = read(path)?;
     if tensors.shape("head.0.weight").is_some() {
         tensors = from_edsr_pytorch(tensors)?;
     }
-    if tensors.shape("conv_first.weight").is_none() || tensors.shape("body.0.conv1.weight").is_none() {
+    let is_swinir = tensors.shape("layers.0.residual_group.blocks.0.attn.qkv.weight").is_some();
+    let is_edsr = tensors.shape("body.0.conv1.weight").is_some();
+    if tensors.shape("conv_first.weight").is_none() || !(is_edsr || is_swinir) {
         let first = tensors.iter().next().map_or("none", |t| t.0).to_string();
         return Err(ImportError::Layout { path: path.into(), found: tensors.len(), first });
     }
-    let config = detect(&tensors, options)?;
+    let model = if is_swinir {
+        tensors = linear_as_convolution(tensors);
+        Model::Swinir(detect_swinir(&tensors, options)?)
+    } else {
+        Model::Edsr(detect(&tensors, options)?)
+    };
     for name in ["sub_mean", "add_mean"] {
-        // BasicSR keeps the mean in its code.
-        if config.mean_shift && tensors.shape(&format!("{name}.weight")).is_none() {
-            let (scale, shift) = mean_shift(name);
+        // BasicSR and SwinIR keep the mean in their code.
+        if options.mean_shift && tensors.shape(&format!("{name}.weight")).is_none() {
+            let (scale, shift) = mean_shift(name, if is_swinir { 1.0 } else { edsr::IMG_RANGE });
             tensors.insert(format!("{name}.weight"), vec![3], scale.to_vec());
             tensors.insert(format!("{name}.bias"), vec![3], shift.to_vec());
         }
     }
-    Ok((config, tensors))
+    Ok((model, tensors))
 }
 
 /// Reads all float tensors of a `.safetensors`, `.pth` or `.pt` file.
@@ -170,7 +181,7 @@ fn from_edsr_pytorch(mut tensors: Tensors) -> Result<Tensors, ImportError> {
                 (scale, shift)
             }
             None => {
-                let (scale, shift) = mean_shift(name);
+                let (scale, shift) = mean_shift(name, edsr::IMG_RANGE);
                 (scale.to_vec(), shift.to_vec())
             }
         };
@@ -194,35 +205,103 @@ fn from_edsr_pytorch(mut tensors: Tensors) -> Result<Tensors, ImportError> {
     Ok(renamed)
 }
 
-/// The EDSR that has tensors of these shapes.
-fn detect(tensors: &Tensors, options: &Options) -> Result<edsr::Config, ImportError> {
-    let shape = |name: &str, expected| {
-        let found = tensors.shape(name).unwrap_or_default();
-        let wrong = || ImportError::Shape { name: name.into(), found: found.to_vec(), expected };
-        <[usize; 4]>::try_from(found).map_err(|_| wrong())
-    };
-    let [num_feat, channels, ..] = shape("conv_first.weight", "[num_feat, 3, 3, 3]")?;
-    let num_block = (0..).take_while(|i| tensors.shape(&format!("body.{i}.conv1.weight")).is_some()).count();
+fn shape4(tensors: &Tensors, name: &str, expected: &'static str) -> Result<[usize; 4], ImportError> {
+    let found = tensors.shape(name).unwrap_or_default();
+    let wrong = || ImportError::Shape { name: name.into(), found: found.to_vec(), expected };
+    <[usize; 4]>::try_from(found).map_err(|_| wrong())
+}
+
+/// How many of the names that `name` makes of 0, 1, … are there.
+fn count(tensors: &Tensors, name: impl Fn(usize) -> String) -> usize {
+    (0..).take_while(|&i| tensors.shape(&name(i)).is_some()).count()
+}
+
+/// Saturates: no network is that large, and the graph's own validation has the last word.
+fn small(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+/// Factor of a tail of convolutions to four (or, once, nine) times `features` with pixel shuffles.
+fn staged_upscale(tensors: &Tensors, features: usize) -> Result<u8, ImportError> {
     let expected = "[4·num_feat, num_feat, 3, 3] or, for x3, [9·num_feat, num_feat, 3, 3]";
-    let [first, ..] = shape("upsample.0.weight", expected)?;
-    let steps = (0..).take_while(|i| tensors.shape(&format!("upsample.{}.weight", 2 * i)).is_some()).count();
-    let upscale = match (first / num_feat.max(1), steps) {
-        (9, 1) => 3,
-        (4, 1..=3) => 1 << steps,
+    let [first, ..] = shape4(tensors, "upsample.0.weight", expected)?;
+    let steps = count(tensors, |i| format!("upsample.{}.weight", 2 * i));
+    match (first / features.max(1), steps) {
+        (9, 1) => Ok(3),
+        (4, 1..=3) => Ok(1 << steps),
         _ => {
             let found = tensors.shape("upsample.0.weight").unwrap_or_default().to_vec();
-            return Err(ImportError::Shape { name: "upsample.0.weight".into(), found, expected });
+            Err(ImportError::Shape { name: "upsample.0.weight".into(), found, expected })
         }
-    };
-    // Limits of any EDSR; the graph's own validation has the last word.
-    let small = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    }
+}
+
+/// The EDSR that has tensors of these shapes.
+fn detect(tensors: &Tensors, options: &Options) -> Result<edsr::Config, ImportError> {
+    let [num_feat, channels, ..] = shape4(tensors, "conv_first.weight", "[num_feat, 3, 3, 3]")?;
     Ok(edsr::Config {
-        upscale,
+        upscale: staged_upscale(tensors, num_feat)?,
         num_feat: small(num_feat),
-        num_block: small(num_block),
+        num_block: small(count(tensors, |i| format!("body.{i}.conv1.weight"))),
         res_scale: options.res_scale.unwrap_or(if num_feat >= 256 { 0.1 } else { 1.0 }),
         tail: Tail::Paper,
         image_residual: None,
+        channels: small(channels),
+        mean_shift: options.mean_shift,
+    })
+}
+
+/// Gives linear layers the shape of 1x1 convolutions and leaves out what follows from the image size.
+fn linear_as_convolution(tensors: Tensors) -> Tensors {
+    let mut renamed = Tensors::default();
+    for (name, shape, values) in tensors.iter() {
+        if name.ends_with("attn_mask") || name.ends_with("relative_position_index") {
+            continue;
+        }
+        let shape = match *shape {
+            [o, i] if name.ends_with(".weight") => vec![o, i, 1, 1],
+            _ => shape.to_vec(),
+        };
+        renamed.insert(name.into(), shape, values.to_vec());
+    }
+    renamed
+}
+
+/// The SwinIR that has tensors of these shapes.
+fn detect_swinir(tensors: &Tensors, options: &Options) -> Result<swinir::Config, ImportError> {
+    let [embed_dim, channels, ..] = shape4(tensors, "conv_first.weight", "[embed_dim, 3, 3, 3]")?;
+    let block = |i: usize, j: usize| format!("layers.{i}.residual_group.blocks.{j}");
+    let groups = count(tensors, |i| format!("{}.norm1.weight", block(i, 0)));
+    let table = |i: usize| {
+        let name = format!("{}.attn.{TABLE}", block(i, 0));
+        let found = tensors.shape(&name).unwrap_or_default().to_vec();
+        <[usize; 2]>::try_from(found.as_slice()).map_err(|_| ImportError::Shape {
+            name,
+            found,
+            expected: "[(2·window_size − 1)², num_heads]",
+        })
+    };
+    let tables = (0..groups).map(table).collect::<Result<Vec<_>, _>>()?;
+    let side = tables.first().map_or(0, |t| t[0].isqrt());
+    let [hidden, ..] = shape4(tensors, &format!("{}.mlp.fc1.weight", block(0, 0)), "[hidden, embed_dim]")?;
+    let before = tensors.shape("conv_before_upsample.0.weight").map(|shape| shape[0]);
+    let (tail, upscale) = match before {
+        Some(features) => (swinir::Tail::Classical(small(features)), staged_upscale(tensors, features)?),
+        None => {
+            let [outputs, ..] = shape4(tensors, "upsample.0.weight", "[3·upscale², embed_dim, 3, 3]")?;
+            (swinir::Tail::Direct, (outputs / channels.max(1)).isqrt().min(255) as u8)
+        }
+    };
+    Ok(swinir::Config {
+        upscale,
+        embed_dim: small(embed_dim),
+        depths: (0..groups)
+            .map(|i| small(count(tensors, |j| format!("{}.norm1.weight", block(i, j)))))
+            .collect(),
+        num_heads: tables.iter().map(|t| small(t[1])).collect(),
+        window_size: side.div_ceil(2).min(255) as u8,
+        mlp_ratio: small(hidden / embed_dim.max(1)),
+        tail,
         channels: small(channels),
         mean_shift: options.mean_shift,
     })

@@ -13,7 +13,7 @@
 //! # Modules
 //! - [`config`]: presets, the TOML file, settings of the command line; saved beside the results.
 //! - [`data`]: folders to pairs, MATLAB-compatible degradation, random patches, batches prepared ahead.
-//! - [`net`], [`conv`], [`resize`]: the graph in burn, with a convolution for the CPU and an interpolation
+//! - [`net`], [`conv`], [`resize`], [`attention`]: the graph in burn, with a convolution for the CPU and an interpolation
 //!   that follows the engine's definition at the borders.
 //! - [`loss`], [`negatives`]: what is minimised: L1, and the SPN loss with its negative models.
 //! - [`train`], [`checkpoint`], [`log`], [`divergence`]: the loop, its state on disk, its record, its alarm.
@@ -26,6 +26,7 @@
 //! run repeats to the bit on machines with the same vector width, whatever the number of threads
 //! (`RAYON_NUM_THREADS`), and so does one that was interrupted and resumed.
 
+pub mod attention;
 pub mod checkpoint;
 pub mod config;
 pub mod conv;

@@ -4,13 +4,18 @@
 //! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
+use crate::attention::{Window, attend};
 use crate::conv::conv_same;
 use crate::resize;
 use crate::seed::{Purpose, Stream};
-use crate::weights::{Tensors, WeightsError};
+use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation, module::layer_norm};
+use mcir_runtime::arch::edsr;
 use mcir_runtime::model::{Activation, EdgeShape, Graph, NodeId, Op, infer};
+
+/// Name of the position table in published checkpoints.
+pub const TABLE: &str = "relative_position_bias_table";
 
 /// Parameters of a node.
 #[derive(Module, Debug)]
@@ -21,6 +26,17 @@ pub enum Layer {
     Conv(Conv),
     /// [`Op::Affine`]; constant, never trained.
     Affine(Affine),
+    /// [`Op::LayerNorm`].
+    Norm(Affine),
+    /// [`Op::WindowAttention`].
+    Attention(Attention),
+}
+
+/// Parameters of a window attention.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Relative position bias, `[(2·window − 1)², heads]`.
+    pub table: Param<Tensor<2>>,
 }
 
 /// No parameters.
@@ -89,8 +105,18 @@ impl Net {
                         bias: param(index, 1, bias, [channels], false, device),
                     })
                 }
-                Op::LayerNorm { .. } | Op::WindowAttention { .. } => {
-                    return Err(WeightsError::Operator { op: node.op.name() });
+                Op::LayerNorm { .. } => {
+                    let weight = take(&node.name, "weight", &[channels])?;
+                    let bias = take(&node.name, "bias", &[channels])?;
+                    Layer::Norm(Affine {
+                        weight: param(index, 0, weight, [channels], true, device),
+                        bias: param(index, 1, bias, [channels], true, device),
+                    })
+                }
+                Op::WindowAttention { num_heads, window_size, .. } => {
+                    let shape = [(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];
+                    let table = take(&node.name, TABLE, &shape)?;
+                    Layer::Attention(Attention { table: param(index, 0, table, shape, true, device) })
                 }
                 Op::Input { .. }
                 | Op::Add { .. }
@@ -108,7 +134,8 @@ impl Net {
     ///
     /// Convolutions are drawn as PyTorch does by default (uniform within `1/√fan_in`), those that end a
     /// residual branch ten times smaller, so that a deep network starts near the identity and a network with
-    /// an image residual near its interpolation.
+    /// an image residual near its interpolation. Linear layers and position tables of a
+    /// transformer are normal with standard deviation 0.02, as in SwinIR.
     ///
     /// # Errors
     /// The graph is not valid.
@@ -156,7 +183,8 @@ impl Net {
                     put("weight", conv.weight.val().into_data());
                     put("bias", conv.bias.val().into_data());
                 }
-                Layer::Affine(affine) => {
+                Layer::Attention(attention) => put(TABLE, attention.table.val().into_data()),
+                Layer::Affine(affine) | Layer::Norm(affine) => {
                     put("weight", affine.weight.val().into_data());
                     put("bias", affine.bias.val().into_data());
                 }
@@ -170,6 +198,16 @@ impl Net {
     /// # Shapes
     /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
     pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        let [_, _, h, w] = image.dims();
+        let multiple = self.graph.pad_multiple();
+        let image = reflect(reflect(image, 2, multiple), 3, multiple);
+        let y = self.walk(image);
+        let [_, _, padded_h, padded_w] = y.dims();
+        let (h, w) = (h * self.upscale(), w * self.upscale());
+        if (h, w) == (padded_h, padded_w) { y } else { y.narrow(2, 0, h).narrow(3, 0, w) }
+    }
+
+    fn walk(&self, image: Tensor<4>) -> Tensor<4> {
         let mut image = Some(image);
         let mut edges: Vec<Option<Tensor<4>>> = Vec::with_capacity(self.graph.nodes.len());
         for (index, (node, layer)) in self.graph.nodes.iter().zip(&self.layers).enumerate() {
@@ -204,6 +242,15 @@ impl Net {
                 (Op::PixelShuffle { upscale }, _) => pixel_shuffle(read(0), upscale.into()),
                 (Op::Resize { upscale, filter }, _) => resize::resize(read(0), upscale.into(), filter),
                 (Op::Convert, _) => read(0),
+                (Op::LayerNorm { eps }, Layer::Norm(norm)) => {
+                    let x = read(0).permute([0, 2, 3, 1]);
+                    let y = layer_norm(x, norm.weight.val(), Some(norm.bias.val()), eps.into());
+                    y.permute([0, 3, 1, 2])
+                }
+                (Op::WindowAttention { num_heads, window_size, shift }, Layer::Attention(attention)) => {
+                    let [heads, side, shift] = [num_heads, window_size.into(), shift.into()].map(usize::from);
+                    attend(read(0), attention.table.val(), Window { heads, side, shift })
+                }
                 (Op::Conv2d(_) | Op::Affine | Op::LayerNorm { .. } | Op::WindowAttention { .. }, _) => {
                     unreachable!("from_tensors made the layers from these nodes")
                 }
@@ -225,7 +272,22 @@ impl Net {
                 weight: blend(a.weight, &b.weight, keep),
                 bias: blend(a.bias, &b.bias, keep),
             }),
-            (old @ (Layer::Plain(_) | Layer::Conv(_) | Layer::Affine(_)), _) => old,
+            (Layer::Norm(a), Layer::Norm(b)) => Layer::Norm(Affine {
+                weight: blend(a.weight, &b.weight, keep),
+                bias: blend(a.bias, &b.bias, keep),
+            }),
+            (Layer::Attention(a), Layer::Attention(b)) => {
+                Layer::Attention(Attention { table: blend(a.table, &b.table, keep) })
+            }
+            // Equal graphs have equal layers, so what is left has nothing to blend.
+            (
+                old @ (Layer::Plain(_)
+                | Layer::Affine(_)
+                | Layer::Conv(_)
+                | Layer::Norm(_)
+                | Layer::Attention(_)),
+                _,
+            ) => old,
         });
         Self { layers: layers.collect(), ..self }
     }
@@ -273,6 +335,7 @@ fn ends_residual(graph: &Graph, id: NodeId) -> bool {
 }
 
 fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
+    let transformer = graph.nodes.iter().any(|n| matches!(n.op, Op::WindowAttention { .. }));
     let mut tensors = Tensors::default();
     for (node, id) in graph.nodes.iter().zip(0..) {
         let mut stream = Stream::new(seed, Purpose::Weights, id.into());
@@ -281,12 +344,30 @@ fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
                 let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
                 let gain = if ends_residual(graph, id) { 0.1 } else { 1.0 };
                 let bound = gain / ((i * k * k) as f32).sqrt();
-                let mut draw = |n: usize| (0..n).map(|_| stream.symmetric(bound)).collect();
-                tensors.insert(format!("{}.weight", node.name), vec![o, i, k, k], draw(o * i * k * k));
-                tensors.insert(format!("{}.bias", node.name), vec![o], draw(o));
+                // The linear layers of a transformer, which are 1x1 convolutions here.
+                let linear = transformer && k == 1;
+                let mut draw = |n: usize| -> Vec<f32> {
+                    let mut value = || if linear { 0.02 * stream.normal() } else { stream.symmetric(bound) };
+                    (0..n).map(|_| value()).collect()
+                };
+                let weight = draw(o * i * k * k);
+                let bias = if linear { vec![0.0; o] } else { draw(o) };
+                tensors.insert(format!("{}.weight", node.name), vec![o, i, k, k], weight);
+                tensors.insert(format!("{}.bias", node.name), vec![o], bias);
+            }
+            Op::LayerNorm { .. } => {
+                let n = usize::from(shapes[usize::from(id)].channels);
+                tensors.insert(format!("{}.weight", node.name), vec![n], vec![1.0; n]);
+                tensors.insert(format!("{}.bias", node.name), vec![n], vec![0.0; n]);
+            }
+            Op::WindowAttention { num_heads, window_size, .. } => {
+                let shape = vec![(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];
+                let table = (0..shape[0] * shape[1]).map(|_| 0.02 * stream.normal()).collect();
+                tensors.insert(format!("{}.{TABLE}", node.name), shape, table);
             }
             Op::Affine => {
-                let (scale, shift) = crate::weights::mean_shift(&node.name);
+                let range = if transformer { 1.0 } else { edsr::IMG_RANGE };
+                let (scale, shift) = mean_shift(&node.name, range);
                 let n = usize::from(shapes[usize::from(id)].channels);
                 let rgb = |v: [f32; 3]| (0..n).map(|c| v[c % 3]).collect();
                 tensors.insert(format!("{}.weight", node.name), vec![n], rgb(scale));
@@ -295,14 +376,29 @@ fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
             Op::Input { .. }
             | Op::Add { .. }
             | Op::Activation(_)
-            | Op::LayerNorm { .. }
-            | Op::WindowAttention { .. }
             | Op::PixelShuffle { .. }
             | Op::Resize { .. }
             | Op::Convert => {}
         }
     }
     tensors
+}
+
+/// Extends a dimension to a multiple by mirroring at its end, the last element not repeated; more than once if
+/// the image is very small.
+fn reflect(x: Tensor<4>, dim: usize, multiple: usize) -> Tensor<4> {
+    let n = x.dims()[dim];
+    let missing = n.next_multiple_of(multiple) - n;
+    if missing == 0 {
+        return x;
+    }
+    // Places of a triangle wave: 0 1 … n−1 n−2 … 1 0 1 …
+    let period = (2 * (n - 1)).max(1);
+    let place = |i: usize| (i % period).min(period - i % period) as i64;
+    let places: Vec<i64> = (0..n + missing).map(|i| if n == 1 { 0 } else { place(i) }).collect();
+    let index =
+        Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(places, [n + missing]), &x.device());
+    x.select(dim, index)
 }
 
 fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {

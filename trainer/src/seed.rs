@@ -56,6 +56,13 @@ impl Stream {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
+    /// A normally distributed number with mean 0 and standard deviation 1 (Box and Muller).
+    pub fn normal(&mut self) -> f32 {
+        let unit = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let (a, b) = (unit(self.bits()), unit(self.bits()));
+        ((-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()) as f32
+    }
+
     /// A number in `-bound..bound`, uniform.
     pub fn symmetric(&mut self, bound: f32) -> f32 {
         let unit = (self.bits() >> 40) as f32 / (1 << 24) as f32;
@@ -90,5 +97,9 @@ mod tests {
         assert!(v.iter().all(|x| x.abs() <= 0.5));
         let mean = v.iter().sum::<f32>() / 5000.0;
         assert!(mean.abs() < 0.02, "{mean}");
+        let v: Vec<f32> = (0..5000).map(|_| s.normal()).collect();
+        let mean = v.iter().sum::<f32>() / 5000.0;
+        let variance = v.iter().map(|x| x * x).sum::<f32>() / 5000.0;
+        assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.08, "{mean} {variance}");
     }
 }

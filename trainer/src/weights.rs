@@ -49,12 +49,6 @@ pub enum WeightsError {
         /// The value.
         value: f32,
     },
-    /// The trainer cannot lower the operator.
-    #[error("operator {op} cannot be trained yet; choose an EDSR model")]
-    Operator {
-        /// Its name.
-        op: &'static str,
-    },
 }
 
 /// Named f32 tensors, laid out as in PyTorch (`[out, in, kernel, kernel]`).
@@ -120,11 +114,12 @@ impl Tensors {
 }
 
 /// Scale and shift of the nodes that published networks begin and end with: `sub_mean` maps an image in 0..1
-/// to `(x − mean) · 255`, `add_mean` maps back. Any other name gets the identity.
-pub fn mean_shift(node: &str) -> ([f32; 3], [f32; 3]) {
+/// to `(x − mean) · range`, `add_mean` maps back. The range is 255 in EDSR and 1 in SwinIR. Any other name
+/// gets the identity.
+pub fn mean_shift(node: &str, range: f32) -> ([f32; 3], [f32; 3]) {
     match node {
-        "sub_mean" => ([edsr::IMG_RANGE; 3], edsr::RGB_MEAN.map(|m| -m * edsr::IMG_RANGE)),
-        "add_mean" => ([1.0 / edsr::IMG_RANGE; 3], edsr::RGB_MEAN),
+        "sub_mean" => ([range; 3], edsr::RGB_MEAN.map(|m| -m * range)),
+        "add_mean" => ([1.0 / range; 3], edsr::RGB_MEAN),
         _ => ([1.0; 3], [0.0; 3]),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Common;
 use burn::tensor::Device;
-use mcir_runtime::arch::edsr;
+use mcir_trainer::config::Model;
 use mcir_trainer::export;
 use mcir_trainer::import::{self, Options};
 use mcir_trainer::net::Net;
@@ -30,12 +30,15 @@ pub struct Args {
 /// Imports.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let options = Options { mean_shift: !args.no_mean_shift, res_scale: args.res_scale };
-    let (config, tensors) = import::load(&args.input, &options)?;
-    let net = Net::from_tensors(&edsr::graph(&config), &tensors, &Device::flex())?;
+    let (network, tensors) = import::load(&args.input, &options)?;
+    let net = Net::from_tensors(&network.graph(), &tensors, &Device::flex())?;
     let file = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let edsr::Config { upscale, num_feat, num_block, .. } = config;
+    let name = match &network {
+        Model::Edsr(m) => format!("edsr-{}x{}-x{}", m.num_feat, m.num_block, m.upscale),
+        Model::Swinir(m) => format!("swinir-{}x{}-x{}", m.embed_dim, m.depths.len(), m.upscale),
+    };
     let metadata = [
-        ("name", format!("edsr-{num_feat}x{num_block}-x{upscale}")),
+        ("name", name),
         ("imported", file),
         ("trainer", concat!("mcir-train ", env!("CARGO_PKG_VERSION")).into()),
     ];

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Output of the network in burn against the stored one.
 fn check(folder: &str, file: &str, case: &str) {
     let Some(folder) = shared::path(&format!("reference/models/{folder}")) else { return };
-    let (config, tensors) = load(&folder.join(file), &Options::default()).expect(file);
-    let net = Net::from_tensors(&edsr::graph(&config), &tensors, &Device::flex()).expect(file);
+    let (model, tensors) = load(&folder.join(file), &Options::default()).expect(file);
+    let net = Net::from_tensors(&model.graph(), &tensors, &Device::flex()).expect(file);
     let (shape, x) = shared::npy(&folder.join(format!("in_{case}.npy")));
     let shape: [usize; 4] = shape.try_into().expect("four dimensions");
     let y = net.forward(Tensor::from_data(TensorData::new(x, shape), &Device::flex()));
@@ -39,12 +39,26 @@ fn edsr_pytorch_networks_give_their_reference_output() {
 }
 
 #[test]
+fn swinir_networks_give_their_reference_output() {
+    check("swinir_small_x2", "weights.pth", "48x48");
+    check("swinir_small_x2", "weights.safetensors", "37x53");
+    check("swinir_small_x4", "weights.pth", "48x48");
+    check("swinir_light_x4", "weights.pth", "48x48");
+}
+
+#[test]
 fn architecture_is_recognised() {
     let Some(folder) = shared::path("reference/models") else { return };
     let detect = |f: &str| load(&folder.join(f).join("weights.pth"), &Options::default()).expect(f).0;
     let light = edsr::Config { mean_shift: true, ..edsr::Config::light(4) };
-    assert_eq!(detect("edsr_light_x4"), light);
-    assert_eq!(detect("edsr_small_x3"), edsr::Config { num_feat: 16, num_block: 4, upscale: 3, ..light });
+    assert_eq!(detect("edsr_light_x4"), Model::Edsr(light));
+    let small = edsr::Config { num_feat: 16, num_block: 4, upscale: 3, ..light };
+    assert_eq!(detect("edsr_small_x3"), Model::Edsr(small));
+    let light = swinir::Config { mean_shift: true, ..swinir::Config::light(4) };
+    assert_eq!(detect("swinir_light_x4"), Model::Swinir(light.clone()));
+    let small =
+        swinir::Config { embed_dim: 24, depths: vec![2, 2], num_heads: vec![4, 4], upscale: 2, ..light };
+    assert_eq!(detect("swinir_small_x2"), Model::Swinir(small));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn a_checkpoint_of_another_network_is_refused() {
     let checkpoint =
         Trainer::new(config(5), None, None, &Device::flex()).expect("starts").checkpoint().expect("saved");
     let mut other = config(5);
-    let crate::config::Model::Edsr(model) = &mut other.model;
+    let crate::config::Model::Edsr(model) = &mut other.model else { panic!("an EDSR") };
     model.num_feat = 4;
     let error = Trainer::resume(&checkpoint, Some(other), &Device::flex()).err().expect("refused");
     assert!(matches!(error, TrainError::OtherModel), "{error}");
@@ -128,7 +128,7 @@ fn weights_are_taken_over_where_they_fit() {
     let x2 = Trainer::new(config(5), None, None, &device).expect("starts");
     let mut other = config(5);
     (other.seed, other.name) = (99, "x3".into());
-    let crate::config::Model::Edsr(model) = &mut other.model;
+    let crate::config::Model::Edsr(model) = &mut other.model else { panic!("an EDSR") };
     model.upscale = 3;
     let x3 = Trainer::new(other, Some(&x2.averaged().to_tensors()), None, &device).expect("starts");
     let (from, to) = (x2.averaged().to_tensors(), x3.averaged().to_tensors());
