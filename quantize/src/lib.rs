@@ -1,1 +1,34 @@
-//! Placeholder.
+//! Post-training quantization: an f32 model and photographs in, an int8 model out, with proof of what it costs.
+//!
+//! ```text
+//! f32 model ─ fold ─► f32 ─ observe ─► types, weights ─ rewrite ─► int8 ─ observe, correct biases ─► gate ─► file
+//! ```
+//!
+//! The quantizer owns no executor. Its float reference is the engine's f32 path with an observer on every
+//! edge, and its validation is the engine's int8 path, so what it measures is what a board computes, bit for
+//! bit. What belongs here: rewriting graphs and choosing numbers. What does not: how anything is computed
+//! (`mcir-runtime`), and training.
+//!
+//! - [`fold`]: f32 to f32, an equal model that quantizes better;
+//! - [`calibrate`], [`histogram`]: what values the edges take;
+//! - [`params`], [`weights`]: scales and zero points for edges and weights;
+//! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
+//! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
+//! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`]: tables.
+
+pub mod bias;
+pub mod calibrate;
+pub mod engine;
+pub mod error;
+pub mod fold;
+pub mod gate;
+pub mod histogram;
+pub mod images;
+pub mod parallel;
+pub mod params;
+pub mod pipeline;
+pub mod report;
+pub mod rewrite;
+pub mod weights;
+
+pub use error::QuantizeError;

@@ -1,2 +1,38 @@
-//! Placeholder.
-fn main() {}
+//! `mcir-quantize`: f32 model files to int8 model files, and what that costs.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the PSNR gate is not met.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Quantize super-resolution models to int8 and measure what it costs.
+#[derive(Parser)]
+#[command(name = "mcir-quantize", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(commands::run::Args),
+    Check(commands::check::Args),
+    Inspect(commands::inspect::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Check(args) => commands::check::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

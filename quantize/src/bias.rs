@@ -1,0 +1,63 @@
+//! Bias correction: each channel of a quantized convolution gets the mean that it has in the float model.
+//!
+//! A convolution is linear, so the mean of its result follows from the mean of each input channel (but for
+//! the padding at the border). Comparing `Σ W·E[x]` of the float model with `Σ Ŵ·E[x̂]` of the quantized one
+//! gives the correction before any activation, exactly, without watching the sums themselves.
+//!
+//! Source: Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
+//! section 4.2, with means that were observed on images.
+
+use crate::calibrate::Observation;
+use crate::rewrite::{Recipe, Rewritten};
+use mcir_runtime::model::{Conv2d, Model, NodeId, Op, Role};
+
+/// The bias of each convolution of the float model `model` that makes the quantized means equal to those in
+/// `seen`; empty for all other nodes.
+///
+/// `quantized` is the quantized model so far and what was seen on its edges; without it, inputs are taken to
+/// have the means of the float model, and only the error of the weights is corrected.
+pub fn corrected(
+    model: &Model,
+    seen: &Observation,
+    recipe: &Recipe,
+    quantized: Option<(&Rewritten, &Observation)>,
+) -> Vec<Vec<f64>> {
+    let graph = model.graph();
+    (0..graph.nodes.len() as NodeId)
+        .map(|id| {
+            let Op::Conv2d(conv) = graph.node(id).op else { return Vec::new() };
+            let mean = &seen.moments[usize::from(graph.node(id).inputs[0])].mean;
+            let quantized_mean = match quantized {
+                None => mean,
+                Some((rewritten, observation)) => {
+                    let node = rewritten.model.graph().node(rewritten.node[usize::from(id)]);
+                    &observation.moments[usize::from(node.inputs[0])].mean
+                }
+            };
+            one(model, id, conv, recipe, mean, quantized_mean)
+        })
+        .collect()
+}
+
+fn one(
+    model: &Model,
+    id: NodeId,
+    conv: Conv2d,
+    recipe: &Recipe,
+    mean: &[f64],
+    quantized_mean: &[f64],
+) -> Vec<f64> {
+    let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
+    let depth = usize::from(conv.kernel).pow(2) * usize::from(conv.in_channels);
+    let rows = weight.chunks_exact(depth).zip(&bias).enumerate();
+    rows.map(|(channel, (row, &bias))| {
+        let mut sum = f64::from(bias);
+        for (i, &w) in row.iter().enumerate() {
+            let w = f64::from(w);
+            let stored = recipe.weights[usize::from(id)].as_ref().map_or(w, |q| q.real(channel, depth, i));
+            sum += w * mean[i % mean.len()] - stored * quantized_mean[i % mean.len()];
+        }
+        sum
+    })
+    .collect()
+}

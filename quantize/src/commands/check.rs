@@ -1,0 +1,63 @@
+//! `mcir-quantize check`.
+
+use super::{Common, EXIT_GATE, load_model, print, print_json};
+use anyhow::Result;
+use mcir_quantize::gate::{Drops, common_task, measure};
+use mcir_quantize::images;
+use mcir_quantize::report::{SCHEMA, drops_to_text};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measure what quantization costs on a folder of photographs
+#[derive(clap::Args)]
+pub struct Args {
+    /// Float model file
+    float: PathBuf,
+    /// Quantized model file
+    int8: PathBuf,
+    /// Folder of high-resolution photographs
+    folder: PathBuf,
+    /// End with exit code 3 when the mean drop of PSNR-Y exceeds this, in dB
+    #[arg(long)]
+    max_drop_db: Option<f64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Output {
+    schema: u32,
+    max_drop_db: Option<f64>,
+    passed: bool,
+    worst_image: String,
+    worst_drop_db: f64,
+    #[serde(flatten)]
+    drops: Drops,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let (float, int8) = (load_model(&args.float)?, load_model(&args.int8)?);
+    let task = common_task(&float, &int8)?;
+    let progress = args.common.progress();
+    let threads = args.common.threads();
+    let files = images::list(&args.folder)?;
+    let (files, skipped) = images::usable(&args.folder, files, task, threads, &progress)?;
+    args.common.warn_skipped(&args.folder, &skipped);
+    let drops = measure(&float, &int8, &files, threads, &progress)?;
+    let passed = args.max_drop_db.is_none_or(|max| drops.passes(max));
+    if args.common.json {
+        let worst = drops.worst();
+        print_json(&Output {
+            schema: SCHEMA,
+            max_drop_db: args.max_drop_db,
+            passed,
+            worst_image: worst.name.clone(),
+            worst_drop_db: worst.drop_db,
+            drops,
+        })?;
+    } else {
+        print(&drops_to_text(&drops))?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_GATE) })
+}

@@ -1,0 +1,141 @@
+//! What can go wrong: [`QuantizeError`].
+
+use mcir_runtime::error::{LoadError, PlanError, RunError};
+use mcir_runtime::image::ImageError;
+use mcir_runtime::metrics::MetricError;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A file of an image folder that is left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// File name without the folder.
+    pub name: String,
+    /// Reason, as the end of a sentence that begins with the name.
+    pub reason: String,
+}
+
+/// Why a model cannot be quantized, checked or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}; check the path and its permissions", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; choose another output path", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// A file is not a valid model.
+    #[error("{}: {source}; give a model file written by `mcir-train export` or `mcir-quantize run`", .path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        source: LoadError,
+    },
+    /// The model that should be quantized holds integers already.
+    #[error("the model is already quantized (node `{node}` writes {dtype}); give the f32 model that it was made from")]
+    AlreadyQuantized {
+        /// First quantized node.
+        node: String,
+        /// Its dtype.
+        dtype: String,
+    },
+    /// An operator that the quantizer has no rule for.
+    #[error("node `{node}` is a {op}, which cannot be quantized yet; use the f32 model")]
+    Unsupported {
+        /// Node.
+        node: String,
+        /// Operator.
+        op: &'static str,
+    },
+    /// An edge of the f32 model takes infinite or undefined values.
+    #[error("the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate")]
+    NotFinite {
+        /// Node.
+        node: String,
+        /// Image.
+        image: String,
+    },
+    /// The quantized graph breaks a rule of the model file.
+    #[error("the quantized model is not valid: {0}; keep the node in f32 with `--keep-float NAME`")]
+    Rewrite(LoadError),
+    /// A node name given by the user does not exist.
+    #[error("no convolution is called `{name}`; `mcir-quantize inspect` lists the nodes")]
+    NoSuchNode {
+        /// Name asked for.
+        name: String,
+    },
+    /// The two models of a comparison are for different images.
+    #[error("the models differ in {what}: {first} and {second}; compare models of the same network")]
+    Mismatch {
+        /// What differs.
+        what: &'static str,
+        /// Value of the first model.
+        first: usize,
+        /// Value of the second model.
+        second: usize,
+    },
+    /// A folder of images does not exist or cannot be listed.
+    #[error("cannot list the image folder {}: {source}; give a folder of high-resolution photographs", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// Fewer usable images than needed.
+    #[error("{}", too_few(.path, *.found, *.needed, .skipped))]
+    TooFewImages {
+        /// The folder.
+        path: PathBuf,
+        /// Usable images.
+        found: usize,
+        /// Images needed.
+        needed: usize,
+        /// What was left out.
+        skipped: Vec<Skipped>,
+    },
+    /// An image that was usable a moment ago is not any more.
+    #[error("{} {reason}; leave the folder alone while it is read", .path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, as the end of a sentence.
+        reason: String,
+    },
+    /// The engine cannot run the model.
+    #[error("the engine cannot run the model: {0}; `mcir-quantize inspect` lists the nodes")]
+    Plan(#[from] PlanError),
+    /// The engine refused an image.
+    #[error("running an image failed: {0}; try other images")]
+    Run(#[from] RunError),
+    /// An image operation is impossible.
+    #[error("{0}; try other images")]
+    ImageOperation(#[from] ImageError),
+    /// Two images cannot be compared.
+    #[error("{0}; try larger images")]
+    Metric(#[from] MetricError),
+}
+
+fn too_few(path: &Path, found: usize, needed: usize, skipped: &[Skipped]) -> String {
+    let mut text =
+        format!("{} has {found} usable images, at least {needed} are needed", path.display());
+    for Skipped { name, reason } in skipped.iter().take(3) {
+        let _ = write!(text, "; {name} {reason}");
+    }
+    if skipped.len() > 3 {
+        let _ = write!(text, "; and {} more were left out", skipped.len() - 3);
+    }
+    text + "; add high-resolution photographs (PNG or JPEG)"
+}

@@ -1,0 +1,140 @@
+//! The PSNR gate: what quantization costs on images that calibration has not seen.
+
+use crate::engine::Runner;
+use crate::error::QuantizeError;
+use crate::images::{self, Task};
+use crate::parallel::{self, Progress};
+use mcir_runtime::metrics::psnr_y;
+use mcir_runtime::model::Model;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// PSNR of images that are equal, so that means and drops stay finite.
+const CAP_DB: f64 = 100.0;
+
+/// What quantization costs on one image. PSNR on Y, with the upscaling factor as crop border.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImageDrop {
+    /// File name without the folder.
+    pub name: String,
+    /// Width of the high-resolution image in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Of the float model, in dB.
+    pub psnr_f32_db: f64,
+    /// Of the quantized model, in dB.
+    pub psnr_int8_db: f64,
+    /// Difference of the two; positive when quantization loses.
+    pub drop_db: f64,
+}
+
+/// What quantization costs on a set of images.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drops {
+    /// Mean over the images, in dB.
+    pub mean_drop_db: f64,
+    /// Mean PSNR-Y of the float model, in dB.
+    pub psnr_f32_db: f64,
+    /// Mean PSNR-Y of the quantized model, in dB.
+    pub psnr_int8_db: f64,
+    /// Each image, in the order of the files.
+    pub images: Vec<ImageDrop>,
+}
+
+impl Drops {
+    /// Summary of the images.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn new(images: Vec<ImageDrop>) -> Self {
+        assert!(!images.is_empty(), "a drop is measured on at least one image");
+        let mean = |f: fn(&ImageDrop) -> f64| images.iter().map(f).sum::<f64>() / images.len() as f64;
+        Self {
+            mean_drop_db: mean(|i| i.drop_db),
+            psnr_f32_db: mean(|i| i.psnr_f32_db),
+            psnr_int8_db: mean(|i| i.psnr_int8_db),
+            images,
+        }
+    }
+
+    /// The image that loses most.
+    pub fn worst(&self) -> &ImageDrop {
+        let by_drop = |a: &&ImageDrop, b: &&ImageDrop| a.drop_db.total_cmp(&b.drop_db);
+        self.images.iter().max_by(by_drop).expect("there is at least one image")
+    }
+
+    /// Whether the mean drop is within the limit.
+    pub fn passes(&self, max_drop_db: f64) -> bool {
+        self.mean_drop_db <= max_drop_db
+    }
+}
+
+/// The images that two models are for.
+///
+/// # Errors
+/// [`QuantizeError::Mismatch`] when they are for different ones.
+pub fn common_task(first: &Model, second: &Model) -> Result<Task, QuantizeError> {
+    let differ = |what, first, second| Err(QuantizeError::Mismatch { what, first, second });
+    if first.upscale() != second.upscale() {
+        return differ("upscaling factor", first.upscale().into(), second.upscale().into());
+    }
+    if first.in_channels() != second.in_channels() {
+        return differ("input channels", first.in_channels(), second.in_channels());
+    }
+    if first.out_channels() != second.out_channels() {
+        return differ("output channels", first.out_channels(), second.out_channels());
+    }
+    task_of(first)
+}
+
+/// The images that a model is for.
+///
+/// # Errors
+/// [`QuantizeError::Mismatch`] when it writes another number of channels than it reads.
+pub fn task_of(model: &Model) -> Result<Task, QuantizeError> {
+    let (first, second) = (model.in_channels(), model.out_channels());
+    if first != second {
+        return Err(QuantizeError::Mismatch { what: "channels (read and written)", first, second });
+    }
+    Ok(Task { upscale: usize::from(model.upscale()), channels: first })
+}
+
+/// Measures both models on the files.
+///
+/// # Errors
+/// [`QuantizeError::Image`] when a file cannot be used, [`QuantizeError::Mismatch`] when the models are for
+/// different images.
+///
+/// # Panics
+/// If there are no files.
+pub fn measure(
+    float: &Model,
+    int8: &Model,
+    files: &[PathBuf],
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Drops, QuantizeError> {
+    let task = common_task(float, int8)?;
+    progress.begin("measuring", files.len());
+    let init = || [Runner::new(float), Runner::new(int8)];
+    let (images, _) = parallel::map(files, threads, init, |runners, path| {
+        let pair = images::load(path, task)
+            .map_err(|reason| QuantizeError::Image { path: path.clone(), reason })?;
+        let mut psnr = [0.0; 2];
+        for (psnr, runner) in psnr.iter_mut().zip(runners) {
+            *psnr = psnr_y(&runner.upscale(&pair.lr)?, &pair.hr, task.upscale)?.min(CAP_DB);
+        }
+        progress.step();
+        Ok::<_, QuantizeError>(ImageDrop {
+            name: images::name_of(path),
+            width: pair.hr.width(),
+            height: pair.hr.height(),
+            psnr_f32_db: psnr[0],
+            psnr_int8_db: psnr[1],
+            drop_db: psnr[0] - psnr[1],
+        })
+    })?;
+    progress.end();
+    Ok(Drops::new(images))
+}

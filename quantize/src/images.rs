@@ -1,0 +1,244 @@
+//! Folders of photographs: which files are usable, and the low-resolution images made from them.
+
+use crate::error::{QuantizeError, Skipped};
+use crate::parallel::{self, Progress};
+use image::ImageReader;
+use mcir_runtime::image::{Image, resize_bicubic};
+use std::path::{Path, PathBuf};
+
+/// Smallest usable side of a low-resolution image, in pixels.
+pub const MIN_LR_SIDE: usize = 16;
+/// Fewest images to calibrate on.
+pub const MIN_CALIBRATION: usize = 4;
+/// Images to calibrate on unless told otherwise.
+pub const DEFAULT_CALIBRATION: usize = 100;
+/// Calibration takes the middle of larger images, so that its time and memory do not depend on their size.
+const MAX_CALIBRATION_SIDE: usize = 192;
+/// Without a validation folder, one image in this many is set aside.
+const HELD_OUT: usize = 6;
+
+/// What the images of a model look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// Upscaling factor.
+    pub upscale: usize,
+    /// 3 for RGB, 1 for Y.
+    pub channels: usize,
+}
+
+/// A high-resolution image and the low-resolution image that a network gets to see.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// `[height, width, channels]`, a multiple of the upscaling factor.
+    pub hr: Image,
+    /// `[height / upscale, width / upscale, channels]`.
+    pub lr: Image,
+}
+
+/// A low-resolution image to calibrate on.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// File name without the folder.
+    pub name: String,
+    /// The image, or the middle of it.
+    pub lr: Image,
+}
+
+/// The image files of a folder (not of its subfolders) in the order of their names.
+///
+/// # Errors
+/// [`QuantizeError::Folder`] when it cannot be listed.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, QuantizeError> {
+    let failed = |source| QuantizeError::Folder { path: folder.to_path_buf(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let known = image::ImageFormat::from_path(&path).is_ok_and(|format| format.reading_enabled());
+        if known && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a photograph and makes the pair that a model of this task is measured on.
+///
+/// # Errors
+/// The reason why it cannot be used, as the end of a sentence that begins with the file's name.
+pub fn load(path: &Path, task: Task) -> Result<Pair, String> {
+    let hr = decode(path, task.channels)?;
+    let (width, height) = (hr.width(), hr.height());
+    let least = MIN_LR_SIDE * task.upscale;
+    if width.min(height) < least {
+        return Err(format!("has {width}x{height} pixels, at least {least}x{least} are needed"));
+    }
+    let pixel = &hr.data()[..task.channels];
+    if hr.data().chunks_exact(task.channels).all(|p| p == pixel) {
+        return Err("is a single colour".into());
+    }
+    let hr = hr.crop_to_multiple(task.upscale).map_err(|e| e.to_string())?;
+    let lr = resize_bicubic(&hr, hr.width() / task.upscale, hr.height() / task.upscale);
+    Ok(Pair { lr: lr.map_err(|e| format!("cannot be shrunk: {e}"))?, hr })
+}
+
+fn decode(path: &Path, channels: usize) -> Result<Image, String> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let decoded = reader.map_err(|e| format!("cannot be read: {e}"))?.decode();
+    let rgb = decoded.map_err(|e| format!("is not a readable image: {e}"))?.into_rgb8();
+    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+    let image = Image::new(width, height, 3, rgb.into_raw()).map_err(|e| e.to_string())?;
+    if channels == 3 {
+        return Ok(image);
+    }
+    // Networks for one channel work on the luma that PSNR is measured on.
+    let luma = image.luma().into_iter().map(|y| y.round() as u8).collect();
+    Image::new(width, height, 1, luma).map_err(|e| e.to_string())
+}
+
+/// Splits files into those to calibrate on, at most `limit`, and those held out for the gate; both are
+/// spread evenly over the folder.
+pub fn split(files: &[PathBuf], limit: usize) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let wanted = limit.saturating_mul(HELD_OUT).div_ceil(HELD_OUT - 1);
+    let (mut calibration, mut held_out) = (Vec::new(), Vec::new());
+    for (i, file) in spread(files, wanted).into_iter().enumerate() {
+        if i % HELD_OUT == HELD_OUT / 2 { &mut held_out } else { &mut calibration }.push(file);
+    }
+    (calibration, held_out)
+}
+
+/// At most `limit` of the files, spread evenly.
+pub fn spread(files: &[PathBuf], limit: usize) -> Vec<PathBuf> {
+    let n = limit.min(files.len());
+    (0..n).map(|i| files[i * files.len() / n].clone()).collect()
+}
+
+/// Loads the images to calibrate on; those that cannot be used are listed, not an error.
+///
+/// # Errors
+/// [`QuantizeError::TooFewImages`] when less than [`MIN_CALIBRATION`] are left.
+pub fn samples(
+    folder: &Path,
+    files: &[PathBuf],
+    task: Task,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<(Vec<Sample>, Vec<Skipped>), QuantizeError> {
+    progress.begin("reading images", files.len());
+    let loaded = parallel::map(
+        files,
+        threads,
+        || (),
+        |(), path| {
+            let sample = load(path, task).map(|pair| Sample { name: name_of(path), lr: middle(pair.lr) });
+            progress.step();
+            Ok::<_, QuantizeError>(sample.map_err(|reason| Skipped { name: name_of(path), reason }))
+        },
+    )?;
+    progress.end();
+    let (mut samples, mut skipped) = (Vec::new(), Vec::new());
+    for result in loaded.0 {
+        match result {
+            Ok(sample) => samples.push(sample),
+            Err(reason) => skipped.push(reason),
+        }
+    }
+    enough(folder, samples.len(), MIN_CALIBRATION, &skipped)?;
+    Ok((samples, skipped))
+}
+
+/// The files of a folder that can be used, and the others.
+///
+/// # Errors
+/// [`QuantizeError::TooFewImages`] when none can.
+pub fn usable(
+    folder: &Path,
+    files: Vec<PathBuf>,
+    task: Task,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<(Vec<PathBuf>, Vec<Skipped>), QuantizeError> {
+    progress.begin("looking at images", files.len());
+    let reasons = parallel::map(
+        &files,
+        threads,
+        || (),
+        |(), path| {
+            let reason = load(path, task).err();
+            progress.step();
+            Ok::<_, QuantizeError>(reason)
+        },
+    )?;
+    progress.end();
+    let (mut good, mut skipped) = (Vec::new(), Vec::new());
+    for (path, reason) in files.into_iter().zip(reasons.0) {
+        match reason {
+            None => good.push(path),
+            Some(reason) => skipped.push(Skipped { name: name_of(&path), reason }),
+        }
+    }
+    enough(folder, good.len(), 1, &skipped)?;
+    Ok((good, skipped))
+}
+
+fn enough(folder: &Path, found: usize, needed: usize, skipped: &[Skipped]) -> Result<(), QuantizeError> {
+    if found >= needed {
+        return Ok(());
+    }
+    Err(QuantizeError::TooFewImages { path: folder.to_path_buf(), found, needed, skipped: skipped.to_vec() })
+}
+
+/// File name without the folder.
+pub fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn middle(lr: Image) -> Image {
+    let (width, height) = (lr.width().min(MAX_CALIBRATION_SIDE), lr.height().min(MAX_CALIBRATION_SIDE));
+    let (x, y) = ((lr.width() - width) / 2, (lr.height() - height) / 2);
+    lr.crop(x, y, width, height).expect("the middle lies inside the image")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(n: usize) -> Vec<PathBuf> {
+        (0..n).map(|i| PathBuf::from(format!("{i:03}.png"))).collect()
+    }
+
+    #[test]
+    fn held_out_images_are_not_calibrated_on() {
+        for n in [1, 4, 5, 6, 30, 399] {
+            let files = paths(n);
+            let (calibration, held_out) = split(&files, 100);
+            assert!(held_out.iter().all(|f| !calibration.contains(f)), "{n}");
+            assert!(calibration.len() <= 100 && calibration.len() + held_out.len() == n.min(120), "{n}");
+            assert!(n < 5 || !held_out.is_empty(), "{n}");
+        }
+        assert_eq!(split(&paths(5), 100).0.len(), MIN_CALIBRATION);
+    }
+
+    #[test]
+    fn spread_covers_the_folder() {
+        let files = paths(10);
+        assert_eq!(spread(&files, 20), files);
+        assert_eq!(spread(&files, 2), [files[0].clone(), files[5].clone()]);
+        assert!(spread(&[], 3).is_empty() && spread(&files, 0).is_empty());
+    }
+
+    #[test]
+    fn pairs_fit_the_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        image::RgbImage::from_fn(83, 70, |x, y| image::Rgb([x as u8, y as u8, 7])).save(&path).unwrap();
+        for (upscale, channels) in [(2, 3), (3, 1), (4, 3)] {
+            let pair = load(&path, Task { upscale, channels }).unwrap();
+            assert_eq!((pair.lr.width(), pair.lr.height()), (83 / upscale, 70 / upscale));
+            assert_eq!((pair.hr.width(), pair.hr.channels()), (83 / upscale * upscale, channels));
+            assert_eq!(pair.lr.channels(), channels);
+        }
+        let reason = load(&path, Task { upscale: 8, channels: 3 }).unwrap_err();
+        assert!(reason.contains("83x70") && reason.contains("128x128"), "{reason}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Work on many items with all cores, and the same result on any number of them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Receives progress; the library itself never prints.
+pub trait Progress: Sync {
+    /// A stage of `total` steps begins.
+    fn begin(&self, stage: &str, total: usize);
+    /// One step is done.
+    fn step(&self);
+    /// The stage is over.
+    fn end(&self);
+}
+
+/// Shows nothing.
+impl Progress for () {
+    fn begin(&self, _stage: &str, _total: usize) {}
+    fn step(&self) {}
+    fn end(&self) {}
+}
+
+/// The number of threads that this machine runs at once.
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Calls `f` for every item, on `threads` threads that each begin with a state from `init`.
+///
+/// The results come in the order of the items. The states are returned too; which items a state has seen is
+/// left to chance, so only what does not depend on order may be gathered in it.
+///
+/// # Errors
+/// The error of the first item, in item order, among those that failed before work stopped.
+pub fn map<T, S, R, E>(
+    items: &[T],
+    threads: usize,
+    init: impl Fn() -> S + Sync,
+    f: impl Fn(&mut S, &T) -> Result<R, E> + Sync,
+) -> Result<(Vec<R>, Vec<S>), E>
+where
+    T: Sync,
+    S: Send,
+    R: Send,
+    E: Send,
+{
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let results: Mutex<Vec<(usize, Result<R, E>)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let work = || {
+        let mut state = init();
+        while !failed.load(Ordering::Relaxed) {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(i) else { break };
+            let result = f(&mut state, item);
+            if result.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            results.lock().expect("no thread panics while it holds the lock").push((i, result));
+        }
+        state
+    };
+    let states = std::thread::scope(|scope| {
+        let threads = threads.clamp(1, items.len().max(1));
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut states = vec![work()];
+        for other in others {
+            match other.join() {
+                Ok(state) => states.push(state),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        states
+    });
+    let mut results = results.into_inner().expect("no thread panicked");
+    results.sort_by_key(|(i, _)| *i);
+    let results: Result<Vec<R>, E> = results.into_iter().map(|(_, result)| result).collect();
+    results.map(|results| (results, states))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_item_order() {
+        let items: Vec<u64> = (0..100).collect();
+        for threads in [1, 2, 7, 200] {
+            let (squares, sums) =
+                map(&items, threads, || 0, |sum, &x| Ok::<_, ()>({ *sum += x; x * x })).unwrap();
+            assert!(squares.iter().zip(&items).all(|(s, x)| *s == x * x));
+            assert_eq!(sums.iter().sum::<u64>(), 4950);
+        }
+        assert_eq!(map(&[] as &[u8], 3, || (), |(), _| Ok::<_, ()>(1)).unwrap().0, []);
+    }
+
+    #[test]
+    fn an_error_ends_the_work() {
+        let items: Vec<u64> = (0..1000).collect();
+        let f = |(): &mut (), &x: &u64| if x >= 3 { Err(x) } else { Ok(x) };
+        assert_eq!(map(&items, 1, || (), f).unwrap_err(), 3);
+        assert!(map(&items, 4, || (), f).unwrap_err() < 20);
+    }
+}

@@ -1,0 +1,162 @@
+//! Scales and zero points: which [`DType`] an edge gets, from the values that it was seen to take.
+//!
+//! 8-bit edges are clipped where the mean squared error over the observed values is least: clipping a few
+//! large values costs less than a coarser step for all others. A fixed percentile would not do, as in
+//! super-resolution the rare values carry saturated colours.
+
+use crate::histogram::Histogram;
+use mcir_runtime::model::{DType, Filter, Model, NodeId, Op, Role};
+
+/// 16-bit edges reach this many times as far as any value that was seen, so that sums on other images do
+/// not saturate; it costs one of the 16 bits.
+pub const I16_HEADROOM: f32 = 2.0;
+/// Smallest clip range that the search considers, as a part of the observed range.
+const LEAST_CLIP: f64 = 0.2;
+/// Steps of each round of the search, in each direction.
+const SEARCH_STEPS: usize = 10;
+/// Rounds; each looks closer around the best range so far.
+const SEARCH_ROUNDS: usize = 4;
+/// Range of an edge that was only seen to be zero. Any will do; that of a pixel keeps all ratios sane.
+const RANGE_OF_ZERO: f32 = 1.0;
+/// Largest 16-bit value in use.
+const I16_MAX: f32 = 32767.0;
+
+/// The two integer types that an edge can have: 8 bits for convolutions, 16 for sums.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EdgeTypes {
+    /// Type where a convolution or a table reads the edge.
+    pub narrow: DType,
+    /// Type where an addition reads it.
+    pub wide: DType,
+}
+
+/// The types of all edges of a float model; `seen` holds the histogram of each edge.
+///
+/// # Panics
+/// If `seen` does not have an entry for each node.
+pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
+    let graph = model.graph();
+    assert_eq!(seen.len(), graph.nodes.len(), "one histogram for each edge");
+    let pixel = EdgeTypes { narrow: DType::PIXEL, wide: DType::PIXEL };
+    let mut types: Vec<EdgeTypes> = Vec::with_capacity(seen.len());
+    for (id, histogram) in (0..).zip(seen) {
+        let found = match graph.node(id).op {
+            Op::Input { .. } => pixel,
+            // A shuffle copies what it reads.
+            Op::PixelShuffle { .. } => types[usize::from(graph.node(id).inputs[0])],
+            _ => match exact(model, id) {
+                Some(exact) => exact,
+                None => EdgeTypes { narrow: search_i8(histogram), wide: i16_for(histogram.max_abs()) },
+            },
+        };
+        types.push(found);
+    }
+    // The output is pixels, and so is what shuffles only reorder on the way there.
+    let mut id = graph.output();
+    types[usize::from(id)] = pixel;
+    while let Op::PixelShuffle { .. } = graph.node(id).op {
+        id = graph.node(id).inputs[0];
+        types[usize::from(id)].narrow = DType::PIXEL;
+    }
+    types
+}
+
+/// Types that hold an edge without any error, where there are such.
+fn exact(model: &Model, id: NodeId) -> Option<EdgeTypes> {
+    let node = model.graph().node(id);
+    if node.inputs != [0] {
+        return None;
+    }
+    match node.op {
+        Op::Resize { filter: Filter::Nearest, .. } => {
+            Some(EdgeTypes { narrow: DType::PIXEL, wide: DType::PIXEL })
+        }
+        Op::Resize { upscale, filter: Filter::Bilinear } => {
+            // Sums of pixels with weights in units of 1/(2·upscale)².
+            let unit = (2.0 * f32::from(upscale)).powi(2);
+            let wide = DType::I16 { scale: 1.0 / (255.0 * unit) };
+            (255.0 * unit <= I16_MAX).then_some(EdgeTypes { narrow: DType::PIXEL, wide })
+        }
+        // Pixels moved by a whole number of levels, the same for all channels, keep all 256 levels.
+        Op::Affine => {
+            let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
+            let (a, b) = (weight[0], bias[0]);
+            let same = weight.iter().all(|&x| x == a) && bias.iter().all(|&x| x == b);
+            let level = -255.0 * b / a;
+            let whole = level.round();
+            let fits = same && a > 0.0 && (0.0..=255.0).contains(&whole) && (level - whole).abs() < 1e-3;
+            let narrow = DType::I8 { scale: a / 255.0, zero_point: (whole as i32 - 128) as i8 };
+            fits.then_some(EdgeTypes { narrow, wide: narrow })
+        }
+        _ => None,
+    }
+}
+
+/// The symmetric 16-bit type for values up to `max_abs`, with [`I16_HEADROOM`].
+pub fn i16_for(max_abs: f32) -> DType {
+    let range = if max_abs > 0.0 { max_abs } else { RANGE_OF_ZERO };
+    DType::I16 { scale: (range * I16_HEADROOM / I16_MAX).max(1e-11) }
+}
+
+/// The 8-bit type with the least mean squared error over the observed values.
+///
+/// Real zero is always one of the levels, as padding needs it. Values that are never negative (after a
+/// ReLU) get the zero point −128 and so all levels.
+pub fn search_i8(seen: &Histogram) -> DType {
+    let (min, max) = (f64::from(seen.min()), f64::from(seen.max()));
+    if min == 0.0 && max == 0.0 {
+        return i8_for(0.0, f64::from(RANGE_OF_ZERO));
+    }
+    let counts: Vec<(f64, u64)> = seen.counts().collect();
+    let cost = |lo: f64, hi: f64| {
+        let dtype = i8_for(lo * min, hi * max);
+        (squared_error(&counts, dtype), dtype)
+    };
+    // The whole range comes first, so that of equal errors it wins.
+    let (mut best, mut centre) = (cost(1.0, 1.0), (1.0, 1.0));
+    let mut reach = 1.0 - LEAST_CLIP;
+    for _ in 0..SEARCH_ROUNDS {
+        let around = |centre: f64| {
+            let step = 2.0 * reach / SEARCH_STEPS as f64;
+            (0..=SEARCH_STEPS).map(move |i| (centre + reach - step * i as f64).clamp(LEAST_CLIP, 1.0))
+        };
+        let lows: Vec<f64> = if min < 0.0 { around(centre.0).collect() } else { vec![1.0] };
+        let highs: Vec<f64> = if max > 0.0 { around(centre.1).collect() } else { vec![1.0] };
+        for &lo in &lows {
+            for &hi in &highs {
+                let found = cost(lo, hi);
+                if found.0 < best.0 {
+                    (best, centre) = (found, (lo, hi));
+                }
+            }
+        }
+        reach *= 2.0 / SEARCH_STEPS as f64;
+    }
+    best.1
+}
+
+/// The type whose levels span `lo..=hi`, moved so that zero is a level.
+fn i8_for(lo: f64, hi: f64) -> DType {
+    let scale = ((hi - lo) / 255.0).max(1e-11);
+    let zero_point = (-128.0 - lo / scale).round().clamp(-128.0, 127.0);
+    DType::I8 { scale: scale as f32, zero_point: zero_point as i8 }
+}
+
+/// Sum of squared errors of storing the counted values in a type.
+fn squared_error(counts: &[(f64, u64)], dtype: DType) -> f64 {
+    let DType::I8 { scale, zero_point } = dtype else { unreachable!("the search is for 8 bits") };
+    let (scale, zero) = (f64::from(scale), f64::from(zero_point));
+    let (lo, hi) = (-128.0 - zero, 127.0 - zero);
+    let per_unit = 1.0 / scale;
+    let error = |&(x, n): &(f64, u64)| {
+        // Rounds half to even without a library call.
+        const MAGIC: f64 = 1.5 * (1_u64 << 52) as f64;
+        let level = ((x * per_unit).clamp(lo, hi) + MAGIC) - MAGIC;
+        let d = x - level * scale;
+        d * d * n as f64
+    };
+    counts.iter().map(error).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The steps in order: fold, observe, choose types, quantize weights, correct biases.
+
+use crate::bias;
+use crate::calibrate::{Detail, Observation, observe};
+use crate::error::QuantizeError;
+use crate::fold::fold;
+use crate::images::Sample;
+use crate::parallel::Progress;
+use crate::params::{EdgeTypes, edge_types};
+use crate::rewrite::{Recipe, Rewritten, rewrite};
+use crate::weights::{self, QuantizedWeights};
+use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
+
+/// Rounds of bias correction: each settles what the one before has moved further up.
+const BIAS_ROUNDS: usize = 2;
+
+/// How the work is done.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// Threads; the result does not depend on it.
+    pub threads: usize,
+    /// Where progress goes.
+    pub progress: &'a dyn Progress,
+}
+
+/// A float model that was observed on images, ready to be quantized in any mixture of precisions.
+pub struct Calibrated<'a> {
+    samples: &'a [Sample],
+    settings: Settings<'a>,
+    folded: Model,
+    seen: Observation,
+    types: Vec<EdgeTypes>,
+    weights: Vec<Option<QuantizedWeights>>,
+}
+
+impl<'a> Calibrated<'a> {
+    /// Observes a float model and chooses types and weights.
+    ///
+    /// # Errors
+    /// What [`fold`] and [`observe`] refuse.
+    pub fn new(model: &Model, samples: &'a [Sample], settings: Settings<'a>) -> Result<Self, QuantizeError> {
+        let folded = fold(model)?;
+        settings.progress.begin("calibrating", samples.len());
+        let seen = observe(&folded, samples, Detail::All, settings.threads, settings.progress)?;
+        settings.progress.end();
+        let types = edge_types(&folded, &seen.histograms);
+        let weights = (0..folded.graph().nodes.len() as NodeId)
+            .map(|id| quantized_weights(&folded, id, &seen, &types))
+            .collect();
+        Ok(Self { samples, settings, folded, seen, types, weights })
+    }
+
+    /// The folded float model; its nodes are what [`build`](Self::build) can keep in floats.
+    pub fn folded(&self) -> &Model {
+        &self.folded
+    }
+
+    /// What was seen on the folded model.
+    pub fn seen(&self) -> &Observation {
+        &self.seen
+    }
+
+    /// Convolutions of the folded model, in order.
+    pub fn convolutions(&self) -> Vec<NodeId> {
+        let nodes = (0..).zip(&self.folded.graph().nodes);
+        nodes.filter(|(_, n)| matches!(n.op, Op::Conv2d(_))).map(|(id, _)| id).collect()
+    }
+
+    /// The quantized model, with the convolutions in `float` left as they are.
+    ///
+    /// # Errors
+    /// What [`rewrite`] refuses.
+    pub fn build(&self, float: &[NodeId]) -> Result<Rewritten, QuantizeError> {
+        let keep = |id: usize| float.iter().any(|&f| usize::from(f) == id);
+        let weights = self.weights.iter().enumerate();
+        let weights = weights.map(|(id, w)| if keep(id) { None } else { w.clone() }).collect();
+        let mut recipe = Recipe { types: self.types.clone(), weights, bias: Vec::new() };
+        recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, None);
+        let mut rewritten = rewrite(&self.folded, &recipe)?;
+        let Settings { threads, progress } = self.settings;
+        progress.begin("correcting biases", BIAS_ROUNDS * self.samples.len());
+        for _ in 0..BIAS_ROUNDS {
+            let now = observe(&rewritten.model, self.samples, Detail::Moments, threads, progress)?;
+            recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, Some((&rewritten, &now)));
+            rewritten = rewrite(&self.folded, &recipe)?;
+        }
+        progress.end();
+        Ok(rewritten)
+    }
+}
+
+fn quantized_weights(
+    model: &Model,
+    id: NodeId,
+    seen: &Observation,
+    types: &[EdgeTypes],
+) -> Option<QuantizedWeights> {
+    let Op::Conv2d(Conv2d { kernel, .. }) = model.graph().node(id).op else { return None };
+    let input = usize::from(model.graph().node(id).inputs[0]);
+    let DType::I8 { scale, .. } = types[input].narrow else { unreachable!("the narrow form has 8 bits") };
+    // Means are taken care of by the bias: only what varies counts.
+    let variance = &seen.moments[input].variance;
+    let floor = 1e-3 * variance.iter().sum::<f64>() / variance.len() as f64 + 1e-20;
+    let channels = variance.iter().map(|v| (v + floor) as f32);
+    let importance: Vec<f32> = channels.cycle().take(variance.len() * usize::from(kernel).pow(2)).collect();
+    let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
+    Some(weights::quantize(&weight, &importance, &bias, scale))
+}

@@ -1,0 +1,234 @@
+//! What the commands print: tables for people, the same values as JSON.
+
+use crate::gate::Drops;
+use mcir_runtime::error::PlanError;
+use mcir_runtime::model::{DType, Model, NodeId};
+use mcir_runtime::plan::{Plan, PlanOptions};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Version of the JSON objects; a field that changes its meaning raises it.
+pub const SCHEMA: u32 = 1;
+
+/// Short name of a dtype without its parameters.
+pub fn dtype_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::I8 { .. } => "i8",
+        DType::I16 { .. } => "i16",
+    }
+}
+
+/// Real values that an edge can hold; `None` for floats.
+pub fn range(dtype: DType) -> Option<[f64; 2]> {
+    let at = |scale: f32, level: i32| f64::from(scale) * f64::from(level);
+    match dtype {
+        DType::F32 => None,
+        DType::I8 { scale, zero_point } => {
+            let zero = i32::from(zero_point);
+            Some([at(scale, -128 - zero), at(scale, 127 - zero)])
+        }
+        DType::I16 { scale } => Some([at(scale, -32767), at(scale, 32767)]),
+    }
+}
+
+/// One node of a model, as `inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeRow {
+    /// Number.
+    pub id: NodeId,
+    /// Name.
+    pub name: String,
+    /// Operator.
+    pub op: String,
+    /// Numbers of the nodes read.
+    pub inputs: Vec<NodeId>,
+    /// Channels of its edge.
+    pub channels: u16,
+    /// Resolution of its edge as a multiple of the input's.
+    pub upscale: u8,
+    /// Element type of its edge.
+    pub dtype: String,
+    /// Real values that the edge can hold; `None` for floats.
+    pub range: Option<[f64; 2]>,
+    /// Multiply-accumulates for one pixel of the input image.
+    pub macs_per_pixel: u64,
+    /// Bytes of its parameters.
+    pub param_bytes: usize,
+}
+
+/// All that `inspect` tells about a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Version of this object.
+    pub schema: u32,
+    /// Upscaling factor.
+    pub upscale: u8,
+    /// Whether any edge carries integers.
+    pub quantized: bool,
+    /// Name, provenance and results.
+    pub metadata: Vec<(String, String)>,
+    /// Number of parameters.
+    pub num_params: u64,
+    /// Size of the file in bytes.
+    pub file_bytes: usize,
+    /// Multiply-accumulates for one pixel of the input image.
+    pub macs_per_pixel: u64,
+    /// The part of them in convolutions that read integers, 0..1.
+    pub int8_macs_part: f64,
+    /// Width that the memory is for, in pixels.
+    pub width: usize,
+    /// Working memory for images of this width, in bytes.
+    pub memory_bytes: usize,
+    /// The nodes.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// Describes a model and plans it for images of `width` pixels.
+///
+/// # Errors
+/// What the engine refuses: an impossible width, or an operator that it does not have.
+pub fn summary(model: &Model, width: usize) -> Result<Summary, PlanError> {
+    let plan = Plan::new(model, width, &PlanOptions::default())?;
+    let graph = model.graph();
+    let mut int8_macs = 0;
+    let nodes = (0..).zip(&graph.nodes).map(|(id, node)| {
+        let shape = model.shape(id);
+        let macs_per_pixel = model.node_macs_per_pixel(id);
+        if node.inputs.first().is_some_and(|&i| graph.node(i).dtype.is_quantized()) {
+            int8_macs += macs_per_pixel;
+        }
+        let specs = model.param_specs(id);
+        NodeRow {
+            id,
+            name: node.name.clone(),
+            op: node.op.name().into(),
+            inputs: node.inputs.clone(),
+            channels: shape.channels,
+            upscale: shape.upscale,
+            dtype: dtype_name(node.dtype).into(),
+            range: range(node.dtype),
+            macs_per_pixel,
+            param_bytes: specs.iter().map(|s| s.len() * s.element.size_bytes()).sum(),
+        }
+    });
+    let nodes = nodes.collect();
+    let macs_per_pixel = model.macs_per_pixel();
+    Ok(Summary {
+        schema: SCHEMA,
+        upscale: model.upscale(),
+        quantized: model.is_quantized(),
+        metadata: model.metadata().to_vec(),
+        num_params: model.num_params(),
+        file_bytes: model.to_bytes().len(),
+        macs_per_pixel,
+        int8_macs_part: int8_macs as f64 / macs_per_pixel.max(1) as f64,
+        width,
+        memory_bytes: plan.memory_bytes(),
+        nodes,
+    })
+}
+
+impl Summary {
+    /// The summary as a table.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in &self.metadata {
+            let _ = writeln!(text, "{key}: {value}");
+        }
+        let name = self.nodes.iter().map(|n| n.name.len()).max().unwrap_or(4).max(4);
+        let _ = writeln!(
+            text,
+            "{:>4}  {:name$}  {:13}  {:>11}  {:5}  {:>21}  {:>9}  {:>8}  reads",
+            "node", "name", "operator", "shape", "dtype", "range", "MAC/px", "bytes"
+        );
+        for node in &self.nodes {
+            let shape = match node.upscale {
+                1 => format!("HxWx{}", node.channels),
+                r => format!("{r}Hx{r}Wx{}", node.channels),
+            };
+            let range = node.range.map_or_else(String::new, |[lo, hi]| format!("{lo:.4} .. {hi:.4}"));
+            let reads: Vec<String> = node.inputs.iter().map(ToString::to_string).collect();
+            let _ = writeln!(
+                text,
+                "{:>4}  {:name$}  {:13}  {shape:>11}  {:5}  {range:>21}  {:>9}  {:>8}  {}",
+                node.id,
+                node.name,
+                node.op,
+                node.dtype,
+                node.macs_per_pixel,
+                node.param_bytes,
+                reads.join(" ")
+            );
+        }
+        let _ = writeln!(
+            text,
+            "x{}: {} parameters, {} bytes as a file, {} MAC per input pixel ({:.1} % in int8), {} bytes of \
+             working memory for width {}",
+            self.upscale,
+            self.num_params,
+            self.file_bytes,
+            self.macs_per_pixel,
+            100.0 * self.int8_macs_part,
+            self.memory_bytes,
+            self.width
+        );
+        text
+    }
+}
+
+/// The drops as a table, one line an image, and a summary.
+pub fn drops_to_text(drops: &Drops) -> String {
+    let name = drops.images.iter().map(|i| i.name.chars().count()).max().unwrap_or(5).max(5);
+    let mut text = String::new();
+    let _ = writeln!(text, "{:name$}  {:>11}  {:>8}  {:>8}  {:>8}", "image", "size", "f32 dB", "int8 dB", "drop dB");
+    for image in &drops.images {
+        let size = format!("{}x{}", image.width, image.height);
+        let _ = writeln!(
+            text,
+            "{:name$}  {size:>11}  {:>8.3}  {:>8.3}  {:>8.4}",
+            image.name, image.psnr_f32_db, image.psnr_int8_db, image.drop_db
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{:name$}  {:>11}  {:>8.3}  {:>8.3}  {:>8.4}",
+        "mean", "", drops.psnr_f32_db, drops.psnr_int8_db, drops.mean_drop_db
+    );
+    let worst = drops.worst();
+    let _ = writeln!(text, "worst: {} loses {:.4} dB", worst.name, worst.drop_db);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::ImageDrop;
+
+    #[test]
+    fn ranges_are_what_the_type_holds() {
+        let [lo, hi] = range(DType::PIXEL).unwrap();
+        assert!(lo == 0.0 && (hi - 1.0).abs() < 1e-6);
+        assert_eq!(range(DType::I8 { scale: 0.5, zero_point: 0 }), Some([-64.0, 63.5]));
+        assert_eq!(range(DType::I16 { scale: 1.0 }), Some([-32767.0, 32767.0]));
+        assert_eq!(range(DType::F32), None);
+    }
+
+    #[test]
+    fn tables_name_the_worst_image() {
+        let image = |name: &str, f32_db: f64, int8_db: f64| ImageDrop {
+            name: name.into(),
+            width: 30,
+            height: 20,
+            psnr_f32_db: f32_db,
+            psnr_int8_db: int8_db,
+            drop_db: f32_db - int8_db,
+        };
+        let drops = Drops::new(vec![image("a.png", 30.0, 29.5), image("b.png", 33.0, 33.25)]);
+        assert_eq!((drops.mean_drop_db, drops.psnr_f32_db), (0.125, 31.5));
+        let text = drops_to_text(&drops);
+        assert!(text.contains("worst: a.png loses 0.5000 dB"), "{text}");
+        assert!(text.contains("mean") && text.contains("0.1250") && text.contains("-0.2500"), "{text}");
+        assert!(drops.passes(0.125) && !drops.passes(0.12));
+    }
+}

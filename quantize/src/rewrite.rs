@@ -1,0 +1,221 @@
+//! From a float graph to a quantized one.
+//!
+//! Convolutions read 8 bits and write what their readers want: 8 bits, 16 bits for an addition, or floats.
+//! An edge is stored once, in the widest form that a reader wants; a `Convert` node makes each narrower form
+//! when it is first needed. Such a node costs time on a board, so none is made that can be done without: an
+//! addition that only convolutions read writes 8 bits itself.
+
+use crate::error::QuantizeError;
+use crate::params::EdgeTypes;
+use crate::weights::{QuantizedWeights, quantize_bias};
+use mcir_runtime::model::{DType, Graph, Model, NodeId, Op, Role, TensorData};
+
+/// All that turns a float model into a quantized one.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// Types of each edge.
+    pub types: Vec<EdgeTypes>,
+    /// Quantized weights of each convolution; `None` keeps it in floats, and for all other nodes.
+    pub weights: Vec<Option<QuantizedWeights>>,
+    /// Real bias of each convolution; empty for all other nodes.
+    pub bias: Vec<Vec<f64>>,
+}
+
+/// A quantized model, and where the nodes of the float model went.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// The model.
+    pub model: Model,
+    /// New number of each old node.
+    pub node: Vec<NodeId>,
+}
+
+/// Forms in which an edge can be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Narrow,
+    Wide,
+    Float,
+}
+
+fn form_of(dtype: DType) -> Form {
+    match dtype {
+        DType::F32 => Form::Float,
+        DType::I16 { .. } => Form::Wide,
+        DType::I8 { .. } => Form::Narrow,
+    }
+}
+
+/// The forms in which the readers of an edge want it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Wanted {
+    narrow: bool,
+    wide: bool,
+    float: bool,
+}
+
+/// Builds the quantized model.
+///
+/// # Errors
+/// [`QuantizeError::Rewrite`] when the result is not a valid model, as when an accumulator could overflow.
+///
+/// # Panics
+/// If the recipe does not have one entry for each node.
+pub fn rewrite(model: &Model, recipe: &Recipe) -> Result<Rewritten, QuantizeError> {
+    let nodes = model.graph().nodes.len();
+    assert!(recipe.types.len() == nodes && recipe.weights.len() == nodes && recipe.bias.len() == nodes);
+    let mut rewriter = Rewriter {
+        model,
+        recipe,
+        wanted: wanted(model, recipe),
+        graph: Graph::default(),
+        params: Vec::new(),
+        forms: vec![[None; 3]; nodes],
+        node: Vec::with_capacity(nodes),
+    };
+    for id in 0..nodes as NodeId {
+        rewriter.visit(id);
+    }
+    let Rewriter { graph, params, node, .. } = rewriter;
+    let model = Model::new(graph, &params, model.metadata().to_vec()).map_err(QuantizeError::Rewrite)?;
+    Ok(Rewritten { model, node })
+}
+
+fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
+    let graph = model.graph();
+    let mut wanted = vec![Wanted::default(); graph.nodes.len()];
+    wanted[usize::from(graph.output())].narrow = true;
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        let of_reader = wanted[id];
+        for &input in &node.inputs {
+            let edge = &mut wanted[usize::from(input)];
+            match node.op {
+                Op::Conv2d(_) if recipe.weights[id].is_none() => edge.float = true,
+                Op::Conv2d(_) | Op::Activation(_) => edge.narrow = true,
+                Op::PixelShuffle { .. } => {
+                    edge.narrow |= of_reader.narrow;
+                    edge.wide |= of_reader.wide;
+                    edge.float |= of_reader.float;
+                }
+                Op::Add { .. } | Op::Affine | Op::Resize { .. } => edge.wide = true,
+                Op::Input { .. } | Op::LayerNorm { .. } | Op::WindowAttention { .. } | Op::Convert => {
+                    unreachable!("folding refuses or removes a {}", node.op.name())
+                }
+            }
+        }
+    }
+    wanted
+}
+
+struct Rewriter<'a> {
+    model: &'a Model,
+    recipe: &'a Recipe,
+    wanted: Vec<Wanted>,
+    graph: Graph,
+    params: Vec<Vec<TensorData>>,
+    /// For each old edge the new edges that hold it, by form.
+    forms: Vec<[Option<NodeId>; 3]>,
+    node: Vec<NodeId>,
+}
+
+impl Rewriter<'_> {
+    fn visit(&mut self, id: NodeId) {
+        let node = self.model.graph().node(id);
+        let form = self.own_form(id);
+        let inputs: Vec<NodeId> = match node.op {
+            Op::Conv2d(_) if form == Form::Float && self.recipe.weights[usize::from(id)].is_none() => {
+                vec![self.get(node.inputs[0], Form::Float)]
+            }
+            Op::Conv2d(_) | Op::Activation(_) => vec![self.get(node.inputs[0], Form::Narrow)],
+            Op::PixelShuffle { .. } => vec![self.get(node.inputs[0], form)],
+            _ => node.inputs.iter().map(|&input| self.get(input, Form::Wide)).collect(),
+        };
+        let dtype = match node.op {
+            // It only moves bytes: also where the form wanted was to be had in another type.
+            Op::PixelShuffle { .. } => self.graph.node(inputs[0]).dtype,
+            _ => self.dtype(id, form),
+        };
+        let params = match (&self.recipe.weights[usize::from(id)], node.op) {
+            (Some(weights), Op::Conv2d(_)) => self.quantized(id, inputs[0], weights),
+            (None, Op::Conv2d(_)) => {
+                let bias = self.recipe.bias[usize::from(id)].iter().map(|&b| b as f32).collect();
+                vec![TensorData::F32(self.model.f32s(id, Role::Weight)), TensorData::F32(bias)]
+            }
+            _ => self.model.params(id),
+        };
+        let new_id = self.push(&node.name, node.op, &inputs, dtype, params);
+        self.forms[usize::from(id)][form_of(dtype) as usize] = Some(new_id);
+        self.node.push(new_id);
+    }
+
+    /// The form in which a node writes its edge.
+    fn own_form(&self, id: NodeId) -> Form {
+        let node = self.model.graph().node(id);
+        let wanted = self.wanted[usize::from(id)];
+        match node.op {
+            Op::Input { .. } => Form::Narrow,
+            Op::Conv2d(_) if self.recipe.weights[usize::from(id)].is_none() => Form::Float,
+            _ if id == self.model.graph().output() => Form::Narrow,
+            // An exact 8-bit form is as good as 16 bits.
+            _ if wanted.wide && self.dtype(id, Form::Wide) == self.dtype(id, Form::Narrow) => Form::Narrow,
+            _ if wanted.wide => Form::Wide,
+            _ if wanted.narrow => Form::Narrow,
+            _ => Form::Float,
+        }
+    }
+
+    fn dtype(&self, id: NodeId, form: Form) -> DType {
+        let types = self.recipe.types[usize::from(id)];
+        match form {
+            Form::Narrow => types.narrow,
+            Form::Wide => types.wide,
+            Form::Float => DType::F32,
+        }
+    }
+
+    /// The new edge that holds old edge `id` in a form; converts it when there is none yet.
+    fn get(&mut self, id: NodeId, form: Form) -> NodeId {
+        let [narrow, wide, float] = self.forms[usize::from(id)];
+        let best = wide.or(float).or(narrow).expect("an edge is stored before it is read");
+        let found = match form {
+            Form::Narrow => narrow,
+            Form::Float => float,
+            // Additions and the like take any type.
+            Form::Wide => Some(best),
+        };
+        found.unwrap_or_else(|| {
+            let name = &self.model.graph().node(id).name;
+            let name = format!("{name}.{}", if form == Form::Float { "f32" } else { "i8" });
+            let new_id = self.push(&name, Op::Convert, &[best], self.dtype(id, form), Vec::new());
+            self.forms[usize::from(id)][form as usize] = Some(new_id);
+            new_id
+        })
+    }
+
+    fn quantized(&self, id: NodeId, input: NodeId, weights: &QuantizedWeights) -> Vec<TensorData> {
+        let DType::I8 { scale, .. } = self.graph.node(input).dtype else {
+            unreachable!("a quantized convolution reads 8 bits")
+        };
+        let bias = self.recipe.bias[usize::from(id)].iter().zip(&weights.scales);
+        let bias = bias.map(|(&b, &s)| quantize_bias(b, scale, s)).collect();
+        vec![
+            TensorData::I8(weights.values.clone()),
+            TensorData::I32(bias),
+            TensorData::F32(weights.scales.clone()),
+        ]
+    }
+
+    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], dtype: DType, params: Vec<TensorData>) -> NodeId {
+        // Names of new nodes could collide with names that the model has already.
+        let taken = |name: &str| self.graph.nodes.iter().any(|n| n.name == name);
+        let mut unique = name.to_string();
+        while taken(&unique) {
+            unique.push('_');
+        }
+        self.params.push(params);
+        self.graph.push(unique, op, inputs, dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests;
