@@ -44,7 +44,9 @@ pub enum QuantizeError {
         source: LoadError,
     },
     /// The model that should be quantized holds integers already.
-    #[error("the model is already quantized (node `{node}` writes {dtype}); give the f32 model that it was made from")]
+    #[error(
+        "the model is already quantized (node `{node}` writes {dtype}); give the f32 model that it was made from"
+    )]
     AlreadyQuantized {
         /// First quantized node.
         node: String,
@@ -60,7 +62,9 @@ pub enum QuantizeError {
         op: &'static str,
     },
     /// An edge of the f32 model takes infinite or undefined values.
-    #[error("the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate")]
+    #[error(
+        "the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate"
+    )]
     NotFinite {
         /// Node.
         node: String,
@@ -129,8 +133,7 @@ pub enum QuantizeError {
 }
 
 fn too_few(path: &Path, found: usize, needed: usize, skipped: &[Skipped]) -> String {
-    let mut text =
-        format!("{} has {found} usable images, at least {needed} are needed", path.display());
+    let mut text = format!("{} has {found} usable images, at least {needed} are needed", path.display());
     for Skipped { name, reason } in skipped.iter().take(3) {
         let _ = write!(text, "; {name} {reason}");
     }

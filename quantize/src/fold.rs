@@ -115,11 +115,13 @@ fn fold_affine(model: &Model) -> Result<Model, QuantizeError> {
         let new_id = match node.op {
             Op::Affine if node.inputs == [0] && id != graph.output() => {
                 let is_conv = |r: NodeId| matches!(graph.node(r).op, Op::Conv2d(_));
-                let (convs, others): (Vec<NodeId>, Vec<NodeId>) = graph.readers(id).partition(|&r| is_conv(r));
+                let (convs, others): (Vec<NodeId>, Vec<NodeId>) =
+                    graph.readers(id).partition(|&r| is_conv(r));
                 let plain = (!others.is_empty())
                     .then(|| copy.push(&node.name, Op::Affine, &inputs, model.params(id)));
                 if !convs.is_empty() {
-                    let name = if plain.is_some() { format!("{}.pixels", node.name) } else { node.name.clone() };
+                    let name =
+                        if plain.is_some() { format!("{}.pixels", node.name) } else { node.name.clone() };
                     let bias = vec![-level_of(model, id) / 255.0; model.in_channels()];
                     let params = vec![TensorData::F32(vec![1.0; model.in_channels()]), TensorData::F32(bias)];
                     shifted[usize::from(id)] = Some(copy.push(&name, Op::Affine, &inputs, params));

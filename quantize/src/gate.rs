@@ -119,8 +119,8 @@ pub fn measure(
     progress.begin("measuring", files.len());
     let init = || [Runner::new(float), Runner::new(int8)];
     let (images, _) = parallel::map(files, threads, init, |runners, path| {
-        let pair = images::load(path, task)
-            .map_err(|reason| QuantizeError::Image { path: path.clone(), reason })?;
+        let pair =
+            images::load(path, task).map_err(|reason| QuantizeError::Image { path: path.clone(), reason })?;
         let mut psnr = [0.0; 2];
         for (psnr, runner) in psnr.iter_mut().zip(runners) {
             *psnr = psnr_y(&runner.upscale(&pair.lr)?, &pair.hr, task.upscale)?.min(CAP_DB);

@@ -165,7 +165,10 @@ mod tests {
         }
         assert_eq!(histogram.max(), values.iter().copied().fold(0.0, f32::max));
         assert_eq!(histogram.min(), values.iter().copied().fold(0.0, f32::min));
-        assert!(f64::from(histogram.max_abs()) > width * HALF as f64 / 2.0 - width, "half of the range is used");
+        assert!(
+            f64::from(histogram.max_abs()) > width * HALF as f64 / 2.0 - width,
+            "half of the range is used"
+        );
     }
 
     #[test]

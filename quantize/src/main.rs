@@ -31,8 +31,19 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, less those that a message before them quotes.
+fn one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| {
+        match (line.is_empty(), line.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => line,
+            (false, false) => line + ": " + &cause,
+        }
+    })
 }

@@ -86,8 +86,18 @@ mod tests {
     fn results_come_in_item_order() {
         let items: Vec<u64> = (0..100).collect();
         for threads in [1, 2, 7, 200] {
-            let (squares, sums) =
-                map(&items, threads, || 0, |sum, &x| Ok::<_, ()>({ *sum += x; x * x })).unwrap();
+            let (squares, sums) = map(
+                &items,
+                threads,
+                || 0,
+                |sum, &x| {
+                    Ok::<_, ()>({
+                        *sum += x;
+                        x * x
+                    })
+                },
+            )
+            .unwrap();
             assert!(squares.iter().zip(&items).all(|(s, x)| *s == x * x));
             assert_eq!(sums.iter().sum::<u64>(), 4950);
         }

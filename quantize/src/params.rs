@@ -1,8 +1,10 @@
 //! Scales and zero points: which [`DType`] an edge gets, from the values that it was seen to take.
 //!
-//! 8-bit edges are clipped where the mean squared error over the observed values is least: clipping a few
+//! 8-bit edges are clipped where the mean of `|error|³` over the observed values is least: clipping a few
 //! large values costs less than a coarser step for all others. A fixed percentile would not do, as in
-//! super-resolution the rare values carry saturated colours.
+//! super-resolution the rare values carry hard edges and saturated colours. For the same reason the power is 3
+//! and not 2: on drawn pictures, which a set of photographs does not prepare for, squared errors clip so much
+//! that `edsr-edge` lost 0.09 dB (x4) and 0.13 dB (x2) on Set14's ppt3 instead of 0.02 dB.
 
 use crate::histogram::Histogram;
 use mcir_runtime::model::{DType, Filter, Model, NodeId, Op, Role};
@@ -98,7 +100,7 @@ pub fn i16_for(max_abs: f32) -> DType {
     DType::I16 { scale: (range * I16_HEADROOM / I16_MAX).max(1e-11) }
 }
 
-/// The 8-bit type with the least mean squared error over the observed values.
+/// The 8-bit type with the least mean of `|error|³` over the observed values.
 ///
 /// Real zero is always one of the levels, as padding needs it. Values that are never negative (after a
 /// ReLU) get the zero point −128 and so all levels.
@@ -110,7 +112,7 @@ pub fn search_i8(seen: &Histogram) -> DType {
     let counts: Vec<(f64, u64)> = seen.counts().collect();
     let cost = |lo: f64, hi: f64| {
         let dtype = i8_for(lo * min, hi * max);
-        (squared_error(&counts, dtype), dtype)
+        (cubed_error(&counts, dtype), dtype)
     };
     // The whole range comes first, so that of equal errors it wins.
     let (mut best, mut centre) = (cost(1.0, 1.0), (1.0, 1.0));
@@ -142,8 +144,8 @@ fn i8_for(lo: f64, hi: f64) -> DType {
     DType::I8 { scale: scale as f32, zero_point: zero_point as i8 }
 }
 
-/// Sum of squared errors of storing the counted values in a type.
-fn squared_error(counts: &[(f64, u64)], dtype: DType) -> f64 {
+/// Sum of `|error|³` of storing the counted values in a type.
+fn cubed_error(counts: &[(f64, u64)], dtype: DType) -> f64 {
     let DType::I8 { scale, zero_point } = dtype else { unreachable!("the search is for 8 bits") };
     let (scale, zero) = (f64::from(scale), f64::from(zero_point));
     let (lo, hi) = (-128.0 - zero, 127.0 - zero);
@@ -153,7 +155,7 @@ fn squared_error(counts: &[(f64, u64)], dtype: DType) -> f64 {
         const MAGIC: f64 = 1.5 * (1_u64 << 52) as f64;
         let level = ((x * per_unit).clamp(lo, hi) + MAGIC) - MAGIC;
         let d = x - level * scale;
-        d * d * n as f64
+        d.abs() * d * d * n as f64
     };
     counts.iter().map(error).sum()
 }

@@ -181,7 +181,11 @@ impl Summary {
 pub fn drops_to_text(drops: &Drops) -> String {
     let name = drops.images.iter().map(|i| i.name.chars().count()).max().unwrap_or(5).max(5);
     let mut text = String::new();
-    let _ = writeln!(text, "{:name$}  {:>11}  {:>8}  {:>8}  {:>8}", "image", "size", "f32 dB", "int8 dB", "drop dB");
+    let _ = writeln!(
+        text,
+        "{:name$}  {:>11}  {:>8}  {:>8}  {:>8}",
+        "image", "size", "f32 dB", "int8 dB", "drop dB"
+    );
     for image in &drops.images {
         let size = format!("{}x{}", image.width, image.height);
         let _ = writeln!(

@@ -205,7 +205,14 @@ impl Rewriter<'_> {
         ]
     }
 
-    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], dtype: DType, params: Vec<TensorData>) -> NodeId {
+    fn push(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[NodeId],
+        dtype: DType,
+        params: Vec<TensorData>,
+    ) -> NodeId {
         // Names of new nodes could collide with names that the model has already.
         let taken = |name: &str| self.graph.nodes.iter().any(|n| n.name == name);
         let mut unique = name.to_string();
@@ -216,6 +223,3 @@ impl Rewriter<'_> {
         self.graph.push(unique, op, inputs, dtype)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -133,7 +133,7 @@ mod tests {
         let even = quantize(&row, &[1.0; 4], &[0.0], 1.0);
         let uneven = quantize(&row, &[1e-6, 1.0, 1e-6, 1e-6], &[0.0], 1.0);
         let error = |q: &QuantizedWeights| (q.real(0, 4, 1) - 0.3_f32 as f64).abs();
-        assert!(error(&uneven) < 0.2 * error(&even), "{} {}", error(&uneven), error(&even));
+        assert!(error(&uneven) < 0.5 * error(&even), "{} {}", error(&uneven), error(&even));
     }
 
     #[test]

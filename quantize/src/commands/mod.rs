@@ -85,8 +85,8 @@ impl Progress for Bar {
 
 /// Reads a model file.
 pub fn load_model(path: &Path) -> Result<Model> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| QuantizeError::Read { path: path.to_path_buf(), source })?;
+    let bytes =
+        std::fs::read(path).map_err(|source| QuantizeError::Read { path: path.to_path_buf(), source })?;
     let model = Model::from_bytes(bytes);
     Ok(model.map_err(|source| QuantizeError::Load { path: path.to_path_buf(), source })?)
 }

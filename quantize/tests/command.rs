@@ -1,0 +1,253 @@
+//! The binary from outside: exit codes, messages, and that a failure leaves no file behind.
+
+mod support;
+
+use mcir_runtime::arch::edsr::{Config, graph};
+use mcir_runtime::model::Model;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::{random, sharpener, write_pictures};
+use tempfile::TempDir;
+
+/// A folder with a float model, photographs to calibrate on, and others to validate on.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new(model: &Model) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.f32"), model.to_bytes()).unwrap();
+        write_pictures(&folder.path().join("photos"), 6, 72, 64);
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs the binary in the folder.
+    fn run(&self, args: &[&str]) -> Output {
+        let binary = env!("CARGO_BIN_EXE_mcir-quantize");
+        Command::new(binary).current_dir(self.folder.path()).args(args).output().unwrap()
+    }
+
+    /// Runs it, expects a failure with this text, and no new file.
+    #[track_caller]
+    fn fails(&self, args: &[&str], code: i32, message: &str) {
+        let before = self.files();
+        let output = self.run(args);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(message), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        assert_eq!(self.files(), before);
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.code().is_some(), "{}", stderr(output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(output)))
+}
+
+fn load(path: &Path) -> Model {
+    Model::from_bytes(std::fs::read(path).unwrap()).unwrap()
+}
+
+const RUN: [&str; 6] = ["run", "model.f32", "-c", "photos", "-o", "model.int8"];
+
+#[test]
+fn a_good_model_passes_the_gate() {
+    let place = Place::new(&sharpener(2, 0.5, false));
+    let output = place.run(&RUN);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("worst:"));
+    let int8 = load(&place.path("model.int8"));
+    assert!(int8.is_quantized());
+    assert_eq!(int8.meta("quantize.calibration_images"), Some("5"));
+    assert_eq!(int8.meta("quantize.validation_images"), Some("1"));
+    // Nothing but the model, the photographs and the result.
+    assert_eq!(place.files().len(), 3);
+}
+
+#[test]
+fn json_has_the_fields_of_the_table() {
+    let place = Place::new(&sharpener(2, 0.5, false));
+    let run = json(&place.run(&[&RUN[..], &["-v", "photos", "--json", "-j", "1"]].concat()));
+    assert_eq!((&run["schema"], &run["passed"], &run["written"]), (&1.into(), &true.into(), &true.into()));
+    assert_eq!(run["images"].as_array().unwrap().len(), 6);
+    let drops: Vec<f64> =
+        run["images"].as_array().unwrap().iter().map(|i| i["drop_db"].as_f64().unwrap()).collect();
+    let mean = run["mean_drop_db"].as_f64().unwrap();
+    assert!((drops.iter().sum::<f64>() / 6.0 - mean).abs() < 1e-9);
+    let worst = run["worst_drop_db"].as_f64().unwrap();
+    assert!(drops.iter().all(|&d| d <= worst) && drops.contains(&worst));
+
+    let check = json(&place.run(&["check", "model.f32", "model.int8", "photos", "--json"]));
+    assert_eq!(check["images"], run["images"], "check measures what the gate measured");
+    assert_eq!(check["mean_drop_db"], run["mean_drop_db"]);
+
+    for (model, quantized, part) in [("model.f32", false, 0.0), ("model.int8", true, 1.0)] {
+        let inspect = json(&place.run(&["inspect", model, "--width", "64", "--json"]));
+        assert_eq!((&inspect["schema"], &inspect["quantized"]), (&1.into(), &quantized.into()));
+        assert_eq!((&inspect["int8_macs_part"], &inspect["width"]), (&part.into(), &64.into()));
+        let nodes = inspect["nodes"].as_array().unwrap();
+        let macs: u64 = nodes.iter().map(|n| n["macs_per_pixel"].as_u64().unwrap()).sum();
+        assert_eq!(inspect["macs_per_pixel"].as_u64(), Some(macs));
+        assert!(inspect["memory_bytes"].as_u64().unwrap() > 1000);
+    }
+    let text = String::from_utf8(place.run(&["inspect", "model.int8"]).stdout).unwrap();
+    assert!(
+        text.contains("conv_last") && text.contains("width 320") && text.contains("100.0 % in int8"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_file_does_not_depend_on_the_threads_nor_the_moment() {
+    let place = Place::new(&random(graph(&Config::edge(2, 8, 1)), 3));
+    for (threads, output) in [("1", "a"), ("3", "b")] {
+        let args = ["run", "model.f32", "-c", "photos", "-o", output, "-j", threads, "--max-drop-db", "9"];
+        assert_eq!(place.run(&args).status.code(), Some(0));
+    }
+    assert!(std::fs::read(place.path("a")).unwrap() == std::fs::read(place.path("b")).unwrap());
+}
+
+#[test]
+fn a_model_that_loses_too_much_is_not_written() {
+    let place = Place::new(&sharpener(2, 0.5, true));
+    place.fails(&RUN, 3, "gate not met");
+    let output = place.run(&[&RUN[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let result = json(&output);
+    assert_eq!((&result["passed"], &result["written"]), (&false.into(), &false.into()));
+    assert!(result["mean_drop_db"].as_f64().unwrap() > 0.1);
+    assert!(!place.path("model.int8").exists());
+
+    // An old result stays as it was.
+    std::fs::write(place.path("model.int8"), "old").unwrap();
+    assert_eq!(place.run(&RUN).status.code(), Some(3));
+    assert_eq!(std::fs::read(place.path("model.int8")).unwrap(), b"old");
+
+    let output = place.run(&[&RUN[..], &["--write-failed"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    assert!(load(&place.path("model.int8")).is_quantized());
+    let check = place.run(&["check", "model.f32", "model.int8", "photos", "--max-drop-db", "0.1"]);
+    assert_eq!(check.status.code(), Some(3));
+}
+
+#[test]
+fn named_convolutions_stay_in_floats() {
+    let place = Place::new(&sharpener(2, 0.5, true));
+    // The features between the two then stay in floats too.
+    let keep = |name| [&RUN[..], &["--keep-float", "conv_first", "--keep-float", name]].concat();
+    let output = place.run(&keep("conv_last"));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(load(&place.path("model.int8")).meta("quantize.kept_float"), Some("conv_first conv_last"));
+    std::fs::remove_file(place.path("model.int8")).unwrap();
+    place.fails(&keep("conv_lost"), 1, "no convolution is called `conv_lost`");
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let place = Place::new(&sharpener(2, 0.5, false));
+    place.fails(&["run", "model.f32", "-o", "x"], 2, "--calibration");
+    place.fails(&["quantise"], 2, "unrecognized subcommand");
+    place.fails(&[&RUN[..], &["--max-drop-db", "much"]].concat(), 2, "invalid value");
+}
+
+#[test]
+fn bad_folders_are_refused() {
+    let place = Place::new(&sharpener(2, 0.5, false));
+    let with = |folder| ["run", "model.f32", "-c", folder, "-o", "model.int8"];
+    place.fails(&with("nowhere"), 1, "cannot list the image folder nowhere");
+    place.fails(&with("model.f32"), 1, "cannot list the image folder model.f32");
+
+    let folder = |name: &str, fill: &dyn Fn(&Path)| {
+        std::fs::create_dir(place.path(name)).unwrap();
+        fill(&place.path(name));
+    };
+    folder("empty", &|_| {});
+    place.fails(&with("empty"), 1, "empty has 0 usable images, at least 4 are needed");
+    folder("notes", &|p| std::fs::write(p.join("a.txt"), "not a picture").unwrap());
+    place.fails(&with("notes"), 1, "notes has 0 usable images");
+    folder("few", &|p| write_pictures(p, 3, 64, 64));
+    place.fails(&with("few"), 1, "usable images, at least 4 are needed");
+    folder("small", &|p| write_pictures(p, 6, 31, 64));
+    place.fails(&with("small"), 1, "has 31x64 pixels, at least 32x32 are needed");
+    for (name, level) in [("black", 0), ("white", 255)] {
+        folder(name, &|p| {
+            for i in 0..6 {
+                image::RgbImage::from_pixel(64, 64, image::Rgb([level; 3]))
+                    .save(p.join(format!("{i}.png")))
+                    .unwrap();
+            }
+        });
+        place.fails(&with(name), 1, "is a single colour");
+    }
+    folder("broken", &|p| {
+        write_pictures(p, 6, 64, 64);
+        for entry in std::fs::read_dir(p).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        std::fs::write(p.join("zero.jpg"), "").unwrap();
+    });
+    place.fails(&with("broken"), 1, "is not a readable image");
+
+    // A few bad ones among enough good ones are only left out.
+    folder("mixed", &|p| {
+        write_pictures(p, 6, 64, 64);
+        std::fs::write(p.join("zero.jpg"), "").unwrap();
+    });
+    let output = place.run(&with("mixed"));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("zero.jpg left out"), "{}", stderr(&output));
+    std::fs::remove_file(place.path("model.int8")).unwrap();
+
+    // The validation folder is held to the same.
+    place.fails(&[&RUN[..], &["-v", "empty"]].concat(), 1, "empty has 0 usable images, at least 1");
+}
+
+#[test]
+fn bad_models_are_refused() {
+    let place = Place::new(&sharpener(2, 0.5, false));
+    let with = |model, output| ["run", model, "-c", "photos", "-o", output];
+    place.fails(&with("nowhere", "out"), 1, "cannot read nowhere");
+    place.fails(&with("photos/000.png", "out"), 1, "not a model file");
+    place.fails(&with("model.f32", "model.f32"), 1, "is the input");
+    place.fails(&with("model.f32", "no/folder/out"), 1, "make the folder first");
+    place.fails(&with("model.f32", "photos"), 1, "cannot write photos");
+
+    let bytes = std::fs::read(place.path("model.f32")).unwrap();
+    std::fs::write(place.path("cut"), &bytes[..bytes.len() - 7]).unwrap();
+    place.fails(&with("cut", "out"), 1, "model is truncated");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 4;
+    std::fs::write(place.path("flipped"), &flipped).unwrap();
+    place.fails(&with("flipped", "out"), 1, "model is damaged");
+    std::fs::write(place.path("zero"), "").unwrap();
+    place.fails(&with("zero", "out"), 1, "model is truncated");
+
+    assert_eq!(place.run(&RUN).status.code(), Some(0));
+    place.fails(&with("model.int8", "out"), 1, "already quantized");
+
+    let other = sharpener(3, 0.5, false);
+    std::fs::write(place.path("x3"), other.to_bytes()).unwrap();
+    place.fails(&["check", "x3", "model.int8", "photos"], 1, "differ in upscaling factor: 3 and 2");
+    place.fails(&["inspect", "model.f32", "--width", "0"], 1, "width 0 is not in");
+    place.fails(&["inspect", "cut"], 1, "model is truncated");
+}

@@ -1,0 +1,295 @@
+//! Every architecture becomes an int8 model that computes nearly the same.
+
+mod support;
+
+use mcir_quantize::QuantizeError;
+use mcir_quantize::bias;
+use mcir_quantize::calibrate::{Detail, observe};
+use mcir_quantize::engine::Runner;
+use mcir_quantize::fold::fold;
+use mcir_quantize::pipeline::{Calibrated, Settings};
+use mcir_quantize::report::summary;
+use mcir_runtime::arch::edsr::{Config, graph};
+use mcir_runtime::metrics::psnr_rgb;
+use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, Role, TensorData};
+use mcir_runtime::plan::{Plan, PlanOptions};
+use support::{Rng, lr_image, node, random, samples};
+
+const SETTINGS: Settings<'static> = Settings { threads: 2, progress: &() };
+
+/// PSNR between what two models make of a picture that was not calibrated on.
+fn agreement(float: &Model, int8: &Model) -> f64 {
+    let lr = lr_image(77, 37, 29, float.in_channels());
+    let [a, b] = [float, int8].map(|m| Runner::new(m).upscale(&lr).unwrap());
+    psnr_rgb(&a, &b, 0).unwrap()
+}
+
+fn converts(model: &Model) -> usize {
+    model.graph().nodes.iter().filter(|n| n.op == Op::Convert).count()
+}
+
+fn configs() -> Vec<(&'static str, Config)> {
+    let paper = Config { num_feat: 12, num_block: 2, ..Config::light(4) };
+    let edge = Config::edge(2, 12, 2);
+    vec![
+        ("edge x2", edge),
+        ("edge x3, nearest", Config { image_residual: Some(Filter::Nearest), ..Config::edge(3, 12, 2) }),
+        ("edge x4, bicubic", Config { image_residual: Some(Filter::Bicubic), ..Config::edge(4, 12, 2) }),
+        ("edge x2, no residual", Config { image_residual: None, ..edge }),
+        ("edge x2, one block", Config { num_block: 1, ..edge }),
+        ("edge x2, no block", Config { num_block: 0, ..edge }),
+        ("edge x2, grey", Config { channels: 1, ..edge }),
+        ("edge x2, mean shift", Config { mean_shift: true, ..edge }),
+        ("paper x2", Config { upscale: 2, ..paper }),
+        ("paper x3", Config { upscale: 3, ..paper }),
+        ("paper x4", paper),
+        ("paper x8", Config { upscale: 8, ..paper }),
+        ("paper x4, residual scaling", Config { res_scale: 0.1, ..paper }),
+        ("paper x2, image residual", Config { upscale: 2, image_residual: Some(Filter::Bilinear), ..paper }),
+        ("paper x2, mean shift", Config { upscale: 2, mean_shift: true, ..paper }),
+    ]
+}
+
+#[test]
+fn every_configuration_becomes_int8() {
+    for (i, (name, config)) in configs().into_iter().enumerate() {
+        let model = random(graph(&config), i as u64);
+        let samples = samples(4, 32, 24, model.in_channels());
+        let int8 = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap().model;
+        let summary = summary(&int8, 32).unwrap();
+        assert_eq!(summary.int8_macs_part, 1.0, "{name}: all convolutions are int8");
+        assert!(int8.graph().nodes.iter().all(|n| n.dtype.is_quantized()), "{name}");
+        let ends = [0, int8.graph().output()].map(|id| int8.graph().node(id).dtype);
+        assert_eq!(ends, [DType::PIXEL; 2], "{name}");
+        // One for each edge that a convolution and an addition read; the last addition of the body only
+        // feeds a convolution.
+        assert_eq!(converts(&int8), usize::from(config.num_block).max(1), "{name}");
+        assert_eq!(model.macs_per_pixel(), int8.macs_per_pixel(), "{name}");
+        assert!(int8.weight_bytes() * 2 < model.weight_bytes(), "{name}");
+        let db = agreement(&model, &int8);
+        assert!(db > 36.0, "{name}: {db:.2} dB between float and int8");
+        assert_eq!(int8.meta("name"), Some("test"), "{name}");
+        let again = Model::from_bytes(int8.to_bytes()).unwrap();
+        assert_eq!(again.to_bytes(), int8.to_bytes(), "{name}");
+    }
+}
+
+#[test]
+fn dtypes_are_where_the_design_wants_them() {
+    let model = random(graph(&Config::edge(4, 8, 2)), 1);
+    let samples = samples(4, 32, 24, 3);
+    let int8 = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap().model;
+    let dtype = |name: &str| int8.graph().node(node(&int8, name)).dtype;
+    for name in ["conv_first", "body.0.conv2", "body.0.add", "conv_after_body", "conv_last", "shuffle"] {
+        assert!(matches!(dtype(name), DType::I16 { .. }), "{name}: sums have 16 bits");
+    }
+    for name in ["conv_first.i8", "body.0.add.i8", "body.1.add", "body_add"] {
+        assert!(matches!(dtype(name), DType::I8 { .. }), "{name}: convolutions read 8 bits");
+    }
+    for name in ["body.0.conv1", "body.1.conv1"] {
+        assert!(matches!(dtype(name), DType::I8 { zero_point: -128, .. }), "{name}: a ReLU uses all levels");
+    }
+    assert_eq!(dtype("base"), DType::I16 { scale: 1.0 / (255.0 * 64.0) });
+    assert_eq!(dtype("shuffle"), dtype("conv_last"));
+}
+
+#[test]
+fn convolutions_can_stay_in_floats() {
+    let model = random(graph(&Config { num_feat: 8, num_block: 1, ..Config::light(2) }), 3);
+    let samples = samples(4, 32, 24, 3);
+    let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+    let all = calibrated.convolutions();
+    assert_eq!(all.len(), 6);
+    for &one in &all {
+        let mixed = calibrated.build(&[one]).unwrap();
+        let name = &calibrated.folded().graph().node(one).name;
+        let new = mixed.node[usize::from(one)];
+        assert_eq!(mixed.model.f32s(new, Role::Weight), model.f32s(node(&model, name), Role::Weight));
+        let part = summary(&mixed.model, 32).unwrap().int8_macs_part;
+        assert!(part > 0.0 && part < 1.0, "{name}: {part}");
+        assert!(agreement(&model, &mixed.model) > 36.0, "{name}");
+    }
+    let float = calibrated.build(&all).unwrap().model;
+    let db = agreement(&model, &float);
+    assert!(db > 55.0, "only the sums are quantized: {db:.2} dB");
+}
+
+/// Two convolutions with the activation fused into the first, and once more as a node of its own.
+fn with_activation(activation: Activation) -> Model {
+    let conv = |from, to, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let x = g.push("a", conv(3, 8, Some(activation)), &[0], DType::F32);
+    let x = g.push("b", conv(8, 8, None), &[x], DType::F32);
+    let x = g.push("act", Op::Activation(activation), &[x], DType::F32);
+    let x = g.push("c", conv(8, 12, None), &[x], DType::F32);
+    g.push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x], DType::F32);
+    random(g, 5)
+}
+
+#[test]
+fn activations_become_fused_or_tables() {
+    for (activation, nodes) in
+        [(Activation::Relu, 0), (Activation::LeakyRelu { slope: 0.2 }, 2), (Activation::Gelu, 2)]
+    {
+        let model = with_activation(activation);
+        let samples = samples(4, 32, 24, 3);
+        let int8 = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap().model;
+        let count = int8.graph().nodes.iter().filter(|n| matches!(n.op, Op::Activation(_))).count();
+        assert_eq!(count, nodes, "{activation:?}");
+        assert!(int8.graph().nodes.iter().all(|n| matches!(n.dtype, DType::I8 { .. })), "{activation:?}");
+        let db = agreement(&model, &int8);
+        assert!(db > 36.0, "{activation:?}: {db:.2} dB");
+    }
+}
+
+#[test]
+fn folding_keeps_the_function() {
+    for (name, config) in configs() {
+        let model = random(graph(&config), 9);
+        let folded = fold(&model).unwrap();
+        if !config.mean_shift {
+            assert_eq!(folded.graph(), model.graph(), "{name}");
+        }
+        let (width, height) = (29, 27);
+        let mut rng = Rng(4);
+        let pixels: Vec<f32> =
+            (0..width * height * model.in_channels()).map(|_| 0.5 + 0.5 * rng.unit()).collect();
+        let [expected, found] = [&model, &folded].map(|m| {
+            let plan = Plan::new(m, width, &PlanOptions::default()).unwrap();
+            let mut out = vec![0.0; plan.out_row_bytes() * height * usize::from(m.upscale())];
+            plan.run_image_f32(&mut plan.workspace(), &pixels, height, &mut out).unwrap();
+            out
+        });
+        // Padding differs where a mean is subtracted; eleven pixels in, nothing of it is left.
+        let margin = if config.mean_shift { 11 * usize::from(config.upscale) } else { 0 };
+        let row = expected.len() / (height * usize::from(config.upscale));
+        let channels = model.in_channels();
+        for (y, (a, b)) in expected.chunks(row).zip(found.chunks(row)).enumerate() {
+            if y < margin || y >= height * usize::from(config.upscale) - margin {
+                continue;
+            }
+            let inner = margin * channels..row - margin * channels;
+            for (a, b) in a[inner.clone()].iter().zip(&b[inner]) {
+                assert!((a - b).abs() < 2e-4 * a.abs().max(1.0), "{name}, row {y}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mean_shift_costs_one_node() {
+    let config = Config { mean_shift: true, num_feat: 8, num_block: 1, ..Config::light(2) };
+    let folded = fold(&random(graph(&config), 2)).unwrap();
+    let affine: Vec<&str> =
+        folded.graph().nodes.iter().filter(|n| n.op == Op::Affine).map(|n| n.name.as_str()).collect();
+    assert_eq!(affine, ["sub_mean"]);
+    let samples = samples(4, 32, 24, 3);
+    let int8 = Calibrated::new(&random(graph(&config), 2), &samples, SETTINGS).unwrap();
+    let int8 = int8.build(&[]).unwrap().model;
+    // The mean of DIV2K's three means is 109.65 of 255.
+    let shifted = int8.graph().node(node(&int8, "sub_mean")).dtype;
+    assert_eq!(shifted, DType::I8 { scale: 1.0 / 255.0, zero_point: -18 });
+}
+
+#[test]
+fn biases_restore_the_means() {
+    let model = random(graph(&Config::edge(2, 8, 2)), 8);
+    let samples = samples(6, 32, 24, 3);
+    let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+    let corrected = calibrated.build(&[]).unwrap();
+    let folded = calibrated.folded();
+    // The same model with the float biases, rounded.
+    let params: Vec<Vec<TensorData>> = (0..corrected.model.graph().nodes.len() as NodeId)
+        .map(|id| {
+            let new = corrected.model.graph().node(id);
+            let mut params = corrected.model.params(id);
+            if let (Op::Conv2d(_), [_, TensorData::I32(bias), TensorData::F32(scales)]) =
+                (new.op, &mut params[..])
+            {
+                let DType::I8 { scale, .. } = corrected.model.graph().node(new.inputs[0]).dtype else {
+                    panic!()
+                };
+                let float = folded.f32s(node(folded, &new.name), Role::Bias);
+                for ((b, f), s) in bias.iter_mut().zip(float).zip(scales) {
+                    *b = (f / (scale * *s)).round() as i32;
+                }
+            }
+            params
+        })
+        .collect();
+    let plain = Model::new(corrected.model.graph().clone(), &params, vec![]).unwrap();
+    let error = |int8: &Model| -> f64 {
+        let seen = observe(int8, &samples, Detail::Moments, 2, &()).unwrap();
+        let last = [folded, int8].map(|m| usize::from(node(m, "conv_last")));
+        let pairs = calibrated.seen().moments[last[0]].mean.iter().zip(&seen.moments[last[1]].mean);
+        pairs.map(|(a, b)| (a - b).abs()).sum::<f64>()
+    };
+    let (before, after) = (error(&plain), error(&corrected.model));
+    assert!(after < 0.25 * before, "{after} after, {before} before");
+}
+
+#[test]
+fn a_perfect_recipe_leaves_the_bias_alone() {
+    let model = random(graph(&Config::edge(2, 4, 1)), 8);
+    let samples = samples(4, 32, 24, 3);
+    let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+    let nodes = model.graph().nodes.len();
+    let recipe = mcir_quantize::rewrite::Recipe {
+        types: mcir_quantize::params::edge_types(&model, &calibrated.seen().histograms),
+        weights: vec![None; nodes],
+        bias: vec![],
+    };
+    let bias = bias::corrected(&model, calibrated.seen(), &recipe, None);
+    for id in calibrated.convolutions() {
+        let expected = model.f32s(id, Role::Bias);
+        assert!(bias[usize::from(id)].iter().zip(&expected).all(|(a, &b)| (a - f64::from(b)).abs() < 1e-9));
+    }
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_threads() {
+    let model = random(graph(&Config::edge(2, 8, 1)), 4);
+    let mut samples = samples(7, 32, 24, 3);
+    samples[2].lr = lr_image(5, 40, 20, 3);
+    let bytes = [1, 2, 5].map(|threads| {
+        let settings = Settings { threads, ..SETTINGS };
+        let int8 = Calibrated::new(&model, &samples, settings).unwrap().build(&[]).unwrap();
+        int8.model.to_bytes()
+    });
+    assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2]);
+}
+
+#[test]
+fn what_cannot_be_quantized_is_refused() {
+    let model = random(graph(&Config::edge(2, 4, 1)), 4);
+    let samples = samples(4, 32, 24, 3);
+    let int8 = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap().model;
+    let error = Calibrated::new(&int8, &samples, SETTINGS).err().unwrap();
+    assert!(matches!(&error, QuantizeError::AlreadyQuantized { node, .. } if node == "input"), "{error}");
+
+    let mut g = Graph::new(3, DType::F32);
+    g.push("norm", Op::LayerNorm { eps: 1e-5 }, &[0], DType::F32);
+    let error = fold(&random(g, 1)).unwrap_err();
+    assert!(matches!(&error, QuantizeError::Unsupported { op: "LayerNorm", .. }), "{error}");
+
+    let huge = support::model(graph(&Config::edge(2, 4, 1)), |_, spec| vec![9e11; spec.len()]);
+    let error = Calibrated::new(&huge, &samples, SETTINGS).err().unwrap();
+    assert!(matches!(&error, QuantizeError::NotFinite { .. }), "{error}");
+}
+
+#[test]
+fn an_accumulator_that_could_overflow_is_refused() {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let x = g.push("a", conv(3, 1024, 1), &[0], DType::F32);
+    g.push("b", conv(1024, 3, 9), &[x], DType::F32);
+    // All weights equal: all become 127, and 127 · 255 · 81 · 1024 needs more than 31 bits.
+    let model = support::model(g, |_, spec| vec![1e-3; spec.len()]);
+    let samples = samples(4, 16, 16, 3);
+    let error = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap_err();
+    assert!(error.to_string().contains("could overflow its 32-bit accumulator"), "{error}");
+}
