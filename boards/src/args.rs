@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use mcir_runtime::Isa;
 use mcir_runtime::plan::{MAX_THREADS, PlanOptions};
+use std::io::{self, Write};
 
 /// How the engine runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -65,6 +66,19 @@ impl OutputArgs {
         let style =
             indicatif::ProgressStyle::with_template("{bar:32} {percent:>3} %  {eta:>4} left  {wide_msg}");
         indicatif::ProgressBar::new(steps).with_style(style.expect("the template is valid"))
+    }
+
+    /// Prints the result. A reader that has gone away, as `head` does, is no error.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the standard output cannot be written to.
+    pub fn result(&self, text: impl std::fmt::Display) -> Result<()> {
+        match writeln!(io::stdout().lock(), "{text}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::Io { action: "write", path: "the standard output".into(), source: error })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A line for the user beside the result.

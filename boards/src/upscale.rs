@@ -100,7 +100,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         bar.set_message(job.input.display().to_string());
         match job.run(&mut upscaler, &bar, !is_folder) {
             Ok(done) => {
-                cmd.tell(&bar, &done, &upscaler);
+                cmd.tell(&bar, &done, &upscaler)?;
                 images.push(done);
             }
             // A single image's error is the program's.
@@ -134,7 +134,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             images,
             failed,
         };
-        println!("{}", serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"));
+        cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"))?;
     }
     if failures > 0 { Err(Error::Some { failed: failures, total }) } else { Ok(()) }
 }
@@ -197,13 +197,14 @@ impl Cmd {
         Ok(inputs.into_iter().map(job).collect())
     }
 
-    fn tell(&self, bar: &indicatif::ProgressBar, done: &Upscaled, upscaler: &Upscaler) {
+    fn tell(&self, bar: &indicatif::ProgressBar, done: &Upscaled, upscaler: &Upscaler) -> Result<()> {
         for note in &done.notes {
             self.print.note(bar, format_args!("note: {} {note}", done.input.display()));
         }
         if !self.print.quiet && !self.print.json {
             let (width, height) = (done.width, done.height);
-            bar.suspend(|| println!("{}  {width}x{height}  {:.0} ms", done.output.display(), done.engine_ms));
+            let line = format_args!("{}  {width}x{height}  {:.0} ms", done.output.display(), done.engine_ms);
+            bar.suspend(|| self.print.result(line))?;
         }
         if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
             let model = upscaler.model();
@@ -221,6 +222,7 @@ impl Cmd {
                 ),
             );
         }
+        Ok(())
     }
 }
 
@@ -258,7 +260,7 @@ impl Job {
         })?;
         let engine_ms = start.elapsed().as_secs_f64() * 1e3;
         let mut notes = picture.notes;
-        notes.extend(files::write(output, &upscaled, self.format)?);
+        notes.extend(files::write(output, upscaled, self.format)?);
         Ok(Upscaled { input: self.input.clone(), output: output.clone(), width, height, engine_ms, notes })
     }
 }

@@ -82,9 +82,9 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         cmd.print.note(&bar, format_args!("the page with the pictures is {}", path.display()));
     }
     if cmd.print.json {
-        println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data"));
+        cmd.print.result(serde_json::to_string_pretty(&report).expect("a report is plain data"))?;
     } else if !cmd.print.quiet {
-        print!("{report}");
+        cmd.print.result(&report)?;
     }
     match report.skipped.len() {
         0 => Ok(()),

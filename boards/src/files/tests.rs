@@ -62,7 +62,7 @@ fn what_is_written_is_read_again() {
     for format in [Format::Png, Format::WebP] {
         for picture in &pictures {
             let path = folder.path().join("a").with_extension(format.extension());
-            assert_eq!(write(&path, picture, format).unwrap(), None);
+            assert_eq!(write(&path, picture.clone(), format).unwrap(), None);
             let mut found = read(&path, 1).unwrap();
             // WebP knows no grey.
             if format == Format::WebP && picture.colour.channels() == 1 {
@@ -85,4 +85,36 @@ fn folders_list_images_by_extension_in_order() {
     let names: Vec<_> = list(folder.path()).unwrap();
     let names: Vec<_> = names.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["a.jpg", "b.PNG"]);
+}
+
+#[test]
+fn damaged_files_of_every_format_are_errors_or_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole =
+        image::RgbImage::from_fn(23, 17, |x, y| image::Rgb([(x * 9) as u8, (y * 14) as u8, (x * y) as u8]));
+    let mut state = 1u32;
+    let mut random = |n: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % n
+    };
+    for extension in READABLE.into_iter().filter(|&e| !matches!(e, "jpeg" | "tif" | "pgm")) {
+        let path = folder.path().join("a").with_extension(extension);
+        image::DynamicImage::from(whole.clone()).save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(read(&path, 4).is_ok(), "{extension}");
+        for round in 0..80 {
+            let mut damaged = bytes.clone();
+            if round % 4 == 0 {
+                damaged.truncate(1 + random(bytes.len()));
+            }
+            // Half of the time in the header.
+            let reach = if round % 2 == 0 { damaged.len().min(100) } else { damaged.len() };
+            damaged[random(reach)] ^= 1 << random(8);
+            std::fs::write(&path, &damaged).unwrap();
+            match read(&path, 4) {
+                Ok(picture) => assert!(picture.colour.width() > 0),
+                Err(error) => assert!(!error.help().is_empty() && error.exit_code() == 1, "{error}"),
+            }
+        }
+    }
 }

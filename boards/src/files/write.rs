@@ -20,7 +20,7 @@ pub enum Format {
     /// Lossy, without opacity.
     #[value(name = "jpg", alias = "jpeg")]
     Jpeg,
-    /// Lossless, with opacity.
+    /// Lossless, with opacity; its encoder needs 4 more bytes of memory a pixel.
     #[value(name = "webp")]
     WebP,
     /// Not compressed, without opacity.
@@ -94,81 +94,75 @@ impl Format {
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Encode`]; a file that had the name before is then unchanged.
-pub fn write(path: &Path, picture: &Picture, format: Format) -> Result<Option<&'static str>> {
+pub fn write(path: &Path, picture: Picture, format: Format) -> Result<Option<&'static str>> {
     let (width, height) = (picture.colour.width(), picture.colour.height());
     format.check_size(path, width, height)?;
-    let mut note = None;
-    let (data, channels) = match &picture.alpha {
-        None => (Cow::Borrowed(picture.colour.data()), picture.colour.channels()),
-        Some(alpha) if format.has_alpha() => {
-            (Cow::Owned(interleave(&picture.colour, alpha)), picture.colour.channels() + 1)
-        }
-        Some(alpha) => {
-            note = Some(
-                "the output format has no opacity; transparent parts are white (png and webp keep them)",
-            );
-            (Cow::Owned(on_white(&picture.colour, alpha)), picture.colour.channels())
-        }
+    let (picture, note) = match &picture.alpha {
+        Some(_) if !format.has_alpha() => (on_white(picture), Some(NO_OPACITY)),
+        _ => (picture, None),
     };
     let mut file = Pending::create(path)?;
-    let samples = Samples { data: &data, width, height, channels };
-    encode(&mut file, &samples, picture.icc_profile.as_deref(), format)
-        .map_err(|reason| Error::Encode { path: path.into(), reason })?;
+    let icc = picture.icc_profile.as_deref();
+    let samples = Samples { colour: &picture.colour, alpha: picture.alpha.as_ref() };
+    match format {
+        Format::Png => png(&mut file, samples, icc, png::Compression::Fast).map_err(|e| e.to_string()),
+        Format::Jpeg => with(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), samples, icc),
+        Format::WebP => with(WebPEncoder::new_lossless(&mut file), samples, icc),
+        Format::Bmp => with(BmpEncoder::new(&mut file), samples, None),
+        Format::Tiff => with(TiffEncoder::new(&mut file), samples, icc),
+    }
+    .map_err(|reason| Error::Encode { path: path.into(), reason })?;
     file.finish()?;
     Ok(note)
 }
 
+const NO_OPACITY: &str =
+    "has opacity, but the output format has not; transparent parts are white (png, webp and tiff keep them)";
+
 /// A grey or RGB image as the bytes of a PNG file.
 pub fn encode_png(image: &Image) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let (width, height) = (image.width(), image.height());
-    let samples = Samples { data: image.data(), width, height, channels: image.channels() };
-    png(&mut bytes, &samples, None, png::Compression::Balanced).expect("encoding a valid image to memory");
+    let samples = Samples { colour: image, alpha: None };
+    png(&mut bytes, samples, None, png::Compression::Balanced).expect("encoding a valid image to memory");
     bytes
 }
 
-/// Interleaved samples with 1 to 4 channels.
+/// What an encoder gets: colour, with opacity as the last channel where there is one.
+#[derive(Clone, Copy)]
 struct Samples<'a> {
-    data: &'a [u8],
-    width: usize,
-    height: usize,
-    channels: usize,
+    colour: &'a Image,
+    alpha: Option<&'a Image>,
 }
 
-fn encode(file: &mut Pending, samples: &Samples, icc: Option<&[u8]>, format: Format) -> Result<(), String> {
-    match format {
-        Format::Png => png(file, samples, icc, png::Compression::Fast).map_err(|e| e.to_string()),
-        Format::Jpeg => with(JpegEncoder::new_with_quality(file, JPEG_QUALITY), samples, icc),
-        Format::WebP => with(WebPEncoder::new_lossless(file), samples, icc),
-        Format::Bmp => with(BmpEncoder::new(file), samples, None),
-        Format::Tiff => with(TiffEncoder::new(file), samples, icc),
+impl<'a> Samples<'a> {
+    fn channels(&self) -> usize {
+        self.colour.channels() + usize::from(self.alpha.is_some())
     }
-}
 
-fn with(mut encoder: impl ImageEncoder, samples: &Samples, icc: Option<&[u8]>) -> Result<(), String> {
-    if let Some(icc) = icc {
-        // An encoder without support for profiles writes the same pixels without one.
-        let _ = encoder.set_icc_profile(icc.to_vec());
+    fn row(&self, y: usize) -> Cow<'a, [u8]> {
+        match self.alpha {
+            None => Cow::Borrowed(self.colour.row(y)),
+            Some(alpha) => Cow::Owned(interleave(self.colour.row(y), alpha.row(y))),
+        }
     }
-    let colour_type = match samples.channels {
-        1 => ExtendedColorType::L8,
-        2 => ExtendedColorType::La8,
-        3 => ExtendedColorType::Rgb8,
-        _ => ExtendedColorType::Rgba8,
-    };
-    let (width, height) = (samples.width as u32, samples.height as u32);
-    encoder.write_image(samples.data, width, height, colour_type).map_err(|e| e.to_string())
+
+    fn all(&self) -> Cow<'a, [u8]> {
+        match self.alpha {
+            None => Cow::Borrowed(self.colour.data()),
+            Some(alpha) => Cow::Owned(interleave(self.colour.data(), alpha.data())),
+        }
+    }
 }
 
 /// Row by row, because the encoder of `image` holds the whole compressed file in memory.
 fn png(
     out: &mut impl Write,
-    samples: &Samples,
+    samples: Samples,
     icc: Option<&[u8]>,
     compression: png::Compression,
 ) -> Result<(), png::EncodingError> {
-    let mut info = png::Info::with_size(samples.width as u32, samples.height as u32);
-    info.color_type = match samples.channels {
+    let mut info = png::Info::with_size(samples.colour.width() as u32, samples.colour.height() as u32);
+    info.color_type = match samples.channels() {
         1 => png::ColorType::Grayscale,
         2 => png::ColorType::GrayscaleAlpha,
         3 => png::ColorType::Rgb,
@@ -181,27 +175,51 @@ fn png(
     encoder.set_filter(png::Filter::Adaptive);
     let mut header = encoder.write_header()?;
     let mut stream = header.stream_writer()?;
-    for row in samples.data.chunks_exact(samples.width * samples.channels) {
-        stream.write_all(row)?;
+    for y in 0..samples.colour.height() {
+        stream.write_all(&samples.row(y))?;
     }
     stream.finish()
 }
 
-fn interleave(colour: &Image, alpha: &Image) -> Vec<u8> {
-    let channels = colour.channels();
-    let mut data = Vec::with_capacity(alpha.data().len() * (channels + 1));
-    for (pixel, &alpha) in colour.data().chunks_exact(channels).zip(alpha.data()) {
+/// All other formats, whose encoders take the whole picture.
+fn with(mut encoder: impl ImageEncoder, samples: Samples, icc: Option<&[u8]>) -> Result<(), String> {
+    if let Some(icc) = icc {
+        // An encoder without support for profiles writes the same pixels without one.
+        let _ = encoder.set_icc_profile(icc.to_vec());
+    }
+    let colour_type = match samples.channels() {
+        1 => ExtendedColorType::L8,
+        2 => ExtendedColorType::La8,
+        3 => ExtendedColorType::Rgb8,
+        _ => ExtendedColorType::Rgba8,
+    };
+    let (width, height) = (samples.colour.width() as u32, samples.colour.height() as u32);
+    encoder.write_image(&samples.all(), width, height, colour_type).map_err(|e| e.to_string())
+}
+
+fn interleave(colour: &[u8], alpha: &[u8]) -> Vec<u8> {
+    let channels = colour.len() / alpha.len();
+    let mut data = Vec::with_capacity(colour.len() + alpha.len());
+    for (pixel, &alpha) in colour.chunks_exact(channels).zip(alpha) {
         data.extend_from_slice(pixel);
         data.push(alpha);
     }
     data
 }
 
-fn on_white(colour: &Image, alpha: &Image) -> Vec<u8> {
-    let pixels = colour.data().chunks_exact(colour.channels()).zip(alpha.data());
-    let blend = |v: u8, a: u8| {
-        let (v, a) = (u32::from(v), u32::from(a));
-        ((v * a + 255 * (255 - a) + 127) / 255) as u8
-    };
-    pixels.flat_map(|(pixel, &a)| pixel.iter().map(move |&v| blend(v, a))).collect()
+/// The picture without opacity, as it looks on white.
+fn on_white(picture: Picture) -> Picture {
+    let Some(alpha) = &picture.alpha else { return picture };
+    let (width, height, channels) =
+        (picture.colour.width(), picture.colour.height(), picture.colour.channels());
+    // In place: the picture may be most of the memory there is.
+    let mut data = picture.colour.into_data();
+    for (pixel, &alpha) in data.chunks_exact_mut(channels).zip(alpha.data()) {
+        let alpha = u32::from(alpha);
+        for v in pixel {
+            *v = ((u32::from(*v) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        }
+    }
+    let colour = Image::new(width, height, channels, data).expect("the picture keeps its size");
+    Picture { colour, alpha: None, icc_profile: picture.icc_profile, notes: picture.notes }
 }
