@@ -14,7 +14,6 @@ pub struct Embedded {
 }
 
 /// An entry of [`MODELS`]: the name of a folder in `boards/models` and the factor of its model.
-#[allow(unused_macros, reason = "a build without embedded models is a valid one")]
 macro_rules! embedded {
     ($name:literal, $upscale:literal) => {
         Embedded {
@@ -27,7 +26,7 @@ macro_rules! embedded {
 }
 
 /// All embedded models. The first one of a factor is the default for it.
-pub const MODELS: &[Embedded] = &[];
+pub const MODELS: &[Embedded] = &[embedded!("edsr-edge-x4", 4), embedded!("edsr-edge-x2", 2)];
 
 /// The default model for a factor.
 pub fn default_for(upscale: usize) -> Option<&'static Embedded> {

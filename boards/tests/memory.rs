@@ -19,11 +19,15 @@ fn a_720p_image_needs_less_than_64_mb() {
     rgb.to_rgba8().save(folder.path("rgba.png")).unwrap();
     // As f32, four times the memory of the same network in int8.
     let edge = folder.file("edge.mcir", &model(&Config::edge(upscale, 24, 1)).to_bytes());
-    for (input, output, channels) in
-        [("rgb.png", "out.png", 3), ("rgba.png", "out.png", 4), ("rgb.png", "out.jpg", 3)]
-    {
-        let args = [folder.path(input), folder.path(output)];
-        let args = ["upscale", "-i", arg(&args[0]), "-o", arg(&args[1]), "-m", arg(&edge), "--json"];
+    let cases = [
+        ("rgb.png", "out.png", 3, arg(&edge)),
+        ("rgba.png", "out.png", 4, arg(&edge)),
+        ("rgb.png", "out.jpg", 3, arg(&edge)),
+        ("rgb.png", "out.png", 3, "edsr-edge-x4"),
+    ];
+    for (input, output, channels, model) in cases {
+        let paths = [folder.path(input), folder.path(output)];
+        let args = ["upscale", "-i", arg(&paths[0]), "-o", arg(&paths[1]), "-m", model, "--json"];
         let json = board(args).succeeds().json();
         let peak = json["peak_memory_bytes"].as_u64().expect("Linux tells the peak");
         let decoded = u64::from(width) * u64::from(height) * channels * (1 + u64::from(upscale).pow(2));

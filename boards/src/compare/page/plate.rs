@@ -7,7 +7,7 @@ use crate::report::Quality;
 use mcir_runtime::image::Image;
 
 /// Longest side of the part of an image that is shown, in pixels of the high-resolution image.
-const VIEW: usize = 480;
+const VIEW: usize = 384;
 /// Side of the detail that is shown enlarged.
 const DETAIL: usize = 56;
 

@@ -1,0 +1,45 @@
+//! The models that the program ships: both forms of each belong together and are better than bicubic.
+
+use mcir_boards::cards;
+use mcir_boards::embedded::MODELS;
+use mcir_boards::models::NamedModel;
+use mcir_boards::upscaler::Upscaler;
+use mcir_runtime::image::{Image, resize_bicubic};
+use mcir_runtime::metrics::psnr_y;
+use mcir_runtime::plan::PlanOptions;
+
+/// Mean PSNR-Y over the drawn cards.
+fn on_cards(upscale: usize, mut enlarge: impl FnMut(&Image) -> Image) -> f64 {
+    let cards = cards::draw();
+    let psnr = cards.iter().map(|card| {
+        let side = cards::SIDE / upscale;
+        let lr = resize_bicubic(&card.image, side, side).unwrap();
+        psnr_y(&enlarge(&lr), &card.image, upscale).unwrap()
+    });
+    psnr.sum::<f64>() / cards.len() as f64
+}
+
+#[test]
+fn beat_bicubic_and_lose_next_to_nothing_in_int8() {
+    assert!(!MODELS.is_empty());
+    for embedded in MODELS {
+        let upscale = embedded.upscale;
+        let bicubic = on_cards(upscale, |lr| resize_bicubic(lr, cards::SIDE, cards::SIDE).unwrap());
+        let [f32, int8] = [true, false].map(|float| {
+            let model = NamedModel::from_embedded(embedded, float).unwrap();
+            let mut upscaler = Upscaler::new(model, PlanOptions::default());
+            on_cards(upscale, |lr| upscaler.run(lr, &mut |_| {}).unwrap())
+        });
+        println!("{}: bicubic {bicubic:.3}, f32 {f32:.3}, int8 {int8:.3} dB", embedded.name);
+        assert!(f32 > bicubic + 0.3, "{}: {f32} dB, bicubic {bicubic}", embedded.name);
+        // More would mean that one file was trained further than the other was quantized from.
+        assert!((f32 - int8).abs() < 0.05, "{}: f32 {f32} dB, int8 {int8}", embedded.name);
+    }
+}
+
+#[test]
+fn one_for_each_factor_that_the_readme_promises() {
+    for upscale in [2, 4] {
+        assert_eq!(NamedModel::default_for(upscale).unwrap().precision(), "int8");
+    }
+}
