@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
 
+mod presets;
+
+pub use presets::PRESETS;
+
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,7 +25,7 @@ pub enum ConfigError {
     #[error("cannot read the setting {0:?}; write it as section.key=value, for example train.steps=2000")]
     Setting(String),
     /// Not a TOML document, or an unknown key or a value of the wrong type.
-    #[error("{0}; see the config.toml of any run for all keys")]
+    #[error("{}; see the config.toml of any run for all keys", .0.to_string().trim())]
     Toml(Box<toml::de::Error>),
     /// A value out of range.
     #[error("{key} is {found}, but must be {limit}")]
@@ -34,10 +38,6 @@ pub enum ConfigError {
         limit: &'static str,
     },
 }
-
-/// The names that [`Config::preset`] knows.
-pub const PRESETS: &str =
-    "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 blocks of 32)";
 
 /// All settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,9 @@ pub enum Negative {
     Random,
     /// One trained network, frozen.
     Pretrained,
+    /// No model: the interpolated low-quality input, in the ratio of the contrastive regularization
+    /// `L = L_rec + λ·Σ_l a_l · |φ_l(sr) − φ_l(hr)| / |φ_l(sr) − φ_l(input)|`. Its λ is near 0.1.
+    Input,
 }
 
 /// The feature network and its layers.
@@ -287,31 +290,6 @@ impl Model {
 }
 
 impl Config {
-    /// The configuration of a preset.
-    ///
-    /// # Errors
-    /// [`ConfigError::Preset`].
-    pub fn preset(name: &str) -> Result<Self, ConfigError> {
-        let unknown = || ConfigError::Preset(name.into());
-        let (family, upscale) = name.rsplit_once("-x").ok_or_else(unknown)?;
-        let upscale = match upscale {
-            "2" => 2,
-            "3" => 3,
-            "4" => 4,
-            _ => return Err(unknown()),
-        };
-        let (model, patch, train) = match family {
-            "edsr-light" => (Model::Edsr(edsr::Config::light(upscale)), 48, paper()),
-            "edsr-edge" => (Model::Edsr(edsr::Config::edge(upscale, 16, 4)), 32, short()),
-            "edsr-edge-m" => (Model::Edsr(edsr::Config::edge(upscale, 32, 8)), 32, short()),
-            "swinir-light" => (Model::Swinir(swinir::Config::light(upscale)), 64, paper_swinir(upscale)),
-            "swinir-edge" => (Model::Swinir(swinir::Config::edge(upscale)), 32, short()),
-            _ => return Err(unknown()),
-        };
-        let data = Data { hr: PathBuf::new(), lr: None, val_hr: None, val_lr: None, patch, augment: true };
-        Ok(Self { name: name.into(), seed: 1, model, data, train, spn: None })
-    }
-
     /// Lays a TOML document and `section.key=value` settings over a preset (the document's `preset` key, or
     /// `preset`, which wins) and checks the result.
     ///
@@ -385,53 +363,6 @@ impl Config {
     }
 }
 
-/// The paper's EDSR recipe: 300k steps, halved at 200k.
-fn paper() -> Train {
-    Train {
-        steps: 300_000,
-        batch: 16,
-        lr: 1e-4,
-        schedule: Schedule::MultiStep { milestones: vec![200_000], gamma: 0.5 },
-        warmup: 0,
-        ema: 0.999,
-        val_every: 5000,
-        save_every: 1000,
-        log_every: 100,
-        divergence_window: divergence_window(),
-        divergence_factor: divergence_factor(),
-    }
-}
-
-/// The paper's SwinIR recipe: 500k steps from scratch at x2; x3 and x4 start from x2 (`--from`) and take half.
-fn paper_swinir(upscale: u8) -> Train {
-    let half = if upscale == 2 { 1 } else { 2 };
-    let milestones = [250_000, 400_000, 450_000, 475_000].map(|m: u64| m / half).to_vec();
-    Train {
-        steps: 500_000 / half,
-        batch: 64,
-        lr: 2e-4,
-        schedule: Schedule::MultiStep { milestones, gamma: 0.5 },
-        ..paper()
-    }
-}
-
-/// For small networks on a CPU: an hour or two instead of days.
-fn short() -> Train {
-    Train {
-        steps: 20_000,
-        batch: 16,
-        lr: 1e-3,
-        schedule: Schedule::Cosine { end: 1e-5 },
-        warmup: 100,
-        ema: 0.999,
-        val_every: 1000,
-        save_every: 500,
-        log_every: 50,
-        divergence_window: divergence_window(),
-        divergence_factor: divergence_factor(),
-    }
-}
-
 fn range(ok: bool, key: &'static str, found: &dyn ToString, limit: &'static str) -> Result<(), ConfigError> {
     if ok { Ok(()) } else { Err(ConfigError::Range { key, found: found.to_string(), limit }) }
 }
@@ -466,83 +397,4 @@ fn parse_setting(setting: &str) -> Result<Table, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(list: &[&str]) -> Vec<String> {
-        list.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn every_preset_resolves_and_survives_the_file() {
-        for family in ["edsr-light", "edsr-edge", "edsr-edge-m", "swinir-light", "swinir-edge"] {
-            for upscale in [2, 3, 4] {
-                let name = format!("{family}-x{upscale}");
-                let config = Config::resolve(Some(&name), "", &[]).expect(&name);
-                assert_eq!(config.model.upscale(), upscale);
-                mcir_runtime::model::infer(&config.model.graph()).expect(&name);
-                assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(&name), config);
-            }
-        }
-    }
-
-    #[test]
-    fn file_and_settings_are_laid_over_the_preset() {
-        let document = "preset = 'edsr-edge-x4'\nseed = 7\n[train]\nsteps = 5\n[data]\nhr = 'a'";
-        let over = settings(&["train.steps=9", "data.hr=some/folder", "train.schedule.end=0.0001"]);
-        let config = Config::resolve(None, document, &over).expect("valid");
-        assert_eq!((config.seed, config.train.steps, config.train.batch), (7, 9, 16));
-        assert_eq!(config.data.hr, PathBuf::from("some/folder"));
-        assert_eq!(config.train.schedule, Schedule::Cosine { end: 1e-4 });
-        let over = settings(&["train.schedule={kind='multi_step',milestones=[3],gamma=0.5}"]);
-        let config = Config::resolve(Some("edsr-edge-x4"), "", &over).expect("valid");
-        assert_eq!(config.train.schedule, Schedule::MultiStep { milestones: vec![3], gamma: 0.5 });
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let error =
-            |preset, over: &[&str]| Config::resolve(preset, "", &settings(over)).unwrap_err().to_string();
-        assert!(error(Some("edsr-edge-x5"), &[]).contains("edsr-edge-x5"));
-        assert!(error(Some("edsr-edge-x4"), &["train.stpes=4"]).contains("stpes"));
-        assert!(error(Some("edsr-edge-x4"), &["steps"]).contains("section.key=value"));
-        assert!(error(Some("edsr-edge-x4"), &["train.batch=0"]).contains("train.batch is 0"));
-        assert!(error(Some("edsr-edge-x4"), &["model.upscale=5"]).contains("model.upscale is 5"));
-        assert!(error(Some("swinir-light-x2"), &["model.num_heads=[6,6,6]"]).contains("model.num_heads"));
-        assert!(error(Some("swinir-light-x2"), &["model.num_heads=[6,6,6,7]"]).contains("model.num_heads"));
-        assert!(error(Some("edsr-edge-x4"), &["train.lr=nan"]).contains("train.lr"));
-        assert!(error(None, &[]).contains("missing field"));
-    }
-
-    #[test]
-    fn the_spn_loss_is_switched_on_by_any_of_its_settings() {
-        let resolve = |over: &[&str]| Config::resolve(Some("edsr-edge-x4"), "", &settings(over));
-        assert_eq!(resolve(&[]).expect("valid").spn, None);
-        let config = resolve(&["spn.lambda=0.0005", "spn.steps=[10,20]"]).expect("valid");
-        let expected = Spn { lambda: 5e-4, steps: vec![10, 20], ..Spn::default() };
-        assert_eq!(config.spn, Some(expected));
-        assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect("valid"), config);
-        for (over, key) in [
-            ("spn.steps=[]", "spn.steps"),
-            ("spn.steps=[5,0]", "spn.steps"),
-            ("spn.omega=2", "spn.omega"),
-            ("spn.crop=8", "spn.crop"),
-            ("spn.negative=pretrained", "spn.pretrained"),
-            ("spn.features.layers=[\"relu1_1\"]", "spn.features.weights"),
-        ] {
-            let error = resolve(&[over]).expect_err(over).to_string();
-            assert!(error.contains(key), "{error}");
-        }
-    }
-
-    #[test]
-    fn learning_rates_follow_their_schedules() {
-        let mut t = short();
-        (t.steps, t.warmup, t.lr) = (1000, 10, 1.0e-3);
-        assert!((t.lr_at(0) - 1e-4).abs() < 1e-6);
-        assert!((t.lr_at(500) - (1e-3 + 1e-5) / 2.0).abs() < 1e-9);
-        assert!((t.lr_at(1000) - 1e-5).abs() < 1e-12);
-        t.schedule = Schedule::MultiStep { milestones: vec![20, 40], gamma: 0.5 };
-        assert_eq!([19, 20, 39, 40].map(|s| t.lr_at(s)), [1e-3, 5e-4, 5e-4, 2.5e-4]);
-    }
-}
+mod tests;

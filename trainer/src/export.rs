@@ -127,3 +127,6 @@ pub fn write(model: &Model, path: &Path) -> Result<(), ExportError> {
     std::fs::write(&temporary, model.to_bytes()).map_err(io)?;
     std::fs::rename(&temporary, path).map_err(io)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@
 //!   that follows the engine's definition at the borders.
 //! - [`loss`], [`negatives`]: what is minimised: L1, and the SPN loss with its negative models.
 //! - [`train`], [`checkpoint`], [`log`], [`divergence`]: the loop, its state on disk, its record, its alarm.
+//! - [`ablate`]: grids of runs and the table that compares them.
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
 //! - [`import`], [`export`], [`weights`]: values in and out.
 //! - [`seed`]: random numbers that depend on seed, purpose and step only.
@@ -26,6 +27,7 @@
 //! run repeats to the bit on machines with the same vector width, whatever the number of threads
 //! (`RAYON_NUM_THREADS`), and so does one that was interrupted and resumed.
 
+pub mod ablate;
 pub mod attention;
 pub mod checkpoint;
 pub mod config;

@@ -53,6 +53,7 @@ impl Negatives {
                 })?;
                 (vec![Net::from_tensors(target.graph(), tensors, &device)?], Vec::new())
             }
+            Negative::Input => (Vec::new(), Vec::new()),
         };
         Ok(Self { models, steps, omega: spn.omega })
     }
@@ -68,7 +69,11 @@ impl Negatives {
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let steps = if spn.negative == Negative::Latency { spn.steps.clone() } else { Vec::new() };
-        let expected = if spn.negative == Negative::Pretrained { 1 } else { spn.steps.len() };
+        let expected = match spn.negative {
+            Negative::Latency | Negative::Random => spn.steps.len(),
+            Negative::Pretrained => 1,
+            Negative::Input => 0,
+        };
         if saved.len() != expected {
             return Err(WeightsError::Count { expected, found: saved.len() });
         }

@@ -2,7 +2,7 @@
 //! log, validation and checkpoints.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, ConfigError, Spn};
+use crate::config::{Config, ConfigError, Negative, Spn};
 use crate::data::batches::{Batch, Recipe};
 use crate::data::pairs::Pair;
 use crate::divergence::Detector;
@@ -13,10 +13,12 @@ use crate::loss::pixel;
 use crate::loss::vgg::VggError;
 use crate::negatives::Negatives;
 use crate::net::Net;
+use crate::resize::resize;
 use crate::weights::{Tensors, WeightsError};
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use mcir_runtime::model::Filter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,6 +99,7 @@ pub struct Trainer {
 /// What the SPN loss needs beside the network.
 struct SpnState {
     lambda: f64,
+    kind: Negative,
     contrast: Contrast,
     negatives: Negatives,
 }
@@ -106,7 +109,8 @@ struct SpnState {
 pub struct Losses {
     /// Reconstruction: L1.
     pub reconstruction: f32,
-    /// Negative loss `L_neg`, if it is part of the run; the total is `reconstruction − λ·negative`.
+    /// Contrastive part, if the run has one: the negative loss `L_neg`, and then the total is
+    /// `reconstruction − λ·negative`, or the ratio of [`Negative::Input`], which is added.
     pub negative: Option<f32>,
 }
 
@@ -158,6 +162,7 @@ impl Trainer {
         let spn = match active(&config) {
             Some(spn) => Some(SpnState {
                 lambda: spn.lambda,
+                kind: spn.negative,
                 contrast: Contrast::new(spn, config.seed, &inner)?,
                 negatives: Negatives::new(spn, &net, config.seed, pretrained)?,
             }),
@@ -188,6 +193,7 @@ impl Trainer {
         let spn = match active(&config) {
             Some(spn) => Some(SpnState {
                 lambda: spn.lambda,
+                kind: spn.negative,
                 contrast: Contrast::new(spn, config.seed, &inner)?,
                 negatives: Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
             }),
@@ -228,13 +234,26 @@ impl Trainer {
             |values, side| Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &self.device);
         let lr = tensor(batch.lr, patch);
         let sr = self.net.forward(lr.clone());
-        let mut total = pixel::l1(sr.clone(), tensor(batch.hr, side));
+        let hr = tensor(batch.hr, side);
+        let mut total = pixel::l1(sr.clone(), hr.clone());
         let mut losses = Losses { reconstruction: number(&total), negative: None };
         if let Some(spn) = &self.spn {
-            let negatives = spn.negatives.forward(&lr.inner());
-            let negative = spn.contrast.negative_loss(sr, negatives, self.step);
-            losses.negative = Some(number(&negative));
-            total = total - negative * spn.lambda;
+            let lr = lr.inner();
+            let signed = match spn.kind {
+                Negative::Latency | Negative::Random | Negative::Pretrained => {
+                    let negatives = spn.negatives.forward(&lr);
+                    let negative = spn.contrast.negative_loss(sr, negatives, self.step);
+                    losses.negative = Some(number(&negative));
+                    negative.neg()
+                }
+                Negative::Input => {
+                    let input = resize(lr, self.config.model.upscale(), Filter::Bicubic);
+                    let ratio = spn.contrast.regularization(sr, hr.inner(), input, self.step);
+                    losses.negative = Some(number(&ratio));
+                    ratio
+                }
+            };
+            total = total + signed * spn.lambda;
         }
         let loss = number(&total);
         if !loss.is_finite() {

@@ -29,7 +29,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let device = args.common.device.device()?;
     let net = if args.model.extension().is_some_and(|e| e == "mcir") {
-        let model = super::train::model(&args.model)?;
+        let model = super::settings::model(&args.model)?;
         if model.is_quantized() {
             bail!("{} is quantized; measure it with mcir-board compare", args.model.display());
         }

@@ -1,9 +1,11 @@
 //! Command line: one file a verb.
 
+mod ablate;
 mod eval;
 mod export;
 mod import;
 mod progress;
+mod settings;
 mod train;
 
 use burn::tensor::Device;
@@ -21,6 +23,8 @@ pub struct Args {
 enum Verb {
     /// Train a network, or resume a run
     Train(train::Args),
+    /// Run a grid of settings and seeds and tabulate the results
+    Ablate(ablate::Args),
     /// Measure PSNR and SSIM of a checkpoint or model file on a folder of images
     Eval(eval::Args),
     /// Make a model file from published PyTorch weights
@@ -92,6 +96,7 @@ impl Backend {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.verb {
         Verb::Train(args) => train::run(args),
+        Verb::Ablate(args) => ablate::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Import(args) => import::run(args),
         Verb::Export(args) => export::run(args),

@@ -63,6 +63,31 @@ impl Contrast {
         terms.reduce(|a, b| a + b).expect("the configuration names at least one layer")
     }
 
+    /// The contrastive regularization `Σ_l a_l · mean|φ_l(sr) − φ_l(hr)| / mean|φ_l(sr) − φ_l(input)|`: the
+    /// original is the positive, the interpolated input the negative. The total is `L_rec + λ·L`.
+    ///
+    /// # Shapes
+    /// all `[N, 3, H, W]`; `sr` with, the others without autodiff; output `[1]`
+    ///
+    /// # Source
+    /// Wu et al., "Contrastive Learning for Compact Single Image Dehazing", CVPR 2021, equation 5.
+    pub fn regularization(&self, sr: Tensor<4>, hr: Tensor<4>, input: Tensor<4>, step: u64) -> Tensor<1> {
+        let window = self.window(&sr, step);
+        let cut = |x: Tensor<4>| match window {
+            Some((x0, y0, side)) => x.narrow(2, y0, side).narrow(3, x0, side),
+            None => x,
+        };
+        let [positive, negative] = [hr, input].map(|x| self.plain.forward(cut(x)));
+        let ours = self.tracked.forward(cut(sr));
+        let distance = |a: &Tensor<4>, b: Tensor<4>| (a.clone() - Tensor::from_inner(b)).abs().mean();
+        let term = |(((a, p), n), weight): (((Tensor<4>, _), _), &f64)| {
+            // As in the authors' code: equal images must not divide by zero.
+            distance(&a, p) / (distance(&a, n) + 1e-7) * *weight
+        };
+        let terms = ours.into_iter().zip(positive).zip(negative).zip(&self.weights).map(term);
+        terms.reduce(|a, b| a + b).expect("the configuration names at least one layer")
+    }
+
     /// Left, top and side of the part that the features are taken from; the same for the whole batch.
     fn window(&self, sr: &Tensor<4>, step: u64) -> Option<(usize, usize, usize)> {
         let [_, _, h, w] = sr.dims();

@@ -177,6 +177,19 @@ fn lambda_alone_makes_the_difference() {
     assert_ne!(none, some);
 }
 
+/// The alternatives of the paper's ablation run in the same loop.
+#[test]
+fn other_negatives_train_and_resume() {
+    for negative in [Negative::Random, Negative::Input] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = with_spn(0.01);
+        config.spn.as_mut().expect("set").negative = negative;
+        let (first, _) = train(config.clone(), folder.path(), true);
+        let (rest, end) = train(config, folder.path(), false);
+        assert_eq!((first.len(), rest.len(), end.step), (1, 8, 9), "{negative:?}");
+    }
+}
+
 #[test]
 fn too_large_a_lambda_is_stopped_and_the_good_checkpoint_kept() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -96,6 +96,29 @@ fn the_gradient_reaches_the_output_and_agrees_with_finite_differences() {
     assert!((found - expected).abs() < 0.02 * (0.01 + expected.abs()), "{found} for {expected}");
 }
 
+/// The ratio of the two reference distances.
+#[test]
+fn the_regularization_is_small_near_the_original_and_large_near_the_input() {
+    let Some(folder) = shared::path("reference") else { return };
+    let text = std::fs::read_to_string(folder.join("spn.json")).expect("read");
+    let reference: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let device = Device::flex();
+    let load = |name: &str| image(&folder.join(format!("spn/image_{name}.npy")), &device);
+    let (a, b, gt) = (load("a"), load("b"), load("gt"));
+    let contrast = Contrast::new(&spn(&["relu2_1"], &[0.5]), 1, &device).expect("loads");
+    let value = |sr: &Tensor<4>, input: &Tensor<4>| {
+        number(contrast.regularization(sr.clone().autodiff(), gt.clone(), input.clone(), 0))
+    };
+    let direct = |x: &Tensor<4>, y: &Tensor<4>| {
+        number(contrast.negative_loss(x.clone().autodiff(), vec![y.clone()], 0)) / 0.5
+    };
+    let expected = reference["features"]["l1_distance"]["relu2_1"]["float64"].as_f64().expect("a number");
+    assert!((value(&a, &b) - 0.5 * direct(&a, &gt) / expected).abs() < 1e-4);
+    // b is sharper than a: seen from b, the original is nearer and a is the negative.
+    assert!(value(&b, &a) < value(&a, &b));
+    assert!(value(&gt, &a) < 1e-3);
+}
+
 #[test]
 fn a_crop_is_the_same_for_all_and_moves_with_the_step() {
     let device = Device::flex();

@@ -1,0 +1,151 @@
+//! Options that make a configuration, shared by the verbs that train.
+
+use anyhow::{Context, bail};
+use mcir_runtime::model::Model;
+use mcir_trainer::checkpoint::Checkpoint;
+use mcir_trainer::config::Config;
+use mcir_trainer::data::pairs::{self, Pair};
+use mcir_trainer::{export, weights::Tensors};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Preset, file and settings
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// Preset to start from: edsr-light-xN, edsr-edge-xN, edsr-edge-m-xN, swinir-light-xN, swinir-edge-xN
+    #[arg(short, long)]
+    preset: Option<String>,
+    /// Configuration file (TOML); may name a preset
+    #[arg(short, long)]
+    config: Option<PathBuf>,
+    /// Folder of photographs to train on (data.hr)
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Folder of high-resolution images to validate on (data.val_hr)
+    #[arg(long)]
+    val: Option<PathBuf>,
+    /// Optimizer steps (train.steps)
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Patches in a step (train.batch)
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Seed of weights and data order (seed)
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Weight of the SPN loss; any value switches it on (spn.lambda)
+    #[arg(long)]
+    lambda: Option<f64>,
+    /// torchvision weights of the feature network, .pth or .safetensors (spn.features.path)
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Any other setting, as in the configuration file: train.lr=0.001
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl Settings {
+    /// The named options as settings.
+    fn list(&self) -> Vec<String> {
+        let path = |key: &str, p: &Option<PathBuf>| {
+            p.as_ref().map(|p| format!("{key}={:?}", p.display().to_string()))
+        };
+        let named = [
+            path("data.hr", &self.data),
+            path("data.val_hr", &self.val),
+            self.steps.map(|n| format!("train.steps={n}")),
+            self.batch.map(|n| format!("train.batch={n}")),
+            self.seed.map(|n| format!("seed={n}")),
+            self.lambda.map(|n| format!("spn.lambda={n:?}")),
+            path("spn.features.path", &self.features),
+        ];
+        named.into_iter().flatten().chain(self.settings.iter().cloned()).collect()
+    }
+
+    /// The configuration of a new run.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        let document = match &self.config {
+            Some(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+            }
+            None => String::new(),
+        };
+        Ok(Config::resolve(self.preset.as_deref(), &document, &self.list())?)
+    }
+
+    /// The configuration of a run that is resumed: the one in its checkpoint, with the settings laid over it.
+    pub fn resolve_over(&self, checkpoint: &Checkpoint) -> anyhow::Result<Config> {
+        if self.preset.is_some() || self.config.is_some() {
+            bail!(
+                "a resumed run keeps its configuration; leave --preset and --config out, use --set to change it"
+            );
+        }
+        Ok(Config::resolve(None, &checkpoint.config, &self.list())?)
+    }
+}
+
+/// Training and validation images of a configuration.
+pub fn images(config: &Config) -> anyhow::Result<(Arc<Vec<Pair>>, Vec<Pair>)> {
+    if config.data.hr.as_os_str().is_empty() {
+        bail!("no training images; name their folder with --data or data.hr");
+    }
+    let upscale = config.model.upscale();
+    let train = pairs::load(&config.data.hr, config.data.lr.as_deref(), upscale)?;
+    pairs::check_patch(&train, config.data.patch)?;
+    let val = match &config.data.val_hr {
+        Some(hr) => pairs::load(hr, config.data.val_lr.as_deref(), upscale)?,
+        None => Vec::new(),
+    };
+    Ok((Arc::new(train), val))
+}
+
+/// Weights of the frozen pretrained negative model, if the configuration has one.
+pub fn pretrained(config: &Config) -> anyhow::Result<Option<Tensors>> {
+    config.spn.as_ref().and_then(|spn| spn.pretrained.as_deref()).map(weights).transpose()
+}
+
+/// Whether a random network stands in for the feature network.
+pub fn needs_stand_in(config: &Config) -> bool {
+    config.spn.as_ref().is_some_and(|spn| spn.lambda > 0.0 && spn.features.path.is_none())
+}
+
+/// Says what the stand-in means, if there is one.
+pub fn warn_of_stand_in(config: &Config) {
+    if needs_stand_in(config) {
+        eprintln!(
+            "warning: no feature network given (--features); a random one stands in, so results of this SPN run \
+             do not compare with published ones"
+        );
+    }
+}
+
+/// A flag that Ctrl-C sets. A second Ctrl-C ends the process at once; the last checkpoint is whole at every
+/// moment.
+pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
+        }
+        eprintln!("stopping after this step; once more to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Weights of a model file, a checkpoint or a run's folder.
+pub fn weights(path: &Path) -> anyhow::Result<Tensors> {
+    if path.extension().is_some_and(|e| e == "mcir") {
+        Ok(export::tensors(&model(path)?))
+    } else {
+        Ok(Checkpoint::load(path)?.ema)
+    }
+}
+
+/// Reads a model file.
+pub fn model(path: &Path) -> anyhow::Result<Model> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Model::from_bytes(bytes).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| path.display().to_string())
+}

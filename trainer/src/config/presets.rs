@@ -1,0 +1,83 @@
+//! Presets: the paper's recipes, and short ones for small networks on small machines.
+
+use super::{Config, ConfigError, Data, Model, Schedule, Train, divergence_factor, divergence_window};
+use mcir_runtime::arch::{edsr, swinir};
+use std::path::PathBuf;
+
+/// The names that [`Config::preset`] knows.
+pub const PRESETS: &str =
+    "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 blocks of 32)";
+
+impl Config {
+    /// The configuration of a preset.
+    ///
+    /// # Errors
+    /// [`ConfigError::Preset`].
+    pub fn preset(name: &str) -> Result<Self, ConfigError> {
+        let unknown = || ConfigError::Preset(name.into());
+        let (family, upscale) = name.rsplit_once("-x").ok_or_else(unknown)?;
+        let upscale = match upscale {
+            "2" => 2,
+            "3" => 3,
+            "4" => 4,
+            _ => return Err(unknown()),
+        };
+        let (model, patch, train) = match family {
+            "edsr-light" => (Model::Edsr(edsr::Config::light(upscale)), 48, paper()),
+            "edsr-edge" => (Model::Edsr(edsr::Config::edge(upscale, 16, 4)), 32, short()),
+            "edsr-edge-m" => (Model::Edsr(edsr::Config::edge(upscale, 32, 8)), 32, short()),
+            "swinir-light" => (Model::Swinir(swinir::Config::light(upscale)), 64, paper_swinir(upscale)),
+            "swinir-edge" => (Model::Swinir(swinir::Config::edge(upscale)), 32, short()),
+            _ => return Err(unknown()),
+        };
+        let data = Data { hr: PathBuf::new(), lr: None, val_hr: None, val_lr: None, patch, augment: true };
+        Ok(Self { name: name.into(), seed: 1, model, data, train, spn: None })
+    }
+}
+
+/// The paper's EDSR recipe: 300k steps, halved at 200k.
+fn paper() -> Train {
+    Train {
+        steps: 300_000,
+        batch: 16,
+        lr: 1e-4,
+        schedule: Schedule::MultiStep { milestones: vec![200_000], gamma: 0.5 },
+        warmup: 0,
+        ema: 0.999,
+        val_every: 5000,
+        save_every: 1000,
+        log_every: 100,
+        divergence_window: divergence_window(),
+        divergence_factor: divergence_factor(),
+    }
+}
+
+/// The paper's SwinIR recipe: 500k steps from scratch at x2; x3 and x4 start from x2 (`--from`) and take half.
+fn paper_swinir(upscale: u8) -> Train {
+    let half = if upscale == 2 { 1 } else { 2 };
+    let milestones = [250_000, 400_000, 450_000, 475_000].map(|m: u64| m / half).to_vec();
+    Train {
+        steps: 500_000 / half,
+        batch: 64,
+        lr: 2e-4,
+        schedule: Schedule::MultiStep { milestones, gamma: 0.5 },
+        ..paper()
+    }
+}
+
+/// For small networks on a CPU: an hour or two instead of days.
+fn short() -> Train {
+    Train {
+        steps: 20_000,
+        batch: 16,
+        lr: 1e-3,
+        schedule: Schedule::Cosine { end: 1e-5 },
+        warmup: 100,
+        ema: 0.999,
+        val_every: 1000,
+        save_every: 500,
+        log_every: 50,
+        divergence_window: divergence_window(),
+        divergence_factor: divergence_factor(),
+    }
+}

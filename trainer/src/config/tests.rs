@@ -1,0 +1,77 @@
+use super::*;
+
+fn settings(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_preset_resolves_and_survives_the_file() {
+    for family in ["edsr-light", "edsr-edge", "edsr-edge-m", "swinir-light", "swinir-edge"] {
+        for upscale in [2, 3, 4] {
+            let name = format!("{family}-x{upscale}");
+            let config = Config::resolve(Some(&name), "", &[]).expect(&name);
+            assert_eq!(config.model.upscale(), upscale);
+            mcir_runtime::model::infer(&config.model.graph()).expect(&name);
+            assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(&name), config);
+        }
+    }
+}
+
+#[test]
+fn file_and_settings_are_laid_over_the_preset() {
+    let document = "preset = 'edsr-edge-x4'\nseed = 7\n[train]\nsteps = 5\n[data]\nhr = 'a'";
+    let over = settings(&["train.steps=9", "data.hr=some/folder", "train.schedule.end=0.0001"]);
+    let config = Config::resolve(None, document, &over).expect("valid");
+    assert_eq!((config.seed, config.train.steps, config.train.batch), (7, 9, 16));
+    assert_eq!(config.data.hr, PathBuf::from("some/folder"));
+    assert_eq!(config.train.schedule, Schedule::Cosine { end: 1e-4 });
+    let over = settings(&["train.schedule={kind='multi_step',milestones=[3],gamma=0.5}"]);
+    let config = Config::resolve(Some("edsr-edge-x4"), "", &over).expect("valid");
+    assert_eq!(config.train.schedule, Schedule::MultiStep { milestones: vec![3], gamma: 0.5 });
+}
+
+#[test]
+fn mistakes_are_named() {
+    let error = |preset, over: &[&str]| Config::resolve(preset, "", &settings(over)).unwrap_err().to_string();
+    assert!(error(Some("edsr-edge-x5"), &[]).contains("edsr-edge-x5"));
+    assert!(error(Some("edsr-edge-x4"), &["train.stpes=4"]).contains("stpes"));
+    assert!(error(Some("edsr-edge-x4"), &["steps"]).contains("section.key=value"));
+    assert!(error(Some("edsr-edge-x4"), &["train.batch=0"]).contains("train.batch is 0"));
+    assert!(error(Some("edsr-edge-x4"), &["model.upscale=5"]).contains("model.upscale is 5"));
+    assert!(error(Some("swinir-light-x2"), &["model.num_heads=[6,6,6]"]).contains("model.num_heads"));
+    assert!(error(Some("swinir-light-x2"), &["model.num_heads=[6,6,6,7]"]).contains("model.num_heads"));
+    assert!(error(Some("edsr-edge-x4"), &["train.lr=nan"]).contains("train.lr"));
+    assert!(error(None, &[]).contains("missing field"));
+}
+
+#[test]
+fn the_spn_loss_is_switched_on_by_any_of_its_settings() {
+    let resolve = |over: &[&str]| Config::resolve(Some("edsr-edge-x4"), "", &settings(over));
+    assert_eq!(resolve(&[]).expect("valid").spn, None);
+    let config = resolve(&["spn.lambda=0.0005", "spn.steps=[10,20]"]).expect("valid");
+    let expected = Spn { lambda: 5e-4, steps: vec![10, 20], ..Spn::default() };
+    assert_eq!(config.spn, Some(expected));
+    assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect("valid"), config);
+    for (over, key) in [
+        ("spn.steps=[]", "spn.steps"),
+        ("spn.steps=[5,0]", "spn.steps"),
+        ("spn.omega=2", "spn.omega"),
+        ("spn.crop=8", "spn.crop"),
+        ("spn.negative=pretrained", "spn.pretrained"),
+        ("spn.features.layers=[\"relu1_1\"]", "spn.features.weights"),
+    ] {
+        let error = resolve(&[over]).expect_err(over).to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn learning_rates_follow_their_schedules() {
+    let mut t = Config::preset("edsr-edge-x4").expect("known").train;
+    (t.steps, t.warmup, t.lr) = (1000, 10, 1.0e-3);
+    assert!((t.lr_at(0) - 1e-4).abs() < 1e-6);
+    assert!((t.lr_at(500) - (1e-3 + 1e-5) / 2.0).abs() < 1e-9);
+    assert!((t.lr_at(1000) - 1e-5).abs() < 1e-12);
+    t.schedule = Schedule::MultiStep { milestones: vec![20, 40], gamma: 0.5 };
+    assert_eq!([19, 20, 39, 40].map(|s| t.lr_at(s)), [1e-3, 5e-4, 5e-4, 2.5e-4]);
+}
