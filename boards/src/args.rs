@@ -8,7 +8,7 @@ use std::io::{self, Write};
 /// How the engine runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
-    /// Threads [default: all processors]
+    /// Threads [default: all processors; for compare 1]
     #[arg(short = 'j', long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
 
@@ -18,14 +18,17 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// What the engine is told.
+    /// What the engine is told; on `default_threads` threads, 0 for all processors, when none are asked for.
     ///
     /// # Errors
     /// [`Error::Isa`] when there is no such instruction set.
-    pub fn plan_options(&self) -> Result<PlanOptions> {
+    pub fn plan_options(&self, default_threads: usize) -> Result<PlanOptions> {
         let isa = self.isa.as_deref().map(isa).transpose()?;
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.threads.map_or_else(available, usize::from).min(MAX_THREADS);
+        let threads = match self.threads.map_or(default_threads, usize::from) {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let threads = threads.min(MAX_THREADS);
         Ok(PlanOptions { isa, threads, ..PlanOptions::default() })
     }
 }

@@ -89,7 +89,7 @@ struct Failed {
 /// Whatever keeps an image from being upscaled; for a folder, [`Error::Some`] after all others are done.
 pub fn run(cmd: &Cmd) -> Result<()> {
     let model = cmd.open_model()?;
-    let mut upscaler = Upscaler::new(model, cmd.engine.plan_options()?);
+    let mut upscaler = Upscaler::new(model, cmd.engine.plan_options(0)?);
     let is_folder = cmd.input.is_dir();
     let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
 

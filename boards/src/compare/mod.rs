@@ -51,7 +51,8 @@ pub struct Cmd {
 /// # Errors
 /// What keeps a model from being read or run; [`Error::Some`] when images had to be left out.
 pub fn run(cmd: &Cmd) -> Result<()> {
-    let options = cmd.engine.plan_options()?;
+    // One thread: a figure that does not depend on how many processors there are and what else they do.
+    let options = cmd.engine.plan_options(1)?;
     let by_upscale = cmd.open_models(options)?;
     let set = cmd.data.as_deref().map_or_else(|| Ok(TestSet::cards()), TestSet::folder)?;
 
@@ -84,7 +85,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     if cmd.print.json {
         cmd.print.result(serde_json::to_string_pretty(&report).expect("a report is plain data"))?;
     } else if !cmd.print.quiet {
-        cmd.print.result(&report)?;
+        cmd.print.result(report.to_string().trim_end())?;
     }
     match report.skipped.len() {
         0 => Ok(()),
