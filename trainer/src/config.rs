@@ -193,12 +193,19 @@ pub struct Train {
     pub save_every: u64,
     /// Steps between rows of the log.
     pub log_every: u64,
+    /// Validation images whose output is written to `samples/` at every validation.
+    #[serde(default = "samples")]
+    pub samples: usize,
     /// The run has diverged when the mean reconstruction loss over this many steps …
     #[serde(default = "divergence_window")]
     pub divergence_window: u64,
     /// … exceeds the best such mean by this factor.
     #[serde(default = "divergence_factor")]
     pub divergence_factor: f64,
+}
+
+const fn samples() -> usize {
+    1
 }
 
 const fn divergence_window() -> u64 {

@@ -16,7 +16,8 @@
 //! - [`net`], [`conv`], [`resize`], [`attention`]: the graph in burn, with a convolution for the CPU and an interpolation
 //!   that follows the engine's definition at the borders.
 //! - [`loss`], [`negatives`]: what is minimised: L1, and the SPN loss with its negative models.
-//! - [`train`], [`checkpoint`], [`log`], [`divergence`]: the loop, its state on disk, its record, its alarm.
+//! - [`train`], [`checkpoint`], [`log`], [`curves`], [`divergence`]: the loop, its state on disk, its record and the
+//!   picture of it, its alarm.
 //! - [`ablate`]: grids of runs and the table that compares them.
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
 //! - [`import`], [`export`], [`weights`]: values in and out.
@@ -32,6 +33,7 @@ pub mod attention;
 pub mod checkpoint;
 pub mod config;
 pub mod conv;
+pub mod curves;
 pub mod data;
 pub mod divergence;
 pub mod eval;

@@ -302,7 +302,7 @@ fn adam() -> ModuleOptimizer {
 
 /// Trains to the configured number of steps, or until `stop` is set, in which case the state is saved first.
 ///
-/// Writes `config.toml`, `log.csv` and checkpoints into `folder`. The batches are prepared in another thread.
+/// Writes `config.toml`, `log.csv`, checkpoints, `samples/` and, at the end, `curves.svg` into `folder`. The batches are prepared in another thread.
 ///
 /// # Errors
 /// Any [`TrainError`].
@@ -347,6 +347,7 @@ pub fn run(
         if validate {
             let result = eval::evaluate(&trainer.ema, val)?;
             progress.validated(step, &result);
+            write_samples(&trainer.ema, &val[..config.train.samples.min(val.len())], folder)?;
             scores = Some(result);
         }
         if validate || last || step.is_multiple_of(config.train.log_every) {
@@ -370,8 +371,28 @@ pub fn run(
     if saved != Some(trainer.step) {
         trainer.checkpoint()?.save(folder)?;
     }
+    let curves = folder.join("curves.svg");
+    let text = std::fs::read_to_string(&log_path).map_err(io(log_path.clone()))?;
+    std::fs::write(&curves, crate::curves::svg(&text)).map_err(io(curves.clone()))?;
     let stopped = trainer.step < config.train.steps;
     Ok(Summary { steps: trainer.step, stopped, scores })
+}
+
+/// Writes the network's outputs as PNG files, over those of the validation before.
+fn write_samples(net: &Net, pairs: &[Pair], folder: &Path) -> Result<(), TrainError> {
+    let samples = folder.join("samples");
+    for pair in pairs {
+        let sr = eval::upscale(net, &pair.lr)?;
+        let path = samples.join(format!("{}.png", pair.name));
+        let failed = |source| TrainError::Io { path: path.clone(), source };
+        std::fs::create_dir_all(&samples).map_err(failed)?;
+        let (width, height) = (sr.width() as u32, sr.height() as u32);
+        let color =
+            if sr.channels() == 3 { image::ExtendedColorType::Rgb8 } else { image::ExtendedColorType::L8 };
+        image::save_buffer(&path, sr.data(), width, height, color)
+            .map_err(|error| failed(std::io::Error::other(error)))?;
+    }
+    Ok(())
 }
 
 /// Means over the steps of a log row.

@@ -1,6 +1,8 @@
 //! Presets: the paper's recipes, and short ones for small networks on small machines.
 
-use super::{Config, ConfigError, Data, Model, Schedule, Train, divergence_factor, divergence_window};
+use super::{
+    Config, ConfigError, Data, Model, Schedule, Train, divergence_factor, divergence_window, samples,
+};
 use mcir_runtime::arch::{edsr, swinir};
 use std::path::PathBuf;
 
@@ -47,6 +49,7 @@ fn paper() -> Train {
         val_every: 5000,
         save_every: 1000,
         log_every: 100,
+        samples: samples(),
         divergence_window: divergence_window(),
         divergence_factor: divergence_factor(),
     }
@@ -77,6 +80,7 @@ fn short() -> Train {
         val_every: 1000,
         save_every: 500,
         log_every: 50,
+        samples: samples(),
         divergence_window: divergence_window(),
         divergence_factor: divergence_factor(),
     }

@@ -76,6 +76,10 @@ fn a_resumed_run_equals_an_uninterrupted_one_to_the_bit() {
     let steps =
         |text: String| text.lines().map(|l| l.split(',').next().map(str::to_string)).collect::<Vec<_>>();
     assert_eq!(steps(log(parts.path())), steps(log(whole.path())));
+    let curves = std::fs::read_to_string(parts.path().join("curves.svg")).expect("curves");
+    assert_eq!(curves.matches("<polyline").count(), 2);
+    let sample = crate::data::pairs::decode(&parts.path().join("samples/p3.png")).expect("a sample");
+    assert_eq!((sample.width(), sample.height()), (48, 36));
     // A run that is over has nothing left to do and loses nothing.
     let (none, again) = train(config(9), parts.path(), false);
     assert!(none.is_empty());
