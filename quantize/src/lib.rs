@@ -11,9 +11,10 @@
 //!
 //! - [`fold`]: f32 to f32, an equal model that quantizes better;
 //! - [`calibrate`], [`histogram`]: what values the edges take;
-//! - [`params`], [`weights`]: scales and zero points for edges and weights;
+//! - [`params`], [`weights`]: scales and zero points for edges and weights; [`round`]: the better rounding;
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
 //! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
+//! - [`sensitivity`], [`ladder`]: where it hurts, and the way back to floats for those nodes;
 //! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`]: tables.
 
 pub mod bias;
@@ -24,11 +25,14 @@ pub mod fold;
 pub mod gate;
 pub mod histogram;
 pub mod images;
+pub mod ladder;
 pub mod parallel;
 pub mod params;
 pub mod pipeline;
 pub mod report;
 pub mod rewrite;
+pub mod round;
+pub mod sensitivity;
 pub mod weights;
 
 pub use error::QuantizeError;

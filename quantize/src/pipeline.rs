@@ -8,15 +8,28 @@ use crate::images::Sample;
 use crate::parallel::Progress;
 use crate::params::{EdgeTypes, edge_types};
 use crate::rewrite::{Recipe, Rewritten, rewrite};
+use crate::round;
 use crate::weights::{self, QuantizedWeights};
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
 
 /// Rounds of bias correction: each settles what the one before has moved further up.
 const BIAS_ROUNDS: usize = 2;
 
+/// How much work quantization may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// Weights go to the nearest step.
+    #[default]
+    Normal,
+    /// Weights are rounded with regard to each other; takes a few times as long.
+    High,
+}
+
 /// How the work is done.
 #[derive(Clone, Copy)]
 pub struct Settings<'a> {
+    /// How much of it.
+    pub effort: Effort,
     /// Threads; the result does not depend on it.
     pub threads: usize,
     /// Where progress goes.
@@ -47,7 +60,29 @@ impl<'a> Calibrated<'a> {
         let weights = (0..folded.graph().nodes.len() as NodeId)
             .map(|id| quantized_weights(&folded, id, &seen, &types))
             .collect();
-        Ok(Self { samples, settings, folded, seen, types, weights })
+        let mut calibrated = Self { samples, settings, folded, seen, types, weights };
+        if settings.effort == Effort::High {
+            calibrated.round_weights()?;
+        }
+        Ok(calibrated)
+    }
+
+    /// Replaces all weights with better rounded ones.
+    fn round_weights(&mut self) -> Result<(), QuantizeError> {
+        let convolutions = self.convolutions();
+        let int8 = self.build(&[])?;
+        let Settings { threads, progress, .. } = self.settings;
+        let nodes: Vec<NodeId> = convolutions.iter().map(|&id| int8.node[usize::from(id)]).collect();
+        progress.begin("rounding weights", self.samples.len());
+        let (folded, weights) = (&self.folded, &mut self.weights);
+        round::covariances(&int8.model, &nodes, self.samples, threads, progress, |place, covariance| {
+            let id = convolutions[place];
+            if let Some(quantized) = &mut weights[usize::from(id)] {
+                covariance.round(&folded.f32s(id, Role::Weight), quantized, threads);
+            }
+        })?;
+        progress.end();
+        Ok(())
     }
 
     /// The folded float model; its nodes are what [`build`](Self::build) can keep in floats.
@@ -66,18 +101,18 @@ impl<'a> Calibrated<'a> {
         nodes.filter(|(_, n)| matches!(n.op, Op::Conv2d(_))).map(|(id, _)| id).collect()
     }
 
+    /// How the work is done.
+    pub fn settings(&self) -> Settings<'a> {
+        self.settings
+    }
+
     /// The quantized model, with the convolutions in `float` left as they are.
     ///
     /// # Errors
     /// What [`rewrite`] refuses.
     pub fn build(&self, float: &[NodeId]) -> Result<Rewritten, QuantizeError> {
-        let keep = |id: usize| float.iter().any(|&f| usize::from(f) == id);
-        let weights = self.weights.iter().enumerate();
-        let weights = weights.map(|(id, w)| if keep(id) { None } else { w.clone() }).collect();
-        let mut recipe = Recipe { types: self.types.clone(), weights, bias: Vec::new() };
-        recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, None);
-        let mut rewritten = rewrite(&self.folded, &recipe)?;
-        let Settings { threads, progress } = self.settings;
+        let (mut recipe, mut rewritten) = self.first_build(float)?;
+        let Settings { threads, progress, .. } = self.settings;
         progress.begin("correcting biases", BIAS_ROUNDS * self.samples.len());
         for _ in 0..BIAS_ROUNDS {
             let now = observe(&rewritten.model, self.samples, Detail::Moments, threads, progress)?;
@@ -86,6 +121,24 @@ impl<'a> Calibrated<'a> {
         }
         progress.end();
         Ok(rewritten)
+    }
+
+    /// As [`build`](Self::build), but no image is run: only the error of the weights is corrected for.
+    ///
+    /// # Errors
+    /// What [`rewrite`] refuses.
+    pub fn build_quickly(&self, float: &[NodeId]) -> Result<Rewritten, QuantizeError> {
+        Ok(self.first_build(float)?.1)
+    }
+
+    fn first_build(&self, float: &[NodeId]) -> Result<(Recipe, Rewritten), QuantizeError> {
+        let keep = |id: usize| float.iter().any(|&f| usize::from(f) == id);
+        let weights = self.weights.iter().enumerate();
+        let weights = weights.map(|(id, w)| if keep(id) { None } else { w.clone() }).collect();
+        let mut recipe = Recipe { types: self.types.clone(), weights, bias: Vec::new() };
+        recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, None);
+        let rewritten = rewrite(&self.folded, &recipe)?;
+        Ok((recipe, rewritten))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the commands print: tables for people, the same values as JSON.
 
 use crate::gate::Drops;
+use crate::sensitivity::{EdgeSnr, Sensitivity};
 use mcir_runtime::error::PlanError;
 use mcir_runtime::model::{DType, Model, NodeId};
 use mcir_runtime::plan::{Plan, PlanOptions};
@@ -201,6 +202,29 @@ pub fn drops_to_text(drops: &Drops) -> String {
     );
     let worst = drops.worst();
     let _ = writeln!(text, "worst: {} loses {:.4} dB", worst.name, worst.drop_db);
+    text
+}
+
+/// What single convolutions cost and how exact the edges are, as tables; empty without any.
+pub fn sensitivity_to_text(costs: &[Sensitivity], snr: &[EdgeSnr]) -> String {
+    let names = costs.iter().map(|c| c.name.len()).chain(snr.iter().map(|e| e.name.len()));
+    let name = names.max().unwrap_or(0).max(11);
+    let mut text = String::new();
+    if !costs.is_empty() {
+        let _ = writeln!(text, "{:name$}  {:>13}  {:>9}", "convolution", "drop alone dB", "MAC/px");
+        for cost in costs {
+            let _ = writeln!(text, "{:name$}  {:>13.4}  {:>9}", cost.name, cost.drop_db, cost.macs_per_pixel);
+        }
+        text.push('\n');
+    }
+    if !snr.is_empty() {
+        let _ = writeln!(text, "{:name$}  {:12}  {:5}  {:>6}", "edge", "operator", "dtype", "SNR dB");
+        for edge in snr {
+            let _ =
+                writeln!(text, "{:name$}  {:12}  {:5}  {:>6.1}", edge.name, edge.op, edge.dtype, edge.snr_db);
+        }
+        text.push('\n');
+    }
     text
 }
 

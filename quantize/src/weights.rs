@@ -10,7 +10,7 @@ pub struct QuantizedWeights {
 }
 
 /// Largest 8-bit weight; −128 is left out so that two products fit 16 bits.
-const I8_MAX: f32 = 127.0;
+pub const I8_MAX: f32 = 127.0;
 /// Clip ranges tried for each channel: this many steps from the whole range down to [`LEAST_CLIP`] of it.
 const SEARCH_STEPS: usize = 40;
 const LEAST_CLIP: f32 = 0.6;

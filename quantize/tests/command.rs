@@ -128,8 +128,9 @@ fn the_file_does_not_depend_on_the_threads_nor_the_moment() {
 #[test]
 fn a_model_that_loses_too_much_is_not_written() {
     let place = Place::new(&sharpener(2, 0.5, true));
-    place.fails(&RUN, 3, "gate not met");
-    let output = place.run(&[&RUN[..], &["--json"]].concat());
+    let run = [&RUN[..], &["--no-fallback"]].concat();
+    place.fails(&run, 3, "gate not met");
+    let output = place.run(&[&run[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(3));
     let result = json(&output);
     assert_eq!((&result["passed"], &result["written"]), (&false.into(), &false.into()));
@@ -138,10 +139,10 @@ fn a_model_that_loses_too_much_is_not_written() {
 
     // An old result stays as it was.
     std::fs::write(place.path("model.int8"), "old").unwrap();
-    assert_eq!(place.run(&RUN).status.code(), Some(3));
+    assert_eq!(place.run(&run).status.code(), Some(3));
     assert_eq!(std::fs::read(place.path("model.int8")).unwrap(), b"old");
 
-    let output = place.run(&[&RUN[..], &["--write-failed"]].concat());
+    let output = place.run(&[&run[..], &["--write-failed"]].concat());
     assert_eq!(output.status.code(), Some(3));
     assert!(load(&place.path("model.int8")).is_quantized());
     let check = place.run(&["check", "model.f32", "model.int8", "photos", "--max-drop-db", "0.1"]);
@@ -158,6 +159,40 @@ fn named_convolutions_stay_in_floats() {
     assert_eq!(load(&place.path("model.int8")).meta("quantize.kept_float"), Some("conv_first conv_last"));
     std::fs::remove_file(place.path("model.int8")).unwrap();
     place.fails(&keep("conv_lost"), 1, "no convolution is called `conv_lost`");
+}
+
+#[test]
+fn the_costliest_convolutions_return_to_floats_until_the_gate_holds() {
+    let place = Place::new(&sharpener(2, 0.5, true));
+    let output = place.run(&[&RUN[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let result = json(&output);
+    let kept: Vec<&str> =
+        result["kept_float"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    assert_eq!(kept, ["conv_last", "conv_first"], "the one that reads the spoiled features comes first");
+    assert_eq!(result["sensitivity"][0]["name"], "conv_last");
+    assert!(result["sensitivity"][0]["drop_db"].as_f64().unwrap() > 0.1);
+    let macs =
+        result["sensitivity"].as_array().unwrap().iter().map(|c| c["macs_per_pixel"].as_u64().unwrap());
+    let int8 = load(&place.path("model.int8"));
+    assert_eq!(macs.sum::<u64>(), int8.macs_per_pixel());
+    assert_eq!(int8.meta("quantize.kept_float"), Some("conv_last conv_first"));
+    let part = result["float_macs_part"].as_f64().unwrap();
+    assert!(part > 0.3 && part < 0.7, "{part}");
+}
+
+#[test]
+fn sensitivity_is_told_on_request() {
+    let place = Place::new(&random(graph(&Config::edge(2, 8, 1)), 3));
+    let args = [&RUN[..], &["--sensitivity", "--effort", "high", "--json"]].concat();
+    let result = json(&place.run(&args));
+    assert_eq!(result["sensitivity"].as_array().unwrap().len(), 5);
+    let snr = result["snr"].as_array().unwrap();
+    let of = |name: &str| snr.iter().find(|e| e["name"] == name).unwrap()["snr_db"].as_f64().unwrap();
+    assert_eq!(of("base"), 100.0, "interpolated pixels are exact");
+    assert!(of("conv_first") > of("conv_last") && of("conv_last") > 15.0, "{snr:?}");
+    let text = place.run(&[&RUN[..], &["--sensitivity"]].concat()).stdout;
+    assert!(String::from_utf8(text).unwrap().contains("drop alone dB"));
 }
 
 #[test]

@@ -5,10 +5,12 @@ use anyhow::Result;
 use mcir_quantize::QuantizeError;
 use mcir_quantize::error::Skipped;
 use mcir_quantize::fold::fold;
-use mcir_quantize::gate::{Drops, measure, task_of};
-use mcir_quantize::images::{self, DEFAULT_CALIBRATION};
-use mcir_quantize::pipeline::{Calibrated, Settings};
-use mcir_quantize::report::{SCHEMA, drops_to_text};
+use mcir_quantize::gate::{Drops, task_of};
+use mcir_quantize::images::{self, DEFAULT_CALIBRATION, Task};
+use mcir_quantize::ladder::{Candidate, climb, try_with};
+use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::report::{SCHEMA, drops_to_text, sensitivity_to_text};
+use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, float_macs_part, sensitivities};
 use mcir_runtime::model::{Model, NodeId};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -35,14 +37,44 @@ pub struct Args {
     /// Most images to calibrate on, spread evenly over the folder
     #[arg(long, default_value_t = DEFAULT_CALIBRATION)]
     images: usize,
+    /// How much work it may be
+    #[arg(long, value_enum, default_value = "normal")]
+    effort: EffortArg,
     /// Convolution to keep in f32, by name; can be given several times
     #[arg(long, value_name = "NAME")]
     keep_float: Vec<String>,
+    /// Do not return the costliest convolutions to f32 when the gate fails; fail
+    #[arg(long)]
+    no_fallback: bool,
+    /// Measure what each convolution costs alone, and the signal to noise of each edge, also when the gate
+    /// is met
+    #[arg(long)]
+    sensitivity: bool,
     /// Write the model also when the gate is not met; the exit code is 3 all the same
     #[arg(long)]
     write_failed: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// Images that single convolutions are measured on.
+const SENSITIVITY_IMAGES: usize = 8;
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum EffortArg {
+    /// Weights go to the nearest step
+    Normal,
+    /// Weights are rounded with regard to each other; takes a few times as long
+    High,
+}
+
+impl From<EffortArg> for Effort {
+    fn from(arg: EffortArg) -> Self {
+        match arg {
+            EffortArg::Normal => Self::Normal,
+            EffortArg::High => Self::High,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -54,6 +86,9 @@ struct Output {
     calibration_images: usize,
     skipped_images: usize,
     kept_float: Vec<String>,
+    float_macs_part: f64,
+    sensitivity: Vec<Sensitivity>,
+    snr: Vec<EdgeSnr>,
     file_bytes: usize,
     worst_image: String,
     worst_drop_db: f64,
@@ -88,15 +123,36 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     args.common.warn_skipped(held_out_folder, &more);
     skipped.extend::<Vec<Skipped>>(more);
 
-    let settings = Settings { threads, progress: &progress };
+    let settings = Settings { effort: args.effort.into(), threads, progress: &progress };
     let calibrated = Calibrated::new(&model, &samples, settings)?;
     let float = named(&calibrated, &args.keep_float)?;
-    let int8 = calibrated.build(&float)?.model;
-    let drops = measure(&model, &int8, &held_out, threads, &progress)?;
+    let mut candidate = try_with(&model, &calibrated, float, &held_out)?;
+    let fails = |candidate: &Candidate| !candidate.drops.passes(args.max_drop_db);
+    let fallback = fails(&candidate) && !args.no_fallback;
+    let costs = if args.sensitivity || fallback {
+        sensitivities(&calibrated, &sensitivity_files(args, &calibration, task))?
+    } else {
+        Vec::new()
+    };
+    if fallback {
+        args.common.note(&format!(
+            "{:.4} dB lost with all convolutions in int8: keeping the costliest in f32",
+            candidate.drops.mean_drop_db
+        ));
+        candidate = climb(&model, &calibrated, candidate, &costs, &held_out, args.max_drop_db)?;
+    }
+    let snr = match args.sensitivity {
+        true => edge_snr(calibrated.folded(), &candidate.rewritten, &samples, threads)?,
+        false => Vec::new(),
+    };
 
-    let passed = drops.passes(args.max_drop_db);
+    let passed = !fails(&candidate);
     let written = passed || args.write_failed;
-    let int8 = describe(int8, args, samples.len(), &drops)?;
+    let Candidate { rewritten, drops, float } = candidate;
+    let kept_float: Vec<String> =
+        float.iter().map(|&id| calibrated.folded().graph().node(id).name.clone()).collect();
+    let float_macs_part = float_macs_part(&rewritten.model);
+    let int8 = describe(rewritten.model, &kept_float, float_macs_part, samples.len(), &drops)?;
     let bytes = int8.to_bytes();
     if written {
         write_whole(&args.output, &bytes)?;
@@ -110,14 +166,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             written,
             calibration_images: samples.len(),
             skipped_images: skipped.len(),
-            kept_float: args.keep_float.clone(),
+            kept_float,
+            float_macs_part,
+            sensitivity: costs,
+            snr,
             file_bytes: bytes.len(),
             worst_image: worst.name.clone(),
             worst_drop_db: worst.drop_db,
             drops,
         })?;
     } else {
-        print(&drops_to_text(&drops))?;
+        print(&(sensitivity_to_text(&costs, &snr) + &drops_to_text(&drops)))?;
+        if !kept_float.is_empty() {
+            let percent = 100.0 * float_macs_part;
+            args.common.note(&format!(
+                "kept in f32 ({percent:.1} % of the multiply-accumulates): {}",
+                kept_float.join(" ")
+            ));
+        }
         args.common.note(&verdict(args, passed, written, drops.mean_drop_db, bytes.len()));
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_GATE) })
@@ -132,8 +198,25 @@ fn named(calibrated: &Calibrated<'_>, names: &[String]) -> Result<Vec<NodeId>> {
     names.iter().map(find).collect()
 }
 
+/// A few of the calibration images to measure single convolutions on; the gate's own images stay unseen.
+fn sensitivity_files(args: &Args, calibration: &[PathBuf], task: Task) -> Vec<PathBuf> {
+    let few = images::spread(calibration, 2 * SENSITIVITY_IMAGES);
+    let mut few: Vec<PathBuf> = few.into_iter().filter(|path| images::load(path, task).is_ok()).collect();
+    if few.is_empty() {
+        args.common.note("warning: all images are used to measure single convolutions");
+        few = calibration.iter().filter(|path| images::load(path, task).is_ok()).cloned().collect();
+    }
+    images::spread(&few, SENSITIVITY_IMAGES)
+}
+
 /// Adds how the model was quantized to its metadata.
-fn describe(model: Model, args: &Args, samples: usize, drops: &Drops) -> Result<Model> {
+fn describe(
+    model: Model,
+    kept_float: &[String],
+    float_macs_part: f64,
+    samples: usize,
+    drops: &Drops,
+) -> Result<Model> {
     let mut metadata = model.metadata().to_vec();
     let mut set = |key: &str, value: String| {
         metadata.retain(|(k, _)| k != key);
@@ -145,8 +228,9 @@ fn describe(model: Model, args: &Args, samples: usize, drops: &Drops) -> Result<
     set("quantize.psnr_y_f32_db", format!("{:.4}", drops.psnr_f32_db));
     set("quantize.psnr_y_int8_db", format!("{:.4}", drops.psnr_int8_db));
     set("quantize.mean_drop_db", format!("{:.4}", drops.mean_drop_db));
-    if !args.keep_float.is_empty() {
-        set("quantize.kept_float", args.keep_float.join(" "));
+    if !kept_float.is_empty() {
+        set("quantize.kept_float", kept_float.join(" "));
+        set("quantize.float_macs_part", format!("{float_macs_part:.4}"));
     }
     Ok(model.with_metadata(metadata).map_err(QuantizeError::Rewrite)?)
 }
@@ -159,7 +243,7 @@ fn verdict(args: &Args, passed: bool, written: bool, drop_db: f64, bytes: usize)
         (false, true) => format!("wrote {output} although {drop_db:.4} dB lost exceed the limit of {limit}"),
         (false, false) => format!(
             "gate not met: {drop_db:.4} dB lost, limit {limit}; nothing written; calibrate on more images like \
-             those it will see, raise --max-drop-db, or keep a convolution in f32 with --keep-float"
+             those it will see, or raise --max-drop-db"
         ),
     }
 }

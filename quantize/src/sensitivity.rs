@@ -1,0 +1,176 @@
+//! Where quantization hurts: signal to noise of each edge, and what each convolution costs alone.
+
+use crate::engine::Runner;
+use crate::error::QuantizeError;
+use crate::gate::{Drops, measure};
+use crate::images::Sample;
+use crate::parallel;
+use crate::pipeline::Calibrated;
+use crate::rewrite::Rewritten;
+use mcir_runtime::image::Image;
+use mcir_runtime::model::{DType, Model, NodeId};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Images that the signal to noise is taken from, and the largest side of the part of each; all edges of one
+/// are held in memory.
+const SNR_IMAGES: usize = 8;
+const SNR_SIDE: usize = 48;
+/// Signal to noise of edges that are equal, in dB.
+const CAP_DB: f64 = 100.0;
+
+/// How exactly an edge of the quantized model follows the float model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EdgeSnr {
+    /// Node that writes the edge.
+    pub name: String,
+    /// Operator of it.
+    pub op: String,
+    /// Type in the quantized model.
+    pub dtype: String,
+    /// Power of the float values (about their mean) over that of the difference, in dB.
+    pub snr_db: f64,
+}
+
+/// What it costs to quantize one convolution and nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sensitivity {
+    /// Number in the folded float model.
+    #[serde(skip)]
+    pub node: NodeId,
+    /// Name.
+    pub name: String,
+    /// Drop of PSNR-Y in dB, mean over the images.
+    pub drop_db: f64,
+    /// Multiply-accumulates for one pixel of the input image.
+    pub macs_per_pixel: u64,
+}
+
+/// Sums over the values of one edge.
+#[derive(Default, Clone, Copy)]
+struct Power {
+    n: f64,
+    sum: f64,
+    squares: f64,
+    noise: f64,
+}
+
+/// Signal to noise of all edges that the two models share, in the order of the float model; `float` is the
+/// folded model that was rewritten.
+///
+/// # Errors
+/// What the engine refuses.
+pub fn edge_snr(
+    float: &Model,
+    int8: &Rewritten,
+    samples: &[Sample],
+    threads: usize,
+) -> Result<Vec<EdgeSnr>, QuantizeError> {
+    let edges = float.graph().nodes.len();
+    let init = || [Runner::observing(float), Runner::observing(&int8.model)];
+    let samples = &samples[..samples.len().min(SNR_IMAGES)];
+    let (images, _) = parallel::map(samples, threads, init, |[float, quantized], sample| {
+        let lr = small(&sample.lr);
+        let mut expected: Vec<Vec<f32>> = vec![Vec::new(); edges];
+        float.observe(&lr, &mut |id, _, row| {
+            let values = &mut expected[usize::from(id)];
+            let at = values.len();
+            values.resize(at + row.len(), 0.0);
+            row.read(&mut values[at..]);
+        })?;
+        let mut powers = vec![Power::default(); edges];
+        let mut found = Vec::new();
+        quantized.observe(&lr, &mut |id, y, row| {
+            // A node of the float model has the same place in `node`; the others are conversions.
+            let Some(edge) = int8.node.iter().position(|&new| new == id) else { return };
+            found.resize(row.len(), 0.0);
+            row.read(&mut found);
+            powers[edge].add(&expected[edge][y * row.len()..(y + 1) * row.len()], &found);
+        })?;
+        Ok::<_, QuantizeError>(powers)
+    })?;
+    let mut total = vec![Power::default(); edges];
+    for image in &images {
+        total.iter_mut().zip(image).for_each(|(total, part)| total.merge(part));
+    }
+    let rows = float.graph().nodes.iter().zip(&int8.node).zip(&total).skip(1);
+    let rows = rows.map(|((node, &new), power)| EdgeSnr {
+        name: node.name.clone(),
+        op: node.op.name().into(),
+        dtype: crate::report::dtype_name(int8.model.graph().node(new).dtype).into(),
+        snr_db: power.snr_db(),
+    });
+    Ok(rows.collect())
+}
+
+/// The cost of each convolution, the most expensive one first (then in the order of the network).
+///
+/// # Errors
+/// What building and measuring refuse.
+pub fn sensitivities(
+    calibrated: &Calibrated<'_>,
+    files: &[PathBuf],
+) -> Result<Vec<Sensitivity>, QuantizeError> {
+    let all = calibrated.convolutions();
+    let settings = calibrated.settings();
+    settings.progress.begin("single convolutions", all.len());
+    let mut found = Vec::with_capacity(all.len());
+    for &node in &all {
+        let others: Vec<NodeId> = all.iter().copied().filter(|&other| other != node).collect();
+        let alone = calibrated.build_quickly(&others)?.model;
+        let drops: Drops = measure(calibrated.folded(), &alone, files, settings.threads, &())?;
+        found.push(Sensitivity {
+            node,
+            name: calibrated.folded().graph().node(node).name.clone(),
+            drop_db: drops.mean_drop_db,
+            macs_per_pixel: calibrated.folded().node_macs_per_pixel(node),
+        });
+        settings.progress.step();
+    }
+    settings.progress.end();
+    found.sort_by(|a, b| b.drop_db.total_cmp(&a.drop_db));
+    Ok(found)
+}
+
+/// The part of a model's multiply-accumulates that read floats, 0..1.
+pub fn float_macs_part(model: &Model) -> f64 {
+    let graph = model.graph();
+    let reads_floats = |id: NodeId| {
+        graph.node(id).inputs.first().is_some_and(|&input| graph.node(input).dtype == DType::F32)
+    };
+    let float: u64 = (0..graph.nodes.len() as NodeId)
+        .filter(|&id| reads_floats(id))
+        .map(|id| model.node_macs_per_pixel(id))
+        .sum();
+    float as f64 / model.macs_per_pixel().max(1) as f64
+}
+
+fn small(lr: &Image) -> Image {
+    let (width, height) = (lr.width().min(SNR_SIDE), lr.height().min(SNR_SIDE));
+    lr.crop((lr.width() - width) / 2, (lr.height() - height) / 2, width, height)
+        .expect("the middle lies inside the image")
+}
+
+impl Power {
+    fn add(&mut self, expected: &[f32], found: &[f32]) {
+        self.n += expected.len() as f64;
+        for (&a, &b) in expected.iter().zip(found) {
+            let (a, b) = (f64::from(a), f64::from(b));
+            self.sum += a;
+            self.squares += a * a;
+            self.noise += (a - b) * (a - b);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.n += other.n;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        self.noise += other.noise;
+    }
+
+    fn snr_db(&self) -> f64 {
+        let signal = self.squares - self.sum * self.sum / self.n.max(1.0);
+        if self.noise <= 0.0 { CAP_DB } else { (10.0 * (signal / self.noise).log10()).clamp(-CAP_DB, CAP_DB) }
+    }
+}

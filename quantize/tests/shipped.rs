@@ -1,0 +1,49 @@
+//! The shipped models: what quantization cost them, measured on the benchmark that nothing was chosen on.
+
+use mcir_quantize::gate::measure;
+use mcir_quantize::images::list;
+use mcir_quantize::report::summary;
+use mcir_runtime::model::Model;
+use std::path::{Path, PathBuf};
+
+fn load(name: &str, kind: &str) -> Model {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/models");
+    let bytes = std::fs::read(models.join(name).join(format!("model.{kind}.mcir"))).unwrap();
+    Model::from_bytes(bytes).unwrap()
+}
+
+/// A benchmark of the shared data; `None`, and a note, when it is not there.
+fn benchmark(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let root = std::env::var_os("MCIR_SHARED_DATA").map_or_else(beside, PathBuf::from);
+    let folder = root.join("sr").join(name).join("HR");
+    if !folder.is_dir() {
+        eprintln!("skipped: {} does not exist; set MCIR_SHARED_DATA to the shared data", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+#[test]
+fn shipped_models_are_int8_throughout() {
+    for name in ["edsr-edge-x2", "edsr-edge-x4"] {
+        let (float, int8) = (load(name, "f32"), load(name, "int8"));
+        assert_eq!(summary(&int8, 320).unwrap().int8_macs_part, 1.0, "{name}");
+        assert_eq!(float.macs_per_pixel(), int8.macs_per_pixel(), "{name}");
+        assert_eq!(float.meta("seed"), int8.meta("seed"), "{name}: it was made from this float model");
+    }
+}
+
+#[test]
+fn shipped_models_lose_less_than_a_twentieth_of_a_decibel() {
+    for benchmark in ["Set5", "Set14"].into_iter().filter_map(benchmark) {
+        let files = list(&benchmark).unwrap();
+        for name in ["edsr-edge-x2", "edsr-edge-x4"] {
+            let drops = measure(&load(name, "f32"), &load(name, "int8"), &files, 2, &()).unwrap();
+            let (mean, worst) = (drops.mean_drop_db, drops.worst());
+            let place = benchmark.display();
+            assert!(mean < 0.05, "{name} on {place}: {mean:.4} dB");
+            assert!(worst.drop_db < 0.1, "{name} on {place}: {} loses {:.4} dB", worst.name, worst.drop_db);
+        }
+    }
+}
