@@ -16,6 +16,8 @@ pub struct Moments {
     pub mean: Vec<f64>,
     /// Variance, `[channels]`.
     pub variance: Vec<f64>,
+    /// Largest magnitude in an image, mean over the images, `[channels]`.
+    pub peak: Vec<f64>,
 }
 
 /// What was seen on the edges of a model.
@@ -42,6 +44,9 @@ struct Sums {
     pixels: u64,
     sum: Vec<f64>,
     squares: Vec<f64>,
+    /// Largest magnitudes; of several images their sum.
+    peaks: Vec<f64>,
+    images: f64,
 }
 
 /// What a thread gathers: only what does not depend on the order of the images.
@@ -113,6 +118,8 @@ impl Sums {
     fn add(&mut self, row: &[f32], channels: usize) {
         self.sum.resize(channels, 0.0);
         self.squares.resize(channels, 0.0);
+        self.peaks.resize(channels, 0.0);
+        self.images = 1.0;
         self.pixels += (row.len() / channels) as u64;
         for pixel in row.chunks_exact(channels) {
             for ((sum, squares), &x) in self.sum.iter_mut().zip(&mut self.squares).zip(pixel) {
@@ -120,13 +127,19 @@ impl Sums {
                 *sum += x;
                 *squares += x * x;
             }
+            for (peak, &x) in self.peaks.iter_mut().zip(pixel) {
+                *peak = peak.max(f64::from(x.abs()));
+            }
         }
     }
 
     fn merge(&mut self, other: &Self) {
         self.sum.resize(other.sum.len(), 0.0);
         self.squares.resize(other.squares.len(), 0.0);
+        self.peaks.resize(other.peaks.len(), 0.0);
         self.pixels += other.pixels;
+        self.images += other.images;
+        self.peaks.iter_mut().zip(&other.peaks).for_each(|(a, b)| *a += b);
         self.sum.iter_mut().zip(&other.sum).for_each(|(a, b)| *a += b);
         self.squares.iter_mut().zip(&other.squares).for_each(|(a, b)| *a += b);
     }
@@ -135,6 +148,7 @@ impl Sums {
         let n = self.pixels.max(1) as f64;
         let mean: Vec<f64> = self.sum.iter().map(|s| s / n).collect();
         let variance = self.squares.iter().zip(&mean).map(|(s, m)| (s / n - m * m).max(0.0)).collect();
-        Moments { mean, variance }
+        let peak = self.peaks.iter().map(|p| p / self.images.max(1.0)).collect();
+        Moments { mean, variance, peak }
     }
 }

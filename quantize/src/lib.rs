@@ -1,7 +1,7 @@
 //! Post-training quantization: an f32 model and photographs in, an int8 model out, with proof of what it costs.
 //!
 //! ```text
-//! f32 model ─ fold ─► f32 ─ observe ─► types, weights ─ rewrite ─► int8 ─ observe, correct biases ─► gate ─► file
+//! f32 model ─ fold, equalise ─► f32 ─ observe ─► types, weights ─ rewrite ─► int8 ─ observe, correct biases ─► gate ─► file
 //! ```
 //!
 //! The quantizer owns no executor. Its float reference is the engine's f32 path with an observer on every
@@ -9,7 +9,7 @@
 //! bit. What belongs here: rewriting graphs and choosing numbers. What does not: how anything is computed
 //! (`mcir-runtime`), and training.
 //!
-//! - [`fold`]: f32 to f32, an equal model that quantizes better;
+//! - [`fold`], [`equalize`]: f32 to f32, an equal model that quantizes better;
 //! - [`calibrate`], [`histogram`]: what values the edges take;
 //! - [`params`], [`weights`]: scales and zero points for edges and weights; [`round`]: the better rounding;
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
@@ -20,6 +20,7 @@
 pub mod bias;
 pub mod calibrate;
 pub mod engine;
+pub mod equalize;
 pub mod error;
 pub mod fold;
 pub mod gate;

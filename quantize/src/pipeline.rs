@@ -1,7 +1,8 @@
-//! The steps in order: fold, observe, choose types, quantize weights, correct biases.
+//! The steps in order: fold, equalise, observe, choose types, quantize weights, correct biases.
 
 use crate::bias;
 use crate::calibrate::{Detail, Observation, observe};
+use crate::equalize::equalize;
 use crate::error::QuantizeError;
 use crate::fold::fold;
 use crate::images::Sample;
@@ -53,9 +54,14 @@ impl<'a> Calibrated<'a> {
     /// What [`fold`] and [`observe`] refuse.
     pub fn new(model: &Model, samples: &'a [Sample], settings: Settings<'a>) -> Result<Self, QuantizeError> {
         let folded = fold(model)?;
-        settings.progress.begin("calibrating", samples.len());
-        let seen = observe(&folded, samples, Detail::All, settings.threads, settings.progress)?;
-        settings.progress.end();
+        let Settings { threads, progress, .. } = settings;
+        progress.begin("equalising", samples.len());
+        let seen = observe(&folded, samples, Detail::Moments, threads, progress)?;
+        progress.end();
+        let folded = equalize(&folded, &seen)?;
+        progress.begin("calibrating", samples.len());
+        let seen = observe(&folded, samples, Detail::All, threads, progress)?;
+        progress.end();
         let types = edge_types(&folded, &seen.histograms);
         let weights = (0..folded.graph().nodes.len() as NodeId)
             .map(|id| quantized_weights(&folded, id, &seen, &types))
@@ -85,12 +91,12 @@ impl<'a> Calibrated<'a> {
         Ok(())
     }
 
-    /// The folded float model; its nodes are what [`build`](Self::build) can keep in floats.
+    /// The folded and equalised float model; its nodes are what [`build`](Self::build) can keep in floats.
     pub fn folded(&self) -> &Model {
         &self.folded
     }
 
-    /// What was seen on the folded model.
+    /// What was seen on [`folded`](Self::folded).
     pub fn seen(&self) -> &Observation {
         &self.seen
     }

@@ -6,6 +6,7 @@ use mcir_quantize::QuantizeError;
 use mcir_quantize::bias;
 use mcir_quantize::calibrate::{Detail, observe};
 use mcir_quantize::engine::Runner;
+use mcir_quantize::equalize::equalize;
 use mcir_quantize::fold::fold;
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::report::summary;
@@ -105,7 +106,7 @@ fn convolutions_can_stay_in_floats() {
         let mixed = calibrated.build(&[one]).unwrap();
         let name = &calibrated.folded().graph().node(one).name;
         let new = mixed.node[usize::from(one)];
-        assert_eq!(mixed.model.f32s(new, Role::Weight), model.f32s(node(&model, name), Role::Weight));
+        assert_eq!(mixed.model.f32s(new, Role::Weight), calibrated.folded().f32s(one, Role::Weight));
         let part = summary(&mixed.model, 32).unwrap().int8_macs_part;
         assert!(part > 0.0 && part < 1.0, "{name}: {part}");
         assert!(agreement(&model, &mixed.model) > 36.0, "{name}");
@@ -200,6 +201,45 @@ fn folding_keeps_the_function() {
 }
 
 #[test]
+fn equalising_keeps_the_function_and_evens_channels_out() {
+    let even = random(graph(&Config { num_feat: 8, num_block: 1, ..Config::light(2) }), 9);
+    // The same network with features and hidden channels scaled against each other.
+    let scale = |i: usize| [1.0_f32, 30.0, 0.2, 3.0][i % 4];
+    let params: Vec<Vec<TensorData>> = (0..even.graph().nodes.len() as NodeId)
+        .map(|id| {
+            let Op::Conv2d(conv) = even.graph().node(id).op else { return even.params(id) };
+            let name = even.graph().node(id).name.as_str();
+            let out =
+                |n: usize| if name.starts_with("upsample") || name == "conv_last" { 1.0 } else { scale(n) };
+            let read = |c: usize| if matches!(name, "conv_first" | "conv_last") { 1.0 } else { scale(c) };
+            let channels = usize::from(conv.in_channels);
+            let depth = 9 * channels;
+            let weight = even.f32s(id, Role::Weight).into_iter().enumerate();
+            let weight = weight.map(|(i, w)| w * out(i / depth) / read(i % channels)).collect();
+            let bias = even.f32s(id, Role::Bias).into_iter().enumerate().map(|(n, b)| b * out(n)).collect();
+            vec![TensorData::F32(weight), TensorData::F32(bias)]
+        })
+        .collect();
+    let uneven = Model::new(even.graph().clone(), &params, vec![]).unwrap();
+    let samples = samples(4, 32, 24, 3);
+    let seen = observe(&uneven, &samples, Detail::Moments, 2, &()).unwrap();
+    let equalized = equalize(&uneven, &seen).unwrap();
+    assert!(agreement(&even, &uneven) > 70.0 && agreement(&uneven, &equalized) > 70.0);
+
+    let spread = |model: &Model| {
+        let seen = observe(model, &samples, Detail::Moments, 2, &()).unwrap();
+        let peak = &seen.moments[usize::from(node(model, "body.0.conv1"))].peak;
+        let used: Vec<f64> = peak.iter().copied().filter(|&p| p > 0.0).collect();
+        used.iter().copied().fold(0.0, f64::max) / used.iter().copied().fold(f64::MAX, f64::min)
+    };
+    let (before, after) = (spread(&uneven), spread(&equalized));
+    assert!(after < 0.5 * before, "{after} after, {before} before");
+    let int8 = Calibrated::new(&uneven, &samples, SETTINGS).unwrap().build(&[]).unwrap().model;
+    let db = agreement(&uneven, &int8);
+    assert!(db > 33.0, "{db:.2} dB");
+}
+
+#[test]
 fn a_mean_shift_costs_one_node() {
     let config = Config { mean_shift: true, num_feat: 8, num_block: 1, ..Config::light(2) };
     let folded = fold(&random(graph(&config), 2)).unwrap();
@@ -256,13 +296,14 @@ fn a_perfect_recipe_leaves_the_bias_alone() {
     let model = random(graph(&Config::edge(2, 4, 1)), 8);
     let samples = samples(4, 32, 24, 3);
     let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+    let model = calibrated.folded();
     let nodes = model.graph().nodes.len();
     let recipe = mcir_quantize::rewrite::Recipe {
-        types: mcir_quantize::params::edge_types(&model, &calibrated.seen().histograms),
+        types: mcir_quantize::params::edge_types(model, &calibrated.seen().histograms),
         weights: vec![None; nodes],
         bias: vec![],
     };
-    let bias = bias::corrected(&model, calibrated.seen(), &recipe, None);
+    let bias = bias::corrected(model, calibrated.seen(), &recipe, None);
     for id in calibrated.convolutions() {
         let expected = model.f32s(id, Role::Bias);
         assert!(bias[usize::from(id)].iter().zip(&expected).all(|(a, &b)| (a - f64::from(b)).abs() < 1e-9));

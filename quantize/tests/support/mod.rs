@@ -73,7 +73,7 @@ pub fn random(graph: Graph, seed: u64) -> Model {
 }
 
 /// A network that does something sensible, in closed form: it adds `strength` times the image's Laplacian to
-/// the interpolated image, which sharpens it. With `spoiled` a feature that nothing reads is ten thousand
+/// the interpolated image, which sharpens it. With `spoiled` a feature that nothing reads is a million
 /// times larger than those that matter, so that 8 bits for all of them hold nothing.
 pub fn sharpener(upscale: u8, strength: f32, spoiled: bool) -> Model {
     let r2 = usize::from(upscale) * usize::from(upscale);
@@ -92,7 +92,7 @@ pub fn sharpener(upscale: u8, strength: f32, spoiled: bool) -> Model {
                     }
                 }
                 if spoiled {
-                    set(3, 1, 1, 0, 1e4);
+                    set(3, 1, 1, 0, 1e6);
                 }
             }
             ("conv_last", Role::Weight) => {
