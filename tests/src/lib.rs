@@ -40,3 +40,22 @@ pub fn load_image(path: &Path) -> Result<Image> {
     };
     image.with_context(name)
 }
+
+/// Shape and values of a little-endian f32 `.npy` file.
+///
+/// # Errors
+/// When the file cannot be read or holds something else.
+pub fn npy(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    anyhow::ensure!(bytes.len() > 10 && bytes.starts_with(b"\x93NUMPY\x01"), "{}: not .npy", path.display());
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let text = String::from_utf8_lossy(&bytes[10..header]);
+    anyhow::ensure!(
+        text.contains("'<f4'") && text.contains("'fortran_order': False"),
+        "{text}: not f32 in C order"
+    );
+    let shape = text.split('(').nth(1).and_then(|s| s.split(')').next()).context("no shape")?;
+    let shape = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    let values = bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    Ok((shape, values.collect()))
+}
