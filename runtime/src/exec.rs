@@ -9,9 +9,9 @@ mod tests;
 
 use crate::error::RunError;
 use crate::kernel::pack::{Line, aligned};
-use crate::kernel::parallel::{Band, Pool, run_band};
+use crate::kernel::parallel::{Band, Pool, Rings, run_band};
 use crate::kernel::scalar::round_clamp;
-use crate::kernel::view::{InView, OutView, Ring};
+use crate::kernel::view::{InView, OutView};
 use crate::model::NodeId;
 use crate::ops::Io;
 use crate::ops::rows::Codec;
@@ -408,7 +408,9 @@ impl Frame<'_> {
             let rows = ws.done[id]..ws.rows[id].clamp(0, height as i64) as usize;
             if !rows.is_empty() {
                 ws.done[id] = rows.end;
-                ws.jobs.push(Job { id, rows });
+                if node.step.is_some() {
+                    ws.jobs.push(Job { id, rows });
+                }
             }
         }
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
@@ -479,19 +481,19 @@ impl Band for Jobs<'_> {
         self.jobs.len()
     }
 
-    fn rings(&self, i: usize) -> ([(&Ring, usize); 2], &Ring) {
-        let node = &self.plan.nodes[self.jobs[i].id];
-        let inputs = node.inputs.map(|input| {
-            let input = &self.plan.nodes[input];
-            (&input.ring, self.height * input.upscale)
-        });
-        (inputs, &node.ring)
+    fn rings(&self, i: usize) -> Rings<'_> {
+        let nodes = &self.plan.nodes;
+        let id = self.jobs[i].id;
+        let node = &nodes[id];
+        let inputs = node.inputs.map(|input| (&nodes[input].ring, self.height * nodes[input].upscale));
+        let second = node.writes_next.then(|| &nodes[id + 1].ring);
+        Rings { inputs, out: &node.ring, second }
     }
 
-    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>) {
+    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>) {
         let Job { id, rows } = self.jobs[i].clone();
-        let step = self.plan.nodes[id].step.as_ref().expect("only node 0 has no step");
-        step.run(&mut Io { inputs, out, rows, isa: self.plan.isa });
+        let step = self.plan.nodes[id].step.as_ref().expect("only nodes with a step become jobs");
+        step.run(&mut Io { inputs, out, second, rows, isa: self.plan.isa });
     }
 }
 

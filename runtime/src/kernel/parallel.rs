@@ -15,23 +15,38 @@ pub(crate) use super::pool::Pool;
 #[cfg(not(feature = "std"))]
 pub(crate) enum Pool {}
 
+/// Rings that a step works on.
+pub(crate) struct Rings<'a> {
+    /// Rings that it reads, with the heights of their images.
+    pub inputs: [(&'a Ring, usize); 2],
+    /// The ring that it writes.
+    pub out: &'a Ring,
+    /// Another ring that it writes, behind the first.
+    pub second: Option<&'a Ring>,
+}
+
 /// The steps of a band, in order.
 pub(crate) trait Band: Sync {
     /// Number of steps.
     fn len(&self) -> usize;
-    /// Rings that step `i` reads, with the heights of their images, and the ring that it writes.
-    fn rings(&self, i: usize) -> ([(&Ring, usize); 2], &Ring);
-    /// Runs step `i` on the columns of `out`.
-    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>);
+    /// Rings of step `i`.
+    fn rings(&self, i: usize) -> Rings<'_>;
+    /// Runs step `i` on the columns of `out` and of the second output, if it has one.
+    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>);
 }
 
 /// Runs all steps of a band; `width` is the width of the network's input, of which every ring's is a
 /// multiple.
 pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: usize, band: &B) {
     for i in 0..band.len() {
-        let (inputs, out) = band.rings(i);
-        assert!(out.range().end <= arena.len(), "the ring lies in the arena");
-        assert!(out.width.is_multiple_of(width), "a ring's width is a multiple of the input's");
+        let Rings { inputs, out, second } = band.rings(i);
+        let mut free = out.offset;
+        for ring in core::iter::once(out).chain(second) {
+            assert!(ring.offset >= free, "the rings written do not overlap");
+            free = ring.range().end;
+            assert!(free <= arena.len(), "the ring lies in the arena");
+            assert!(ring.width.is_multiple_of(width), "a ring's width is a multiple of the input's");
+        }
         for (input, _) in inputs {
             assert!(input.range().end <= out.offset, "a step reads rings that lie before its own");
         }
@@ -68,14 +83,13 @@ struct Arena(NonNull<u8>);
 unsafe impl Sync for Arena {}
 
 /// # Safety
-/// The rings of step `i` lie in the arena, the output's apart from the inputs'. Until the step is complete
-/// nobody else writes the inputs' rings, reads the output's, or writes the same columns of it.
+/// The rings of step `i` lie in the arena, the outputs' apart from each other and the inputs'. Until the step
+/// is complete nobody else writes the inputs' rings, reads the outputs', or writes the same columns of them.
 unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr: Range<usize>) {
     if lr.is_empty() {
         return;
     }
-    let (inputs, ring) = band.rings(i);
-    let upscale = ring.width / width;
+    let Rings { inputs, out, second } = band.rings(i);
     // SAFETY: the ranges lie in the arena, and nobody writes the inputs or touches these columns of the
     // output, as promised by the caller.
     unsafe {
@@ -83,10 +97,22 @@ unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr:
             let bytes = core::slice::from_raw_parts(arena.0.as_ptr().add(ring.offset), ring.bytes());
             InView::new(ring, bytes, height)
         });
-        let cols = lr.start * upscale..lr.end * upscale;
-        let out = OutView::columns(ring, arena.0.add(ring.offset), cols);
-        band.run(i, inputs, out);
+        let view = |ring| view(arena, ring, ring_columns(ring, width, &lr));
+        band.run(i, inputs, view(out), second.map(view));
     }
+}
+
+/// The columns of a ring that stand for columns `lr` of the network's input.
+fn ring_columns(ring: &Ring, width: usize, lr: &Range<usize>) -> Range<usize> {
+    let upscale = ring.width / width;
+    lr.start * upscale..lr.end * upscale
+}
+
+/// # Safety
+/// As [`OutView::columns`], for this ring of the arena.
+unsafe fn view<'a>(arena: &'a Arena, ring: &'a Ring, cols: Range<usize>) -> OutView<'a> {
+    // SAFETY: passed on from the caller.
+    unsafe { OutView::columns(ring, arena.0.add(ring.offset), cols) }
 }
 
 /// Columns of thread `thread`: about equal parts in whole units of 8 pixels.

@@ -3,9 +3,10 @@
 //! int8: `acc = bias + Σ (x − zero_point) · w` in 32 bits, exact; then one multiplication in float by
 //! `input scale · weight scale / output scale`, clamping, and rounding half to even.
 
-use super::rows::Codec;
+use super::rows::{Codec, I16_MAX};
 use super::{Io, Order, activation, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
+use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Conv2d, DType, Model, NodeId, Op, Role};
@@ -21,8 +22,33 @@ pub(crate) struct Conv2dStep {
     entry: ConvRow,
     geometry: Geometry,
     element_bytes: usize,
+    /// What is done with a row while it is in the first-level cache.
+    after: After,
+}
+
+/// What follows the convolution of a row.
+enum After {
+    Nothing,
     /// An activation that the kernel does not fuse; on floats only.
-    after: Option<Activation>,
+    Activation(Activation),
+    /// On 16 bits: the residual sum and the conversion.
+    Chain {
+        sum: Option<Sum>,
+        convert: Option<Convert>,
+    },
+}
+
+/// `round(conv · factors[0] + residual · factors[1])`, as the operator `Add` computes it.
+#[derive(Clone, Copy)]
+struct Sum {
+    factors: [f32; 2],
+}
+
+/// `round(value · factor)`, as the operator `Convert` computes it.
+#[derive(Clone, Copy)]
+struct Convert {
+    factor: f32,
+    to: Codec,
 }
 
 impl Conv2dStep {
@@ -35,6 +61,31 @@ impl Conv2dStep {
             }
             DType::F32 | DType::I16 { .. } => Self::float(model, id, conv, (order, isa)),
         }
+    }
+
+    /// Convolution `conv` with the `Add` that reads it and the `Convert` of the result.
+    pub fn chain(
+        model: &Model,
+        conv: NodeId,
+        sum: Option<NodeId>,
+        convert: Option<NodeId>,
+        isa: Isa,
+    ) -> Self {
+        let mut step = Self::new(model, conv, Order::Torch, isa);
+        let sum = sum.map(|id| {
+            let node = model.graph().node(id);
+            let Op::Add { res_scale } = node.op else { unreachable!("the node is an addition") };
+            let ([a, b], out) = dtypes(model, id);
+            let factors = [scale_of(a) / scale_of(out), res_scale * scale_of(b) / scale_of(out)];
+            // A sum of two floats is the same in either order.
+            Sum { factors: if node.inputs[0] == conv { factors } else { [factors[1], factors[0]] } }
+        });
+        let convert = convert.map(|id| {
+            let ([from, _], to) = dtypes(model, id);
+            Convert { factor: scale_of(from) / scale_of(to), to: Codec::new(to, isa.table().xor) }
+        });
+        step.after = After::Chain { sum, convert };
+        step
     }
 
     fn float(model: &Model, id: NodeId, conv: Conv2d, (order, isa): (Order, Isa)) -> Self {
@@ -51,7 +102,7 @@ impl Conv2dStep {
             entry: table.conv_f32,
             geometry: table.f32,
             element_bytes: 4,
-            after: conv.activation.filter(|_| !relu),
+            after: conv.activation.filter(|_| !relu).map_or(After::Nothing, After::Activation),
             packed,
         }
     }
@@ -93,7 +144,7 @@ impl Conv2dStep {
             entry: table.conv_i8,
             geometry: table.i8,
             element_bytes: 1,
-            after: None,
+            after: After::Nothing,
             packed,
         }
     }
@@ -120,8 +171,22 @@ impl Conv2dStep {
                 out: io.out.row_mut(y),
             };
             conv_row(self.entry, &self.geometry, self.element_bytes, args);
-            if let Some(activation) = self.after {
-                io.isa.run(After { activation, values: bytemuck::cast_slice_mut(io.out.row_mut(y)) });
+            let row = io.out.row_mut(y);
+            match self.after {
+                After::Nothing => {}
+                After::Activation(activation) => {
+                    io.isa.run(Activate { activation, values: bytemuck::cast_slice_mut(row) });
+                }
+                After::Chain { sum, convert } => {
+                    let values: &mut [i16] = bytemuck::cast_slice_mut(row);
+                    if let Some(sum) = sum {
+                        let residual = bytemuck::cast_slice(io.inputs[1].pixels(y, cols.clone()));
+                        io.isa.run(Residual { sum, residual, values });
+                    }
+                    if let (Some(convert), Some(second)) = (convert, &mut io.second) {
+                        io.isa.run(Narrow { convert, values, out: second.row_mut(y) });
+                    }
+                }
             }
         }
     }
@@ -131,12 +196,48 @@ impl Conv2dStep {
     }
 }
 
-struct After<'a> {
+struct Residual<'a> {
+    sum: Sum,
+    residual: &'a [i16],
+    values: &'a mut [i16],
+}
+
+impl Elementwise for Residual<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let [mine, theirs] = self.sum.factors;
+        for (value, &residual) in self.values.iter_mut().zip(self.residual) {
+            let sum = f32::from(*value) * mine + f32::from(residual) * theirs;
+            *value = round_clamp(sum, -I16_MAX, I16_MAX) as i16;
+        }
+    }
+}
+
+struct Narrow<'a> {
+    convert: Convert,
+    values: &'a [i16],
+    out: &'a mut [u8],
+}
+
+impl Elementwise for Narrow<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Convert { factor, to } = self.convert;
+        let Codec::I8 { zero_point, xor } = to else { unreachable!("narrowed to 8 bits") };
+        let (lo, hi) = to.limits();
+        for (out, &value) in self.out.iter_mut().zip(self.values) {
+            let scaled = round_clamp(f32::from(value) * factor, lo, hi);
+            *out = (scaled + zero_point) as u8 ^ xor;
+        }
+    }
+}
+
+struct Activate<'a> {
     activation: Activation,
     values: &'a mut [f32],
 }
 
-impl Elementwise for After<'_> {
+impl Elementwise for Activate<'_> {
     #[inline(always)]
     fn run(self) {
         for x in self.values {

@@ -33,6 +33,8 @@ pub(crate) struct Io<'a> {
     pub inputs: [InView<'a>; 2],
     /// The columns to write.
     pub out: OutView<'a>,
+    /// The same columns of the other edge that a convolution may write.
+    pub second: Option<OutView<'a>>,
     /// The rows to write.
     pub rows: Range<usize>,
     pub isa: Isa,
@@ -53,11 +55,14 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Prepares a node; `None` for the input.
+    /// Prepares a node; `None` for the input and for what the node before does along.
     pub fn new(model: &Model, node: &Lowered, isa: Isa) -> Result<Option<Self>, PlanError> {
         let id = node.origin;
         Ok(Some(match node.action {
-            Action::Input => return Ok(None),
+            Action::Input | Action::Along => return Ok(None),
+            Action::Convolution { conv, sum, convert } => {
+                Self::Conv2d(conv2d::Conv2dStep::chain(model, conv, sum, convert, isa))
+            }
             Action::Operator(order) => Self::operator(model, id, order, isa)?,
             Action::ShuffledResize => {
                 Self::ShuffledResize(shuffled_resize::ShuffledResizeStep::new(model, id, isa)?)

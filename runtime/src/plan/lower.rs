@@ -12,6 +12,12 @@ pub(crate) enum Action {
     /// The operator of the graph's node; between a convolution and the pixel shuffle that alone reads it, the
     /// channels stand in this order.
     Operator(Order),
+    /// A convolution to 16 bits whose rows are worked on while they are at hand: added to a residual (node of
+    /// the `Add`; the second input is the residual), and converted (node of the `Convert`), which is the edge
+    /// of the node that follows.
+    Convolution { conv: NodeId, sum: Option<NodeId>, convert: Option<NodeId> },
+    /// The conversion that the convolution before it has done along.
+    Along,
     /// A bilinear `Resize` whose output stays at the input's resolution, `upscale²` times as many channels.
     ShuffledResize,
     /// A pixel shuffle of channels in the order [`Order::Rows`], by this factor.
@@ -47,7 +53,14 @@ pub(crate) fn lower(model: &Model) -> Vec<Lowered> {
     let mut edges = vec![usize::MAX; graph.nodes.len()];
     let images: Vec<ImageAdd> =
         (0..graph.nodes.len() as NodeId).filter_map(|id| ImageAdd::at(model, id)).collect();
+    let chains: Vec<Chain> = (0..graph.nodes.len() as NodeId).filter_map(|id| Chain::at(model, id)).collect();
     for id in 0..graph.nodes.len() as NodeId {
+        if let Some(chain) = chains.iter().find(|c| c.contains(id)) {
+            if chain.end() == id {
+                chain.lower(model, &mut nodes, &mut edges);
+            }
+            continue;
+        }
         if images.iter().any(|i| i.resize == id || i.shuffle == id) {
             continue;
         }
@@ -75,6 +88,73 @@ fn node(model: &Model, id: NodeId, order: Order) -> Lowered {
         upscale: usize::from(shape.upscale),
         reach: Reach::of(&node.op),
         padding: column_padding(&node.op),
+    }
+}
+
+/// A convolution to 16 bits, the residual sum that alone reads it, and the conversion to 8 bits of the result.
+///
+/// One pass over a row that is still in the first-level cache instead of three over three edges.
+struct Chain {
+    conv: NodeId,
+    sum: Option<NodeId>,
+    convert: Option<NodeId>,
+}
+
+impl Chain {
+    fn at(model: &Model, conv: NodeId) -> Option<Self> {
+        let graph = model.graph();
+        let dtype = |id: NodeId| graph.node(id).dtype;
+        let is_wide = |id: NodeId| matches!(dtype(id), DType::I16 { .. });
+        let quantized = |id: NodeId| matches!(dtype(graph.node(id).inputs[0]), DType::I8 { .. });
+        if !matches!(graph.node(conv).op, Op::Conv2d(_)) || !is_wide(conv) || !quantized(conv) {
+            return None;
+        }
+        let mut readers = graph.readers(conv);
+        let sum = match (readers.next(), readers.next()) {
+            (Some(reader), None) => Some(reader).filter(|&add| {
+                let &[a, b] = graph.node(add).inputs.as_slice() else { return false };
+                let residual = if a == conv { b } else { a };
+                matches!(graph.node(add).op, Op::Add { .. })
+                    && is_wide(add)
+                    && is_wide(residual)
+                    && residual < conv
+            }),
+            _ => None,
+        };
+        let end = sum.unwrap_or(conv);
+        let narrows =
+            |&id: &NodeId| matches!(graph.node(id).op, Op::Convert) && matches!(dtype(id), DType::I8 { .. });
+        let convert = graph.readers(end).find(narrows);
+        (sum.is_some() || convert.is_some()).then_some(Self { conv, sum, convert })
+    }
+
+    fn contains(&self, id: NodeId) -> bool {
+        self.conv == id || self.sum == Some(id) || self.convert == Some(id)
+    }
+
+    /// The node in whose place all of it is run: the sum, whose residual is there by then.
+    fn end(&self) -> NodeId {
+        self.sum.unwrap_or(self.conv)
+    }
+
+    fn lower(&self, model: &Model, nodes: &mut Vec<Lowered>, edges: &mut [usize]) {
+        let graph = model.graph();
+        let Self { conv, sum, convert } = *self;
+        let input = edges[usize::from(graph.node(conv).inputs[0])];
+        let residual = sum.and_then(|sum| graph.node(sum).inputs.iter().find(|&&i| i != conv));
+        let residual = residual.map(|&i| edges[usize::from(i)]);
+        edges[usize::from(self.end())] = nodes.len();
+        nodes.push(Lowered {
+            action: Action::Convolution { conv, sum, convert },
+            inputs: core::iter::once(input).chain(residual).collect(),
+            dtype: graph.node(self.end()).dtype,
+            ..node(model, conv, Order::Torch)
+        });
+        if let Some(convert) = convert {
+            edges[usize::from(convert)] = nodes.len();
+            let inputs = vec![nodes.len() - 1];
+            nodes.push(Lowered { action: Action::Along, inputs, ..node(model, convert, Order::Torch) });
+        }
     }
 }
 

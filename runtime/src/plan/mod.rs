@@ -15,7 +15,7 @@ use crate::model::{DType, Model, NodeId};
 use crate::ops::Step;
 use crate::ops::rows::Codec;
 use alloc::vec::Vec;
-use lower::Lowered;
+use lower::{Action, Lowered};
 
 /// Widest image, in input pixels.
 pub const MAX_WIDTH: usize = 32768;
@@ -57,8 +57,10 @@ pub struct Plan {
 pub(crate) struct PlannedNode {
     /// The graph's node that it belongs to.
     pub origin: NodeId,
-    /// `None` for the input.
+    /// `None` for the input, and for an edge that the step before writes along with its own.
     pub step: Option<Step>,
+    /// Whether the step also writes the next node's edge.
+    pub writes_next: bool,
     /// Edges read; the first one twice if there is only one.
     pub inputs: [usize; 2],
     pub ring: Ring,
@@ -93,12 +95,21 @@ impl Plan {
             return Err(PlanError::Memory { bytes: arena_bytes });
         }
         let mut nodes = Vec::with_capacity(rings.len());
-        for (node, ring) in lowered.iter().zip(rings) {
+        for (i, (node, ring)) in lowered.iter().zip(rings).enumerate() {
+            let writes_next = lowered.get(i + 1).is_some_and(|n| n.action == Action::Along);
             let step = Step::new(model, node, isa)?;
             let first = node.inputs.first().copied().unwrap_or(0);
             let inputs = [first, node.inputs.get(1).copied().unwrap_or(first)];
             let codec = Codec::new(node.dtype, isa.table().xor);
-            nodes.push(PlannedNode { origin: node.origin, step, inputs, ring, codec, upscale: node.upscale });
+            nodes.push(PlannedNode {
+                origin: node.origin,
+                step,
+                writes_next,
+                inputs,
+                ring,
+                codec,
+                upscale: node.upscale,
+            });
         }
         let threads = options.threads.clamp(1, MAX_THREADS);
         Ok(Self {

@@ -6,7 +6,7 @@
 //! capacities hold at the end. Capacities follow from playing this on row counters, for an image without an
 //! end, until the pattern repeats.
 
-use super::lower::Lowered;
+use super::lower::{Action, Lowered};
 use crate::kernel::view::Ring;
 use crate::ops::Reach;
 use alloc::{vec, vec::Vec};
@@ -38,6 +38,11 @@ pub(crate) fn schedule(nodes: &[Lowered], fed: i64, ready: &mut [i64], rows: &mu
         let needed = node.reach.needed(rows[id]);
         for &input in &node.inputs {
             rows[input] = needed.max(rows[input]);
+        }
+    }
+    for id in 1..nodes.len() {
+        if nodes[id].action == Action::Along {
+            rows[id] = rows[id - 1];
         }
     }
 }

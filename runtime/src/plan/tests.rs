@@ -6,6 +6,7 @@ use crate::arch::edsr::{Config, graph};
 use crate::model::Filter;
 use crate::ops::Order;
 use crate::testing::{quantized_graph, random_model};
+use alloc::vec;
 
 fn model() -> Model {
     random_model(graph(&Config::edge(4, 8, 2)), 1)
@@ -81,9 +82,34 @@ fn the_interpolated_image_is_added_before_the_shuffle() {
         actions[actions.len() - 3..],
         [Action::ShuffledResize, Action::Operator(Order::Torch), Action::Shuffle(4)]
     );
-    assert_eq!(nodes.len(), model.graph().nodes.len());
+    // conv2 and its residual sum are one step.
+    assert_eq!(nodes.len(), model.graph().nodes.len() - 1);
     // Only exact for bilinear, and only for integers.
     for other in [random_model(quantized_graph(8, 4, Filter::Bicubic), 1), self::model()] {
         assert!(lower::lower(&other).iter().all(|n| n.action != Action::ShuffledResize));
+    }
+}
+
+#[test]
+fn residual_sums_and_conversions_are_done_with_their_convolution() {
+    let model = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
+    let nodes = lower::lower(&model);
+    let chains: Vec<_> = nodes
+        .iter()
+        .filter_map(|n| match n.action {
+            Action::Convolution { conv, sum, convert } => Some((conv, sum, convert)),
+            _ => None,
+        })
+        .collect();
+    // conv_first with its conversion; conv2 with the sum that reads it and the conversion of that.
+    assert_eq!(chains, [(1, None, Some(2)), (4, Some(5), Some(6))]);
+    assert_eq!(nodes.iter().filter(|n| n.action == Action::Along).count(), 2);
+    // The schedule never lets the two edges of a step drift apart.
+    let (mut ready, mut rows) = (vec![0; nodes.len()], vec![0; nodes.len()]);
+    for fed in 1..40 {
+        rings::schedule(&nodes, fed, &mut ready, &mut rows);
+        for id in 1..nodes.len() {
+            assert!(nodes[id].action != Action::Along || rows[id] == rows[id - 1]);
+        }
     }
 }
