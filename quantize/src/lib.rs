@@ -15,7 +15,8 @@
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
 //! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
 //! - [`sensitivity`], [`ladder`]: where it hurts, and the way back to floats for those nodes;
-//! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`]: tables.
+//! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`], [`page`]:
+//!   tables and an HTML page.
 
 pub mod bias;
 pub mod calibrate;
@@ -27,6 +28,7 @@ pub mod gate;
 pub mod histogram;
 pub mod images;
 pub mod ladder;
+pub mod page;
 pub mod parallel;
 pub mod params;
 pub mod pipeline;

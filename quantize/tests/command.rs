@@ -196,6 +196,24 @@ fn sensitivity_is_told_on_request() {
 }
 
 #[test]
+fn reports_are_whole_pages() {
+    let place = Place::new(&sharpener(2, 0.5, false));
+    let output = place.run(&[&RUN[..], &["--report", "run.html"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let check = ["check", "model.f32", "model.int8", "photos", "--report", "check.html"];
+    assert_eq!(place.run(&check).status.code(), Some(0));
+    let [run, check] = ["run.html", "check.html"].map(|n| std::fs::read_to_string(place.path(n)).unwrap());
+    for page in [&run, &check] {
+        assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+        assert_eq!(page.matches("data:image/png").count(), 4);
+        assert!(page.contains("003.png") && page.contains("difference x8"));
+    }
+    assert!(run.contains("conv_after_body (i16)") && !check.contains("conv_after_body"));
+    place.fails(&[&RUN[..], &["--report", "model.f32"]].concat(), 1, "is the input");
+    place.fails(&[&RUN[..], &["--report", "no/where.html"]].concat(), 1, "make the folder first");
+}
+
+#[test]
 fn usage_errors_exit_with_2() {
     let place = Place::new(&sharpener(2, 0.5, false));
     place.fails(&["run", "model.f32", "-o", "x"], 2, "--calibration");

@@ -1,9 +1,10 @@
 //! `mcir-quantize check`.
 
-use super::{Common, EXIT_GATE, load_model, print, print_json};
+use super::{Common, EXIT_GATE, check_output, load_model, print, print_json, write_whole};
 use anyhow::Result;
 use mcir_quantize::gate::{Drops, common_task, measure};
 use mcir_quantize::images;
+use mcir_quantize::page::{Details, crops, page};
 use mcir_quantize::report::{SCHEMA, drops_to_text};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -21,6 +22,9 @@ pub struct Args {
     /// End with exit code 3 when the mean drop of PSNR-Y exceeds this, in dB
     #[arg(long)]
     max_drop_db: Option<f64>,
+    /// Write an HTML page with the drops and crops of the worst image
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -37,6 +41,9 @@ struct Output {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(report) = &args.report {
+        check_output(report, &[&args.float, &args.int8])?;
+    }
     let (float, int8) = (load_model(&args.float)?, load_model(&args.int8)?);
     let task = common_task(&float, &int8)?;
     let progress = args.common.progress();
@@ -45,6 +52,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (files, skipped) = images::usable(&args.folder, files, task, threads, &progress)?;
     args.common.warn_skipped(&args.folder, &skipped);
     let drops = measure(&float, &int8, &files, threads, &progress)?;
+    if let Some(report) = &args.report {
+        let worst = files.iter().find(|path| images::name_of(path) == drops.worst().name);
+        let crops = crops(&float, &int8, worst.expect("the worst image is one of those measured"))?;
+        let name = float.meta("name").unwrap_or("model");
+        write_whole(report, page(name, &drops, &crops, Details::default()).as_bytes())?;
+    }
     let passed = args.max_drop_db.is_none_or(|max| drops.passes(max));
     if args.common.json {
         let worst = drops.worst();

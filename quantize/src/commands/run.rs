@@ -8,6 +8,7 @@ use mcir_quantize::fold::fold;
 use mcir_quantize::gate::{Drops, task_of};
 use mcir_quantize::images::{self, DEFAULT_CALIBRATION, Task};
 use mcir_quantize::ladder::{Candidate, climb, try_with};
+use mcir_quantize::page::{Details, crops, page};
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::report::{SCHEMA, drops_to_text, sensitivity_to_text};
 use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, float_macs_part, sensitivities};
@@ -50,6 +51,9 @@ pub struct Args {
     /// is met
     #[arg(long)]
     sensitivity: bool,
+    /// Write an HTML page with the drops, the signal to noise of each edge and crops of the worst image
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Write the model also when the gate is not met; the exit code is 3 all the same
     #[arg(long)]
     write_failed: bool,
@@ -103,6 +107,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         args.max_drop_db
     );
     check_output(&args.output, &[&args.model])?;
+    if let Some(report) = &args.report {
+        check_output(report, &[&args.model, &args.output])?;
+        anyhow::ensure!(
+            report != &args.output,
+            "the report and the model go to the same file; choose another"
+        );
+    }
     let model = load_model(&args.model)?;
     // Refuses quantized models and unknown operators before any image is read.
     fold(&model)?;
@@ -141,7 +152,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         ));
         candidate = climb(&model, &calibrated, candidate, &costs, &held_out, args.max_drop_db)?;
     }
-    let snr = match args.sensitivity {
+    let snr = match args.sensitivity || args.report.is_some() {
         true => edge_snr(calibrated.folded(), &candidate.rewritten, &samples, threads)?,
         false => Vec::new(),
     };
@@ -152,6 +163,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let kept_float: Vec<String> =
         float.iter().map(|&id| calibrated.folded().graph().node(id).name.clone()).collect();
     let float_macs_part = float_macs_part(&rewritten.model);
+    if let Some(report) = &args.report {
+        let worst = held_out.iter().find(|path| images::name_of(path) == drops.worst().name);
+        let crops =
+            crops(&model, &rewritten.model, worst.expect("the worst image is one of those measured"))?;
+        let details = Details { snr: &snr, costs: &costs, kept_float: &kept_float };
+        let name = model.meta("name").unwrap_or("model");
+        write_whole(report, page(name, &drops, &crops, details).as_bytes())?;
+    }
     let int8 = describe(rewritten.model, &kept_float, float_macs_part, samples.len(), &drops)?;
     let bytes = int8.to_bytes();
     if written {

@@ -1,0 +1,253 @@
+//! The report as one HTML file without anything from outside: drops, signal to noise of each edge, and the
+//! worst image seen through both models.
+
+use crate::engine::Runner;
+use crate::error::QuantizeError;
+use crate::gate::{Drops, task_of};
+use crate::images;
+use crate::sensitivity::{EdgeSnr, Sensitivity};
+use base64::Engine as _;
+use image::ImageEncoder as _;
+use mcir_runtime::image::Image;
+use mcir_runtime::model::Model;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Side of the crops in pixels of the high-resolution image.
+const CROP: usize = 96;
+/// What differences are multiplied with to be seen.
+const MAGNIFIED: i32 = 8;
+/// Bars of the histogram of drops.
+const BARS: usize = 16;
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
+color:#222;background:#fff}table{border-collapse:collapse}td,th{padding:.1rem .8rem .1rem 0;text-align:right;\
+font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}figure{display:inline-block;\
+margin:0 1rem 1rem 0}figure img{width:288px;image-rendering:pixelated;display:block}rect{fill:#2a6f97}\
+text{font:12px system-ui,sans-serif;fill:currentColor}@media(prefers-color-scheme:dark){body{color:#ddd;\
+background:#181818}rect{fill:#61a5c2}}";
+
+/// What a page shows besides the drops; empty lists leave their sections out.
+#[derive(Clone, Copy, Default)]
+pub struct Details<'a> {
+    /// Signal to noise of each edge.
+    pub snr: &'a [EdgeSnr],
+    /// What each convolution costs alone.
+    pub costs: &'a [Sensitivity],
+    /// Names of convolutions that stayed in floats.
+    pub kept_float: &'a [String],
+}
+
+/// The crops of an image where two models differ most.
+pub struct Crops {
+    /// Upper left corner in the high-resolution image.
+    at: (usize, usize),
+    /// Title and picture: original, float, int8, difference.
+    pictures: Vec<(String, Image)>,
+}
+
+/// Runs both models on a file and cuts out the part where they differ most.
+///
+/// # Errors
+/// When the file cannot be used any more, and what the engine refuses.
+pub fn crops(float: &Model, int8: &Model, path: &Path) -> Result<Crops, QuantizeError> {
+    let pair = images::load(path, task_of(float)?)
+        .map_err(|reason| QuantizeError::Image { path: path.to_path_buf(), reason })?;
+    let [a, b] = [float, int8].map(|model| Runner::new(model).upscale(&pair.lr));
+    let (a, b) = (a?, b?);
+    let (x, y) = largest_difference(&a, &b);
+    let (width, height) = (CROP.min(a.width()), CROP.min(a.height()));
+    let cut = |image: &Image| image.crop(x, y, width, height);
+    let (hr, a, b) = (cut(&pair.hr)?, cut(&a)?, cut(&b)?);
+    let difference = a.data().iter().zip(b.data());
+    let difference =
+        difference.map(|(&a, &b)| (128 + MAGNIFIED * (i32::from(b) - i32::from(a))).clamp(0, 255) as u8);
+    let difference = Image::new(width, height, a.channels(), difference.collect())?;
+    let pictures = vec![
+        ("original".into(), hr),
+        ("f32".into(), a),
+        ("int8".into(), b),
+        (format!("difference x{MAGNIFIED}, grey is none"), difference),
+    ];
+    Ok(Crops { at: (x, y), pictures })
+}
+
+/// Corner of the crop, on a grid of half crops, with the largest squared difference.
+fn largest_difference(a: &Image, b: &Image) -> (usize, usize) {
+    let (width, height) = (CROP.min(a.width()), CROP.min(a.height()));
+    let channels = a.channels();
+    let error = |x: usize, y: usize| -> u64 {
+        (y..y + height)
+            .map(|row| {
+                let part = x * channels..(x + width) * channels;
+                let pairs = a.row(row)[part.clone()].iter().zip(&b.row(row)[part]);
+                pairs.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum::<u64>()
+            })
+            .sum()
+    };
+    let corners = |size: usize, crop: usize| (0..=size - crop).step_by(CROP / 2);
+    let all = corners(a.height(), height).flat_map(|y| corners(a.width(), width).map(move |x| (x, y)));
+    // Of equal ones the first.
+    all.fold(((0, 0), None), |(best, least), at| {
+        let found = error(at.0, at.1);
+        if least.is_none_or(|least| found > least) { (at, Some(found)) } else { (best, least) }
+    })
+    .0
+}
+
+/// The page.
+pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> String {
+    let mut html = String::new();
+    let title = escape(name);
+    let _ = write!(
+        html,
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{title}: int8 against f32</title><style>{STYLE}</style>\
+         <h1>{title}: int8 against f32</h1><p>Mean PSNR-Y over {} images: {:.3} dB in f32, {:.3} dB in int8; \
+         <b>{:.4} dB lost</b>. Worst: {} loses {:.4} dB.</p>",
+        drops.images.len(),
+        drops.psnr_f32_db,
+        drops.psnr_int8_db,
+        drops.mean_drop_db,
+        escape(&drops.worst().name),
+        drops.worst().drop_db
+    );
+    if !details.kept_float.is_empty() {
+        let _ = write!(html, "<p>Kept in f32: {}.</p>", escape(&details.kept_float.join(", ")));
+    }
+    let _ = write!(html, "<h2>Worst image, at {}, {}</h2>", crops.at.0, crops.at.1);
+    for (caption, picture) in &crops.pictures {
+        let _ = write!(
+            html,
+            "<figure><img alt=\"{caption}\" src=\"{}\"><figcaption>{caption}</figcaption></figure>",
+            data_uri(picture)
+        );
+    }
+    if !details.snr.is_empty() {
+        let bars = details.snr.iter().map(|e| (format!("{} ({})", e.name, e.dtype), e.snr_db));
+        html += "<h2>Signal to noise of each edge, in dB</h2>";
+        html += &bar_plot(&bars.collect::<Vec<_>>(), 1);
+    }
+    if !details.costs.is_empty() {
+        let bars = details.costs.iter().map(|c| (c.name.clone(), c.drop_db));
+        html += "<h2>Drop when only this convolution is int8, in dB</h2>";
+        html += &bar_plot(&bars.collect::<Vec<_>>(), 4);
+    }
+    html += "<h2>Histogram of drops</h2>";
+    html += &bar_plot(&histogram(drops), 0);
+    html += "<h2>Images</h2><table><tr><th>image<th>size<th>f32 dB<th>int8 dB<th>drop dB";
+    for image in &drops.images {
+        let _ = write!(
+            html,
+            "<tr><td>{}<td>{}x{}<td>{:.3}<td>{:.3}<td>{:.4}",
+            escape(&image.name),
+            image.width,
+            image.height,
+            image.psnr_f32_db,
+            image.psnr_int8_db,
+            image.drop_db
+        );
+    }
+    html + "</table></html>\n"
+}
+
+/// Ranges of drops and the number of images in each.
+fn histogram(drops: &Drops) -> Vec<(String, f64)> {
+    let all = || drops.images.iter().map(|i| i.drop_db);
+    let (lo, hi) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let bars = BARS.min(drops.images.len());
+    let step = ((hi - lo) / bars as f64).max(1e-9);
+    let mut counts = vec![0.0; bars];
+    all().for_each(|drop| counts[(((drop - lo) / step) as usize).min(bars - 1)] += 1.0);
+    let label = |i: usize| format!("{:.4} .. {:.4} dB", lo + step * i as f64, lo + step * (i + 1) as f64);
+    counts.into_iter().enumerate().map(|(i, n)| (label(i), n)).collect()
+}
+
+/// Horizontal bars with their values; values below zero get none.
+fn bar_plot(bars: &[(String, f64)], decimals: usize) -> String {
+    let largest = bars.iter().map(|(_, v)| *v).fold(1e-12, f64::max);
+    let mut svg = format!("<svg width=\"760\" height=\"{}\" role=\"img\">", 20 * bars.len() + 4);
+    for (i, (name, value)) in bars.iter().enumerate() {
+        let width = (420.0 * value / largest).max(0.0);
+        let y = 20 * i;
+        let _ = write!(
+            svg,
+            "<text x=\"240\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"250\" y=\"{}\" width=\"{width:.1}\" \
+             height=\"14\"/><text x=\"{:.1}\" y=\"{}\">{value:.decimals$}</text>",
+            y + 14,
+            escape(name),
+            y + 3,
+            256.0 + width,
+            y + 14
+        );
+    }
+    svg + "</svg>"
+}
+
+fn data_uri(picture: &Image) -> String {
+    let mut png = Vec::new();
+    let colour = match picture.channels() {
+        3 => image::ExtendedColorType::Rgb8,
+        _ => image::ExtendedColorType::L8,
+    };
+    let (width, height) = (picture.width() as u32, picture.height() as u32);
+    image::codecs::png::PngEncoder::new(&mut png)
+        .write_image(picture.data(), width, height, colour)
+        .expect("encoding to memory cannot fail");
+    format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::ImageDrop;
+
+    fn drops(values: &[f64]) -> Drops {
+        let image = |(i, &drop_db): (usize, &f64)| ImageDrop {
+            name: format!("<{i}>.png"),
+            width: 100,
+            height: 100,
+            psnr_f32_db: 30.0,
+            psnr_int8_db: 30.0 - drop_db,
+            drop_db,
+        };
+        Drops::new(values.iter().enumerate().map(image).collect())
+    }
+
+    #[test]
+    fn all_images_are_in_the_histogram() {
+        for values in [&[0.1][..], &[0.0, 0.0, 0.0], &[-0.01, 0.02, 0.02, 0.07, 0.0]] {
+            let bars = histogram(&drops(values));
+            assert_eq!(bars.iter().map(|(_, n)| n).sum::<f64>(), values.len() as f64);
+        }
+    }
+
+    #[test]
+    fn the_crop_is_where_the_difference_is() {
+        let image = |at: Option<(usize, usize)>| {
+            let mut data = vec![7; 300 * 200 * 3];
+            if let Some((x, y)) = at {
+                data[(y * 300 + x) * 3] = 200;
+            }
+            Image::new(300, 200, 3, data).unwrap()
+        };
+        let (x, y) = largest_difference(&image(None), &image(Some((250, 150))));
+        assert!((x..x + CROP).contains(&250) && (y..y + CROP).contains(&150), "{x} {y}");
+        let tiny = Image::new(20, 10, 1, vec![0; 200]).unwrap();
+        assert_eq!(largest_difference(&tiny, &tiny), (0, 0));
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let picture = Image::new(2, 2, 1, vec![0, 1, 2, 3]).unwrap();
+        let crops = Crops { at: (0, 0), pictures: vec![("f32".into(), picture)] };
+        let html = page("a & b", &drops(&[0.1, 0.2]), &crops, Details::default());
+        assert!(html.contains("a &amp; b") && html.contains("&lt;1&gt;.png") && !html.contains("<1>"));
+        assert!(html.contains("data:image/png;base64,iVBOR"));
+        assert!(!html.contains("http"), "nothing comes from outside");
+    }
+}
