@@ -10,6 +10,16 @@
 //! [`Graph`](mcir_runtime::model::Graph) to burn, and [`export`] walks the same nodes back. So whatever
 //! `mcir_runtime::arch` can describe can be trained, and the engine runs exactly what was trained.
 //!
+//! # Use
+//! ```text
+//! mcir-train train -p edsr-edge-x4 --data PHOTOGRAPHS --val Set5/HR -o runs/x4     # --resume continues it
+//! mcir-train train -p edsr-edge-x4 --data PHOTOGRAPHS --lambda 1e-4 --features vgg16.pth -o runs/x4-spn
+//! mcir-train eval -m runs/x4 --data Set14/HR
+//! mcir-train export -i runs/x4 -o model.mcir
+//! mcir-train import -i EDSR_Lx4.pth -o edsr-light-x4.mcir
+//! mcir-train ablate -p edsr-edge-x4 --data PHOTOGRAPHS --val Set5/HR --vary "spn.lambda=0;1e-4" -o runs/lambda
+//! ```
+//!
 //! # Modules
 //! - [`config`]: presets, the TOML file, settings of the command line; saved beside the results.
 //! - [`data`]: folders to pairs, MATLAB-compatible degradation, random patches, batches prepared ahead.

@@ -28,3 +28,22 @@ fn describe(error: &anyhow::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        cli::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let io = std::io::Error::other("disk full");
+        let error = anyhow::Error::new(io).context("cannot write log.csv: disk full; free some space");
+        assert_eq!(describe(&error), "cannot write log.csv: disk full; free some space");
+        assert_eq!(describe(&anyhow::anyhow!("a").context("b")), "b: a");
+    }
+}
