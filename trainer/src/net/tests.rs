@@ -82,34 +82,6 @@ fn gradients_agree_with_finite_differences() {
     }
 }
 
-/// burn's other CPU backend: outputs and gradients of every layer agree.
-#[cfg(feature = "ndarray")]
-#[test]
-fn gradients_agree_with_burn_ndarray() {
-    let graph = everything();
-    let run = |device: Device| {
-        let net = Net::random(&graph, 3, &device.clone().autodiff()).expect("valid");
-        let value = loss(&net, &device.autodiff());
-        let grads = value.backward();
-        let mut all = vec![value.into_scalar::<f32>()];
-        for layer in &net.layers {
-            let flat = match layer {
-                Layer::Conv(conv) => conv.weight.val().grad(&grads).map(|g| g.into_data()),
-                Layer::Norm(norm) => norm.weight.val().grad(&grads).map(|g| g.into_data()),
-                Layer::Attention(attention) => attention.table.val().grad(&grads).map(|g| g.into_data()),
-                Layer::Plain(_) | Layer::Affine(_) => continue,
-            };
-            all.extend(flat.expect("a gradient").try_into_vec::<f32>().expect("f32"));
-        }
-        all
-    };
-    let (flex, ndarray) = (run(Device::flex()), run(Device::ndarray()));
-    assert_eq!(flex.len(), ndarray.len());
-    let largest = ndarray.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-    let worst = flex.iter().zip(&ndarray).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < 1e-5 * largest, "{worst} of {largest}");
-}
-
 #[test]
 fn tensors_go_in_and_out_unchanged() {
     let graph = everything();
