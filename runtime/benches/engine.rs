@@ -1,7 +1,10 @@
 //! Frames of the usual networks, one thread: time, GMAC/s, share of the core's int8 peak, time a node.
 //!
-//! `cargo bench -p mcir-runtime -- [--isa NAME] [--size WxH] [--threads N] [--nodes] [--assert SHARE]`
+//! `cargo bench -p mcir-runtime --bench engine -- [--isa NAME] [--size WxH] [--threads N] [--band ROWS]
+//! [--only NETWORK] [--f32] [--nodes] [--frames N] [--assert SHARE]`
 //!
+//! `--frames` runs just so many frames without a clock: for counting instructions from outside, also of a
+//! build for another processor under an emulator. Two counts with different numbers give those of a frame.
 //! Weights are random: speed does not depend on them. `--assert` fails when an int8 EDSR-light frame reaches
 //! less than this share of the peak that was measured in the same run.
 
@@ -23,6 +26,8 @@ fn main() {
     let (width, height): (usize, usize) = (w.parse().expect("width"), h.parse().expect("height"));
     let threads = value("--threads").map_or(1, |n| n.parse().expect("a number of threads"));
     let band = value("--band").map(|n| n.parse().expect("a number of rows"));
+    let only = value("--only");
+    let frames: Option<usize> = value("--frames").map(|n| n.parse().expect("a number of frames"));
     let options = PlanOptions { isa: Some(isa), threads, band, ..PlanOptions::default() };
 
     println!("{} {:?}, {width}x{height}, {threads} thread(s)", isa.name(), isa.kernels());
@@ -35,6 +40,9 @@ fn main() {
         ("edge 16x4 x2", Config::edge(2, 16, 4)),
     ];
     for (name, config) in networks {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         for (kind, graph) in [("int8", int8(&edsr::graph(&config))), ("f32", edsr::graph(&config))] {
             if kind == "f32" && !args.iter().any(|a| a == "--f32") {
                 continue;
@@ -47,6 +55,13 @@ fn main() {
             let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
             let mut seconds = vec![];
             let mut peak = vec![];
+            if let Some(frames) = frames {
+                for _ in 0..frames {
+                    plan.run_image(&mut workspace, &pixels, height, &mut out).expect("lengths fit");
+                }
+                println!("{name} {kind}: {frames} frame(s) of {macs} MAC");
+                continue;
+            }
             let begin = Instant::now();
             while seconds.len() < 5 || begin.elapsed().as_secs_f64() < 1.5 {
                 peak.push(peak_gmacs(isa));
