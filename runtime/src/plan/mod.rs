@@ -83,7 +83,7 @@ impl Plan {
         if !isa.is_available() {
             return Err(PlanError::Isa { name: isa.name() });
         }
-        let band = options.band.unwrap_or_else(|| default_band(width));
+        let band = options.band.unwrap_or_else(|| default_band(width, options.threads));
         if band == 0 || band > MAX_BAND {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
@@ -182,7 +182,8 @@ impl Plan {
 }
 
 /// Enough pixels in a band to pay for starting each step, few enough that the bands between two steps stay
-/// in the cache.
-fn default_band(width: usize) -> usize {
-    (1280 / width).clamp(2, 16)
+/// in the cache. Threads share a band and meet at its end, so they get twice as much.
+fn default_band(width: usize, threads: usize) -> usize {
+    let pixels = if threads > 1 { 2560 } else { 1280 };
+    (pixels / width).clamp(2, 16)
 }
