@@ -2,9 +2,9 @@
 
 use super::math::gelu;
 use super::rows::{CHUNK, Codec, chunks};
-use super::{Io, dtypes, scale_of};
+use super::{Pointwise, dtypes, scale_of};
+use crate::kernel::Isa;
 use crate::kernel::scalar::relu_f32;
-use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Model, NodeId};
 
 /// The activation of a real value.
@@ -56,14 +56,6 @@ impl ActivationStep {
         step
     }
 
-    pub fn run(&self, io: &mut Io<'_>) {
-        let cols = io.out.cols();
-        for y in io.rows.clone() {
-            let input = io.inputs[0].pixels(y, cols.clone());
-            io.isa.run(Row { step: self, input, out: io.out.row_mut(y) });
-        }
-    }
-
     #[inline(always)]
     fn by_formula(&self, input: &[u8], out: &mut [u8]) {
         let mut x = [0.0; CHUNK];
@@ -77,22 +69,16 @@ impl ActivationStep {
     }
 }
 
-struct Row<'a> {
-    step: &'a ActivationStep,
-    input: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl Elementwise for Row<'_> {
+impl Pointwise for ActivationStep {
     #[inline(always)]
-    fn run(self) {
-        match &self.step.table {
+    fn row(&self, input: &[u8], out: &mut [u8]) {
+        match &self.table {
             Some(table) => {
-                for (out, &b) in self.out.iter_mut().zip(self.input) {
+                for (out, &b) in out.iter_mut().zip(input) {
                     *out = table[usize::from(b)];
                 }
             }
-            None => self.step.by_formula(self.input, self.out),
+            None => self.by_formula(input, out),
         }
     }
 }

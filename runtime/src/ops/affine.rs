@@ -1,8 +1,8 @@
 //! `weight[c] · x + bias[c]`: the mean shift and range of published checkpoints.
 
 use super::rows::{CHUNK, Codec};
-use super::{Io, dtypes, scale_of};
-use crate::kernel::{Elementwise, Isa};
+use super::{Pointwise, dtypes, scale_of};
+use crate::kernel::Isa;
 use crate::model::{Model, NodeId, Role};
 use alloc::vec::Vec;
 
@@ -23,38 +23,24 @@ impl AffineStep {
         let xor = isa.table().xor;
         Self { from: Codec::new(from, xor), to: Codec::new(to, xor), factors, offsets }
     }
-
-    pub fn run(&self, io: &mut Io<'_>) {
-        let cols = io.out.cols();
-        for y in io.rows.clone() {
-            let input = io.inputs[0].pixels(y, cols.clone());
-            io.isa.run(Row { step: self, input, out: io.out.row_mut(y) });
-        }
-    }
 }
 
-struct Row<'a> {
-    step: &'a AffineStep,
-    input: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl Elementwise for Row<'_> {
+impl Pointwise for AffineStep {
     #[inline(always)]
-    fn run(self) {
-        let AffineStep { from, to, factors, offsets } = self.step;
+    fn row(&self, input: &[u8], out: &mut [u8]) {
+        let AffineStep { from, to, factors, offsets } = self;
         let channels = factors.len();
-        let total = self.out.len() / to.size_bytes();
+        let total = out.len() / to.size_bytes();
         let mut x = [0.0; CHUNK];
         for pixel in (0..total).step_by(channels) {
             for first in (0..channels).step_by(CHUNK) {
                 let n = CHUNK.min(channels - first);
                 let (factors, offsets) = (&factors[first..first + n], &offsets[first..first + n]);
-                from.load(self.input, pixel + first, &mut x[..n]);
+                from.load(input, pixel + first, &mut x[..n]);
                 for ((x, f), o) in x[..n].iter_mut().zip(factors).zip(offsets) {
                     *x = *x * f + o;
                 }
-                to.store(&x[..n], self.out, pixel + first);
+                to.store(&x[..n], out, pixel + first);
             }
         }
     }

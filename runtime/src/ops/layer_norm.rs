@@ -4,9 +4,9 @@
 //! added in a fixed order, so that they vectorize and still give the same bits everywhere.
 
 use super::rows::Codec;
-use super::{Io, dtypes, scale_of};
+use super::{Pointwise, dtypes, scale_of};
 use crate::error::PlanError;
-use crate::kernel::{Elementwise, Isa};
+use crate::kernel::Isa;
 use crate::model::{Model, NodeId, Role};
 use alloc::vec::Vec;
 
@@ -38,33 +38,19 @@ impl LayerNormStep {
         let (from_scale, from, to) = (scale_of(from), Codec::new(from, xor), Codec::new(to, xor));
         Ok(Self { from, to, from_scale, eps, weight, bias })
     }
-
-    pub fn run(&self, io: &mut Io<'_>) {
-        let cols = io.out.cols();
-        for y in io.rows.clone() {
-            let input = io.inputs[0].pixels(y, cols.clone());
-            io.isa.run(Row { step: self, input, out: io.out.row_mut(y) });
-        }
-    }
 }
 
-struct Row<'a> {
-    step: &'a LayerNormStep,
-    input: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl Elementwise for Row<'_> {
+impl Pointwise for LayerNormStep {
     #[inline(always)]
-    fn run(self) {
-        let LayerNormStep { from, to, from_scale, eps, weight, bias } = self.step;
+    fn row(&self, input: &[u8], out: &mut [u8]) {
+        let LayerNormStep { from, to, from_scale, eps, weight, bias } = self;
         let channels = weight.len();
         let count = channels as f32;
-        let total = self.out.len() / to.size_bytes();
+        let total = out.len() / to.size_bytes();
         let mut pixel = [0.0_f32; MAX_CHANNELS];
         let x = &mut pixel[..channels];
         for at in (0..total).step_by(channels) {
-            from.load(self.input, at, x);
+            from.load(input, at, x);
             x.iter_mut().for_each(|x| *x *= from_scale);
             let mean = sum(x, |x| x) / count;
             x.iter_mut().for_each(|x| *x -= mean);
@@ -73,7 +59,7 @@ impl Elementwise for Row<'_> {
             for ((x, w), b) in x.iter_mut().zip(weight).zip(bias) {
                 *x = *x * factor * w + b;
             }
-            to.store(x, self.out, at);
+            to.store(x, out, at);
         }
     }
 }

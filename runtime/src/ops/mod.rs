@@ -21,8 +21,8 @@ pub(crate) use pixel_shuffle::Order;
 pub(crate) use shuffled_resize::MAX_SHUFFLED_UPSCALE;
 
 use crate::error::PlanError;
-use crate::kernel::Isa;
 use crate::kernel::view::{InView, OutView};
+use crate::kernel::{Elementwise, Isa};
 use crate::model::{DType, Model, NodeId, Op};
 use crate::plan::lower::{Action, Lowered};
 use core::ops::Range;
@@ -113,13 +113,13 @@ impl Step {
         match self {
             Self::Conv2d(step) => step.run(io),
             Self::Add(step) => step.run(io),
-            Self::Affine(step) => step.run(io),
-            Self::Activation(step) => step.run(io),
+            Self::Affine(step) => pointwise(step, io),
+            Self::Activation(step) => pointwise(step, io),
             Self::PixelShuffle(step) => step.run(io),
             Self::Resize(step) => step.run(io),
             Self::ShuffledResize(step) => step.run(io),
-            Self::Convert(step) => step.run(io),
-            Self::LayerNorm(step) => step.run(io),
+            Self::Convert(step) => pointwise(step, io),
+            Self::LayerNorm(step) => pointwise(step, io),
             Self::WindowAttention(step) => step.run(io),
         }
     }
@@ -138,6 +138,28 @@ impl Step {
             | Self::LayerNorm(_)
             | Self::WindowAttention(_) => 0,
         }
+    }
+}
+
+/// An operator that computes a row from the same row of its only input.
+pub(crate) trait Pointwise {
+    /// `#[inline(always)]`, to be compiled for every instruction set.
+    fn row(&self, input: &[u8], out: &mut [u8]);
+}
+
+/// Runs a pointwise operator on the rows and columns of `io`.
+fn pointwise<P: Pointwise>(operator: &P, io: &mut Io<'_>) {
+    struct Row<'a, P>(&'a P, &'a [u8], &'a mut [u8]);
+    impl<P: Pointwise> Elementwise for Row<'_, P> {
+        #[inline(always)]
+        fn run(self) {
+            self.0.row(self.1, self.2);
+        }
+    }
+    let cols = io.out.cols();
+    for y in io.rows.clone() {
+        let input = io.inputs[0].pixels(y, cols.clone());
+        io.isa.run(Row(operator, input, io.out.row_mut(y)));
     }
 }
 
