@@ -79,6 +79,10 @@ pub struct Spn {
     /// whole patch without it. The feature network costs far more than a small network itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<usize>,
+    /// Patches of a batch, the first so many, that the negative loss is computed on; all without it. They come
+    /// in random order: fewer make the loss noisier, not another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
     /// Feature network.
     pub features: Features,
 }
@@ -123,6 +127,7 @@ impl Default for Spn {
             nu: 0.01,
             pretrained: None,
             crop: None,
+            batch: None,
             features: Features::default(),
         }
     }
@@ -350,6 +355,8 @@ impl Config {
             range((0.0..=1.0).contains(&spn.nu), "spn.nu", &spn.nu, "0 to 1")?;
             let crop = spn.crop.unwrap_or(16);
             range((16..=4096).contains(&crop), "spn.crop", &crop, "16 to 4096")?;
+            let batch = spn.batch.unwrap_or(1);
+            range((1..=t.batch).contains(&batch), "spn.batch", &batch, "1 to train.batch")?;
             let (layers, weights) = (&spn.features.layers, &spn.features.weights);
             let distinct = layers.iter().enumerate().all(|(i, l)| !layers[..i].contains(l));
             let named = !layers.is_empty() && distinct;

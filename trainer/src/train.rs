@@ -99,6 +99,8 @@ pub struct Trainer {
 /// What the SPN loss needs beside the network.
 struct SpnState {
     lambda: f64,
+    /// Patches of a batch that it is computed on.
+    batch: Option<usize>,
     kind: Negative,
     contrast: Contrast,
     negatives: Negatives,
@@ -162,6 +164,7 @@ impl Trainer {
         let spn = match active(&config) {
             Some(spn) => Some(SpnState {
                 lambda: spn.lambda,
+                batch: spn.batch,
                 kind: spn.negative,
                 contrast: Contrast::new(spn, config.seed, &inner)?,
                 negatives: Negatives::new(spn, &net, config.seed, pretrained)?,
@@ -193,6 +196,7 @@ impl Trainer {
         let spn = match active(&config) {
             Some(spn) => Some(SpnState {
                 lambda: spn.lambda,
+                batch: spn.batch,
                 kind: spn.negative,
                 contrast: Contrast::new(spn, config.seed, &inner)?,
                 negatives: Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
@@ -238,7 +242,9 @@ impl Trainer {
         let mut total = pixel::l1(sr.clone(), hr.clone());
         let mut losses = Losses { reconstruction: number(&total), negative: None };
         if let Some(spn) = &self.spn {
-            let lr = lr.inner();
+            let m = spn.batch.map_or(n, |m| m.min(n));
+            let [lr, hr] = [lr.inner(), hr.inner()].map(|x| x.narrow(0, 0, m));
+            let sr = sr.narrow(0, 0, m);
             let signed = match spn.kind {
                 Negative::Latency | Negative::Random | Negative::Pretrained => {
                     let negatives = spn.negatives.forward(&lr);
@@ -248,7 +254,7 @@ impl Trainer {
                 }
                 Negative::Input => {
                     let input = resize(lr, self.config.model.upscale(), Filter::Bicubic);
-                    let ratio = spn.contrast.regularization(sr, hr.inner(), input, self.step);
+                    let ratio = spn.contrast.regularization(sr, hr, input, self.step);
                     losses.negative = Some(number(&ratio));
                     ratio
                 }

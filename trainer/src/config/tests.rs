@@ -57,6 +57,8 @@ fn the_spn_loss_is_switched_on_by_any_of_its_settings() {
         ("spn.steps=[5,0]", "spn.steps"),
         ("spn.omega=2", "spn.omega"),
         ("spn.crop=8", "spn.crop"),
+        ("spn.batch=0", "spn.batch"),
+        ("spn.batch=17", "spn.batch"),
         ("spn.negative=pretrained", "spn.pretrained"),
         ("spn.features.layers=[\"relu1_1\"]", "spn.features.weights"),
     ] {
