@@ -11,7 +11,7 @@ use mcir_runtime::model::Model;
 use mcir_runtime::plan::PlanOptions;
 use mcir_trainer::config::Config;
 use mcir_trainer::data::{degrade, pairs::Pair};
-use mcir_trainer::eval::Scores;
+use mcir_trainer::eval::SetScores;
 use mcir_trainer::train::{Losses, Progress, Trainer, run};
 use mcir_trainer::{eval, export};
 use std::path::Path;
@@ -25,7 +25,7 @@ impl Progress for Record {
     fn step(&mut self, _: u64, losses: &Losses) {
         self.0.push(losses.reconstruction);
     }
-    fn validated(&mut self, _: u64, _: &Scores) {}
+    fn validated(&mut self, _: u64, _: &[SetScores]) {}
     fn saved(&mut self, _: u64) {}
 }
 

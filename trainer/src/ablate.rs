@@ -4,6 +4,7 @@
 //! the named settings alone; over several seeds the spread tells which differences mean something.
 
 use crate::config::{Config, ConfigError};
+use crate::eval::SetScores;
 use serde::Serialize;
 
 /// One axis of a grid: a setting and its values, as `--set` takes them.
@@ -48,8 +49,38 @@ pub fn combinations(axes: &[Axis]) -> Vec<Vec<String>> {
 pub struct Outcome {
     /// Seed.
     pub seed: u64,
-    /// PSNR on Y in dB and SSIM on Y of the averaged weights at the end; nothing if the run diverged.
-    pub scores: Option<(f64, f64)>,
+    /// Quality of the averaged weights at the end on each validation set; nothing if the run diverged.
+    pub scores: Option<Vec<SetScore>>,
+}
+
+/// Quality of one run on one validation set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SetScore {
+    /// Name of the set.
+    pub set: String,
+    /// Mean PSNR on Y in dB.
+    pub psnr_y_db: f64,
+    /// Mean SSIM on Y.
+    pub ssim_y: f64,
+}
+
+impl From<&SetScores> for SetScore {
+    fn from(s: &SetScores) -> Self {
+        Self { set: s.set.clone(), psnr_y_db: s.scores.psnr_y_db, ssim_y: s.scores.ssim_y }
+    }
+}
+
+/// Mean and spread over the seeds on one validation set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Name of the set.
+    pub set: String,
+    /// Mean PSNR on Y in dB over the runs that did not diverge.
+    pub psnr_y_db: f64,
+    /// Sample standard deviation of the PSNR over the seeds; needs two.
+    pub psnr_spread_db: Option<f64>,
+    /// Mean SSIM on Y.
+    pub ssim_y: f64,
 }
 
 /// A row of the table: one combination over all seeds.
@@ -59,43 +90,57 @@ pub struct Row {
     pub settings: Vec<String>,
     /// All runs.
     pub runs: Vec<Outcome>,
-    /// Mean PSNR on Y in dB over the runs that did not diverge.
-    pub psnr_y_db: Option<f64>,
-    /// Sample standard deviation of the PSNR over the seeds; needs two.
-    pub psnr_spread_db: Option<f64>,
-    /// Mean SSIM on Y.
-    pub ssim_y: Option<f64>,
+    /// Mean and spread on each validation set; empty if all runs diverged.
+    pub sets: Vec<Summary>,
 }
 
 impl Row {
     /// Summary of the runs of one combination.
     pub fn new(settings: Vec<String>, runs: Vec<Outcome>) -> Self {
-        let scores: Vec<(f64, f64)> = runs.iter().filter_map(|run| run.scores).collect();
-        let n = scores.len() as f64;
-        let mean =
-            |f: fn(&(f64, f64)) -> f64| (!scores.is_empty()).then(|| scores.iter().map(f).sum::<f64>() / n);
-        let (psnr_y_db, ssim_y) = (mean(|s| s.0), mean(|s| s.1));
-        let spread = |m: f64| (scores.iter().map(|s| (s.0 - m).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-        let psnr_spread_db = psnr_y_db.filter(|_| scores.len() > 1).map(spread);
-        Self { settings, runs, psnr_y_db, psnr_spread_db, ssim_y }
+        let done: Vec<&Vec<SetScore>> = runs.iter().filter_map(|run| run.scores.as_ref()).collect();
+        let names = done.first().map_or(&[][..], |sets| sets.as_slice());
+        let sets = names.iter().enumerate().map(|(i, name)| {
+            // All runs of a grid have the same sets in the same order.
+            let scores: Vec<&SetScore> = done.iter().filter_map(|sets| sets.get(i)).collect();
+            let n = scores.len() as f64;
+            let mean = |f: fn(&SetScore) -> f64| scores.iter().map(|s| f(s)).sum::<f64>() / n;
+            let psnr_y_db = mean(|s| s.psnr_y_db);
+            let variance = scores.iter().map(|s| (s.psnr_y_db - psnr_y_db).powi(2)).sum::<f64>() / (n - 1.0);
+            let psnr_spread_db = (scores.len() > 1).then(|| variance.sqrt());
+            Summary { set: name.set.clone(), psnr_y_db, psnr_spread_db, ssim_y: mean(|s| s.ssim_y) }
+        });
+        let sets = sets.collect();
+        Self { settings, runs, sets }
     }
 }
 
 /// The table as text, for reading and for Markdown.
 pub fn table(rows: &[Row]) -> String {
     let number = |v: Option<f64>, digits: usize| v.map_or("–".into(), |v| format!("{v:.digits$}"));
-    let mut text = String::from("| settings | seeds | diverged | PSNR-Y dB | spread dB | SSIM-Y |\n");
-    text += "|---|---|---|---|---|---|\n";
+    let sets: Vec<&str> = rows
+        .iter()
+        .map(|row| &row.sets)
+        .find(|sets| !sets.is_empty())
+        .map_or(Vec::new(), |sets| sets.iter().map(|s| s.set.as_str()).collect());
+    let mut text = String::from("| settings | seeds | diverged |");
+    for set in &sets {
+        text += &format!(" {set} PSNR-Y dB | spread dB | SSIM-Y |");
+    }
+    text += &format!("\n|{}\n", "---|".repeat(3 + 3 * sets.len()));
     for row in rows {
         let name = if row.settings.is_empty() { "as configured".into() } else { row.settings.join(" ") };
         let diverged = row.runs.iter().filter(|run| run.scores.is_none()).count();
-        text += &format!(
-            "| {name} | {} | {diverged} | {} | {} | {} |\n",
-            row.runs.len(),
-            number(row.psnr_y_db, 3),
-            number(row.psnr_spread_db, 3),
-            number(row.ssim_y, 4)
-        );
+        text += &format!("| {name} | {} | {diverged} |", row.runs.len());
+        for i in 0..sets.len() {
+            let set = row.sets.get(i);
+            text += &format!(
+                " {} | {} | {} |",
+                number(set.map(|s| s.psnr_y_db), 3),
+                number(set.and_then(|s| s.psnr_spread_db), 3),
+                number(set.map(|s| s.ssim_y), 4)
+            );
+        }
+        text.push('\n');
     }
     text
 }
@@ -143,14 +188,23 @@ mod tests {
 
     #[test]
     fn rows_have_mean_and_spread() {
-        let run = |seed, psnr: Option<f64>| Outcome { seed, scores: psnr.map(|p| (p, 0.8)) };
+        let score = |set: &str, psnr_y_db, ssim_y| SetScore { set: set.into(), psnr_y_db, ssim_y };
+        let run = |seed, psnr: Option<f64>| {
+            let sets = |p| vec![score("A", p, 0.8), score("B", p - 2.0, 0.7)];
+            Outcome { seed, scores: psnr.map(sets) }
+        };
         let row = Row::new(vec!["a=1".into()], vec![run(1, Some(30.0)), run(2, Some(30.2)), run(3, None)]);
-        assert!((row.psnr_y_db.expect("a mean") - 30.1).abs() < 1e-9);
-        assert!((row.psnr_spread_db.expect("a spread") - 0.02f64.sqrt()).abs() < 1e-9);
+        assert!((row.sets[0].psnr_y_db - 30.1).abs() < 1e-9);
+        assert!((row.sets[1].psnr_spread_db.expect("a spread") - 0.02f64.sqrt()).abs() < 1e-9);
         let lost = Row::new(Vec::new(), vec![run(1, None)]);
-        assert_eq!((lost.psnr_y_db, lost.psnr_spread_db), (None, None));
-        let text = table(&[row, lost]);
-        assert!(text.contains("| a=1 | 3 | 1 | 30.100 | 0.141 | 0.8000 |"), "{text}");
-        assert!(text.contains("| as configured | 1 | 1 | – | – | – |"), "{text}");
+        assert_eq!(lost.sets, []);
+        let text = table(&[lost, row]);
+        let expected = [
+            "| settings | seeds | diverged | A PSNR-Y dB | spread dB | SSIM-Y | B PSNR-Y dB | spread dB | SSIM-Y |",
+            "|---|---|---|---|---|---|---|---|---|",
+            "| as configured | 1 | 1 | – | – | – | – | – | – |",
+            "| a=1 | 3 | 1 | 30.100 | 0.141 | 0.8000 | 28.100 | 0.141 | 0.7000 |",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 }

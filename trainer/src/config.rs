@@ -164,12 +164,12 @@ pub struct Data {
     /// made from the high-resolution ones by MATLAB-compatible bicubic downscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<PathBuf>,
-    /// Folder of high-resolution validation images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub val_hr: Option<PathBuf>,
-    /// Folder of low-resolution validation images; as `lr`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub val_lr: Option<PathBuf>,
+    /// Folders of high-resolution validation images, one a validation set; a string or a list of them.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub val_hr: Vec<PathBuf>,
+    /// Folders of low-resolution validation images, one for each of `val_hr` or none; as `lr`.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub val_lr: Vec<PathBuf>,
     /// Side of a training patch in the low-resolution image, in pixels.
     pub patch: usize,
     /// Random flips and rotations by 90 degrees.
@@ -180,6 +180,10 @@ pub struct Data {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
+    /// Weights to start from where they fit by name and shape: a model file, checkpoint, run folder or PyTorch
+    /// file. Random ones without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Optimizer steps.
     pub steps: u64,
     /// Patches in a step.
@@ -207,6 +211,20 @@ pub struct Train {
     /// … exceeds the best such mean by this factor.
     #[serde(default = "divergence_factor")]
     pub divergence_factor: f64,
+}
+
+/// One path or a list of them: configurations of runs with a single validation set name just that.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a folder or a list of folders")]
+    enum Paths {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match Paths::deserialize(deserializer)? {
+        Paths::One(path) => vec![path],
+        Paths::Many(paths) => paths,
+    })
 }
 
 const fn samples() -> usize {
@@ -332,6 +350,9 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.model.check()?;
         range((4..=1024).contains(&self.data.patch), "data.patch", &self.data.patch, "4 to 1024")?;
+        let (sets, partners) = (self.data.val_hr.len(), self.data.val_lr.len());
+        let paired = partners == 0 || partners == sets;
+        range(paired, "data.val_lr", &format!("a list of {partners}"), "as long as data.val_hr, or empty")?;
         let t = &self.train;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;

@@ -5,6 +5,7 @@ use crate::net::Net;
 use burn::tensor::{Tensor, TensorData};
 use mcir_runtime::image::Image;
 use mcir_runtime::metrics::{self, MetricError};
+use std::path::Path;
 
 /// Quality of one image.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -28,6 +29,34 @@ pub struct Scores {
     pub images: Vec<ImageScore>,
 }
 
+/// Images that are evaluated together.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// What tables call it.
+    pub name: String,
+    /// The images.
+    pub pairs: Vec<Pair>,
+}
+
+/// Quality on a named set.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct SetScores {
+    /// Name of the set.
+    pub set: String,
+    /// Quality.
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+/// What a folder of images is called: its own name, or that of its parent if it is one of several
+/// parts of a data set (`Set5/HR` is `Set5`).
+pub fn set_name(folder: &Path) -> String {
+    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let own = name(folder).unwrap_or_else(|| folder.display().to_string());
+    let part = ["hr", "gt", "target", "sharp"].contains(&own.to_lowercase().as_str());
+    folder.parent().and_then(name).filter(|_| part).unwrap_or(own)
+}
+
 /// Why images cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +78,15 @@ pub enum EvalError {
         /// What is wrong.
         source: MetricError,
     },
+}
+
+/// [`evaluate`] for each set.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_sets(net: &Net, sets: &[Set]) -> Result<Vec<SetScores>, EvalError> {
+    let one = |set: &Set| Ok(SetScores { set: set.name.clone(), scores: evaluate(net, &set.pairs)? });
+    sets.iter().map(one).collect()
 }
 
 /// Upscales each pair's low-resolution image and compares it with the original.
@@ -91,4 +129,24 @@ pub fn upscale(net: &Net, lr: &Image) -> Result<Image, EvalError> {
     let values = sr.permute([0, 2, 3, 1]).into_data().try_into_vec::<f32>().expect("images are f32");
     let bytes = values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect();
     Ok(Image::new(w, h, c, bytes).expect("one byte for each value of the output"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_called_after_their_folders() {
+        for (folder, name) in [
+            ("data/Set5/HR", "Set5"),
+            ("data/Set5/HR/", "Set5"),
+            ("photos", "photos"),
+            ("HR", "HR"),
+            ("/GT", "GT"),
+            ("a/Urban100", "Urban100"),
+            (".", "."),
+        ] {
+            assert_eq!(set_name(Path::new(folder)), name, "{folder}");
+        }
+    }
 }

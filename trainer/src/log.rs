@@ -1,11 +1,13 @@
-//! `log.csv`: one row for each logging interval, continued without gaps or doubled steps after a resume.
+//! The record of a run, continued without gaps or doubled steps after a resume: `log.csv` with one row for each
+//! logging interval, `validation.csv` with one row for each validation and set.
 
-use crate::eval::Scores;
+use crate::eval::SetScores;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 const HEADER: &str = "step,lr,loss,l_neg,psnr_y_db,ssim_y,seconds";
+const VALIDATION_HEADER: &str = "step,set,psnr_y_db,ssim_y";
 
 /// A row of the log.
 #[derive(Debug)]
@@ -20,37 +22,26 @@ pub struct Row<'a> {
     pub negative: Option<f64>,
     /// Time since the start or the last resume.
     pub seconds: f64,
-    /// Validation, if there was one at this step.
-    pub scores: Option<&'a Scores>,
+    /// Validation, if there was one at this step; the first set is the one in `log.csv`.
+    pub scores: &'a [SetScores],
 }
 
-/// The open file.
+/// The open files.
 #[derive(Debug)]
-pub struct Log(File);
+pub struct Log {
+    steps: File,
+    validations: File,
+}
 
 impl Log {
-    /// Opens the log of a run that has done `step` steps: rows of later steps, which the checkpoint does not
+    /// Opens the logs of a run that has done `step` steps: rows of later steps, which the checkpoint does not
     /// hold, are dropped.
     ///
     /// # Errors
     /// The system's.
-    pub fn open(path: &Path, step: u64) -> std::io::Result<Self> {
-        let mut kept = format!("{HEADER}\n");
-        if step > 0 && path.exists() {
-            for line in BufReader::new(File::open(path)?).lines() {
-                let line = line?;
-                let done = line.split(',').next().and_then(|s| s.parse::<u64>().ok());
-                if done.is_some_and(|s| s <= step) {
-                    kept += &line;
-                    kept.push('\n');
-                }
-            }
-        }
-        let temporary = path.with_extension("csv.tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(kept.as_bytes())?;
-        std::fs::rename(&temporary, path)?;
-        Ok(Self(file))
+    pub fn open(folder: &Path, step: u64) -> std::io::Result<Self> {
+        let steps = open(&folder.join("log.csv"), HEADER, step)?;
+        Ok(Self { steps, validations: open(&folder.join("validation.csv"), VALIDATION_HEADER, step)? })
     }
 
     /// Appends a row.
@@ -58,35 +49,73 @@ impl Log {
     /// # Errors
     /// The system's.
     pub fn write(&mut self, row: &Row<'_>) -> std::io::Result<()> {
-        let (psnr, ssim) = match row.scores {
-            Some(s) => (format!("{:.4}", s.psnr_y_db), format!("{:.5}", s.ssim_y)),
+        let (psnr, ssim) = match row.scores.first() {
+            Some(s) => (format!("{:.4}", s.scores.psnr_y_db), format!("{:.5}", s.scores.ssim_y)),
             None => Default::default(),
         };
         let negative = row.negative.map_or(String::new(), |n| format!("{n:.6}"));
         let Row { step, lr, loss, seconds, .. } = row;
         let line = format!("{step},{lr:.4e},{loss:.6},{negative},{psnr},{ssim},{seconds:.1}\n");
-        self.0.write_all(line.as_bytes())
+        self.steps.write_all(line.as_bytes())?;
+        for SetScores { set, scores } in row.scores {
+            // A comma in a folder's name must not become a column.
+            let set = set.replace([',', '"', '\n'], "_");
+            let line = format!("{step},{set},{:.4},{:.5}\n", scores.psnr_y_db, scores.ssim_y);
+            self.validations.write_all(line.as_bytes())?;
+        }
+        Ok(())
     }
+}
+
+fn open(path: &Path, header: &str, step: u64) -> std::io::Result<File> {
+    let mut kept = format!("{header}\n");
+    if step > 0 && path.exists() {
+        for line in BufReader::new(File::open(path)?).lines() {
+            let line = line?;
+            let done = line.split(',').next().and_then(|s| s.parse::<u64>().ok());
+            if done.is_some_and(|s| s <= step) {
+                kept += &line;
+                kept.push('\n');
+            }
+        }
+    }
+    let temporary = path.with_extension("csv.tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(kept.as_bytes())?;
+    std::fs::rename(&temporary, path)?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::Scores;
 
     #[test]
     fn rows_after_the_checkpoint_are_dropped_on_resume() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("log.csv");
-        let row = |step| Row { step, lr: 1e-3, loss: 0.5, negative: None, seconds: 1.0, scores: None };
-        let mut log = Log::open(&path, 0).expect("opened");
+        let set = |name: &str, psnr_y_db| SetScores {
+            set: name.into(),
+            scores: Scores { psnr_y_db, ssim_y: 0.5, images: Vec::new() },
+        };
+        let scores = [set("a,b", 30.0), set("c", 28.0)];
+        let row = |step| Row { step, lr: 1e-3, loss: 0.5, negative: None, seconds: 1.0, scores: &scores };
+        let mut log = Log::open(folder.path(), 0).expect("opened");
         [10, 20, 30].iter().for_each(|&s| log.write(&row(s)).expect("written"));
-        let mut log = Log::open(&path, 20).expect("opened");
-        log.write(&row(40)).expect("written");
-        let text = std::fs::read_to_string(&path).expect("read");
-        let steps: Vec<_> = text.lines().skip(1).map(|l| l.split(',').next().unwrap_or("")).collect();
-        assert_eq!(steps, ["10", "20", "40"]);
-        assert!(text.starts_with(HEADER));
-        Log::open(&path, 0).expect("opened");
-        assert_eq!(std::fs::read_to_string(&path).expect("read"), format!("{HEADER}\n"));
+        let mut log = Log::open(folder.path(), 20).expect("opened");
+        log.write(&Row { scores: &[], ..row(40) }).expect("written");
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("read");
+        let steps = |text: &str| -> Vec<u64> {
+            let step = |l: &str| l.split(',').next().and_then(|s| s.parse().ok()).expect("a step");
+            text.lines().skip(1).map(step).collect()
+        };
+        let text = read("log.csv");
+        assert_eq!(steps(&text), [10, 20, 40]);
+        assert!(text.starts_with(HEADER) && text.contains(",30.0000,0.50000,"), "{text}");
+        let text = read("validation.csv");
+        assert_eq!(steps(&text), [10, 10, 20, 20]);
+        assert!(text.contains("20,a_b,30.0000,0.50000\n20,c,28.0000"), "{text}");
+        Log::open(folder.path(), 0).expect("opened");
+        assert_eq!(read("log.csv"), format!("{HEADER}\n"));
     }
 }

@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, Negative, Spn};
 use crate::data::batches::{Batch, Recipe};
 use crate::data::pairs::Pair;
 use crate::divergence::Detector;
-use crate::eval::{self, EvalError, Scores};
+use crate::eval::{self, EvalError, Set, SetScores};
 use crate::log::{Log, Row};
 use crate::loss::contrastive::Contrast;
 use crate::loss::pixel;
@@ -120,8 +120,8 @@ pub struct Losses {
 pub trait Progress {
     /// A step was done.
     fn step(&mut self, step: u64, losses: &Losses);
-    /// The averaged weights were evaluated.
-    fn validated(&mut self, step: u64, scores: &Scores);
+    /// The averaged weights were evaluated on every validation set.
+    fn validated(&mut self, step: u64, scores: &[SetScores]);
     /// A checkpoint was written.
     fn saved(&mut self, step: u64);
 }
@@ -133,8 +133,8 @@ pub struct Summary {
     pub steps: u64,
     /// Whether it was stopped before its last step.
     pub stopped: bool,
-    /// Last validation.
-    pub scores: Option<Scores>,
+    /// Last validation; empty if there was none.
+    pub scores: Vec<SetScores>,
 }
 
 impl Trainer {
@@ -308,14 +308,15 @@ fn adam() -> ModuleOptimizer {
 
 /// Trains to the configured number of steps, or until `stop` is set, in which case the state is saved first.
 ///
-/// Writes `config.toml`, `log.csv`, checkpoints, `samples/` and, at the end, `curves.svg` into `folder`. The batches are prepared in another thread.
+/// Writes `config.toml`, `log.csv`, `validation.csv`, checkpoints, `samples/` and, at the end, `curves.svg` into
+/// `folder`. Curves and samples are those of the first validation set. The batches are prepared in another thread.
 ///
 /// # Errors
 /// Any [`TrainError`].
 pub fn run(
     trainer: &mut Trainer,
     train: Arc<Vec<Pair>>,
-    val: &[Pair],
+    val: &[Set],
     folder: &Path,
     stop: &AtomicBool,
     progress: &mut dyn Progress,
@@ -325,7 +326,7 @@ pub fn run(
     let config_path = folder.join("config.toml");
     std::fs::write(&config_path, config.to_toml()).map_err(io(config_path))?;
     let log_path = folder.join("log.csv");
-    let mut log = Log::open(&log_path, trainer.step).map_err(io(log_path.clone()))?;
+    let mut log = Log::open(folder, trainer.step).map_err(io(log_path.clone()))?;
     let recipe = Recipe {
         pairs: train,
         seed: config.seed,
@@ -336,7 +337,7 @@ pub fn run(
     };
     let batches = recipe.ahead(trainer.step..config.train.steps);
     let started = Instant::now();
-    let (mut mean, mut scores) = (Mean::default(), None);
+    let (mut mean, mut scores) = (Mean::default(), Vec::new());
     let mut detector = Detector::new(config.train.divergence_window, config.train.divergence_factor);
     let mut saved = None;
     for batch in batches {
@@ -351,13 +352,13 @@ pub fn run(
         progress.step(step, &losses);
         let validate = !val.is_empty() && (last || step.is_multiple_of(config.train.val_every));
         if validate {
-            let result = eval::evaluate(&trainer.ema, val)?;
-            progress.validated(step, &result);
-            write_samples(&trainer.ema, &val[..config.train.samples.min(val.len())], folder)?;
-            scores = Some(result);
+            scores = eval::evaluate_sets(&trainer.ema, val)?;
+            progress.validated(step, &scores);
+            let first = &val[0].pairs;
+            write_samples(&trainer.ema, &first[..config.train.samples.min(first.len())], folder)?;
         }
         if validate || last || step.is_multiple_of(config.train.log_every) {
-            let scores = if validate { scores.as_ref() } else { None };
+            let scores = if validate { scores.as_slice() } else { &[] };
             let seconds = started.elapsed().as_secs_f64();
             let (loss, negative) = std::mem::take(&mut mean).values();
             let row = Row { step, lr, loss, negative, seconds, scores };

@@ -4,7 +4,7 @@ use super::Common;
 use super::progress::Line;
 use super::settings::{self, Settings};
 use anyhow::{Context, bail};
-use mcir_trainer::ablate::{self, Axis, Outcome, Row};
+use mcir_trainer::ablate::{self, Axis, Outcome, Row, SetScore};
 use mcir_trainer::checkpoint::{self, Checkpoint};
 use mcir_trainer::config::Config;
 use mcir_trainer::eval;
@@ -33,7 +33,7 @@ pub struct Args {
 /// Runs the grid.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let base = args.settings.resolve()?;
-    if base.data.val_hr.is_none() {
+    if base.data.val_hr.is_empty() {
         bail!("an ablation compares results on validation images; name their folder with --val");
     }
     let axes = args.vary.iter().map(|v| Axis::parse(v)).collect::<Result<Vec<_>, _>>()?;
@@ -68,11 +68,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         rows.push(Row::new(settings, runs));
         // After every combination, so that a long grid can be looked at while it runs.
         write(&args.output.join("table.md"), &ablate::table(&rows))?;
-        let json = serde_json::json!({ "schema": 1, "rows": rows });
+        let json = serde_json::json!({ "schema": 2, "rows": rows });
         write(&args.output.join("table.json"), &json.to_string())?;
     }
     if args.common.json {
-        println!("{}", serde_json::json!({ "schema": 1, "rows": rows }));
+        println!("{}", serde_json::json!({ "schema": 2, "rows": rows }));
     } else {
         print!("{}", ablate::table(&rows));
     }
@@ -91,8 +91,9 @@ fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow:
     {
         Trainer::resume(&Checkpoint::load(folder)?, Some(config.clone()), &device)?
     } else {
+        let start = settings::start(&config)?;
         let pretrained = settings::pretrained(&config)?;
-        Trainer::new(config.clone(), None, pretrained.as_ref(), &device)?
+        Trainer::new(config.clone(), start.as_ref(), pretrained.as_ref(), &device)?
     };
     let (train, val) = settings::images(&config)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -102,8 +103,8 @@ fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow:
         Ok(summary) if summary.stopped && stop.load(Ordering::Relaxed) => Ok(None),
         Ok(_) => {
             // Measured again, because a run that was complete before has no validation of its own.
-            let scores = eval::evaluate(trainer.averaged(), &val)?;
-            Ok(Some(Outcome { seed, scores: Some((scores.psnr_y_db, scores.ssim_y)) }))
+            let scores = eval::evaluate_sets(trainer.averaged(), &val)?;
+            Ok(Some(Outcome { seed, scores: Some(scores.iter().map(SetScore::from).collect()) }))
         }
         Err(error @ (TrainError::Diverged { .. } | TrainError::NotFinite { .. })) => {
             write(&diverged, &format!("{error}\n"))?;

@@ -1,7 +1,7 @@
 //! Progress on stderr: one live line on a terminal, plain lines otherwise.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mcir_trainer::eval::Scores;
+use mcir_trainer::eval::SetScores;
 use mcir_trainer::train::{Losses, Progress};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub struct Line {
     printed: Instant,
     /// Exponential average, so that the line can be read.
     loss: Option<f64>,
-    psnr: Option<f64>,
+    psnr: String,
 }
 
 impl Line {
@@ -42,13 +42,13 @@ impl Line {
             started: now,
             printed: now,
             loss: None,
-            psnr: None,
+            psnr: String::new(),
         }
     }
 
     fn message(&self) -> String {
         let loss = self.loss.map_or(String::new(), |l| format!("loss {l:.5}"));
-        self.psnr.map_or(loss.clone(), |p| format!("{loss} · PSNR {p:.2} dB"))
+        if self.psnr.is_empty() { loss } else { format!("{loss} · PSNR {} dB", self.psnr) }
     }
 
     fn print(&mut self, step: u64) {
@@ -72,8 +72,14 @@ impl Progress for Line {
         }
     }
 
-    fn validated(&mut self, step: u64, scores: &Scores) {
-        self.psnr = Some(scores.psnr_y_db);
+    fn validated(&mut self, step: u64, scores: &[SetScores]) {
+        let number = |s: &SetScores| format!("{:.2}", s.scores.psnr_y_db);
+        self.psnr = match scores {
+            [one] => number(one),
+            several => {
+                several.iter().map(|s| format!("{} {}", s.set, number(s))).collect::<Vec<_>>().join(", ")
+            }
+        };
         if self.plain {
             self.print(step);
         }

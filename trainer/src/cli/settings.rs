@@ -5,7 +5,8 @@ use mcir_runtime::model::Model;
 use mcir_trainer::checkpoint::Checkpoint;
 use mcir_trainer::config::Config;
 use mcir_trainer::data::pairs::{self, Pair};
-use mcir_trainer::{export, weights::Tensors};
+use mcir_trainer::eval::{self, Set};
+use mcir_trainer::{export, import, weights::Tensors};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +23,18 @@ pub struct Settings {
     /// Folder of photographs to train on (data.hr)
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Folder of high-resolution images to validate on (data.val_hr)
-    #[arg(long)]
-    val: Option<PathBuf>,
+    /// Folder of the degraded or low-resolution training images; made from the others without it (data.lr)
+    #[arg(long, value_name = "FOLDER")]
+    lr: Option<PathBuf>,
+    /// Folder of high-resolution images to validate on; may be given several times (data.val_hr)
+    #[arg(long, value_name = "FOLDER")]
+    val: Vec<PathBuf>,
+    /// Folder of the degraded or low-resolution images of each --val (data.val_lr)
+    #[arg(long, value_name = "FOLDER")]
+    val_lr: Vec<PathBuf>,
+    /// Start from the weights of a model file, checkpoint, run folder or PyTorch file where they fit (train.from)
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     /// Optimizer steps (train.steps)
     #[arg(long)]
     steps: Option<u64>,
@@ -51,9 +61,16 @@ impl Settings {
         let path = |key: &str, p: &Option<PathBuf>| {
             p.as_ref().map(|p| format!("{key}={:?}", p.display().to_string()))
         };
+        let paths = |key: &str, list: &[PathBuf]| {
+            let list: Vec<_> = list.iter().map(|p| p.display().to_string()).collect();
+            (!list.is_empty()).then(|| format!("{key}={list:?}"))
+        };
         let named = [
             path("data.hr", &self.data),
-            path("data.val_hr", &self.val),
+            path("data.lr", &self.lr),
+            paths("data.val_hr", &self.val),
+            paths("data.val_lr", &self.val_lr),
+            path("train.from", &self.from),
             self.steps.map(|n| format!("train.steps={n}")),
             self.batch.map(|n| format!("train.batch={n}")),
             self.seed.map(|n| format!("seed={n}")),
@@ -76,28 +93,35 @@ impl Settings {
 
     /// The configuration of a run that is resumed: the one in its checkpoint, with the settings laid over it.
     pub fn resolve_over(&self, checkpoint: &Checkpoint) -> anyhow::Result<Config> {
-        if self.preset.is_some() || self.config.is_some() {
+        if self.preset.is_some() || self.config.is_some() || self.from.is_some() {
             bail!(
-                "a resumed run keeps its configuration; leave --preset and --config out, use --set to change it"
+                "a resumed run keeps its configuration and weights; leave --preset, --config and --from out, use \
+                 --set to change settings"
             );
         }
         Ok(Config::resolve(None, &checkpoint.config, &self.list())?)
     }
 }
 
-/// Training and validation images of a configuration.
-pub fn images(config: &Config) -> anyhow::Result<(Arc<Vec<Pair>>, Vec<Pair>)> {
+/// Training images and validation sets of a configuration.
+pub fn images(config: &Config) -> anyhow::Result<(Arc<Vec<Pair>>, Vec<Set>)> {
     if config.data.hr.as_os_str().is_empty() {
         bail!("no training images; name their folder with --data or data.hr");
     }
     let upscale = config.model.upscale();
     let train = pairs::load(&config.data.hr, config.data.lr.as_deref(), upscale)?;
     pairs::check_patch(&train, config.data.patch)?;
-    let val = match &config.data.val_hr {
-        Some(hr) => pairs::load(hr, config.data.val_lr.as_deref(), upscale)?,
-        None => Vec::new(),
+    let set = |(i, hr): (usize, &PathBuf)| -> anyhow::Result<Set> {
+        let lr = config.data.val_lr.get(i).map(PathBuf::as_path);
+        Ok(Set { name: eval::set_name(hr), pairs: pairs::load(hr, lr, upscale)? })
     };
+    let val = config.data.val_hr.iter().enumerate().map(set).collect::<anyhow::Result<_>>()?;
     Ok((Arc::new(train), val))
+}
+
+/// Weights that a new run starts from, if the configuration names some.
+pub fn start(config: &Config) -> anyhow::Result<Option<Tensors>> {
+    config.train.from.as_deref().map(weights).transpose()
 }
 
 /// Weights of the frozen pretrained negative model, if the configuration has one.
@@ -135,12 +159,12 @@ pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Weights of a model file, a checkpoint or a run's folder.
+/// Weights of a model file, a PyTorch file, a checkpoint or a run's folder.
 pub fn weights(path: &Path) -> anyhow::Result<Tensors> {
-    if path.extension().is_some_and(|e| e == "mcir") {
-        Ok(export::tensors(&model(path)?))
-    } else {
-        Ok(Checkpoint::load(path)?.ema)
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("mcir") => Ok(export::tensors(&model(path)?)),
+        Some("pth" | "pt" | "safetensors") => Ok(import::load(path, &import::Options::default())?.1),
+        _ => Ok(Checkpoint::load(path)?.ema),
     }
 }
 

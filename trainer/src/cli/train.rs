@@ -5,6 +5,7 @@ use super::progress::Line;
 use super::settings::{self, Settings};
 use anyhow::{Context, bail};
 use mcir_trainer::checkpoint::{self, Checkpoint};
+use mcir_trainer::eval::SetScores;
 use mcir_trainer::export;
 use mcir_trainer::train::{self, Trainer};
 use std::path::PathBuf;
@@ -14,9 +15,6 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     settings: Settings,
-    /// Start from the weights of a model file or checkpoint where they fit
-    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
-    from: Option<PathBuf>,
     /// Continue the run in the output folder
     #[arg(long)]
     resume: bool,
@@ -40,7 +38,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} already holds a run; continue it with --resume or choose another folder", folder.display());
     } else {
         let config = args.settings.resolve()?;
-        let start = args.from.as_deref().map(settings::weights).transpose()?;
+        let start = settings::start(&config)?;
         let pretrained = settings::pretrained(&config)?;
         Trainer::new(config, start.as_ref(), pretrained.as_ref(), &device)?
     };
@@ -53,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             config.name,
             trainer.averaged().graph().nodes.len(),
             train.len(),
-            val.len(),
+            val.iter().map(|set| set.pairs.len()).sum::<usize>(),
             trainer.steps_done(),
             config.train.steps
         );
@@ -68,16 +66,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     export::write(&model, &path)?;
     if args.common.json {
         let report = serde_json::json!({
-            "schema": 1, "name": config.name, "steps": summary.steps, "stopped": summary.stopped,
-            "model": path, "scores": summary.scores,
+            "schema": 2, "name": config.name, "steps": summary.steps, "stopped": summary.stopped,
+            "model": path, "validation": summary.scores,
         });
         println!("{report}");
     } else {
-        let psnr = summary
-            .scores
-            .map_or(String::new(), |s| format!(", PSNR-Y {:.3} dB, SSIM-Y {:.4}", s.psnr_y_db, s.ssim_y));
         let state = if summary.stopped { "stopped" } else { "done" };
-        println!("{state} after {} steps{psnr}: {}", summary.steps, path.display());
+        println!("{state} after {} steps: {}", summary.steps, path.display());
+        for SetScores { set, scores } in &summary.scores {
+            println!("{set}: PSNR-Y {:.3} dB, SSIM-Y {:.4}", scores.psnr_y_db, scores.ssim_y);
+        }
     }
     Ok(())
 }

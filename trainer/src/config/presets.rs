@@ -32,7 +32,14 @@ impl Config {
             "swinir-edge" => (Model::Swinir(swinir::Config::edge(upscale)), 32, short()),
             _ => return Err(unknown()),
         };
-        let data = Data { hr: PathBuf::new(), lr: None, val_hr: None, val_lr: None, patch, augment: true };
+        let data = Data {
+            hr: PathBuf::new(),
+            lr: None,
+            val_hr: Vec::new(),
+            val_lr: Vec::new(),
+            patch,
+            augment: true,
+        };
         Ok(Self { name: name.into(), seed: 1, model, data, train, spn: None })
     }
 }
@@ -40,6 +47,7 @@ impl Config {
 /// The paper's EDSR recipe: 300k steps, halved at 200k.
 fn paper() -> Train {
     Train {
+        from: None,
         steps: 300_000,
         batch: 16,
         lr: 1e-4,
@@ -72,16 +80,12 @@ fn paper_swinir(upscale: u8) -> Train {
 fn short() -> Train {
     Train {
         steps: 20_000,
-        batch: 16,
         lr: 1e-3,
         schedule: Schedule::Cosine { end: 1e-5 },
         warmup: 100,
-        ema: 0.999,
         val_every: 1000,
         save_every: 500,
         log_every: 50,
-        samples: samples(),
-        divergence_window: divergence_window(),
-        divergence_factor: divergence_factor(),
+        ..paper()
     }
 }

@@ -30,6 +30,21 @@ fn file_and_settings_are_laid_over_the_preset() {
     assert_eq!(config.train.schedule, Schedule::MultiStep { milestones: vec![3], gamma: 0.5 });
 }
 
+/// Runs of before there could be several sets name one as a string.
+#[test]
+fn validation_sets_are_one_or_many() {
+    let resolve = |over: &[&str]| Config::resolve(Some("edsr-edge-x4"), "", &settings(over));
+    let one = resolve(&["data.val_hr=Set5/HR"]).expect("valid");
+    assert_eq!(one.data.val_hr, [PathBuf::from("Set5/HR")]);
+    let two = resolve(&["data.val_hr=['Set5/HR','Set14/HR']"]).expect("valid");
+    assert_eq!(two.data.val_hr, ["Set5/HR", "Set14/HR"].map(PathBuf::from));
+    assert_eq!(Config::resolve(None, &two.to_toml(), &[]).expect("valid"), two);
+    let error = resolve(&["data.val_hr=['a','b']", "data.val_lr=['c']"]).expect_err("refused").to_string();
+    assert!(error.contains("data.val_lr is a list of 1"), "{error}");
+    let error = resolve(&["data.val_hr=5"]).expect_err("refused").to_string();
+    assert!(error.contains("a folder or a list of folders"), "{error}");
+}
+
 #[test]
 fn mistakes_are_named() {
     let error = |preset, over: &[&str]| Config::resolve(preset, "", &settings(over)).unwrap_err().to_string();

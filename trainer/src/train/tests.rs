@@ -43,7 +43,7 @@ impl Progress for Quiet {
     fn step(&mut self, _: u64, losses: &Losses) {
         self.0.push(losses.reconstruction);
     }
-    fn validated(&mut self, _: u64, _: &Scores) {}
+    fn validated(&mut self, _: u64, _: &[SetScores]) {}
     fn saved(&mut self, _: u64) {}
 }
 
@@ -56,7 +56,8 @@ fn train(config: Config, folder: &Path, stop: bool) -> (Vec<f32>, Checkpoint) {
     };
     let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)]);
     let mut progress = Quiet(Vec::new());
-    run(&mut trainer, pairs, &[pair(3, 2)], folder, &AtomicBool::new(stop), &mut progress).expect("trains");
+    let val = Set { name: "one".into(), pairs: vec![pair(3, 2)] };
+    run(&mut trainer, pairs, &[val], folder, &AtomicBool::new(stop), &mut progress).expect("trains");
     (progress.0, Checkpoint::load(folder).expect("saved"))
 }
 
