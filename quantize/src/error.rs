@@ -118,6 +118,26 @@ pub enum QuantizeError {
         /// What is wrong, as the end of a sentence.
         reason: String,
     },
+    /// Window attention is exported for images of one size.
+    #[error(
+        "node `{node}` attends inside windows, which needs a fixed image size; give one with `--size WIDTHxHEIGHT`"
+    )]
+    SizeNeeded {
+        /// Node.
+        node: String,
+    },
+    /// The size that an ONNX file should be for is impossible.
+    #[error("an image of {width}x{height} pixels cannot be {what}; give at least {least} pixels a side")]
+    Size {
+        /// Width asked for.
+        width: usize,
+        /// Height asked for.
+        height: usize,
+        /// What cannot be done, after "be".
+        what: &'static str,
+        /// Smallest side.
+        least: usize,
+    },
     /// The engine cannot run the model.
     #[error("the engine cannot run the model: {0}; `mcir-quantize inspect` lists the nodes")]
     Plan(#[from] PlanError),

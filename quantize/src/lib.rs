@@ -15,6 +15,7 @@
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
 //! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
 //! - [`sensitivity`], [`ladder`]: where it hurts, and the way back to floats for those nodes;
+//! - [`onnx`]: the same network as an ONNX file, for other engines;
 //! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`], [`page`]:
 //!   tables and an HTML page.
 
@@ -28,6 +29,7 @@ pub mod gate;
 pub mod histogram;
 pub mod images;
 pub mod ladder;
+pub mod onnx;
 pub mod page;
 pub mod parallel;
 pub mod params;

@@ -20,6 +20,7 @@ enum Command {
     Run(commands::run::Args),
     Check(commands::check::Args),
     Inspect(commands::inspect::Args),
+    ExportOnnx(commands::export_onnx::Args),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::ExportOnnx(args) => commands::export_onnx::run(&args),
     };
     match result {
         Ok(code) => code,

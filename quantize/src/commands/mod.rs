@@ -1,6 +1,7 @@
 //! The subcommands, and what they share: files, progress, output.
 
 pub mod check;
+pub mod export_onnx;
 pub mod inspect;
 pub mod run;
 

@@ -1,0 +1,471 @@
+//! The network as an ONNX file, for other engines.
+//!
+//! Every node of the graph becomes the ONNX operators that compute the same; tensors are `[1, C, H, W]`, or
+//! `[1, H, W, C]` between the linear layers of a transformer, with a `Transpose` where the two meet. An int8
+//! model becomes a graph with pairs of `QuantizeLinear` and `DequantizeLinear` on its 8-bit edges, which
+//! engines with int8 kernels fuse; 16-bit edges stay floats, which is more precise than the engine. 8-bit
+//! edges are unsigned in the file (`zero point + 128`), as x86 kernels like them; the values are the same.
+
+mod attention;
+mod build;
+pub mod proto;
+
+use crate::error::QuantizeError;
+use attention::Windows;
+use build::{Attribute, Builder};
+use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Model, NodeId, Op, Role};
+use prost::Message as _;
+use proto::{
+    DimensionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto, data_type,
+};
+
+/// Version of the operator set: the first with `LayerNormalization`, understood by engines since 2022.
+pub const OPSET: i64 = 17;
+/// The first version that quantizes to 16 bits, for [`Sums::Int16`].
+pub const OPSET_INT16: i64 = 21;
+/// Version of the file's structure that belongs to it.
+const IR_VERSION: i64 = 8;
+/// The same for [`OPSET_INT16`].
+const IR_VERSION_INT16: i64 = 10;
+/// Name of the input tensor.
+pub const INPUT: &str = "image";
+/// Name of the output tensor.
+pub const OUTPUT: &str = "upscaled";
+
+/// Choices for [`model`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Width and height of the input image; any if `None`.
+    pub size: Option<(usize, usize)>,
+    /// What becomes of 16-bit edges.
+    pub sums: Sums,
+}
+
+/// What becomes of the 16-bit edges, the residual sums, in an ONNX file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sums {
+    /// They stay floats, which every engine has: more precise, and not the same to the last bit.
+    #[default]
+    Float,
+    /// They are rounded to 8 bits: for the speed of engines that only fuse those; it costs accuracy.
+    Int8,
+    /// They are rounded to 16 bits, as the engine does; needs [`OPSET_INT16`].
+    Int16,
+}
+
+/// The network as an ONNX model.
+///
+/// # Shapes
+/// Input `image` `[1, C, H, W]`, output `upscaled` `[1, C, H·upscale, W·upscale]`: floats in 0..1, or pixels of
+/// 8 bits for a quantized model.
+///
+/// # Errors
+/// [`QuantizeError::SizeNeeded`] for window attention without a size, [`QuantizeError::Size`] for one that
+/// cannot be extended to whole windows.
+pub fn model(model: &Model, options: &Options) -> Result<ModelProto, QuantizeError> {
+    let mut export = Export::new(model, options)?;
+    for id in 0..model.graph().nodes.len() as NodeId {
+        export.node(id);
+    }
+    let mut graph = export.builder.graph;
+    graph.name = model.meta("name").filter(|name| !name.is_empty()).unwrap_or("mcir").to_string();
+    let metadata = model.metadata().iter();
+    let (ir_version, version) = match options.sums {
+        Sums::Float | Sums::Int8 => (IR_VERSION, OPSET),
+        Sums::Int16 => (IR_VERSION_INT16, OPSET_INT16),
+    };
+    Ok(ModelProto {
+        ir_version,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version }],
+        producer_name: "mcir".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph),
+        metadata_props: metadata
+            .map(|(key, value)| StringStringEntryProto { key: key.clone(), value: value.clone() })
+            .collect(),
+    })
+}
+
+/// The bytes of the file.
+pub fn encode(model: &ModelProto) -> Vec<u8> {
+    model.encode_to_vec()
+}
+
+/// Where the channels stand in a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// `[1, C, H, W]`.
+    Planes,
+    /// `[1, H, W, C]`.
+    Pixels,
+}
+
+/// An edge as float tensors.
+struct Edge {
+    /// Its name in the layout that it was computed in, and that layout.
+    name: String,
+    layout: Layout,
+    /// Its name in the other layout, once somebody asked for it.
+    other: Option<String>,
+}
+
+struct Export<'m> {
+    model: &'m Model,
+    builder: Builder,
+    edges: Vec<Edge>,
+    sums: Sums,
+    /// Width and height that the network sees: whole windows. Only known when a size was given.
+    windows: Option<Windows>,
+    /// Width and height of the input image.
+    size: Option<(usize, usize)>,
+}
+
+impl<'m> Export<'m> {
+    fn new(model: &'m Model, options: &Options) -> Result<Self, QuantizeError> {
+        let attention = model.graph().nodes.iter().find(|node| matches!(node.op, Op::WindowAttention { .. }));
+        let windows = match (attention, options.size) {
+            (None, _) => None,
+            (Some(node), None) => return Err(QuantizeError::SizeNeeded { node: node.name.clone() }),
+            (Some(_), Some((width, height))) => {
+                let multiple = model.graph().pad_multiple();
+                let padded = |side: usize| side.next_multiple_of(multiple);
+                // Reflection needs as many pixels as it adds, and one that is not repeated.
+                if padded(width) >= 2 * width || padded(height) >= 2 * height {
+                    let what = "extended to whole windows by reflection";
+                    return Err(QuantizeError::Size { width, height, what, least: multiple });
+                }
+                Some(Windows { width: padded(width), height: padded(height) })
+            }
+        };
+        let (builder, edges) = (Builder::default(), Vec::new());
+        Ok(Self { model, builder, edges, sums: options.sums, windows, size: options.size })
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let node = self.model.graph().node(id);
+        let (name, inputs) = (node.name.clone(), node.inputs.clone());
+        let first = inputs.first().copied().unwrap_or(0);
+        let (value, layout) = match node.op {
+            Op::Input { channels } => {
+                let image = self.input(usize::from(channels));
+                if node.dtype == DType::F32 {
+                    self.edges.push(Edge { name: image, layout: Layout::Planes, other: None });
+                } else {
+                    self.dequantized(&name, &image, Layout::Planes, node.dtype);
+                }
+                return;
+            }
+            Op::Conv2d(conv) => self.conv(id, &name, first, conv),
+            Op::Add { res_scale } => {
+                let layout = self.edges[usize::from(first)].layout;
+                let a = self.edge(first, layout);
+                let mut b = self.edge(inputs[1], layout);
+                if res_scale != 1.0 {
+                    let factor = self.builder.f32s(&format!("{name}.res_scale"), &[], &[res_scale]);
+                    b = self.builder.node(&format!("{name}.scaled"), "Mul", &[&b, &factor], &[]);
+                }
+                (self.builder.node(&format!("{name}.out"), "Add", &[&a, &b], &[]), layout)
+            }
+            Op::Affine => {
+                let x = self.edge(first, Layout::Planes);
+                let channels = usize::from(self.model.shape(id).channels);
+                let mut part = |role, part: &str| {
+                    let values = self.model.f32s(id, role);
+                    self.builder.f32s(&format!("{name}.{part}"), &[1, channels, 1, 1], &values)
+                };
+                let (weight, bias) = (part(Role::Weight, "weight"), part(Role::Bias, "bias"));
+                let x = self.builder.node(&format!("{name}.scaled"), "Mul", &[&x, &weight], &[]);
+                (self.builder.node(&format!("{name}.out"), "Add", &[&x, &bias], &[]), Layout::Planes)
+            }
+            Op::Activation(activation) => {
+                let layout = self.edges[usize::from(first)].layout;
+                let x = self.edge(first, layout);
+                (self.activation(&name, x, activation), layout)
+            }
+            Op::LayerNorm { eps } => {
+                let x = self.edge(first, Layout::Pixels);
+                let channels = usize::from(self.model.shape(id).channels);
+                let weight = self.model.f32s(id, Role::Weight);
+                let weight = self.builder.f32s(&format!("{name}.weight"), &[channels], &weight);
+                let bias = self.model.f32s(id, Role::Bias);
+                let bias = self.builder.f32s(&format!("{name}.bias"), &[channels], &bias);
+                let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
+                let inputs = [x.as_str(), &weight, &bias];
+                let out = format!("{name}.out");
+                (self.builder.node(&out, "LayerNormalization", &inputs, &attributes), Layout::Pixels)
+            }
+            Op::WindowAttention { num_heads, window_size, shift } => {
+                let x = self.edge(first, Layout::Pixels);
+                let windows = self.windows.expect("checked when the export began");
+                let layer = attention::Layer {
+                    channels: usize::from(self.model.shape(id).channels),
+                    heads: usize::from(num_heads),
+                    window: usize::from(window_size),
+                    shift: usize::from(shift),
+                    bias: &self.model.f32s(id, Role::PositionBias),
+                };
+                (attention::export(&mut self.builder, &name, &x, windows, &layer), Layout::Pixels)
+            }
+            Op::PixelShuffle { upscale } => {
+                let x = self.edge(first, Layout::Planes);
+                let attributes =
+                    [("blocksize", Attribute::Int(i64::from(upscale))), ("mode", Attribute::Text("CRD"))];
+                let out = format!("{name}.out");
+                (self.builder.node(&out, "DepthToSpace", &[&x], &attributes), Layout::Planes)
+            }
+            Op::Resize { upscale, filter } => {
+                let x = self.edge(first, Layout::Planes);
+                let r = f32::from(upscale);
+                let scales = self.builder.f32s(&format!("{name}.scales"), &[4], &[1.0, 1.0, r, r]);
+                let mode = match filter {
+                    Filter::Nearest => "nearest",
+                    Filter::Bilinear => "linear",
+                    Filter::Bicubic => "cubic",
+                };
+                let attributes = [
+                    ("mode", Attribute::Text(mode)),
+                    ("coordinate_transformation_mode", Attribute::Text("half_pixel")),
+                    ("cubic_coeff_a", Attribute::Float(-0.5)),
+                ];
+                let out = format!("{name}.out");
+                (self.builder.node(&out, "Resize", &[&x, "", &scales], &attributes), Layout::Planes)
+            }
+            Op::Convert => {
+                let layout = self.edges[usize::from(first)].layout;
+                (self.edge(first, layout), layout)
+            }
+        };
+        self.finish(id, value, layout);
+    }
+
+    /// Puts the type of edge `id` on the float tensor `value`; the output image gets its name here.
+    fn finish(&mut self, id: NodeId, value: String, layout: Layout) {
+        let node = self.model.graph().node(id);
+        let dtype = match node.dtype {
+            DType::I16 { scale } if self.sums == Sums::Int8 => {
+                // 257 steps of 16 bits are one of 8: both ranges end at the same value.
+                DType::I8 { scale: scale * 257.0, zero_point: 0 }
+            }
+            other => other,
+        };
+        self.edges.push(Edge { name: value, layout, other: None });
+        if id == self.model.graph().output() {
+            let value = self.edge(id, Layout::Planes);
+            self.output(&node.name.clone(), value, dtype);
+        } else if dtype.is_quantized() && (dtype.size_bytes() == 1 || self.sums == Sums::Int16) {
+            let edge = self.edges.pop().expect("just pushed");
+            let quantized = self.quantize(&node.name, &edge.name, dtype);
+            self.dequantized(&node.name, &quantized, layout, dtype);
+        }
+    }
+
+    /// The tensor of edge `id` in a layout.
+    fn edge(&mut self, id: NodeId, layout: Layout) -> String {
+        let edge = &mut self.edges[usize::from(id)];
+        if edge.layout == layout {
+            return edge.name.clone();
+        }
+        if let Some(other) = &edge.other {
+            return other.clone();
+        }
+        let (suffix, perm) = match layout {
+            Layout::Planes => ("planes", [0, 3, 1, 2]),
+            Layout::Pixels => ("pixels", [0, 2, 3, 1]),
+        };
+        let name = format!("{}.{suffix}", edge.name);
+        let attributes = [("perm", Attribute::Ints(&perm))];
+        self.builder.node(&name, "Transpose", &[&edge.name], &attributes);
+        edge.other = Some(name.clone());
+        name
+    }
+
+    /// Declares the input and extends it to whole windows.
+    fn input(&mut self, channels: usize) -> String {
+        let element = self.pixel_type(0);
+        let sides = self.size.map(|(width, height)| [height, width]);
+        self.builder.graph.input.push(tensor_info(INPUT, element, channels, sides, ["height", "width"]));
+        let (Some(Windows { width, height }), Some((w, h))) = (self.windows, self.size) else {
+            return INPUT.into();
+        };
+        if (width, height) == (w, h) {
+            return INPUT.into();
+        }
+        let pads = self.builder.i64s(&[0, 0, 0, 0, 0, 0, (height - h) as i64, (width - w) as i64]);
+        let attributes = [("mode", Attribute::Text("reflect"))];
+        self.builder.node("image.extended", "Pad", &[INPUT, &pads], &attributes)
+    }
+
+    /// Crops, quantizes and declares the output.
+    fn output(&mut self, name: &str, mut value: String, dtype: DType) {
+        let r = usize::from(self.model.upscale());
+        let sides = self.size.map(|(width, height)| [height * r, width * r]);
+        let whole = self.windows.map(|w| [w.height * r, w.width * r]);
+        if let (Some([h, w]), Some(_)) = (sides, whole.filter(|&whole| Some(whole) != sides)) {
+            let (starts, ends) = (self.builder.i64s(&[0, 0]), self.builder.i64s(&[h as i64, w as i64]));
+            let axes = self.builder.i64s(&[2, 3]);
+            let inputs = [value.as_str(), &starts, &ends, &axes];
+            value = self.builder.node(&format!("{name}.cropped"), "Slice", &inputs, &[]);
+        }
+        if let DType::I8 { .. } = dtype {
+            value = self.quantize(name, &value, dtype);
+        }
+        // The last operator writes the output itself.
+        let last = self.builder.graph.node.last_mut().filter(|node| node.output[0] == value);
+        match last {
+            Some(node) => node.output[0] = OUTPUT.into(),
+            None => {
+                self.builder.node(OUTPUT, "Identity", &[&value], &[]);
+            }
+        }
+        let element = self.pixel_type(self.model.graph().output());
+        let channels = self.model.out_channels();
+        let names = ["upscaled_height", "upscaled_width"];
+        self.builder.graph.output.push(tensor_info(OUTPUT, element, channels, sides, names));
+    }
+
+    fn pixel_type(&self, id: NodeId) -> i32 {
+        match self.model.graph().node(id).dtype {
+            DType::I8 { .. } => data_type::UINT8,
+            DType::F32 | DType::I16 { .. } => data_type::FLOAT,
+        }
+    }
+
+    /// Scale and zero point of a quantized edge.
+    fn edge_params(&mut self, name: &str, dtype: DType) -> [String; 2] {
+        let (scale_name, zero_name) = (format!("{name}.scale"), format!("{name}.zero_point"));
+        let (scale, zero) = match dtype {
+            DType::I8 { scale, zero_point } => {
+                (scale, self.builder.u8(&zero_name, zero_point.cast_unsigned() ^ 0x80))
+            }
+            DType::I16 { scale } => (scale, self.builder.i16(&zero_name, 0)),
+            DType::F32 => unreachable!("only quantized edges have a scale"),
+        };
+        [self.builder.f32s(&scale_name, &[], &[scale]), zero]
+    }
+
+    fn quantize(&mut self, name: &str, value: &str, dtype: DType) -> String {
+        let [scale, zero_point] = self.edge_params(name, dtype);
+        self.builder.node(&format!("{name}.q"), "QuantizeLinear", &[value, &scale, &zero_point], &[])
+    }
+
+    /// Adds the edge that a quantized tensor stands for.
+    fn dequantized(&mut self, name: &str, quantized: &str, layout: Layout, dtype: DType) {
+        let [scale, zero_point] = self.edge_params(name, dtype);
+        let inputs = [quantized, scale.as_str(), &zero_point];
+        let name = self.builder.node(&format!("{name}.dq"), "DequantizeLinear", &inputs, &[]);
+        self.edges.push(Edge { name, layout, other: None });
+    }
+
+    /// A convolution, or a matrix product where a linear layer reads pixels.
+    fn conv(&mut self, id: NodeId, name: &str, input: NodeId, conv: Conv2d) -> (String, Layout) {
+        let layout = match self.edges[usize::from(input)].layout {
+            Layout::Pixels if conv.kernel == 1 => Layout::Pixels,
+            _ => Layout::Planes,
+        };
+        let x = self.edge(input, layout);
+        let (weight, bias) = self.conv_params(id, name, conv, layout);
+        let out = format!("{name}.out");
+        let value = match layout {
+            Layout::Planes => {
+                let (k, half) = (i64::from(conv.kernel), i64::from(conv.kernel / 2));
+                let attributes =
+                    [("kernel_shape", Attribute::Ints(&[k, k])), ("pads", Attribute::Ints(&[half; 4]))];
+                self.builder.node(&out, "Conv", &[&x, &weight, &bias], &attributes)
+            }
+            Layout::Pixels => {
+                let product = self.builder.node(&format!("{name}.product"), "MatMul", &[&x, &weight], &[]);
+                self.builder.node(&out, "Add", &[&product, &bias], &[])
+            }
+        };
+        let value = match conv.activation {
+            Some(activation) => self.activation(name, value, activation),
+            None => value,
+        };
+        (value, layout)
+    }
+
+    /// Names of the weights, `[out, in, k, k]` or `[in, out]`, and the bias, as floats.
+    fn conv_params(&mut self, id: NodeId, name: &str, conv: Conv2d, layout: Layout) -> (String, String) {
+        let (out, channels) = (usize::from(conv.out_channels), usize::from(conv.in_channels));
+        let k = usize::from(conv.kernel);
+        let (dims, axis) = match layout {
+            Layout::Planes => (vec![out, channels, k, k], 0),
+            Layout::Pixels => (vec![channels, out], 1),
+        };
+        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let input = self.model.graph().node(self.model.graph().node(id).inputs[0]).dtype;
+        let (DType::I8 { scale, .. } | DType::I16 { scale }) = input else {
+            let weight = reorder(&self.model.f32s(id, Role::Weight), out, k, channels, layout);
+            let bias = self.model.f32s(id, Role::Bias);
+            return (
+                self.builder.f32s(&weight_name, &dims, &weight),
+                self.builder.f32s(&bias_name, &[out], &bias),
+            );
+        };
+        let weight = reorder(self.model.i8s(id, Role::Weight), out, k, channels, layout);
+        let scales = self.model.f32s(id, Role::WeightScale);
+        let bias_scales: Vec<f32> = scales.iter().map(|w| w * scale).collect();
+        let b = &mut self.builder;
+        let quantized = b.i8s(&format!("{weight_name}.q"), &dims, &weight);
+        let scales = b.f32s(&format!("{weight_name}.scale"), &[out], &scales);
+        let along = [("axis", Attribute::Int(axis))];
+        let weight = b.node(&weight_name, "DequantizeLinear", &[&quantized, &scales], &along);
+        let quantized = b.i32s(&format!("{bias_name}.q"), &[out], &self.model.i32s(id, Role::Bias));
+        let scales = b.f32s(&format!("{bias_name}.scale"), &[out], &bias_scales);
+        let along = [("axis", Attribute::Int(0))];
+        let bias = b.node(&bias_name, "DequantizeLinear", &[&quantized, &scales], &along);
+        (weight, bias)
+    }
+
+    fn activation(&mut self, name: &str, x: String, activation: Activation) -> String {
+        let out = format!("{name}.activated");
+        let b = &mut self.builder;
+        match activation {
+            Activation::Relu => b.node(&out, "Relu", &[&x], &[]),
+            Activation::LeakyRelu { slope } => {
+                b.node(&out, "LeakyRelu", &[&x], &[("alpha", Attribute::Float(slope))])
+            }
+            Activation::Gelu => {
+                // x · (1 + erf(x/√2)) · 0.5: `Gelu` itself came later; engines recognise this.
+                let root = b.f32s("gelu.root", &[], &[core::f32::consts::SQRT_2]);
+                let one = b.f32s("gelu.one", &[], &[1.0]);
+                let half = b.f32s("gelu.half", &[], &[0.5]);
+                let scaled = b.node(&format!("{name}.gelu.scaled"), "Div", &[&x, &root], &[]);
+                let erf = b.node(&format!("{name}.gelu.erf"), "Erf", &[&scaled], &[]);
+                let sum = b.node(&format!("{name}.gelu.sum"), "Add", &[&erf, &one], &[]);
+                let product = b.node(&format!("{name}.gelu.product"), "Mul", &[&x, &sum], &[]);
+                b.node(&out, "Mul", &[&product, &half], &[])
+            }
+        }
+    }
+}
+
+/// Weights `[out, k, k, in]` in the order of a layout.
+fn reorder<T: Copy>(weights: &[T], out: usize, k: usize, channels: usize, layout: Layout) -> Vec<T> {
+    let at = |o: usize, tap: usize, c: usize| weights[(o * k * k + tap) * channels + c];
+    match layout {
+        Layout::Planes => (0..out * channels * k * k)
+            .map(|i| at(i / (channels * k * k), i % (k * k), i / (k * k) % channels))
+            .collect(),
+        Layout::Pixels => (0..channels * out).map(|i| at(i % out, 0, i / out)).collect(),
+    }
+}
+
+fn tensor_info(
+    name: &str,
+    elem_type: i32,
+    channels: usize,
+    sides: Option<[usize; 2]>,
+    names: [&str; 2],
+) -> ValueInfoProto {
+    let number = |n: usize| DimensionProto { dim_value: Some(n as i64), dim_param: None };
+    let named = |name: &str| DimensionProto { dim_value: None, dim_param: Some(name.into()) };
+    let [height, width] = match sides {
+        Some(sides) => sides.map(number),
+        None => names.map(named),
+    };
+    let shape = TensorShapeProto { dim: vec![number(1), number(channels), height, width] };
+    let tensor_type = Some(TensorTypeProto { elem_type, shape: Some(shape) });
+    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
+}

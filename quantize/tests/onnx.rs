@@ -1,0 +1,215 @@
+//! ONNX files: well formed by their own rules here, and by ONNX's and another engine's where Python has them.
+
+mod support;
+
+use mcir_quantize::QuantizeError;
+use mcir_quantize::engine::Runner;
+use mcir_quantize::onnx::proto::{GraphProto, data_type};
+use mcir_quantize::onnx::{INPUT, OUTPUT, Options, Sums, encode, model as export};
+use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_runtime::arch::edsr::{self, Config};
+use mcir_runtime::arch::swinir;
+use mcir_runtime::image::Image;
+use mcir_runtime::model::{Filter, Model};
+use mcir_runtime::plan::{Plan, PlanOptions};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::Command;
+use support::{lr_image, random, samples};
+
+/// Largest difference of float outputs.
+const TOLERANCE: f64 = 1e-4;
+/// Mean difference of int8 outputs in grey levels, where the file rounds the same edges as the engine: another
+/// order of float additions now and then rounds a value the other way, which the next layers pass on.
+const LEVELS: f64 = 0.05;
+/// The same where the file keeps residual sums as floats: rounding errors of about this size become others.
+const LEVELS_FLOAT: f64 = 1.0;
+
+struct Case {
+    name: &'static str,
+    model: Model,
+    /// Width and height of the picture, and whether they are fixed in the file.
+    size: (usize, usize),
+    fixed: bool,
+    sums: Sums,
+}
+
+fn cases() -> Vec<Case> {
+    let edge = Config::edge(4, 12, 2);
+    let paper = Config { num_feat: 12, num_block: 2, ..Config::light(4) };
+    let float = |name, config: Config, seed| Case {
+        name,
+        model: random(edsr::graph(&config), seed),
+        size: (23, 17),
+        fixed: false,
+        sums: Sums::Float,
+    };
+    let swinir = |name, config: swinir::Config, size| Case {
+        name,
+        model: random(swinir::graph(&config), 9),
+        size,
+        fixed: true,
+        sums: Sums::Float,
+    };
+    let small = swinir::Config {
+        embed_dim: 12,
+        depths: vec![2, 2],
+        num_heads: vec![2, 3],
+        ..swinir::Config::light(2)
+    };
+    let classical = swinir::Config { tail: swinir::Tail::Classical(8), mean_shift: true, ..small.clone() };
+    let mut cases = vec![
+        float("edge", edge, 1),
+        float("edge-nearest", Config { upscale: 3, image_residual: Some(Filter::Nearest), ..edge }, 2),
+        float("edge-bicubic", Config { upscale: 2, image_residual: Some(Filter::Bicubic), ..edge }, 3),
+        float("paper-x4", Config { res_scale: 0.1, ..paper }, 4),
+        float("paper-x3-shifted", Config { upscale: 3, mean_shift: true, ..paper }, 5),
+        float("grey", Config { channels: 1, ..edge }, 6),
+        swinir("swinir", small, (21, 16)),
+        swinir("swinir-classical", classical, (16, 11)),
+    ];
+    for (name, at, sums) in [
+        ("edge-int8", 0, Sums::Int16),
+        ("edge-int8-float-sums", 0, Sums::Float),
+        ("paper-int8", 3, Sums::Int16),
+    ] {
+        let Case { ref model, size, fixed, .. } = cases[at];
+        let settings = Settings { effort: Effort::Normal, threads: 2, progress: &() };
+        let samples = samples(3, 32, 24, model.in_channels());
+        let model = Calibrated::new(model, &samples, settings).unwrap().build(&[]).unwrap().model;
+        cases.push(Case { name, model, size, fixed, sums });
+    }
+    cases
+}
+
+fn options(case: &Case) -> Options {
+    Options { size: case.fixed.then_some(case.size), sums: case.sums }
+}
+
+/// Every tensor read was written before, no name is written twice, and constants have the bytes of their shape.
+fn check_structure(name: &str, graph: &GraphProto) {
+    let mut known: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
+    assert_eq!(known, BTreeSet::from([INPUT]), "{name}");
+    for tensor in &graph.initializer {
+        let size = match tensor.data_type {
+            data_type::FLOAT | data_type::INT32 => 4,
+            data_type::INT64 => 8,
+            data_type::INT16 => 2,
+            _ => 1,
+        };
+        let len: i64 = tensor.dims.iter().product();
+        let bytes = tensor.raw_data.as_ref().map(Vec::len);
+        assert_eq!(bytes, Some(len as usize * size), "{name}: {}", tensor.name);
+        assert!(known.insert(&tensor.name), "{name}: {} is there twice", tensor.name);
+    }
+    for node in &graph.node {
+        let unknown = node.input.iter().find(|i| !i.is_empty() && !known.contains(i.as_str()));
+        assert_eq!(unknown, None, "{name}: {}", node.name);
+        assert!(node.output.iter().all(|o| known.insert(o)), "{name}: {} writes a name again", node.name);
+    }
+    assert!(known.contains(OUTPUT), "{name}");
+}
+
+#[test]
+fn files_hold_every_weight_and_only_known_tensors() {
+    for case in cases() {
+        let proto = export(&case.model, &options(&case)).unwrap();
+        let graph = proto.graph.as_ref().unwrap();
+        check_structure(case.name, graph);
+        let weights: usize = encode(&proto).len();
+        assert!(weights > case.model.weight_bytes(), "{}: {weights} bytes", case.name);
+        let quantized = graph.node.iter().any(|n| n.op_type == "QuantizeLinear");
+        assert_eq!(quantized, case.model.is_quantized(), "{}", case.name);
+    }
+}
+
+#[test]
+fn windows_need_a_size_that_can_be_extended_to_whole_ones() {
+    let model = random(swinir::graph(&swinir::Config::edge(2)), 1);
+    let error = export(&model, &Options::default()).unwrap_err();
+    assert!(matches!(error, QuantizeError::SizeNeeded { .. }), "{error}");
+    let small = Options { size: Some((4, 30)), sums: Sums::Float };
+    let error = export(&model, &small).unwrap_err();
+    assert!(matches!(error, QuantizeError::Size { width: 4, height: 30, least: 8, .. }), "{error}");
+    assert!(export(&model, &Options { size: Some((5, 30)), sums: Sums::Float }).is_ok());
+}
+
+/// What the engine makes of a picture, `[H, W, C]`: floats, or pixels as floats.
+fn engine_output(model: &Model, image: &Image) -> Vec<f32> {
+    if model.is_quantized() {
+        let out = Runner::new(model).upscale(image).unwrap();
+        return out.data().iter().map(|&p| f32::from(p)).collect();
+    }
+    let plan = Plan::new(model, image.width(), &PlanOptions::default()).unwrap();
+    let pixels: Vec<f32> = image.data().iter().map(|&p| f32::from(p) / 255.0).collect();
+    let mut out = vec![0.0; plan.out_row_bytes() * image.height() * usize::from(model.upscale())];
+    plan.run_image_f32(&mut plan.workspace(), &pixels, image.height(), &mut out).unwrap();
+    out
+}
+
+/// Checks each file and prints the largest and the mean difference between ONNX Runtime and the engine. Without
+/// graph optimizations: those that fuse int8 operators saturate on processors without a dot product.
+const SCRIPT: &str = r#"
+import sys
+import numpy, onnx, onnxruntime
+for line in open(sys.argv[1]):
+    name, width, height, upscale, channels = line.split()
+    width, height, upscale, channels = int(width), int(height), int(upscale), int(channels)
+    onnx.checker.check_model(onnx.load(name + ".onnx"), full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(name + ".onnx", options, providers=["CPUExecutionProvider"])
+    image = numpy.fromfile(name + ".in", numpy.uint8).reshape(1, height, width, channels).transpose(0, 3, 1, 2)
+    if "float" in session.get_inputs()[0].type:
+        image = image.astype(numpy.float32) / 255
+    found = session.run(None, {"image": image})[0].astype(numpy.float64)
+    expected = numpy.fromfile(name + ".out", numpy.float32)
+    expected = expected.reshape(1, height * upscale, width * upscale, channels).transpose(0, 3, 1, 2)
+    assert found.shape == expected.shape, (name, found.shape, expected.shape)
+    difference = abs(found - expected)
+    print(name, difference.max(), difference.mean(), expected.std())
+"#;
+
+#[test]
+fn another_engine_computes_the_same() {
+    let python = std::env::var("MCIR_PYTHON").unwrap_or_else(|_| "python3".into());
+    let there = Command::new(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "skipped: `{python}` cannot import numpy, onnx and onnxruntime; install them, or set \
+             MCIR_PYTHON to an interpreter that has them"
+        );
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: String, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let mut list = String::new();
+    let cases = cases();
+    for case in &cases {
+        let Case { name, model, size: (width, height), .. } = case;
+        let image = lr_image(5, *width as u32, *height as u32, model.in_channels());
+        let expected = engine_output(model, &image);
+        let expected: Vec<u8> = expected.iter().flat_map(|v| v.to_le_bytes()).collect();
+        write(format!("{name}.onnx"), &encode(&export(model, &options(case)).unwrap()));
+        write(format!("{name}.in"), image.data());
+        write(format!("{name}.out"), &expected);
+        let _ = writeln!(list, "{name} {width} {height} {} {}", model.upscale(), model.in_channels());
+    }
+    write("list".into(), list.as_bytes());
+    let output =
+        Command::new(&python).current_dir(folder.path()).args(["-c", SCRIPT, "list"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), cases.len(), "{text}");
+    for (line, case) in text.lines().zip(&cases) {
+        let numbers: Vec<f64> = line.split(' ').skip(1).map(|n| n.parse().unwrap()).collect();
+        let &[largest, mean, spread] = numbers.as_slice() else { panic!("{line}") };
+        let close = match (case.model.is_quantized(), case.sums) {
+            (false, _) => largest <= TOLERANCE,
+            (true, Sums::Float) => mean <= LEVELS_FLOAT,
+            (true, _) => mean <= LEVELS,
+        };
+        assert!(close, "{line}");
+        assert!(spread > 100.0 * mean, "{line}: the output varies");
+    }
+}
