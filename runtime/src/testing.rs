@@ -89,6 +89,38 @@ pub fn quantized_graph(num_feat: u16, upscale: u8, filter: Filter) -> Graph {
     g
 }
 
+/// A quantized graph whose convolutions read 16 bits wherever that is possible: plain, with the sums that are
+/// done along with them, and before a pixel shuffle.
+pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
+    let conv = |from, to, kernel, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
+    };
+    let i16 = |scale| DType::I16 { scale };
+    let n = num_feat;
+    let mut g = Graph::new(3, DType::PIXEL);
+    let first = g.push("conv_first", conv(3, n, 3, None), &[0], i16(0.0003));
+    let a = g.push("conv1", conv(n, n, 5, Some(Activation::Relu)), &[first], i16(0.0004));
+    let b = g.push("conv2", conv(n, n, 3, None), &[a], i16(0.00047));
+    let sum = g.push("add", Op::Add { res_scale: 0.5 }, &[first, b], i16(0.0005));
+    let q = g.push("q", Op::Convert, &[sum], DType::I8 { scale: 0.04, zero_point: -3 });
+    let c = g.push("conv3", conv(n, n, 1, None), &[q], i16(0.0006));
+    let d = g.push(
+        "conv4",
+        conv(n, n, 3, Some(Activation::Relu)),
+        &[c],
+        DType::I8 { scale: 0.06, zero_point: -128 },
+    );
+    let e = g.push("conv5", conv(n, n, 1, None), &[d], i16(0.0007));
+    let sum = g.push("add2", Op::Add { res_scale: 1.0 }, &[e, sum], i16(0.0007));
+    let r2 = u16::from(upscale) * u16::from(upscale);
+    let last = g.push("conv_last", conv(n, 3 * r2, 3, None), &[sum], i16(0.0006));
+    let x = g.push("shuffle", Op::PixelShuffle { upscale }, &[last], i16(0.0006));
+    let base =
+        g.push("base", Op::Resize { upscale, filter: Filter::Bilinear }, &[0], i16(1.0 / (255.0 * 64.0)));
+    g.push("image_add", Op::Add { res_scale: 1.0 }, &[base, x], DType::PIXEL);
+    g
+}
+
 /// Real values of edge `id` for a whole image, `[H, W, C]`, after rounding to the edge's dtype, from those of
 /// the edges before it (or of the pixels, for the input).
 pub fn whole_image(

@@ -7,7 +7,7 @@ use crate::arch::swinir;
 use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model};
 use crate::plan::PlanOptions;
-use crate::testing::{Rng, label, quantized_graph, random_model, whole_image};
+use crate::testing::{Rng, label, quantized_graph, random_model, whole_image, wide_graph};
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
     let plan = Plan::new(model, width, options).unwrap();
@@ -45,6 +45,8 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("int8 x2 bilinear", random_model(quantized_graph(16, 2, Filter::Bilinear), 6)),
         ("int8 x3 nearest", random_model(quantized_graph(7, 3, Filter::Nearest), 7)),
         ("int8 x4 bicubic", random_model(quantized_graph(40, 4, Filter::Bicubic), 8)),
+        ("16-bit x2", random_model(wide_graph(16, 2), 11)),
+        ("16-bit x3", random_model(wide_graph(7, 3), 12)),
     ]
 }
 
@@ -143,7 +145,9 @@ fn the_bits_do_not_depend_on_the_processor() {
         217_166_755,
         4_109_426_934,
         1_695_368_747,
-        4_229_121_402_u32,
+        4_229_121_402,
+        3_126_539_192,
+        4_022_010_200_u32,
     ];
     assert_eq!(crcs, expected);
 }

@@ -62,7 +62,7 @@ peak_entry!(
     (2, 4)
 );
 
-struct I8;
+pub(super) struct I8;
 struct F32;
 
 // SAFETY: the methods read the bytes that the trait names and write `lanes` values.

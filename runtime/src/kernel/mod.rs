@@ -11,6 +11,7 @@ pub(crate) mod parallel;
 mod pool;
 pub(crate) mod tile;
 pub(crate) mod view;
+mod wide;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -26,6 +27,7 @@ pub(crate) mod scalar;
 mod tests;
 
 use tile::{ConvRow, Geometry, Peak};
+pub(crate) use wide::WideTable;
 
 /// A set of kernels, named after the instructions that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,6 +153,19 @@ impl Isa {
             Self::Avx2 | Self::Avx512Vnni => scalar::TABLE,
             #[cfg(not(target_arch = "aarch64"))]
             Self::Neon | Self::NeonDot => scalar::TABLE,
+        }
+    }
+
+    /// The convolution of 16-bit activations.
+    pub(crate) fn wide(self) -> WideTable {
+        match self {
+            Self::Scalar => wide::SCALAR,
+            #[cfg(target_arch = "x86_64")]
+            _ if avx2::available() => wide::avx2::TABLE,
+            #[cfg(target_arch = "aarch64")]
+            _ => wide::neon::TABLE,
+            #[cfg(not(target_arch = "aarch64"))]
+            _ => wide::SCALAR,
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) const CONV_F32: super::tile::ConvRow = conv_f32;
 
 peak_entry!(peak_i8, I8, (4, 4));
 
-struct I8;
+pub(super) struct I8;
 pub(super) struct F32;
 
 /// Bytes 0, 1, 0, 1, … and 2, 3, 2, 3, …: the two pairs of a group, each as often as there are sums.

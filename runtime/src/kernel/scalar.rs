@@ -18,7 +18,7 @@ conv_entry!(conv_f32, F32, (1, 2), (2, 2));
 
 peak_entry!(peak_i8, I8, (2, 2));
 
-struct I8;
+pub(super) struct I8;
 struct F32;
 
 /// 1.5 · 2²³: adding it to a float below 2²² in magnitude rounds that to an integer, half to even, which then

@@ -211,6 +211,15 @@ fn every_rule_is_checked() {
         changed(|_, p| p[3][1] = TensorData::I32(vec![i32::MIN; 8])),
         LoadError::Accumulator { node: 3, channel: 0 }
     );
+    // The same weights are too large for 16-bit activations: 32767 times their sum needs 32 bits.
+    assert_eq!(
+        changed(|g, p| {
+            g.nodes[2].dtype = DType::I16 { scale: 1e-3 };
+            p[3][0] = TensorData::I8(vec![127; 8 * 25 * 8]);
+            p[3][1] = TensorData::I32(vec![i32::MAX - 32767 * 127 * 200 + 1; 8]);
+        }),
+        LoadError::Accumulator { node: 3, channel: 0 }
+    );
     let metadata = vec![("k".to_owned(), "v".repeat(2 << 20))];
     assert!(matches!(sample().with_metadata(metadata), Err(LoadError::TooLarge { .. })));
 }

@@ -118,10 +118,10 @@ fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
         // Pixels are exact, or the network works on floats.
         _ if is_end && node.dtype != DType::F32 && node.dtype != DType::PIXEL => false,
         (Op::Conv2d(_), Some(DType::F32)) => node.dtype == DType::F32,
-        (Op::Conv2d(conv), Some(DType::I8 { .. })) => {
+        (Op::Conv2d(conv), Some(DType::I8 { .. } | DType::I16 { .. })) => {
             matches!(conv.activation, None | Some(Activation::Relu))
         }
-        (Op::Conv2d(_), _) => false,
+        (Op::Conv2d(_), None) => false,
         (Op::PixelShuffle { .. }, Some(dtype)) => node.dtype == dtype,
         _ => true,
     };
@@ -188,14 +188,19 @@ fn values(model: &Model, node: NodeId, role: Role, element: Element) -> Result<(
     bad.map_or(Ok(()), |index| Err(LoadError::Value { node, role, index: index as u32 }))
 }
 
-/// `|x − zero_point| ≤ 255` for every input, so the sum is bounded by `255 · Σ|w| + |bias|`.
+/// `|x − zero_point|` is at most 255 for 8 bits and 32767 for 16, so the sum is bounded by that times `Σ|w|`,
+/// plus `|bias|`.
 fn accumulator(model: &Model, node: NodeId) -> Result<(), LoadError> {
     let bias = model.i32s(node, Role::Bias);
     let weights = model.i8s(node, Role::Weight);
+    let largest = match model.graph.node(model.graph.node(node).inputs[0]).dtype {
+        DType::I16 { .. } => 32767,
+        DType::I8 { .. } | DType::F32 => 255,
+    };
     let depth = weights.len() / bias.len();
     for (channel, (row, bias)) in weights.chunks_exact(depth).zip(&bias).enumerate() {
         let sum: u64 = row.iter().map(|w| u64::from(w.unsigned_abs())).sum();
-        if 255 * sum + u64::from(bias.unsigned_abs()) > i32::MAX as u64 {
+        if largest * sum + u64::from(bias.unsigned_abs()) > i32::MAX as u64 {
             return Err(LoadError::Accumulator { node, channel: channel as u16 });
         }
     }

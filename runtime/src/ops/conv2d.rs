@@ -1,6 +1,6 @@
-//! 2-D convolution with stride 1 and zero padding, float or int8.
+//! 2-D convolution with stride 1 and zero padding, float, int8, or 8-bit weights on 16-bit activations.
 //!
-//! int8: `acc = bias + Σ (x − zero_point) · w` in 32 bits, exact; then one multiplication in float by
+//! Integers: `acc = bias + Σ (x − zero_point) · w` in 32 bits, exact; then one multiplication in float by
 //! `input scale · weight scale / output scale`, clamping, and rounding half to even.
 
 use super::rows::{Codec, I16_MAX};
@@ -59,7 +59,8 @@ impl Conv2dStep {
             DType::I8 { scale, zero_point } => {
                 Self::quantized(model, id, conv, (order, isa), (scale, i32::from(zero_point)), output)
             }
-            DType::F32 | DType::I16 { .. } => Self::float(model, id, conv, (order, isa)),
+            DType::I16 { scale } => Self::wide(model, id, conv, (order, isa), scale, output),
+            DType::F32 => Self::float(model, id, conv, (order, isa)),
         }
     }
 
@@ -132,18 +133,39 @@ impl Conv2dStep {
                 bias.wrapping_sub((zero_point + offset).wrapping_mul(sum))
             })
             .collect();
-        let out_scale = scale_of(output);
-        let mult: Vec<f32> =
-            model.f32s(id, Role::WeightScale).iter().map(|w| scale * w / out_scale).collect();
         let relu = conv.activation == Some(Activation::Relu);
-        let store = store(Codec::new(output, table.xor), relu);
         Self {
             bias: bytemuck::cast_slice(&packed.pad(&folded, &order)).to_vec(),
-            mult: packed.pad(&mult, &order),
-            store,
+            mult: packed.pad(&multipliers(model, id, scale, output), &order),
+            store: store(Codec::new(output, table.xor), relu),
             entry: table.conv_i8,
             geometry: table.i8,
             element_bytes: 1,
+            after: After::Nothing,
+            packed,
+        }
+    }
+
+    fn wide(
+        model: &Model,
+        id: NodeId,
+        conv: Conv2d,
+        (order, isa): (Order, Isa),
+        scale: f32,
+        output: DType,
+    ) -> Self {
+        let table = isa.wide();
+        let order = channel_order(model, id, order);
+        let weights: Vec<i16> = model.i8s(id, Role::Weight).iter().map(|&w| i16::from(w)).collect();
+        let packed = pack(shape(conv), &table.geometry, &weights, &order);
+        let relu = conv.activation == Some(Activation::Relu);
+        Self {
+            bias: bytemuck::cast_slice(&packed.pad(&model.i32s(id, Role::Bias), &order)).to_vec(),
+            mult: packed.pad(&multipliers(model, id, scale, output), &order),
+            store: store(Codec::new(output, isa.table().xor), relu),
+            entry: table.conv,
+            geometry: table.geometry,
+            element_bytes: 2,
             after: After::Nothing,
             packed,
         }
@@ -256,6 +278,12 @@ pub(super) fn store(codec: Codec, relu: bool) -> Store {
         Codec::I16 => Store::I16 { lo, hi },
         Codec::F32 => Store::F32 { relu },
     }
+}
+
+/// What the sums of each output channel are multiplied with, for an input of this scale.
+fn multipliers(model: &Model, id: NodeId, scale: f32, output: DType) -> Vec<f32> {
+    let out_scale = scale_of(output);
+    model.f32s(id, Role::WeightScale).iter().map(|w| scale * w / out_scale).collect()
 }
 
 fn shape(conv: Conv2d) -> ConvShape {

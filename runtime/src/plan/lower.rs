@@ -105,7 +105,7 @@ impl Chain {
         let graph = model.graph();
         let dtype = |id: NodeId| graph.node(id).dtype;
         let is_wide = |id: NodeId| matches!(dtype(id), DType::I16 { .. });
-        let quantized = |id: NodeId| matches!(dtype(graph.node(id).inputs[0]), DType::I8 { .. });
+        let quantized = |id: NodeId| dtype(graph.node(id).inputs[0]).is_quantized();
         if !matches!(graph.node(conv).op, Op::Conv2d(_)) || !is_wide(conv) || !quantized(conv) {
             return None;
         }
