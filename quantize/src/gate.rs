@@ -29,6 +29,20 @@ pub struct ImageDrop {
     pub drop_db: f64,
 }
 
+/// Images whose drop lies in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bin {
+    /// Lower end in dB, inside.
+    pub from_db: f64,
+    /// Upper end in dB, outside but for the last bin.
+    pub to_db: f64,
+    /// Number of images.
+    pub images: usize,
+}
+
+/// Bins of the histogram of drops.
+const MOST_BINS: usize = 16;
+
 /// What quantization costs on a set of images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Drops {
@@ -40,6 +54,8 @@ pub struct Drops {
     pub psnr_int8_db: f64,
     /// Each image, in the order of the files.
     pub images: Vec<ImageDrop>,
+    /// How the drops are spread; at most 16 bins of equal width.
+    pub histogram: Vec<Bin>,
 }
 
 impl Drops {
@@ -54,6 +70,7 @@ impl Drops {
             mean_drop_db: mean(|i| i.drop_db),
             psnr_f32_db: mean(|i| i.psnr_f32_db),
             psnr_int8_db: mean(|i| i.psnr_int8_db),
+            histogram: histogram(&images),
             images,
         }
     }
@@ -68,6 +85,18 @@ impl Drops {
     pub fn passes(&self, max_drop_db: f64) -> bool {
         self.mean_drop_db <= max_drop_db
     }
+}
+
+fn histogram(images: &[ImageDrop]) -> Vec<Bin> {
+    let all = || images.iter().map(|i| i.drop_db);
+    let (lo, hi) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let bins = MOST_BINS.min(images.len());
+    let step = ((hi - lo) / bins as f64).max(1e-9);
+    let at = |i: usize| lo + step * i as f64;
+    let mut found: Vec<Bin> =
+        (0..bins).map(|i| Bin { from_db: at(i), to_db: at(i + 1), images: 0 }).collect();
+    all().for_each(|drop| found[(((drop - lo) / step) as usize).min(bins - 1)].images += 1);
+    found
 }
 
 /// The images that two models are for.
@@ -137,4 +166,30 @@ pub fn measure(
     })?;
     progress.end();
     Ok(Drops::new(images))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_images_are_in_the_histogram() {
+        for values in [&[0.1][..], &[0.0, 0.0, 0.0], &[-0.01, 0.02, 0.02, 0.07, 0.0], &[0.5; 40]] {
+            let image = |&drop_db: &f64| ImageDrop {
+                name: String::new(),
+                width: 1,
+                height: 1,
+                psnr_f32_db: 30.0,
+                psnr_int8_db: 30.0 - drop_db,
+                drop_db,
+            };
+            let drops = Drops::new(values.iter().map(image).collect());
+            let counted: usize = drops.histogram.iter().map(|bin| bin.images).sum();
+            assert!(counted == values.len() && drops.histogram.len() <= MOST_BINS);
+            for bin in &drops.histogram {
+                let inside = |v: &&f64| **v >= bin.from_db - 1e-12 && **v <= bin.to_db + 1e-12;
+                assert!(values.iter().filter(inside).count() >= bin.images, "{bin:?} of {values:?}");
+            }
+        }
+    }
 }

@@ -1,44 +1,47 @@
-//! The way back: when the gate fails, the convolutions that cost most return to floats until it holds.
+//! The way back: when the gate fails, the convolutions that cost most climb from int8 to 16-bit activations, and
+//! from there to floats, until it holds.
 //!
-//! The rung between, 16-bit activations, needs a kernel that the engine does not have; a convolution is
-//! either int8 or f32. Its cost on a board is told as the part of the multiply-accumulates in floats.
+//! The order is that of the dB that a step gains for the convolution alone. What a step costs on a board is
+//! told by [`cost`](crate::cost).
 
 use crate::error::QuantizeError;
 use crate::gate::{Drops, measure};
-use crate::pipeline::Calibrated;
-use crate::rewrite::Rewritten;
+use crate::pipeline::{Calibrated, Kept};
+use crate::rewrite::{Precision, Rewritten};
 use crate::sensitivity::Sensitivity;
 use mcir_runtime::model::{Model, NodeId};
 use std::path::PathBuf;
 
-/// A quantized model, what it costs, and which convolutions are in floats.
+/// A quantized model, what it costs, and which convolutions are not in int8.
 pub struct Candidate {
     /// The model and where the nodes went.
     pub rewritten: Rewritten,
     /// Measured on held-out images.
     pub drops: Drops,
-    /// Convolutions of the folded model that stayed in floats.
-    pub float: Vec<NodeId>,
+    /// Convolutions of the folded model that are in something better than int8, in the order that they were
+    /// moved in.
+    pub kept: Vec<(NodeId, Precision)>,
 }
 
-/// Builds the model with these convolutions in floats and measures it against the original.
+/// Builds the model with these convolutions kept in something better than int8, and measures it against the
+/// original.
 ///
 /// # Errors
 /// What building and measuring refuse.
 pub fn try_with(
     original: &Model,
     calibrated: &Calibrated<'_>,
-    float: Vec<NodeId>,
+    kept: Vec<(NodeId, Precision)>,
     held_out: &[PathBuf],
 ) -> Result<Candidate, QuantizeError> {
-    let rewritten = calibrated.build(&float)?;
+    let rewritten = calibrated.build(&kept)?;
     let settings = calibrated.settings();
     let drops = measure(original, &rewritten.model, held_out, settings.threads, settings.progress)?;
-    Ok(Candidate { rewritten, drops, float })
+    Ok(Candidate { rewritten, drops, kept })
 }
 
-/// Keeps one more, and then ever more, of the costliest convolutions in floats, beyond those of `first`,
-/// until the mean drop is within `max_drop_db`. If even all do not help, the best candidate is returned.
+/// Moves one more, and then ever more, convolutions up the ladder, beyond those of `first`, until the mean drop
+/// is within `max_drop_db`. If even all in floats do not help, the best candidate is returned.
 ///
 /// # Errors
 /// What building and measuring refuse.
@@ -51,16 +54,66 @@ pub fn climb(
     max_drop_db: f64,
 ) -> Result<Candidate, QuantizeError> {
     let mut best = first;
-    let fixed = best.float.clone();
-    let order: Vec<NodeId> = costs.iter().map(|c| c.node).filter(|node| !fixed.contains(node)).collect();
-    let mut kept = 0;
-    while !best.drops.passes(max_drop_db) && kept < order.len() {
-        kept = (kept + 1 + kept / 4).min(order.len());
-        let float = [&fixed[..], &order[..kept]].concat();
-        let candidate = try_with(original, calibrated, float, held_out)?;
+    let fixed = best.kept.clone();
+    let moves = moves(costs, &fixed);
+    let mut taken = 0;
+    while !best.drops.passes(max_drop_db) && taken < moves.len() {
+        taken = (taken + 1 + taken / 4).min(moves.len());
+        let mut kept = fixed.clone();
+        for &(node, precision) in &moves[..taken] {
+            match kept.iter_mut().find(|(other, _)| *other == node) {
+                Some(entry) => entry.1 = precision,
+                None => kept.push((node, precision)),
+            }
+        }
+        let candidate = try_with(original, calibrated, kept, held_out)?;
         if candidate.drops.mean_drop_db < best.drops.mean_drop_db {
             best = candidate;
         }
     }
     Ok(best)
+}
+
+/// All steps up the ladder, the most useful first; those of one convolution in their order. Convolutions that
+/// are `fixed` already do not move.
+fn moves(costs: &[Sensitivity], fixed: &Kept) -> Vec<(NodeId, Precision)> {
+    let mut moves: Vec<(f64, (NodeId, Precision))> = Vec::new();
+    for cost in costs.iter().filter(|c| !fixed.iter().any(|(node, _)| *node == c.node)) {
+        match cost.drop_int16_db.filter(|&drop| drop < cost.drop_db) {
+            Some(left) => {
+                let gain = cost.drop_db - left;
+                moves.push((gain, (cost.node, Precision::Int16)));
+                moves.push((left.min(gain), (cost.node, Precision::F32)));
+            }
+            None => moves.push((cost.drop_db, (cost.node, Precision::F32))),
+        }
+    }
+    moves.sort_by(|a, b| b.0.total_cmp(&a.0));
+    moves.into_iter().map(|(_, step)| step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(node: NodeId, drop_db: f64, drop_int16_db: Option<f64>) -> Sensitivity {
+        Sensitivity { node, name: format!("{node}"), drop_db, drop_int16_db, macs_per_pixel: 1 }
+    }
+
+    #[test]
+    fn useful_steps_come_first_and_in_their_order() {
+        use Precision::{F32, Int16};
+        let costs = [
+            // Nearly all is gained by 16 bits; most of it is left; nothing is gained; not possible; fixed.
+            cost(1, 0.10, Some(0.01)),
+            cost(2, 0.09, Some(0.08)),
+            cost(3, 0.05, Some(0.06)),
+            cost(4, 0.02, None),
+            cost(5, 9.0, None),
+        ];
+        let expected = [(1, Int16), (3, F32), (4, F32), (1, F32), (2, Int16), (2, F32)];
+        assert_eq!(moves(&costs, &[(5, Int16)]), expected);
+        let last = |node| moves(&costs, &[]).iter().rev().find(|m| m.0 == node).map(|m| m.1);
+        assert!((1..=5).all(|node| last(node) == Some(F32)), "in the end all are floats");
+    }
 }

@@ -14,13 +14,15 @@
 //! - [`params`], [`weights`]: scales and zero points for edges and weights; [`round`]: the better rounding;
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
 //! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
-//! - [`sensitivity`], [`ladder`]: where it hurts, and the way back to floats for those nodes;
+//! - [`sensitivity`], [`ladder`], [`cost`]: where it hurts, the way back to 16 bits and floats for those
+//!   nodes, and its price;
 //! - [`onnx`]: the same network as an ONNX file, for other engines;
 //! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`], [`page`]:
 //!   tables and an HTML page.
 
 pub mod bias;
 pub mod calibrate;
+pub mod cost;
 pub mod engine;
 pub mod equalize;
 pub mod error;

@@ -1,9 +1,10 @@
 //! The report as one HTML file without anything from outside: drops, signal to noise of each edge, and the
 //! worst image seen through both models.
 
+use crate::cost::{self, KeptNode};
 use crate::engine::Runner;
 use crate::error::QuantizeError;
-use crate::gate::{Drops, task_of};
+use crate::gate::{Bin, Drops, task_of};
 use crate::images;
 use crate::sensitivity::{EdgeSnr, Sensitivity};
 use base64::Engine as _;
@@ -17,8 +18,6 @@ use std::path::Path;
 const CROP: usize = 96;
 /// What differences are multiplied with to be seen.
 const MAGNIFIED: i32 = 8;
-/// Bars of the histogram of drops.
-const BARS: usize = 16;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#222;background:#fff}table{border-collapse:collapse}td,th{padding:.1rem .8rem .1rem 0;text-align:right;\
@@ -34,8 +33,8 @@ pub struct Details<'a> {
     pub snr: &'a [EdgeSnr],
     /// What each convolution costs alone.
     pub costs: &'a [Sensitivity],
-    /// Names of convolutions that stayed in floats.
-    pub kept_float: &'a [String],
+    /// Convolutions that are not in int8.
+    pub kept: &'a [KeptNode],
 }
 
 /// The crops of an image where two models differ most.
@@ -112,8 +111,22 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
         escape(&drops.worst().name),
         drops.worst().drop_db
     );
-    if !details.kept_float.is_empty() {
-        let _ = write!(html, "<p>Kept in f32: {}.</p>", escape(&details.kept_float.join(", ")));
+    if !details.kept.is_empty() {
+        html += "<h2>Convolutions kept in more than int8</h2><table><tr><th>convolution<th>kept in<th>MAC/px<th>of \
+                 all<th>predicted ms<th>in int8 ms";
+        for k in details.kept {
+            let _ = write!(
+                html,
+                "<tr><td>{}<td>{}<td>{}<td>{:.1} %<td>{:.2}<td>{:.2}",
+                escape(&k.name),
+                k.precision.name(),
+                k.macs_per_pixel,
+                100.0 * k.macs_part,
+                k.predicted_ms,
+                k.predicted_int8_ms
+            );
+        }
+        let _ = write!(html, "</table><p>Predicted for {}.</p>", escape(cost::BASIS));
     }
     let _ = write!(html, "<h2>Worst image, at {}, {}</h2>", crops.at.0, crops.at.1);
     for (caption, picture) in &crops.pictures {
@@ -134,7 +147,8 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
         html += &bar_plot(&bars.collect::<Vec<_>>(), 4);
     }
     html += "<h2>Histogram of drops</h2>";
-    html += &bar_plot(&histogram(drops), 0);
+    let label = |bin: &Bin| (format!("{:.4} .. {:.4} dB", bin.from_db, bin.to_db), bin.images as f64);
+    html += &bar_plot(&drops.histogram.iter().map(label).collect::<Vec<_>>(), 0);
     html += "<h2>Images</h2><table><tr><th>image<th>size<th>f32 dB<th>int8 dB<th>drop dB";
     for image in &drops.images {
         let _ = write!(
@@ -149,18 +163,6 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
         );
     }
     html + "</table></html>\n"
-}
-
-/// Ranges of drops and the number of images in each.
-fn histogram(drops: &Drops) -> Vec<(String, f64)> {
-    let all = || drops.images.iter().map(|i| i.drop_db);
-    let (lo, hi) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
-    let bars = BARS.min(drops.images.len());
-    let step = ((hi - lo) / bars as f64).max(1e-9);
-    let mut counts = vec![0.0; bars];
-    all().for_each(|drop| counts[(((drop - lo) / step) as usize).min(bars - 1)] += 1.0);
-    let label = |i: usize| format!("{:.4} .. {:.4} dB", lo + step * i as f64, lo + step * (i + 1) as f64);
-    counts.into_iter().enumerate().map(|(i, n)| (label(i), n)).collect()
 }
 
 /// Horizontal bars with their values; values below zero get none.
@@ -216,14 +218,6 @@ mod tests {
             drop_db,
         };
         Drops::new(values.iter().enumerate().map(image).collect())
-    }
-
-    #[test]
-    fn all_images_are_in_the_histogram() {
-        for values in [&[0.1][..], &[0.0, 0.0, 0.0], &[-0.01, 0.02, 0.02, 0.07, 0.0]] {
-            let bars = histogram(&drops(values));
-            assert_eq!(bars.iter().map(|(_, n)| n).sum::<f64>(), values.len() as f64);
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::fold::fold;
 use crate::images::Sample;
 use crate::parallel::Progress;
 use crate::params::{EdgeTypes, edge_types};
-use crate::rewrite::{Recipe, Rewritten, rewrite};
+use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
 use crate::round;
 use crate::weights::{self, QuantizedWeights};
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
@@ -36,6 +36,9 @@ pub struct Settings<'a> {
     /// Where progress goes.
     pub progress: &'a dyn Progress,
 }
+
+/// The convolutions of a folded model that are not in int8, with what they are in.
+pub type Kept = [(NodeId, Precision)];
 
 /// A float model that was observed on images, ready to be quantized in any mixture of precisions.
 pub struct Calibrated<'a> {
@@ -112,12 +115,22 @@ impl<'a> Calibrated<'a> {
         self.settings
     }
 
-    /// The quantized model, with the convolutions in `float` left as they are.
+    /// Whether 16-bit activations are another choice than 8-bit ones for a convolution: they hold its input better,
+    /// and its weights are small enough for 32-bit sums.
+    pub fn can_be_int16(&self, id: NodeId) -> bool {
+        let EdgeTypes { narrow, wide } = self.types[usize::from(self.folded.graph().node(id).inputs[0])];
+        let (DType::I16 { scale }, Some(weights)) = (wide, &self.weights[usize::from(id)]) else {
+            return false;
+        };
+        narrow != wide && weights.fit_16_bits(&self.folded.f32s(id, Role::Bias), scale)
+    }
+
+    /// The quantized model, with all convolutions in int8 but those that are kept in something better.
     ///
     /// # Errors
     /// What [`rewrite`] refuses.
-    pub fn build(&self, float: &[NodeId]) -> Result<Rewritten, QuantizeError> {
-        let (mut recipe, mut rewritten) = self.first_build(float)?;
+    pub fn build(&self, kept: &Kept) -> Result<Rewritten, QuantizeError> {
+        let (mut recipe, mut rewritten) = self.first_build(kept)?;
         let Settings { threads, progress, .. } = self.settings;
         progress.begin("correcting biases", BIAS_ROUNDS * self.samples.len());
         for _ in 0..BIAS_ROUNDS {
@@ -133,15 +146,20 @@ impl<'a> Calibrated<'a> {
     ///
     /// # Errors
     /// What [`rewrite`] refuses.
-    pub fn build_quickly(&self, float: &[NodeId]) -> Result<Rewritten, QuantizeError> {
-        Ok(self.first_build(float)?.1)
+    pub fn build_quickly(&self, kept: &Kept) -> Result<Rewritten, QuantizeError> {
+        Ok(self.first_build(kept)?.1)
     }
 
-    fn first_build(&self, float: &[NodeId]) -> Result<(Recipe, Rewritten), QuantizeError> {
-        let keep = |id: usize| float.iter().any(|&f| usize::from(f) == id);
-        let weights = self.weights.iter().enumerate();
-        let weights = weights.map(|(id, w)| if keep(id) { None } else { w.clone() }).collect();
-        let mut recipe = Recipe { types: self.types.clone(), weights, bias: Vec::new() };
+    fn first_build(&self, kept: &Kept) -> Result<(Recipe, Rewritten), QuantizeError> {
+        let mut precision = vec![Precision::Int8; self.types.len()];
+        let mut weights = self.weights.clone();
+        for &(id, kept) in kept {
+            precision[usize::from(id)] = kept;
+            if kept == Precision::F32 {
+                weights[usize::from(id)] = None;
+            }
+        }
+        let mut recipe = Recipe { types: self.types.clone(), precision, weights, bias: Vec::new() };
         recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, None);
         let rewritten = rewrite(&self.folded, &recipe)?;
         Ok((recipe, rewritten))

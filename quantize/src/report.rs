@@ -1,6 +1,8 @@
 //! What the commands print: tables for people, the same values as JSON.
 
+use crate::cost::{BASIS, KeptNode, precision_of, total_ms};
 use crate::gate::Drops;
+use crate::rewrite::Precision;
 use crate::sensitivity::{EdgeSnr, Sensitivity};
 use mcir_runtime::error::PlanError;
 use mcir_runtime::model::{DType, Model, NodeId};
@@ -75,8 +77,14 @@ pub struct Summary {
     pub file_bytes: usize,
     /// Multiply-accumulates for one pixel of the input image.
     pub macs_per_pixel: u64,
-    /// The part of them in convolutions that read integers, 0..1.
+    /// The part of them in convolutions that read 8-bit integers, 0..1.
     pub int8_macs_part: f64,
+    /// The part of them in convolutions that read 16-bit integers, 0..1.
+    pub int16_macs_part: f64,
+    /// Predicted milliseconds for one image, for the machine and image size of `predicted_for`.
+    pub predicted_ms: f64,
+    /// What the prediction is based on.
+    pub predicted_for: &'static str,
     /// Width that the memory is for, in pixels.
     pub width: usize,
     /// Working memory for images of this width, in bytes.
@@ -92,12 +100,14 @@ pub struct Summary {
 pub fn summary(model: &Model, width: usize) -> Result<Summary, PlanError> {
     let plan = Plan::new(model, width, &PlanOptions::default())?;
     let graph = model.graph();
-    let mut int8_macs = 0;
+    let (mut int8_macs, mut int16_macs) = (0, 0);
     let nodes = (0..).zip(&graph.nodes).map(|(id, node)| {
         let shape = model.shape(id);
         let macs_per_pixel = model.node_macs_per_pixel(id);
-        if node.inputs.first().is_some_and(|&i| graph.node(i).dtype.is_quantized()) {
-            int8_macs += macs_per_pixel;
+        match precision_of(model, id) {
+            Precision::Int8 => int8_macs += macs_per_pixel,
+            Precision::Int16 => int16_macs += macs_per_pixel,
+            Precision::F32 => {}
         }
         let specs = model.param_specs(id);
         NodeRow {
@@ -124,6 +134,9 @@ pub fn summary(model: &Model, width: usize) -> Result<Summary, PlanError> {
         file_bytes: model.to_bytes().len(),
         macs_per_pixel,
         int8_macs_part: int8_macs as f64 / macs_per_pixel.max(1) as f64,
+        int16_macs_part: int16_macs as f64 / macs_per_pixel.max(1) as f64,
+        predicted_ms: total_ms(model),
+        predicted_for: BASIS,
         width,
         memory_bytes: plan.memory_bytes(),
         nodes,
@@ -164,15 +177,18 @@ impl Summary {
         }
         let _ = writeln!(
             text,
-            "x{}: {} parameters, {} bytes as a file, {} MAC per input pixel ({:.1} % in int8), {} bytes of \
-             working memory for width {}",
+            "x{}: {} parameters, {} bytes as a file, {} MAC per input pixel ({:.1} % in int8, {:.1} % in int16), \
+             {} bytes of working memory for width {}; at least {:.1} ms on {}",
             self.upscale,
             self.num_params,
             self.file_bytes,
             self.macs_per_pixel,
             100.0 * self.int8_macs_part,
+            100.0 * self.int16_macs_part,
             self.memory_bytes,
-            self.width
+            self.width,
+            self.predicted_ms,
+            self.predicted_for
         );
         text
     }
@@ -200,8 +216,44 @@ pub fn drops_to_text(drops: &Drops) -> String {
         "{:name$}  {:>11}  {:>8.3}  {:>8.3}  {:>8.4}",
         "mean", "", drops.psnr_f32_db, drops.psnr_int8_db, drops.mean_drop_db
     );
+    if drops.images.len() > 1 {
+        let _ = writeln!(text, "\n{:>20}  images", "drop dB");
+        for bin in &drops.histogram {
+            let bar = "#".repeat((40 * bin.images).div_ceil(drops.images.len()));
+            let range = format!("{:.4} .. {:.4}", bin.from_db, bin.to_db);
+            let _ = writeln!(text, "{range:>20}  {:>6}  {bar}", bin.images);
+        }
+    }
     let worst = drops.worst();
     let _ = writeln!(text, "worst: {} loses {:.4} dB", worst.name, worst.drop_db);
+    text
+}
+
+/// The convolutions that are not in int8 as a table, with the basis of the prediction; empty without any.
+pub fn kept_to_text(kept: &[KeptNode]) -> String {
+    let mut text = String::new();
+    if kept.is_empty() {
+        return text;
+    }
+    let name = kept.iter().map(|k| k.name.len()).max().unwrap_or(0).max(11);
+    let _ = writeln!(
+        text,
+        "{:name$}  {:7}  {:>9}  {:>6}  {:>12}  {:>10}",
+        "convolution", "kept in", "MAC/px", "of all", "predicted ms", "in int8 ms"
+    );
+    for k in kept {
+        let _ = writeln!(
+            text,
+            "{:name$}  {:7}  {:>9}  {:>4.1} %  {:>12.2}  {:>10.2}",
+            k.name,
+            k.precision.name(),
+            k.macs_per_pixel,
+            100.0 * k.macs_part,
+            k.predicted_ms,
+            k.predicted_int8_ms
+        );
+    }
+    let _ = writeln!(text, "predicted for {BASIS}\n");
     text
 }
 
@@ -211,9 +263,18 @@ pub fn sensitivity_to_text(costs: &[Sensitivity], snr: &[EdgeSnr]) -> String {
     let name = names.max().unwrap_or(0).max(11);
     let mut text = String::new();
     if !costs.is_empty() {
-        let _ = writeln!(text, "{:name$}  {:>13}  {:>9}", "convolution", "drop alone dB", "MAC/px");
+        let _ = writeln!(
+            text,
+            "{:name$}  {:>13}  {:>13}  {:>9}",
+            "convolution", "drop alone dB", "with int16 dB", "MAC/px"
+        );
         for cost in costs {
-            let _ = writeln!(text, "{:name$}  {:>13.4}  {:>9}", cost.name, cost.drop_db, cost.macs_per_pixel);
+            let wide = cost.drop_int16_db.map_or_else(String::new, |drop| format!("{drop:.4}"));
+            let _ = writeln!(
+                text,
+                "{:name$}  {:>13.4}  {wide:>13}  {:>9}",
+                cost.name, cost.drop_db, cost.macs_per_pixel
+            );
         }
         text.push('\n');
     }

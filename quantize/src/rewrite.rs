@@ -1,6 +1,7 @@
 //! From a float graph to a quantized one.
 //!
-//! Convolutions read 8 bits and write what their readers want: 8 bits, 16 bits for an addition, or floats.
+//! Convolutions read 8 bits (or 16 or floats, where the recipe says so) and write what their readers want: 8
+//! bits, 16 bits for an addition, or floats.
 //! An edge is stored once, in the widest form that a reader wants; a `Convert` node makes each narrower form
 //! when it is first needed. Such a node costs time on a board, so none is made that can be done without: an
 //! addition that only convolutions read writes 8 bits itself.
@@ -10,12 +11,38 @@ use crate::params::EdgeTypes;
 use crate::weights::{QuantizedWeights, quantize_bias};
 use mcir_runtime::model::{DType, Graph, Model, NodeId, Op, Role, TensorData};
 
+/// What a convolution reads; from the cheapest to the most exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 8-bit activations and weights.
+    #[default]
+    Int8,
+    /// 16-bit activations, 8-bit weights.
+    Int16,
+    /// Floats.
+    F32,
+}
+
+impl Precision {
+    /// Short name for tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Int16 => "int16",
+            Self::F32 => "f32",
+        }
+    }
+}
+
 /// All that turns a float model into a quantized one.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     /// Types of each edge.
     pub types: Vec<EdgeTypes>,
-    /// Quantized weights of each convolution; `None` keeps it in floats, and for all other nodes.
+    /// What each convolution reads; nothing is read from the entries of other nodes.
+    pub precision: Vec<Precision>,
+    /// Quantized weights of each convolution that is not in floats; `None` for all other nodes.
     pub weights: Vec<Option<QuantizedWeights>>,
     /// Real bias of each convolution; empty for all other nodes.
     pub bias: Vec<Vec<f64>>,
@@ -60,10 +87,11 @@ struct Wanted {
 /// [`QuantizeError::Rewrite`] when the result is not a valid model, as when an accumulator could overflow.
 ///
 /// # Panics
-/// If the recipe does not have one entry for each node.
+/// If the recipe does not have one entry for each node, or no weights for a convolution that is not in floats.
 pub fn rewrite(model: &Model, recipe: &Recipe) -> Result<Rewritten, QuantizeError> {
     let nodes = model.graph().nodes.len();
     assert!(recipe.types.len() == nodes && recipe.weights.len() == nodes && recipe.bias.len() == nodes);
+    assert_eq!(recipe.precision.len(), nodes);
     let mut rewriter = Rewriter {
         model,
         recipe,
@@ -90,8 +118,12 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
         for &input in &node.inputs {
             let edge = &mut wanted[usize::from(input)];
             match node.op {
-                Op::Conv2d(_) if recipe.weights[id].is_none() => edge.float = true,
-                Op::Conv2d(_) | Op::Activation(_) => edge.narrow = true,
+                Op::Conv2d(_) => match recipe.reads(id, input) {
+                    Precision::Int8 => edge.narrow = true,
+                    Precision::Int16 => edge.wide = true,
+                    Precision::F32 => edge.float = true,
+                },
+                Op::Activation(_) => edge.narrow = true,
                 Op::PixelShuffle { .. } => {
                     edge.narrow |= of_reader.narrow;
                     edge.wide |= of_reader.wide;
@@ -105,6 +137,17 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
         }
     }
     wanted
+}
+
+impl Recipe {
+    /// What convolution `id` reads from edge `input`: where 8 bits hold it without error, 16 are of no use.
+    fn reads(&self, id: usize, input: NodeId) -> Precision {
+        let EdgeTypes { narrow, wide } = self.types[usize::from(input)];
+        match self.precision[id] {
+            Precision::Int16 if narrow == wide => Precision::Int8,
+            other => other,
+        }
+    }
 }
 
 struct Rewriter<'a> {
@@ -123,12 +166,17 @@ impl Rewriter<'_> {
         let node = self.model.graph().node(id);
         let form = self.own_form(id);
         let inputs: Vec<NodeId> = match node.op {
-            Op::Conv2d(_) if form == Form::Float && self.recipe.weights[usize::from(id)].is_none() => {
-                vec![self.get(node.inputs[0], Form::Float)]
+            Op::Conv2d(_) => {
+                let wanted = match self.recipe.reads(usize::from(id), node.inputs[0]) {
+                    Precision::Int8 => Form::Narrow,
+                    Precision::Int16 => Form::Wide,
+                    Precision::F32 => Form::Float,
+                };
+                vec![self.get(node.inputs[0], wanted)]
             }
-            Op::Conv2d(_) | Op::Activation(_) => vec![self.get(node.inputs[0], Form::Narrow)],
-            Op::PixelShuffle { .. } => vec![self.get(node.inputs[0], form)],
-            _ => node.inputs.iter().map(|&input| self.get(input, Form::Wide)).collect(),
+            Op::Activation(_) => vec![self.get(node.inputs[0], Form::Narrow)],
+            Op::PixelShuffle { .. } => vec![self.get_any(node.inputs[0], form)],
+            _ => node.inputs.iter().map(|&input| self.get_any(input, Form::Wide)).collect(),
         };
         let dtype = match node.op {
             // It only moves bytes: also where the form wanted was to be had in another type.
@@ -154,7 +202,7 @@ impl Rewriter<'_> {
         let wanted = self.wanted[usize::from(id)];
         match node.op {
             Op::Input { .. } => Form::Narrow,
-            Op::Conv2d(_) if self.recipe.weights[usize::from(id)].is_none() => Form::Float,
+            Op::Conv2d(_) if self.recipe.precision[usize::from(id)] == Precision::F32 => Form::Float,
             _ if id == self.model.graph().output() => Form::Narrow,
             // An exact 8-bit form is as good as 16 bits.
             _ if wanted.wide && self.dtype(id, Form::Wide) == self.dtype(id, Form::Narrow) => Form::Narrow,
@@ -173,19 +221,23 @@ impl Rewriter<'_> {
         }
     }
 
+    /// The new edge that holds old edge `id` in its most exact form.
+    fn best(&self, id: NodeId) -> NodeId {
+        let [narrow, wide, float] = self.forms[usize::from(id)];
+        wide.or(float).or(narrow).expect("an edge is stored before it is read")
+    }
+
+    /// As [`get`](Self::get), but for a reader that takes any type in place of 16 bits.
+    fn get_any(&mut self, id: NodeId, form: Form) -> NodeId {
+        if form == Form::Wide { self.best(id) } else { self.get(id, form) }
+    }
+
     /// The new edge that holds old edge `id` in a form; converts it when there is none yet.
     fn get(&mut self, id: NodeId, form: Form) -> NodeId {
-        let [narrow, wide, float] = self.forms[usize::from(id)];
-        let best = wide.or(float).or(narrow).expect("an edge is stored before it is read");
-        let found = match form {
-            Form::Narrow => narrow,
-            Form::Float => float,
-            // Additions and the like take any type.
-            Form::Wide => Some(best),
-        };
-        found.unwrap_or_else(|| {
+        let best = self.best(id);
+        self.forms[usize::from(id)][form as usize].unwrap_or_else(|| {
             let name = &self.model.graph().node(id).name;
-            let name = format!("{name}.{}", if form == Form::Float { "f32" } else { "i8" });
+            let name = format!("{name}.{}", crate::report::dtype_name(self.dtype(id, form)));
             let new_id = self.push(&name, Op::Convert, &[best], self.dtype(id, form), Vec::new());
             self.forms[usize::from(id)][form as usize] = Some(new_id);
             new_id
@@ -193,8 +245,8 @@ impl Rewriter<'_> {
     }
 
     fn quantized(&self, id: NodeId, input: NodeId, weights: &QuantizedWeights) -> Vec<TensorData> {
-        let DType::I8 { scale, .. } = self.graph.node(input).dtype else {
-            unreachable!("a quantized convolution reads 8 bits")
+        let (DType::I8 { scale, .. } | DType::I16 { scale }) = self.graph.node(input).dtype else {
+            unreachable!("a quantized convolution reads integers")
         };
         let bias = self.recipe.bias[usize::from(id)].iter().zip(&weights.scales);
         let bias = bias.map(|(&b, &s)| quantize_bias(b, scale, s)).collect();

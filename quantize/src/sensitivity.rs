@@ -5,10 +5,10 @@ use crate::error::QuantizeError;
 use crate::gate::{Drops, measure};
 use crate::images::Sample;
 use crate::parallel;
-use crate::pipeline::Calibrated;
-use crate::rewrite::Rewritten;
+use crate::pipeline::{Calibrated, Kept};
+use crate::rewrite::{Precision, Rewritten};
 use mcir_runtime::image::Image;
-use mcir_runtime::model::{DType, Model, NodeId};
+use mcir_runtime::model::{Model, NodeId};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -42,6 +42,8 @@ pub struct Sensitivity {
     pub name: String,
     /// Drop of PSNR-Y in dB, mean over the images.
     pub drop_db: f64,
+    /// The same with 16-bit activations; `None` where they make no difference or are not possible.
+    pub drop_int16_db: Option<f64>,
     /// Multiply-accumulates for one pixel of the input image.
     pub macs_per_pixel: u64,
 }
@@ -116,13 +118,21 @@ pub fn sensitivities(
     settings.progress.begin("single convolutions", all.len());
     let mut found = Vec::with_capacity(all.len());
     for &node in &all {
-        let others: Vec<NodeId> = all.iter().copied().filter(|&other| other != node).collect();
-        let alone = calibrated.build_quickly(&others)?.model;
-        let drops: Drops = measure(calibrated.folded(), &alone, files, settings.threads, &())?;
+        let others = all.iter().filter(|&&other| other != node).map(|&other| (other, Precision::F32));
+        let mut kept: Vec<(NodeId, Precision)> = others.collect();
+        let drop = |kept: &Kept| -> Result<f64, QuantizeError> {
+            let alone = calibrated.build_quickly(kept)?.model;
+            let drops: Drops = measure(calibrated.folded(), &alone, files, settings.threads, &())?;
+            Ok(drops.mean_drop_db)
+        };
+        let drop_db = drop(&kept)?;
+        kept.push((node, Precision::Int16));
+        let drop_int16_db = calibrated.can_be_int16(node).then(|| drop(&kept)).transpose()?;
         found.push(Sensitivity {
             node,
             name: calibrated.folded().graph().node(node).name.clone(),
-            drop_db: drops.mean_drop_db,
+            drop_db,
+            drop_int16_db,
             macs_per_pixel: calibrated.folded().node_macs_per_pixel(node),
         });
         settings.progress.step();
@@ -130,19 +140,6 @@ pub fn sensitivities(
     settings.progress.end();
     found.sort_by(|a, b| b.drop_db.total_cmp(&a.drop_db));
     Ok(found)
-}
-
-/// The part of a model's multiply-accumulates that read floats, 0..1.
-pub fn float_macs_part(model: &Model) -> f64 {
-    let graph = model.graph();
-    let reads_floats = |id: NodeId| {
-        graph.node(id).inputs.first().is_some_and(|&input| graph.node(input).dtype == DType::F32)
-    };
-    let float: u64 = (0..graph.nodes.len() as NodeId)
-        .filter(|&id| reads_floats(id))
-        .map(|id| model.node_macs_per_pixel(id))
-        .sum();
-    float as f64 / model.macs_per_pixel().max(1) as f64
 }
 
 fn small(lr: &Image) -> Image {

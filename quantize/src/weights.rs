@@ -22,6 +22,18 @@ impl QuantizedWeights {
     pub fn real(&self, channel: usize, depth: usize, i: usize) -> f64 {
         f64::from(self.values[channel * depth + i]) * f64::from(self.scales[channel])
     }
+
+    /// Whether the sums of 16-bit activations, with steps of `input_scale`, fit 32 bits. Half of what the
+    /// products leave is for the bias, which may still be corrected.
+    pub fn fit_16_bits(&self, bias: &[f32], input_scale: f32) -> bool {
+        let depth = self.values.len() / self.scales.len();
+        let rows = self.values.chunks_exact(depth).zip(&self.scales).zip(bias);
+        rows.into_iter().all(|((row, &scale), &bias)| {
+            let products: i64 = 32767 * row.iter().map(|&w| i64::from(w.unsigned_abs())).sum::<i64>();
+            let bias = i64::from(quantize_bias(f64::from(bias), input_scale, scale)).abs();
+            products + 2 * bias < i64::from(i32::MAX)
+        })
+    }
 }
 
 /// Quantizes the weights `[out, depth]` of a convolution: the scale of each output channel is the one with the
@@ -134,6 +146,17 @@ mod tests {
         let uneven = quantize(&row, &[1e-6, 1.0, 1e-6, 1e-6], &[0.0], 1.0);
         let error = |q: &QuantizedWeights| (q.real(0, 4, 1) - 0.3_f32 as f64).abs();
         assert!(error(&uneven) < 0.5 * error(&even), "{} {}", error(&uneven), error(&even));
+    }
+
+    #[test]
+    fn large_sums_do_not_fit_16_bit_activations() {
+        let fit = |value: i8, depth: usize, bias: f32| {
+            let weights = QuantizedWeights { values: vec![value; depth], scales: vec![0.01] };
+            weights.fit_16_bits(&[bias], 1e-3)
+        };
+        // 2^31 / 32767 / 127 is 516.
+        assert!(fit(127, 515, 0.0) && !fit(127, 517, 0.0) && fit(-60, 1000, 0.0));
+        assert!(!fit(127, 500, 1e4) && fit(127, 100, 1e3));
     }
 
     #[test]

@@ -70,7 +70,7 @@ const RUN: [&str; 6] = ["run", "model.f32", "-c", "photos", "-o", "model.int8"];
 
 #[test]
 fn a_good_model_passes_the_gate() {
-    let place = Place::new(&sharpener(2, 0.5, false));
+    let place = Place::new(&sharpener(2, 0.5, 0.0));
     let output = place.run(&RUN);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("worst:"));
@@ -84,7 +84,7 @@ fn a_good_model_passes_the_gate() {
 
 #[test]
 fn json_has_the_fields_of_the_table() {
-    let place = Place::new(&sharpener(2, 0.5, false));
+    let place = Place::new(&sharpener(2, 0.5, 0.0));
     let run = json(&place.run(&[&RUN[..], &["-v", "photos", "--json", "-j", "1"]].concat()));
     assert_eq!((&run["schema"], &run["passed"], &run["written"]), (&1.into(), &true.into(), &true.into()));
     assert_eq!(run["images"].as_array().unwrap().len(), 6);
@@ -92,6 +92,8 @@ fn json_has_the_fields_of_the_table() {
         run["images"].as_array().unwrap().iter().map(|i| i["drop_db"].as_f64().unwrap()).collect();
     let mean = run["mean_drop_db"].as_f64().unwrap();
     assert!((drops.iter().sum::<f64>() / 6.0 - mean).abs() < 1e-9);
+    let bins = run["histogram"].as_array().unwrap();
+    assert_eq!(bins.iter().map(|bin| bin["images"].as_u64().unwrap()).sum::<u64>(), 6);
     let worst = run["worst_drop_db"].as_f64().unwrap();
     assert!(drops.iter().all(|&d| d <= worst) && drops.contains(&worst));
 
@@ -127,7 +129,7 @@ fn the_file_does_not_depend_on_the_threads_nor_the_moment() {
 
 #[test]
 fn a_model_that_loses_too_much_is_not_written() {
-    let place = Place::new(&sharpener(2, 0.5, true));
+    let place = Place::new(&sharpener(2, 0.5, 1e6));
     let run = [&RUN[..], &["--no-fallback"]].concat();
     place.fails(&run, 3, "gate not met");
     let output = place.run(&[&run[..], &["--json"]].concat());
@@ -151,34 +153,71 @@ fn a_model_that_loses_too_much_is_not_written() {
 
 #[test]
 fn named_convolutions_stay_in_floats() {
-    let place = Place::new(&sharpener(2, 0.5, true));
+    let place = Place::new(&sharpener(2, 0.5, 1e6));
     // The features between the two then stay in floats too.
     let keep = |name| [&RUN[..], &["--keep-float", "conv_first", "--keep-float", name]].concat();
     let output = place.run(&keep("conv_last"));
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(load(&place.path("model.int8")).meta("quantize.kept_float"), Some("conv_first conv_last"));
+    assert_eq!(
+        load(&place.path("model.int8")).meta("quantize.kept").map(|kept| kept.lines().count()),
+        Some(2)
+    );
     std::fs::remove_file(place.path("model.int8")).unwrap();
     place.fails(&keep("conv_lost"), 1, "no convolution is called `conv_lost`");
 }
 
 #[test]
 fn the_costliest_convolutions_return_to_floats_until_the_gate_holds() {
-    let place = Place::new(&sharpener(2, 0.5, true));
+    let place = Place::new(&sharpener(2, 0.5, 1e6));
     let output = place.run(&[&RUN[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let result = json(&output);
-    let kept: Vec<&str> =
-        result["kept_float"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
-    assert_eq!(kept, ["conv_last", "conv_first"], "the one that reads the spoiled features comes first");
+    assert_eq!(
+        kept(&result),
+        [("conv_last", "f32"), ("conv_first", "f32")],
+        "the one that reads comes first"
+    );
     assert_eq!(result["sensitivity"][0]["name"], "conv_last");
     assert!(result["sensitivity"][0]["drop_db"].as_f64().unwrap() > 0.1);
     let macs =
         result["sensitivity"].as_array().unwrap().iter().map(|c| c["macs_per_pixel"].as_u64().unwrap());
     let int8 = load(&place.path("model.int8"));
     assert_eq!(macs.sum::<u64>(), int8.macs_per_pixel());
-    assert_eq!(int8.meta("quantize.kept_float"), Some("conv_last conv_first"));
-    let part = result["float_macs_part"].as_f64().unwrap();
-    assert!(part > 0.3 && part < 0.7, "{part}");
+    let stored = int8.meta("quantize.kept").unwrap();
+    assert!(stored.starts_with("conv_last: f32, ") && stored.contains("\nconv_first: f32, "), "{stored}");
+    assert!(int8.meta("quantize.predicted_for").unwrap().contains("320x180"));
+    for node in result["kept"].as_array().unwrap() {
+        assert!(node["macs_part"].as_f64().unwrap() > 0.1, "{node}");
+        let [f32_ms, int8_ms] = ["predicted_ms", "predicted_int8_ms"].map(|key| node[key].as_f64().unwrap());
+        assert!((f32_ms / int8_ms - 4.0).abs() < 1e-9, "{node}");
+    }
+}
+
+/// Names and precisions of the convolutions that are not in int8.
+fn kept(result: &Value) -> Vec<(&str, &str)> {
+    let nodes = result["kept"].as_array().unwrap().iter();
+    nodes.map(|k| (k["name"].as_str().unwrap(), k["precision"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn sixteen_bits_are_the_first_rung() {
+    let place = Place::new(&sharpener(2, 0.5, 2e4));
+    let output = place.run(&[&RUN[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let result = json(&output);
+    assert!(kept(&result).contains(&("conv_last", "int16")), "{:?}", kept(&result));
+    assert!(kept(&result).iter().all(|(_, precision)| *precision == "int16"), "{:?}", kept(&result));
+    let inspect = json(&place.run(&["inspect", "model.int8", "--json"]));
+    assert!(inspect["int16_macs_part"].as_f64().unwrap() > 0.2, "{inspect}");
+    let int8 = load(&place.path("model.int8"));
+    assert!(int8.meta("quantize.kept").unwrap().contains("conv_last: int16, "));
+    std::fs::remove_file(place.path("model.int8")).unwrap();
+
+    // The same by hand, with the table.
+    let output = place.run(&[&RUN[..], &["--keep-int16", "conv_last"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("predicted for one thread of a Cortex-A76"), "{text}");
 }
 
 #[test]
@@ -197,7 +236,7 @@ fn sensitivity_is_told_on_request() {
 
 #[test]
 fn reports_are_whole_pages() {
-    let place = Place::new(&sharpener(2, 0.5, false));
+    let place = Place::new(&sharpener(2, 0.5, 0.0));
     let output = place.run(&[&RUN[..], &["--report", "run.html"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let check = ["check", "model.f32", "model.int8", "photos", "--report", "check.html"];
@@ -215,7 +254,7 @@ fn reports_are_whole_pages() {
 
 #[test]
 fn usage_errors_exit_with_2() {
-    let place = Place::new(&sharpener(2, 0.5, false));
+    let place = Place::new(&sharpener(2, 0.5, 0.0));
     place.fails(&["run", "model.f32", "-o", "x"], 2, "--calibration");
     place.fails(&["quantise"], 2, "unrecognized subcommand");
     place.fails(&[&RUN[..], &["--max-drop-db", "much"]].concat(), 2, "invalid value");
@@ -223,7 +262,7 @@ fn usage_errors_exit_with_2() {
 
 #[test]
 fn bad_folders_are_refused() {
-    let place = Place::new(&sharpener(2, 0.5, false));
+    let place = Place::new(&sharpener(2, 0.5, 0.0));
     let with = |folder| ["run", "model.f32", "-c", folder, "-o", "model.int8"];
     place.fails(&with("nowhere"), 1, "cannot list the image folder nowhere");
     place.fails(&with("model.f32"), 1, "cannot list the image folder model.f32");
@@ -277,7 +316,7 @@ fn bad_folders_are_refused() {
 
 #[test]
 fn bad_models_are_refused() {
-    let place = Place::new(&sharpener(2, 0.5, false));
+    let place = Place::new(&sharpener(2, 0.5, 0.0));
     let with = |model, output| ["run", model, "-c", "photos", "-o", output];
     place.fails(&with("nowhere", "out"), 1, "cannot read nowhere");
     place.fails(&with("photos/000.png", "out"), 1, "not a model file");
@@ -298,7 +337,7 @@ fn bad_models_are_refused() {
     assert_eq!(place.run(&RUN).status.code(), Some(0));
     place.fails(&with("model.int8", "out"), 1, "already quantized");
 
-    let other = sharpener(3, 0.5, false);
+    let other = sharpener(3, 0.5, 0.0);
     std::fs::write(place.path("x3"), other.to_bytes()).unwrap();
     place.fails(&["check", "x3", "model.int8", "photos"], 1, "differ in upscaling factor: 3 and 2");
     place.fails(&["inspect", "model.f32", "--width", "0"], 1, "width 0 is not in");

@@ -5,11 +5,13 @@ mod support;
 use mcir_quantize::QuantizeError;
 use mcir_quantize::bias;
 use mcir_quantize::calibrate::{Detail, observe};
+use mcir_quantize::cost;
 use mcir_quantize::engine::Runner;
 use mcir_quantize::equalize::equalize;
 use mcir_quantize::fold::fold;
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::report::summary;
+use mcir_quantize::rewrite::{Precision, Rewritten};
 use mcir_quantize::sensitivity::edge_snr;
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::metrics::psnr_rgb;
@@ -103,7 +105,7 @@ fn convolutions_can_stay_in_floats() {
     let all = calibrated.convolutions();
     assert_eq!(all.len(), 6);
     for &one in &all {
-        let mixed = calibrated.build(&[one]).unwrap();
+        let mixed = calibrated.build(&[(one, Precision::F32)]).unwrap();
         let name = &calibrated.folded().graph().node(one).name;
         let new = mixed.node[usize::from(one)];
         assert_eq!(mixed.model.f32s(new, Role::Weight), calibrated.folded().f32s(one, Role::Weight));
@@ -111,9 +113,43 @@ fn convolutions_can_stay_in_floats() {
         assert!(part > 0.0 && part < 1.0, "{name}: {part}");
         assert!(agreement(&model, &mixed.model) > 36.0, "{name}");
     }
-    let float = calibrated.build(&all).unwrap().model;
+    let float: Vec<_> = all.iter().map(|&id| (id, Precision::F32)).collect();
+    let float = calibrated.build(&float).unwrap().model;
     let db = agreement(&model, &float);
     assert!(db > 55.0, "only the sums are quantized: {db:.2} dB");
+}
+
+#[test]
+fn every_convolution_can_read_16_bits() {
+    let configs = [
+        Config { num_feat: 8, num_block: 1, ..Config::light(2) },
+        Config::edge(2, 8, 2),
+        Config { mean_shift: true, num_feat: 8, num_block: 1, ..Config::light(4) },
+    ];
+    for config in configs {
+        let model = random(graph(&config), 3);
+        let samples = samples(4, 32, 24, 3);
+        let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+        let all = calibrated.convolutions();
+        let precision_of = |rewritten: &Rewritten, id: NodeId| {
+            cost::precision_of(&rewritten.model, rewritten.node[usize::from(id)])
+        };
+        for &one in &all {
+            let mixed = calibrated.build(&[(one, Precision::Int16)]).unwrap();
+            let name = &calibrated.folded().graph().node(one).name;
+            let expected = if name == "conv_first" { Precision::Int8 } else { Precision::Int16 };
+            assert_eq!(precision_of(&mixed, one), expected, "{name}: only pixels are exact in 8 bits");
+            assert_eq!(calibrated.can_be_int16(one), expected == Precision::Int16, "{name}");
+            assert!(agreement(&model, &mixed.model) > 36.0, "{name}");
+            let listed = cost::kept_nodes(calibrated.folded(), &mixed, &[(one, Precision::Int16)]);
+            assert_eq!(listed.len(), usize::from(expected == Precision::Int16), "{name}");
+        }
+        let wide: Vec<_> = all.iter().map(|&id| (id, Precision::Int16)).collect();
+        let wide = calibrated.build(&wide).unwrap();
+        let int8 = calibrated.build(&[]).unwrap();
+        let (wide, int8) = (agreement(&model, &wide.model), agreement(&model, &int8.model));
+        assert!(wide > int8 + 1.0, "{wide:.2} dB with 16 bits, {int8:.2} dB with 8");
+    }
 }
 
 #[test]
@@ -300,6 +336,7 @@ fn a_perfect_recipe_leaves_the_bias_alone() {
     let nodes = model.graph().nodes.len();
     let recipe = mcir_quantize::rewrite::Recipe {
         types: mcir_quantize::params::edge_types(model, &calibrated.seen().histograms),
+        precision: vec![Precision::F32; nodes],
         weights: vec![None; nodes],
         bias: vec![],
     };

@@ -3,6 +3,7 @@
 use super::{Common, EXIT_GATE, check_output, load_model, print, print_json, write_whole};
 use anyhow::Result;
 use mcir_quantize::QuantizeError;
+use mcir_quantize::cost::{self, BASIS, KeptNode, kept_nodes, total_ms};
 use mcir_quantize::error::Skipped;
 use mcir_quantize::fold::fold;
 use mcir_quantize::gate::{Drops, task_of};
@@ -10,8 +11,9 @@ use mcir_quantize::images::{self, DEFAULT_CALIBRATION, Task};
 use mcir_quantize::ladder::{Candidate, climb, try_with};
 use mcir_quantize::page::{Details, crops, page};
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
-use mcir_quantize::report::{SCHEMA, drops_to_text, sensitivity_to_text};
-use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, float_macs_part, sensitivities};
+use mcir_quantize::report::{SCHEMA, drops_to_text, kept_to_text, sensitivity_to_text};
+use mcir_quantize::rewrite::Precision;
+use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, sensitivities};
 use mcir_runtime::model::{Model, NodeId};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -44,7 +46,10 @@ pub struct Args {
     /// Convolution to keep in f32, by name; can be given several times
     #[arg(long, value_name = "NAME")]
     keep_float: Vec<String>,
-    /// Do not return the costliest convolutions to f32 when the gate fails; fail
+    /// Convolution to give 16-bit activations, by name; can be given several times
+    #[arg(long, value_name = "NAME")]
+    keep_int16: Vec<String>,
+    /// Do not move the costliest convolutions to 16-bit activations or f32 when the gate fails; fail
     #[arg(long)]
     no_fallback: bool,
     /// Measure what each convolution costs alone, and the signal to noise of each edge, also when the gate
@@ -89,8 +94,9 @@ struct Output {
     written: bool,
     calibration_images: usize,
     skipped_images: usize,
-    kept_float: Vec<String>,
-    float_macs_part: f64,
+    kept: Vec<KeptNode>,
+    predicted_for: &'static str,
+    predicted_ms: f64,
     sensitivity: Vec<Sensitivity>,
     snr: Vec<EdgeSnr>,
     file_bytes: usize,
@@ -136,8 +142,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
     let settings = Settings { effort: args.effort.into(), threads, progress: &progress };
     let calibrated = Calibrated::new(&model, &samples, settings)?;
-    let float = named(&calibrated, &args.keep_float)?;
-    let mut candidate = try_with(&model, &calibrated, float, &held_out)?;
+    let mut kept = named(&calibrated, &args.keep_float, Precision::F32)?;
+    kept.extend(named(&calibrated, &args.keep_int16, Precision::Int16)?);
+    let mut candidate = try_with(&model, &calibrated, kept, &held_out)?;
     let fails = |candidate: &Candidate| !candidate.drops.passes(args.max_drop_db);
     let fallback = fails(&candidate) && !args.no_fallback;
     let costs = if args.sensitivity || fallback {
@@ -147,7 +154,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     if fallback {
         args.common.note(&format!(
-            "{:.4} dB lost with all convolutions in int8: keeping the costliest in f32",
+            "{:.4} dB lost with this: moving the costliest convolutions to 16 bits or f32",
             candidate.drops.mean_drop_db
         ));
         candidate = climb(&model, &calibrated, candidate, &costs, &held_out, args.max_drop_db)?;
@@ -159,19 +166,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
     let passed = !fails(&candidate);
     let written = passed || args.write_failed;
-    let Candidate { rewritten, drops, float } = candidate;
-    let kept_float: Vec<String> =
-        float.iter().map(|&id| calibrated.folded().graph().node(id).name.clone()).collect();
-    let float_macs_part = float_macs_part(&rewritten.model);
+    let Candidate { rewritten, drops, kept } = candidate;
+    let kept = kept_nodes(calibrated.folded(), &rewritten, &kept);
+    let predicted_ms = total_ms(&rewritten.model);
     if let Some(report) = &args.report {
         let worst = held_out.iter().find(|path| images::name_of(path) == drops.worst().name);
         let crops =
             crops(&model, &rewritten.model, worst.expect("the worst image is one of those measured"))?;
-        let details = Details { snr: &snr, costs: &costs, kept_float: &kept_float };
+        let details = Details { snr: &snr, costs: &costs, kept: &kept };
         let name = model.meta("name").unwrap_or("model");
         write_whole(report, page(name, &drops, &crops, details).as_bytes())?;
     }
-    let int8 = describe(rewritten.model, &kept_float, float_macs_part, samples.len(), &drops)?;
+    let int8 = describe(rewritten.model, &kept, samples.len(), &drops)?;
     let bytes = int8.to_bytes();
     if written {
         write_whole(&args.output, &bytes)?;
@@ -185,8 +191,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             written,
             calibration_images: samples.len(),
             skipped_images: skipped.len(),
-            kept_float,
-            float_macs_part,
+            kept,
+            predicted_for: BASIS,
+            predicted_ms,
             sensitivity: costs,
             snr,
             file_bytes: bytes.len(),
@@ -195,24 +202,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             drops,
         })?;
     } else {
-        print(&(sensitivity_to_text(&costs, &snr) + &drops_to_text(&drops)))?;
-        if !kept_float.is_empty() {
-            let percent = 100.0 * float_macs_part;
-            args.common.note(&format!(
-                "kept in f32 ({percent:.1} % of the multiply-accumulates): {}",
-                kept_float.join(" ")
-            ));
-        }
+        print(&(sensitivity_to_text(&costs, &snr) + &kept_to_text(&kept) + &drops_to_text(&drops)))?;
         args.common.note(&verdict(args, passed, written, drops.mean_drop_db, bytes.len()));
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_GATE) })
 }
 
-fn named(calibrated: &Calibrated<'_>, names: &[String]) -> Result<Vec<NodeId>> {
+fn named(
+    calibrated: &Calibrated<'_>,
+    names: &[String],
+    precision: Precision,
+) -> Result<Vec<(NodeId, Precision)>> {
     let graph = calibrated.folded().graph();
     let find = |name: &String| {
         let found = calibrated.convolutions().into_iter().find(|&id| graph.node(id).name == *name);
-        Ok(found.ok_or_else(|| QuantizeError::NoSuchNode { name: name.clone() })?)
+        let id = found.ok_or_else(|| QuantizeError::NoSuchNode { name: name.clone() })?;
+        Ok((id, precision))
     };
     names.iter().map(find).collect()
 }
@@ -229,13 +234,7 @@ fn sensitivity_files(args: &Args, calibration: &[PathBuf], task: Task) -> Vec<Pa
 }
 
 /// Adds how the model was quantized to its metadata.
-fn describe(
-    model: Model,
-    kept_float: &[String],
-    float_macs_part: f64,
-    samples: usize,
-    drops: &Drops,
-) -> Result<Model> {
+fn describe(model: Model, kept: &[KeptNode], samples: usize, drops: &Drops) -> Result<Model> {
     let mut metadata = model.metadata().to_vec();
     let mut set = |key: &str, value: String| {
         metadata.retain(|(k, _)| k != key);
@@ -247,9 +246,9 @@ fn describe(
     set("quantize.psnr_y_f32_db", format!("{:.4}", drops.psnr_f32_db));
     set("quantize.psnr_y_int8_db", format!("{:.4}", drops.psnr_int8_db));
     set("quantize.mean_drop_db", format!("{:.4}", drops.mean_drop_db));
-    if !kept_float.is_empty() {
-        set("quantize.kept_float", kept_float.join(" "));
-        set("quantize.float_macs_part", format!("{float_macs_part:.4}"));
+    if !kept.is_empty() {
+        set("quantize.kept", cost::describe(kept));
+        set("quantize.predicted_for", BASIS.into());
     }
     Ok(model.with_metadata(metadata).map_err(QuantizeError::Rewrite)?)
 }

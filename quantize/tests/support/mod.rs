@@ -73,9 +73,9 @@ pub fn random(graph: Graph, seed: u64) -> Model {
 }
 
 /// A network that does something sensible, in closed form: it adds `strength` times the image's Laplacian to
-/// the interpolated image, which sharpens it. With `spoiled` a feature that nothing reads is a million
-/// times larger than those that matter, so that 8 bits for all of them hold nothing.
-pub fn sharpener(upscale: u8, strength: f32, spoiled: bool) -> Model {
+/// the interpolated image, which sharpens it. A feature that nothing reads is `spoiled` times
+/// larger than those that matter: at a million no integers hold them all, at some thousands 16 bits do.
+pub fn sharpener(upscale: u8, strength: f32, spoiled: f32) -> Model {
     let r2 = usize::from(upscale) * usize::from(upscale);
     model(graph(&Config::edge(upscale, 4, 1)), |name, spec| {
         let [_, kernel, _, inputs] = spec.dims;
@@ -91,9 +91,7 @@ pub fn sharpener(upscale: u8, strength: f32, spoiled: bool) -> Model {
                         set(c, ky, kx, c, -0.25);
                     }
                 }
-                if spoiled {
-                    set(3, 1, 1, 0, 1e6);
-                }
+                set(3, 1, 1, 0, spoiled);
             }
             ("conv_last", Role::Weight) => {
                 (0..3 * r2).for_each(|out| set(out, 1, 1, out / r2, strength));
