@@ -200,6 +200,20 @@ pub enum Error {
         /// Why.
         source: ImageError,
     },
+    /// A folder without any training run.
+    #[error("there is no training run in the folder {}", path.display())]
+    NoRuns {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A configuration that is no TOML.
+    #[error("{} cannot be read: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
     /// Some images of a folder failed; each was reported when it did.
     #[error("{failed} of {total} images failed")]
     Some {
@@ -258,6 +272,10 @@ impl Error {
                     .into()
             }
             Self::Metric { .. } | Self::Image { .. } => "leave it out or use a larger image".into(),
+            Self::NoRuns { .. } => {
+                "a run is a folder with config.toml and model.mcir, as mcir-train train -o leaves it".into()
+            }
+            Self::Config { .. } => "it has to be the config.toml that mcir-train wrote into the run".into(),
             Self::Some { .. } => "see the message for each of them above".into(),
         }
     }

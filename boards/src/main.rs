@@ -4,7 +4,7 @@
 //! 1 failed, 2 wrong usage.
 
 use clap::{Parser, Subcommand};
-use mcir_boards::{compare, upscale};
+use mcir_boards::{compare, results, upscale};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -19,12 +19,14 @@ struct Cli {
 enum Verb {
     Upscale(upscale::Cmd),
     Compare(compare::Cmd),
+    Results(results::Cmd),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Upscale(cmd) => upscale::run(&cmd),
         Verb::Compare(cmd) => compare::run(&cmd),
+        Verb::Results(cmd) => results::run(&cmd),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

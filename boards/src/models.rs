@@ -83,7 +83,11 @@ impl NamedModel {
         Self::new(embedded.name, Cow::Borrowed(bytes), false)
     }
 
-    fn from_file(path: &Path) -> Result<Self> {
+    /// The model of a file.
+    ///
+    /// # Errors
+    /// As [`NamedModel::forms`].
+    pub fn from_file(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { action: "read", path: path.into(), source };
         let mut bytes = Vec::new();
         // One byte more than allowed tells a file that is too long from one that just fits.

@@ -1,7 +1,7 @@
 //! `mcir-board compare`: quality and speed of models against bicubic interpolation and one another.
 
-mod data;
-mod measure;
+pub(crate) mod data;
+pub(crate) mod measure;
 mod page;
 
 use crate::args::{EngineArgs, OutputArgs};
