@@ -15,7 +15,8 @@ fn interleaved(values: &[f32]) -> Vec<f32> {
 fn check(folder: &Path, file: &str) {
     let name = format!("{}/{file}", folder.display());
     let (config, tensors) = import::load(&folder.join(file), &Options::default()).expect(&name);
-    let net = Net::from_tensors(&config.graph(), &tensors, &burn::tensor::Device::flex()).expect(&name);
+    let net =
+        Net::from_tensors(&config.architecture(), &tensors, &burn::tensor::Device::flex()).expect(&name);
     let model = export::model(&net, vec![]).expect(&name);
     let mut cases = 0;
     for case in ["48x48", "37x53"] {

@@ -3,9 +3,10 @@
 //! A configuration is a preset with changes laid over it: those of a file, then those of the command line. It
 //! is resolved once, checked, and saved beside the results, so that `config.toml` alone repeats the run.
 
+use crate::loss::pixel::Loss;
 use crate::loss::vgg::Depth;
+use crate::net::{Architecture, nafnet};
 use mcir_runtime::arch::{edsr, swinir};
-use mcir_runtime::model::Graph;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
@@ -19,7 +20,7 @@ pub use presets::PRESETS;
 #[non_exhaustive]
 pub enum ConfigError {
     /// No preset has this name.
-    #[error("no preset is called {0:?}; presets are {list}, N being 2, 3 or 4", list = PRESETS)]
+    #[error("no preset is called {0:?}; presets are {list}", list = PRESETS)]
     Preset(String),
     /// A `key=value` that cannot be read.
     #[error("cannot read the setting {0:?}; write it as section.key=value, for example train.steps=2000")]
@@ -152,16 +153,19 @@ pub enum Model {
     Edsr(edsr::Config),
     /// SwinIR.
     Swinir(swinir::Config),
+    /// NAFNet, for restoration at one size; the trainer alone runs it.
+    Nafnet(nafnet::Config),
 }
 
 /// Where images come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Folder of high-resolution training images.
+    /// Folder of high-resolution training images: the targets.
     pub hr: PathBuf,
-    /// Folder of low-resolution training images, paired by file name (`NAME`, `NAMEx4`). Without it they are
-    /// made from the high-resolution ones by MATLAB-compatible bicubic downscaling.
+    /// Folder of low-resolution or degraded training images, paired by file name (`NAME`, `NAMEx4`). Without it
+    /// they are made from the targets by MATLAB-compatible bicubic downscaling; a network that does not
+    /// upscale needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<PathBuf>,
     /// Folders of high-resolution validation images, one a validation set; a string or a list of them.
@@ -188,8 +192,14 @@ pub struct Train {
     pub steps: u64,
     /// Patches in a step.
     pub batch: usize,
-    /// Learning rate of Adam (0.9, 0.999).
+    /// Reconstruction loss.
+    #[serde(default)]
+    pub loss: Loss,
+    /// Learning rate of Adam.
     pub lr: f64,
+    /// Weights of the old first and second moments in Adam.
+    #[serde(default = "betas")]
+    pub betas: [f64; 2],
     /// How the learning rate falls.
     pub schedule: Schedule,
     /// Steps over which the learning rate rises from zero at the start.
@@ -225,6 +235,10 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
         Paths::One(path) => vec![path],
         Paths::Many(paths) => paths,
     })
+}
+
+const fn betas() -> [f64; 2] {
+    [0.9, 0.999]
 }
 
 const fn samples() -> usize {
@@ -275,11 +289,12 @@ impl Train {
 }
 
 impl Model {
-    /// The layer list.
-    pub fn graph(&self) -> Graph {
+    /// What the network computes.
+    pub fn architecture(&self) -> Architecture {
         match self {
-            Self::Edsr(config) => edsr::graph(config),
-            Self::Swinir(config) => swinir::graph(config),
+            Self::Edsr(config) => edsr::graph(config).into(),
+            Self::Swinir(config) => swinir::graph(config).into(),
+            Self::Nafnet(config) => Architecture::Nafnet(config.clone()),
         }
     }
 
@@ -288,10 +303,11 @@ impl Model {
         match self {
             Self::Edsr(config) => config.upscale.into(),
             Self::Swinir(config) => config.upscale.into(),
+            Self::Nafnet(_) => 1,
         }
     }
 
-    /// Whether [`Model::graph`] can build it.
+    /// Whether [`Model::architecture`] can build it.
     fn check(&self) -> Result<(), ConfigError> {
         match self {
             Self::Edsr(m) => {
@@ -314,6 +330,17 @@ impl Model {
                 range(heads, "model.num_heads", &format!("{:?}", m.num_heads), limit)?;
                 range((2..=16).contains(&m.window_size), "model.window_size", &m.window_size, "2 to 16")?;
                 range((1..=8).contains(&m.mlp_ratio), "model.mlp_ratio", &m.mlp_ratio, "1 to 8")
+            }
+            Self::Nafnet(m) => {
+                range((1..=256).contains(&m.width), "model.width", &m.width, "1 to 256")?;
+                let (down, up) = (&m.enc_blk_nums, &m.dec_blk_nums);
+                let blocks = |list: &[u16]| list.iter().all(|n| *n <= 64);
+                let levels = (1..=6).contains(&down.len()) && blocks(down);
+                range(levels, "model.enc_blk_nums", &format!("{down:?}"), "1 to 6 numbers up to 64")?;
+                let equal = up.len() == down.len() && blocks(up);
+                let limit = "as many numbers up to 64 as enc_blk_nums";
+                range(equal, "model.dec_blk_nums", &format!("{up:?}"), limit)?;
+                range(m.middle_blk_num <= 64, "model.middle_blk_num", &m.middle_blk_num, "at most 64")
             }
         }
     }
@@ -357,6 +384,8 @@ impl Config {
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;
         range(t.lr > 0.0 && t.lr < 1.0, "train.lr", &t.lr, "above 0 and below 1")?;
+        let betas = t.betas.iter().all(|b| (0.0..1.0).contains(b));
+        range(betas, "train.betas", &format!("{:?}", t.betas), "two numbers from 0 to below 1")?;
         range((0.0..1.0).contains(&t.ema), "train.ema", &t.ema, "0 or more and below 1")?;
         for (key, every) in [
             ("train.val_every", t.val_every),

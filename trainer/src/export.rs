@@ -14,6 +14,12 @@ pub enum ExportError {
     /// The engine refuses the model.
     #[error("the engine refuses the model: {0}; resume from an earlier checkpoint")]
     Model(#[from] LoadError),
+    /// The network is none of the engine's.
+    #[error(
+        "the engine cannot run nafnet, whose channel attention needs the whole image before its first output row: \
+         there is no model file of it; use its checkpoint with mcir-train eval"
+    )]
+    NoGraph,
     /// The weights do not fit the layer list.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -33,6 +39,7 @@ pub enum ExportError {
 /// The engine refuses it, for example because a weight is not finite.
 pub fn model(net: &Net, metadata: Vec<(String, String)>) -> Result<Model, ExportError> {
     let tensors = net.to_tensors();
+    let Net::Graph(net) = net else { return Err(ExportError::NoGraph) };
     let graph = net.graph();
     let params: Result<Vec<_>, _> =
         (0..).take(graph.nodes.len()).map(|id| node(graph, id, &tensors)).collect();

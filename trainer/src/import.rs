@@ -5,10 +5,11 @@
 //! |---|---|---|
 //! | BasicSR | `conv_first.weight`, `body.0.conv1.weight` | EDSR; the graph's names |
 //! | SwinIR | `conv_first.weight`, `layers.0.residual_group.…` | SwinIR with a 1-convolution residual |
+//! | NAFNet | `intro.weight`, `middle_blks.0.beta` | NAFNet; to start a training from, the engine cannot run it |
 //! | EDSR-PyTorch | `head.0.weight`, `tail.0.0.weight` | EDSR; works on 0..255, means in `sub_mean`, `add_mean` |
 
 use crate::config::Model;
-use crate::net::TABLE;
+use crate::net::{TABLE, nafnet};
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::store::burn_pack::Tensor as PackTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
@@ -42,7 +43,7 @@ pub enum ImportError {
     },
     /// The tensors are of no known network.
     #[error(
-        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout and SwinIR can be"
+        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR and NAFNet can be"
     )]
     Layout {
         /// The file.
@@ -90,6 +91,9 @@ pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportEr
     let mut tensors = read(path)?;
     if tensors.shape("head.0.weight").is_some() {
         tensors = from_edsr_pytorch(tensors)?;
+    }
+    if tensors.shape("intro.weight").is_some() {
+        return Ok((Model::Nafnet(detect_nafnet(&tensors)?), tensors));
     }
     let is_swinir = tensors.shape("layers.0.residual_group.blocks.0.attn.qkv.weight").is_some();
     let is_edsr = tensors.shape("body.0.conv1.weight").is_some();
@@ -248,6 +252,19 @@ fn detect(tensors: &Tensors, options: &Options) -> Result<edsr::Config, ImportEr
         image_residual: None,
         channels: small(channels),
         mean_shift: options.mean_shift,
+    })
+}
+
+/// The NAFNet that has tensors of these shapes.
+fn detect_nafnet(tensors: &Tensors) -> Result<nafnet::Config, ImportError> {
+    let [width, ..] = shape4(tensors, "intro.weight", "[width, 3, 3, 3]")?;
+    let blocks = |part: &str| small(count(tensors, |i| format!("{part}.{i}.beta")));
+    let levels = count(tensors, |i| format!("downs.{i}.weight"));
+    Ok(nafnet::Config {
+        width: small(width),
+        enc_blk_nums: (0..levels).map(|i| blocks(&format!("encoders.{i}"))).collect(),
+        middle_blk_num: blocks("middle_blks"),
+        dec_blk_nums: (0..levels).map(|i| blocks(&format!("decoders.{i}"))).collect(),
     })
 }
 

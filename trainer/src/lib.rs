@@ -8,7 +8,8 @@
 //!
 //! A network is not written down here a second time: [`net::Net`] lowers the engine's own
 //! [`Graph`](mcir_runtime::model::Graph) to burn, and [`export`] walks the same nodes back. So whatever
-//! `mcir_runtime::arch` can describe can be trained, and the engine runs exactly what was trained.
+//! `mcir_runtime::arch` can describe can be trained, and the engine runs exactly what was trained. The one exception is
+//! [`net::nafnet`], which the engine cannot run.
 //!
 //! # Use
 //! ```text
@@ -23,9 +24,9 @@
 //! # Modules
 //! - [`config`]: presets, the TOML file, settings of the command line; saved beside the results.
 //! - [`data`]: folders to pairs, MATLAB-compatible degradation, random patches, batches prepared ahead.
-//! - [`net`], [`conv`], [`resize`], [`attention`]: the graph in burn, with a convolution for the CPU and an interpolation
+//! - [`net`], [`conv`], [`resize`], [`attention`]: the networks in burn, with a convolution for the CPU and an interpolation
 //!   that follows the engine's definition at the borders.
-//! - [`loss`], [`negatives`]: what is minimised: L1, and the SPN loss with its negative models.
+//! - [`loss`], [`negatives`]: what is minimised: a distance between pixels, and the SPN loss with its negative models.
 //! - [`train`], [`checkpoint`], [`log`], [`curves`], [`divergence`]: the loop, its state on disk, its record and the
 //!   picture of it, its alarm.
 //! - [`ablate`]: grids of runs and the table that compares them.

@@ -35,9 +35,10 @@ impl Negatives {
     ) -> Result<Self, WeightsError> {
         let target = target.valid();
         let device = target.device();
+        let architecture = target.architecture();
         let random = |k: usize| {
             let seed = Stream::new(seed, Purpose::Negative, k as u64).bits();
-            Net::random(target.graph(), seed, &device)
+            Net::random(&architecture, seed, &device)
         };
         let count = spn.steps.len();
         let (models, steps) = match spn.negative {
@@ -51,7 +52,7 @@ impl Negatives {
                     name: "of the pretrained negative model (spn.pretrained)".into(),
                     found: 0,
                 })?;
-                (vec![Net::from_tensors(target.graph(), tensors, &device)?], Vec::new())
+                (vec![Net::from_tensors(&architecture, tensors, &device)?], Vec::new())
             }
             Negative::Input => (Vec::new(), Vec::new()),
         };
@@ -77,7 +78,8 @@ impl Negatives {
         if saved.len() != expected {
             return Err(WeightsError::Count { expected, found: saved.len() });
         }
-        let load = |tensors: &Tensors| Net::from_tensors(target.graph(), tensors, device);
+        let architecture = target.architecture();
+        let load = |tensors: &Tensors| Net::from_tensors(&architecture, tensors, device);
         Ok(Self { models: saved.iter().map(load).collect::<Result<_, _>>()?, steps, omega: spn.omega })
     }
 

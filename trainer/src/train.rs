@@ -9,7 +9,7 @@ use crate::divergence::Detector;
 use crate::eval::{self, EvalError, Set, SetScores};
 use crate::log::{Log, Row};
 use crate::loss::contrastive::Contrast;
-use crate::loss::pixel;
+use crate::loss::pixel::{self, Loss};
 use crate::loss::vgg::VggError;
 use crate::negatives::Negatives;
 use crate::net::Net;
@@ -109,8 +109,10 @@ struct SpnState {
 /// Losses of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Losses {
-    /// Reconstruction: L1.
+    /// Reconstruction, by the configured loss.
     pub reconstruction: f32,
+    /// Reconstruction by L1, whatever the configured loss: it has a zero, so a run that diverges shows in it.
+    pub l1: f32,
     /// Contrastive part, if the run has one: the negative loss `L_neg`, and then the total is
     /// `reconstruction − λ·negative`, or the ratio of [`Negative::Input`], which is added.
     pub negative: Option<f32>,
@@ -151,16 +153,16 @@ impl Trainer {
         pretrained: Option<&Tensors>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let graph = config.model.graph();
+        let architecture = config.model.architecture();
         let inner = device.clone().inner();
-        let mut tensors = Net::random(&graph, config.seed, &inner)?.to_tensors();
+        let mut tensors = Net::random(&architecture, config.seed, &inner)?.to_tensors();
         for (name, shape, values) in start.iter().flat_map(|s| s.iter()) {
             if tensors.shape(name) == Some(shape) {
                 tensors.insert(name.into(), shape.to_vec(), values.to_vec());
             }
         }
         let device = inner.clone().autodiff();
-        let net = Net::from_tensors(&graph, &tensors, &device)?;
+        let net = Net::from_tensors(&architecture, &tensors, &device)?;
         let spn = match active(&config) {
             Some(spn) => Some(SpnState {
                 lambda: spn.lambda,
@@ -171,7 +173,7 @@ impl Trainer {
             }),
             None => None,
         };
-        Ok(Self { ema: net.valid(), net, optimizer: adam(), spn, step: 0, device, config })
+        Ok(Self { ema: net.valid(), net, optimizer: adam(&config), spn, step: 0, device, config })
     }
 
     /// A run continued from a checkpoint, with settings changed by `config` if given (more steps, say).
@@ -188,11 +190,11 @@ impl Trainer {
         if config.model != saved.model {
             return Err(TrainError::OtherModel);
         }
-        let graph = config.model.graph();
+        let architecture = config.model.architecture();
         let inner = device.clone().inner();
         let device = inner.clone().autodiff();
         let bytes = Bytes::from_bytes_vec(checkpoint.optimizer.clone());
-        let net = Net::from_tensors(&graph, &checkpoint.net, &device)?;
+        let net = Net::from_tensors(&architecture, &checkpoint.net, &device)?;
         let spn = match active(&config) {
             Some(spn) => Some(SpnState {
                 lambda: spn.lambda,
@@ -206,8 +208,8 @@ impl Trainer {
         Ok(Self {
             net,
             spn,
-            ema: Net::from_tensors(&graph, &checkpoint.ema, &inner)?,
-            optimizer: adam().from_bytes(bytes).map_err(|e| TrainError::Optimizer(e.to_string()))?,
+            ema: Net::from_tensors(&architecture, &checkpoint.ema, &inner)?,
+            optimizer: adam(&config).from_bytes(bytes).map_err(|e| TrainError::Optimizer(e.to_string()))?,
             step: checkpoint.step,
             config,
             device,
@@ -239,8 +241,15 @@ impl Trainer {
         let lr = tensor(batch.lr, patch);
         let sr = self.net.forward(lr.clone());
         let hr = tensor(batch.hr, side);
-        let mut total = pixel::l1(sr.clone(), hr.clone());
-        let mut losses = Losses { reconstruction: number(&total), negative: None };
+        let mut total = self.config.train.loss.of(sr.clone(), hr.clone());
+        let reconstruction = number(&total);
+        let l1 = match self.config.train.loss {
+            Loss::L1 => reconstruction,
+            Loss::Charbonnier | Loss::L2 | Loss::Psnr => {
+                number(&pixel::l1(sr.clone().inner(), hr.clone().inner()))
+            }
+        };
+        let mut losses = Losses { reconstruction, l1, negative: None };
         if let Some(spn) = &self.spn {
             let m = spn.batch.map_or(n, |m| m.min(n));
             let [lr, hr] = [lr.inner(), hr.inner()].map(|x| x.narrow(0, 0, m));
@@ -302,8 +311,9 @@ fn active(config: &Config) -> Option<&Spn> {
 }
 
 /// Adam as PyTorch sets it up.
-fn adam() -> ModuleOptimizer {
-    AdamConfig::new().with_beta_1(0.9).with_beta_2(0.999).with_epsilon(1e-8).init()
+fn adam(config: &Config) -> ModuleOptimizer {
+    let [first, second] = config.train.betas;
+    AdamConfig::new().with_beta_1(first as f32).with_beta_2(second as f32).with_epsilon(1e-8).init()
 }
 
 /// Trains to the configured number of steps, or until `stop` is set, in which case the state is saved first.
@@ -345,7 +355,7 @@ pub fn run(
         let losses = trainer.step(batch)?;
         mean.push(&losses);
         let step = trainer.step;
-        if let Some((mean, best)) = detector.push(losses.reconstruction.into()) {
+        if let Some((mean, best)) = detector.push(losses.l1.into()) {
             return Err(TrainError::Diverged { mean, best, step });
         }
         let last = step == config.train.steps;

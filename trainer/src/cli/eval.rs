@@ -33,11 +33,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if model.is_quantized() {
             bail!("{} is quantized; measure it with mcir-board compare", args.model.display());
         }
-        Net::from_tensors(model.graph(), &export::tensors(&model), &device)?
+        Net::from_tensors(&model.graph().clone().into(), &export::tensors(&model), &device)?
     } else {
         let checkpoint = Checkpoint::load(&args.model)?;
         let config = Config::resolve(None, &checkpoint.config, &[])?;
-        Net::from_tensors(&config.model.graph(), &checkpoint.ema, &device)?
+        Net::from_tensors(&config.model.architecture(), &checkpoint.ema, &device)?
     };
     let upscale = net.upscale();
     let pairs = pairs::load(&args.data, args.lr.as_deref(), upscale)?;
@@ -47,10 +47,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let width = scores.images.iter().map(|i| i.name.len()).max().unwrap_or(0).max(7);
-    println!("{:width$}  PSNR-Y dB  SSIM-Y", "image");
+    println!("{:width$}  PSNR-Y dB  SSIM-Y  PSNR-RGB dB", "image");
     for i in &scores.images {
-        println!("{:width$}  {:9.3}  {:.4}", i.name, i.psnr_y_db, i.ssim_y);
+        println!("{:width$}  {:9.3}  {:.4}  {:11.3}", i.name, i.psnr_y_db, i.ssim_y, i.psnr_rgb_db);
     }
-    println!("{:width$}  {:9.3}  {:.4}", "average", scores.psnr_y_db, scores.ssim_y);
+    let (y, ssim, rgb) = (scores.psnr_y_db, scores.ssim_y, scores.psnr_rgb_db);
+    println!("{:width$}  {y:9.3}  {ssim:.4}  {rgb:11.3}", "average");
     Ok(())
 }

@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::load(&args.input)?;
     let config = Config::resolve(None, &checkpoint.config, &[])?;
     let tensors = if args.raw { &checkpoint.net } else { &checkpoint.ema };
-    let net = Net::from_tensors(&config.model.graph(), tensors, &Device::flex())?;
+    let net = Net::from_tensors(&config.model.architecture(), tensors, &Device::flex())?;
     let model = export::model(&net, export::metadata(&config, checkpoint.step))?;
     export::write(&model, &args.output)?;
     report(&model, &args.output, args.common.json);

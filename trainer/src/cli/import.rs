@@ -31,11 +31,12 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let options = Options { mean_shift: !args.no_mean_shift, res_scale: args.res_scale };
     let (network, tensors) = import::load(&args.input, &options)?;
-    let net = Net::from_tensors(&network.graph(), &tensors, &Device::flex())?;
+    let net = Net::from_tensors(&network.architecture(), &tensors, &Device::flex())?;
     let file = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = match &network {
         Model::Edsr(m) => format!("edsr-{}x{}-x{}", m.num_feat, m.num_block, m.upscale),
         Model::Swinir(m) => format!("swinir-{}x{}-x{}", m.embed_dim, m.depths.len(), m.upscale),
+        Model::Nafnet(m) => format!("nafnet-w{}", m.width),
     };
     let metadata = [
         ("name", name),

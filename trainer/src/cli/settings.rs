@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Preset, file and settings
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// Preset to start from: edsr-light-xN, edsr-edge-xN, edsr-edge-m-xN, swinir-light-xN, swinir-edge-xN
+    /// Preset to start from: edsr-light-xN, edsr-edge-xN, edsr-edge-m-xN, swinir-light-xN, swinir-edge-xN, nafnet-wN
     #[arg(short, long)]
     preset: Option<String>,
     /// Configuration file (TOML); may name a preset

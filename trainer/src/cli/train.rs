@@ -4,9 +4,10 @@ use super::Common;
 use super::progress::Line;
 use super::settings::{self, Settings};
 use anyhow::{Context, bail};
+use burn::module::Module;
 use mcir_trainer::checkpoint::{self, Checkpoint};
 use mcir_trainer::eval::SetScores;
-use mcir_trainer::export;
+use mcir_trainer::export::{self, ExportError};
 use mcir_trainer::train::{self, Trainer};
 use std::path::PathBuf;
 
@@ -47,9 +48,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     if !args.common.quiet {
         eprintln!(
-            "{}: {} nodes · {} training images · {} for validation · steps {} to {}",
+            "{}: {} parameters · {} training images · {} for validation · steps {} to {}",
             config.name,
-            trainer.averaged().graph().nodes.len(),
+            trainer.averaged().num_params(),
             train.len(),
             val.iter().map(|set| set.pairs.len()).sum::<usize>(),
             trainer.steps_done(),
@@ -61,9 +62,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let hidden = args.common.quiet || args.common.no_progress;
     let mut line = Line::new(trainer.steps_done(), config.train.steps, hidden);
     let summary = train::run(&mut trainer, train, &val, folder, &stop, &mut line)?;
-    let model = export::model(trainer.averaged(), export::metadata(&config, summary.steps))?;
-    let path = folder.join("model.mcir");
-    export::write(&model, &path)?;
+    let path = match export::model(trainer.averaged(), export::metadata(&config, summary.steps)) {
+        // Nothing has failed: such a network lives in its checkpoint.
+        Err(ExportError::NoGraph) => folder.join(checkpoint::FILE),
+        model => {
+            let path = folder.join("model.mcir");
+            export::write(&model?, &path)?;
+            path
+        }
+    };
     if args.common.json {
         let report = serde_json::json!({
             "schema": 2, "name": config.name, "steps": summary.steps, "stopped": summary.stopped,

@@ -1,14 +1,16 @@
 //! Presets: the paper's recipes, and short ones for small networks on small machines.
 
 use super::{
-    Config, ConfigError, Data, Model, Schedule, Train, divergence_factor, divergence_window, samples,
+    Config, ConfigError, Data, Model, Schedule, Train, betas, divergence_factor, divergence_window, samples,
 };
+use crate::loss::pixel::Loss;
+use crate::net::nafnet;
 use mcir_runtime::arch::{edsr, swinir};
 use std::path::PathBuf;
 
 /// The names that [`Config::preset`] knows.
-pub const PRESETS: &str =
-    "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 blocks of 32)";
+pub const PRESETS: &str = "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 of 32), \
+     swinir-light-xN and swinir-edge-xN with N from 2 to 4; nafnet-wN with N = 8, 16 (12 blocks) or 32, 64 (36 blocks)";
 
 impl Config {
     /// The configuration of a preset.
@@ -17,6 +19,16 @@ impl Config {
     /// [`ConfigError::Preset`].
     pub fn preset(name: &str) -> Result<Self, ConfigError> {
         let unknown = || ConfigError::Preset(name.into());
+        if let Some(width) = name.strip_prefix("nafnet-w") {
+            let (model, patch, train) = match width {
+                "8" | "16" => (nafnet::Config::small(if width == "8" { 8 } else { 16 }), 64, short_nafnet()),
+                "32" | "64" => {
+                    (nafnet::Config::deblur(if width == "32" { 32 } else { 64 }), 256, paper_nafnet())
+                }
+                _ => return Err(unknown()),
+            };
+            return Ok(Self::with(name, Model::Nafnet(model), patch, train));
+        }
         let (family, upscale) = name.rsplit_once("-x").ok_or_else(unknown)?;
         let upscale = match upscale {
             "2" => 2,
@@ -32,6 +44,10 @@ impl Config {
             "swinir-edge" => (Model::Swinir(swinir::Config::edge(upscale)), 32, short()),
             _ => return Err(unknown()),
         };
+        Ok(Self::with(name, model, patch, train))
+    }
+
+    fn with(name: &str, model: Model, patch: usize, train: Train) -> Self {
         let data = Data {
             hr: PathBuf::new(),
             lr: None,
@@ -40,7 +56,7 @@ impl Config {
             patch,
             augment: true,
         };
-        Ok(Self { name: name.into(), seed: 1, model, data, train, spn: None })
+        Self { name: name.into(), seed: 1, model, data, train, spn: None }
     }
 }
 
@@ -50,7 +66,9 @@ fn paper() -> Train {
         from: None,
         steps: 300_000,
         batch: 16,
+        loss: Loss::L1,
         lr: 1e-4,
+        betas: betas(),
         schedule: Schedule::MultiStep { milestones: vec![200_000], gamma: 0.5 },
         warmup: 0,
         ema: 0.999,
@@ -88,4 +106,23 @@ fn short() -> Train {
         log_every: 50,
         ..paper()
     }
+}
+
+/// The paper's NAFNet recipe for deblurring (GoPro): 200k steps of 8 x 4 patches, PSNR as the loss, a short
+/// memory in Adam.
+fn paper_nafnet() -> Train {
+    Train {
+        steps: 200_000,
+        batch: 32,
+        loss: Loss::Psnr,
+        lr: 1e-3,
+        betas: [0.9, 0.9],
+        schedule: Schedule::Cosine { end: 1e-7 },
+        ..paper()
+    }
+}
+
+/// The same for a CPU.
+fn short_nafnet() -> Train {
+    Train { batch: 8, loss: Loss::Psnr, betas: [0.9, 0.9], ..short() }
 }

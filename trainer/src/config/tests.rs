@@ -1,4 +1,6 @@
 use super::*;
+use crate::loss::pixel::Loss;
+use crate::net::Architecture;
 
 fn settings(list: &[&str]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
@@ -11,10 +13,31 @@ fn every_preset_resolves_and_survives_the_file() {
             let name = format!("{family}-x{upscale}");
             let config = Config::resolve(Some(&name), "", &[]).expect(&name);
             assert_eq!(config.model.upscale(), upscale);
-            mcir_runtime::model::infer(&config.model.graph()).expect(&name);
+            let Architecture::Graph(graph) = config.model.architecture() else { panic!("{name} is a graph") };
+            mcir_runtime::model::infer(&graph).expect(&name);
             assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(&name), config);
         }
     }
+}
+
+#[test]
+fn nafnets_resolve_and_mistakes_in_them_are_named() {
+    for name in ["nafnet-w8", "nafnet-w16", "nafnet-w32", "nafnet-w64"] {
+        let config = Config::resolve(Some(name), "", &[]).expect(name);
+        assert_eq!((config.model.upscale(), config.train.loss), (1, Loss::Psnr));
+        assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(name), config);
+    }
+    let error =
+        |over: &str| Config::resolve(Some("nafnet-w8"), "", &settings(&[over])).unwrap_err().to_string();
+    assert!(
+        error("model.dec_blk_nums=[1]").contains("model.dec_blk_nums"),
+        "{}",
+        error("model.dec_blk_nums=[1]")
+    );
+    assert!(error("model.width=0").contains("model.width is 0"));
+    assert!(error("model.num_feat=8").contains("num_feat"));
+    assert!(error("train.loss=psnr2").contains("psnr2"));
+    assert!(error("train.betas=[0.9,1.0]").contains("train.betas"));
 }
 
 #[test]

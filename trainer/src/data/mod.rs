@@ -54,10 +54,19 @@ pub enum DataError {
         /// Upscaling factor.
         upscale: usize,
     },
+    /// There is nothing to restore the images from.
+    #[error(
+        "a network that does not upscale learns from pairs of images: besides {hr}, name the folder of the \
+         degraded ones with --lr (data.lr) for training or --val-lr (data.val_lr) for validation"
+    )]
+    NoInput {
+        /// The folder of targets.
+        hr: PathBuf,
+    },
     /// Sizes do not go together.
     #[error(
         "{path} has {}x{} pixels where {}x{} are needed for x{upscale} (width x height); \
-         make the low-resolution images again or leave data.lr out", found.0, found.1, expected.0, expected.1
+         make the smaller image again or remove the pair", found.0, found.1, expected.0, expected.1
     )]
     Size {
         /// The low-resolution file.
@@ -71,7 +80,7 @@ pub enum DataError {
     },
     /// An image is smaller than a training patch.
     #[error(
-        "{path} is {}x{} pixels after downscaling (width x height), smaller than the patch of {patch}; \
+        "{path} is {}x{} pixels in low resolution (width x height), smaller than the patch of {patch}; \
          lower data.patch or remove the image", found.0, found.1
     )]
     SmallerThanPatch {

@@ -18,7 +18,7 @@ pub struct Pair {
     pub hr: Image,
 }
 
-/// Reads all pairs of a folder, in the order of their names, on all cores.
+/// Reads all pairs of a folder, with an upscaling factor of 1 or more, in the order of their names, on all cores.
 ///
 /// The low-resolution images are read from `lr` or, without it, made by
 /// [`degrade::downscale`] from the whole originals (so that patches see no artificial borders).
@@ -27,6 +27,9 @@ pub struct Pair {
 /// Any [`DataError`].
 pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, DataError> {
     let files = images(hr)?;
+    if upscale == 1 && lr.is_none() {
+        return Err(DataError::NoInput { hr: hr.into() });
+    }
     let partners = lr.map(images).transpose()?;
     let read = |path: &PathBuf| -> Result<Pair, DataError> {
         let (name, hr) = (stem(path), decode(path)?);

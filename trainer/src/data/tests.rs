@@ -56,6 +56,27 @@ fn pairs_that_do_not_fit_are_named() {
     assert!(load(&tiny, None, 2).unwrap_err().to_string().contains("t.png"));
 }
 
+/// Restoration: degraded image and target have one size.
+#[test]
+fn pairs_of_one_size_need_both_folders() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (hr, lr) = (root.path().join("sharp"), root.path().join("blur"));
+    std::fs::create_dir(&hr).expect("made");
+    std::fs::create_dir(&lr).expect("made");
+    save(&hr, "a.png", 21, 14);
+    save(&lr, "a.png", 21, 14);
+    let error = load(&hr, None, 1).expect_err("refused").to_string();
+    assert!(error.contains("--lr") && error.contains("sharp"), "{error}");
+    let pairs = load(&hr, Some(&lr), 1).expect("paired");
+    assert_eq!((pairs[0].lr.width(), pairs[0].hr.width()), (21, 21));
+    let recipe = Recipe { pairs: Arc::new(pairs), seed: 4, batch: 2, patch: 8, upscale: 1, augment: true };
+    let batch = recipe.batch(0);
+    assert_eq!(batch.lr, batch.hr, "both are cut and turned alike");
+    save(&lr, "a.png", 20, 14);
+    let error = load(&hr, Some(&lr), 1).expect_err("refused").to_string();
+    assert!(error.contains("20x14 pixels where 21x14"), "{error}");
+}
+
 fn pairs(upscale: usize) -> Vec<pairs::Pair> {
     let root = tempfile::tempdir().expect("a folder");
     save(root.path(), "a.png", 40, 32);

@@ -8,7 +8,7 @@ use mcir_runtime::plan::{Plan, PlanOptions};
 /// The same graph and weights in burn and in the engine: two independent implementations.
 fn compare(graph: &Graph, tolerance: f32) {
     let device = Device::flex();
-    let mut tensors = Net::random(graph, 11, &device).expect("valid").to_tensors();
+    let mut tensors = Net::random(&graph.clone().into(), 11, &device).expect("valid").to_tensors();
     for (k, (name, shape, values)) in tensors.clone().iter().enumerate() {
         // Biases and position tables that matter, too; scaled so that activations keep their size.
         let mut stream = Stream::new(4, Purpose::Weights, k as u64);
@@ -22,7 +22,7 @@ fn compare(graph: &Graph, tolerance: f32) {
             );
         }
     }
-    let net = Net::from_tensors(graph, &tensors, &device).expect("valid");
+    let net = Net::from_tensors(&graph.clone().into(), &tensors, &device).expect("valid");
     let model = model(&net, Vec::new()).expect("valid");
     let model = Model::from_bytes(model.to_bytes()).expect("reads back");
     let upscale = net.upscale();
@@ -64,7 +64,8 @@ fn the_engine_computes_what_was_trained() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_named_and_nothing_is_left() {
-    let net = Net::random(&edsr::graph(&edsr::Config::edge(2, 8, 1)), 1, &Device::flex()).expect("valid");
+    let net =
+        Net::random(&edsr::graph(&edsr::Config::edge(2, 8, 1)).into(), 1, &Device::flex()).expect("valid");
     let model = model(&net, vec![("name".into(), "x".into())]).expect("valid");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("none/model.mcir");
@@ -80,10 +81,22 @@ fn a_file_that_cannot_be_written_is_named_and_nothing_is_left() {
 #[test]
 fn weights_that_are_not_finite_are_not_exported() {
     let graph = edsr::graph(&edsr::Config::edge(2, 8, 1));
-    let net = Net::random(&graph, 1, &Device::flex()).expect("valid");
+    let net = Net::random(&graph.clone().into(), 1, &Device::flex()).expect("valid");
     let mut tensors = net.to_tensors();
     tensors.insert("conv_last.bias".into(), vec![12], vec![f32::INFINITY; 12]);
     let last = (0..).zip(&graph.nodes).find(|(_, n)| n.name == "conv_last").map(|(i, _)| i).expect("there");
     let error = node(&graph, last, &tensors).expect_err("refused").to_string();
     assert!(error.contains("conv_last.bias"), "{error}");
+}
+
+#[test]
+fn a_network_that_the_engine_does_not_have_is_refused() {
+    let config = crate::net::nafnet::Config {
+        enc_blk_nums: vec![1],
+        dec_blk_nums: vec![1],
+        ..crate::net::nafnet::Config::small(4)
+    };
+    let net = Net::random(&crate::net::Architecture::Nafnet(config), 1, &Device::flex()).expect("valid");
+    let error = model(&net, Vec::new()).expect_err("refused").to_string();
+    assert!(error.contains("nafnet") && error.contains("mcir-train eval"), "{error}");
 }

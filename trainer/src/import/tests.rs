@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 fn check(folder: &str, file: &str, case: &str) {
     let Some(folder) = shared::path(&format!("reference/models/{folder}")) else { return };
     let (model, tensors) = load(&folder.join(file), &Options::default()).expect(file);
-    let net = Net::from_tensors(&model.graph(), &tensors, &Device::flex()).expect(file);
+    let net = Net::from_tensors(&model.architecture(), &tensors, &Device::flex()).expect(file);
     let (shape, x) = shared::npy(&folder.join(format!("in_{case}.npy")));
     let shape: [usize; 4] = shape.try_into().expect("four dimensions");
     let y = net.forward(Tensor::from_data(TensorData::new(x, shape), &Device::flex()));
@@ -73,4 +73,34 @@ fn other_files_are_refused_by_name() {
     let Some(vgg) = shared::path("reference/vgg19/weights.safetensors") else { return };
     let error = load(&vgg, &Options::default()).unwrap_err().to_string();
     assert!(error.contains("features.0.bias"), "{error}");
+}
+
+#[test]
+fn a_nafnet_is_recognised() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("nafnet.safetensors");
+    let config = nafnet::Config {
+        enc_blk_nums: vec![2, 0, 1],
+        dec_blk_nums: vec![1, 0, 3],
+        ..nafnet::Config::small(4)
+    };
+    let net = Net::random(&Model::Nafnet(config.clone()).architecture(), 1, &Device::flex()).expect("valid");
+    safetensors(&net.to_tensors(), &path);
+    let (model, tensors) = load(&path, &Options::default()).expect("recognised");
+    assert_eq!((model, tensors), (Model::Nafnet(config), net.to_tensors()));
+}
+
+/// The format: length of a JSON header, the header, the values.
+fn safetensors(tensors: &Tensors, path: &Path) {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape, values) in tensors.iter() {
+        let start = data.len();
+        data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        let entry =
+            serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] });
+        header.insert(name.into(), entry);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    std::fs::write(path, bytes).expect("written");
 }

@@ -13,9 +13,9 @@ fn graph() -> Graph {
 
 /// The network whose three values of `a.weight` are given.
 fn net(values: &[f64], device: &Device) -> Net {
-    let mut tensors = Net::random(&graph(), 1, device).expect("valid").to_tensors();
+    let mut tensors = Net::random(&graph().into(), 1, device).expect("valid").to_tensors();
     tensors.insert("a.weight".into(), vec![3, 1, 1, 1], values.iter().map(|&v| v as f32).collect());
-    Net::from_tensors(&graph(), &tensors, device).expect("valid")
+    Net::from_tensors(&graph().into(), &tensors, device).expect("valid")
 }
 
 fn values(tensors: &Tensors) -> Vec<f64> {

@@ -95,7 +95,7 @@ fn the_loss_falls_and_the_network_beats_its_start() {
     let val = [pair(1, 2), pair(2, 2)];
     let before = eval::evaluate(start.averaged(), &val).expect("evaluates");
     let (_, end) = train(config(60), folder.path(), false);
-    let net = Net::from_tensors(&config(60).model.graph(), &end.ema, &device).expect("fits");
+    let net = Net::from_tensors(&config(60).model.architecture(), &end.ema, &device).expect("fits");
     let after = eval::evaluate(&net, &val).expect("evaluates");
     assert!(after.psnr_y_db > before.psnr_y_db + 0.5, "{} to {}", before.psnr_y_db, after.psnr_y_db);
 }
@@ -141,6 +141,46 @@ fn weights_are_taken_over_where_they_fit() {
     let conv = |t: &Tensors| t.get("body.0.conv1.weight", &shape).expect("there").to_vec();
     assert_eq!(conv(&from), conv(&to));
     assert_ne!(from.shape("conv_last.weight"), to.shape("conv_last.weight"));
+}
+
+/// Restoration at one size, by an architecture that the engine does not have, with the SPN loss.
+#[test]
+fn a_nafnet_learns_to_restore() {
+    let settings = [
+        "model.width=8",
+        "model.enc_blk_nums=[1]",
+        "model.dec_blk_nums=[1]",
+        "data.patch=16",
+        "train.batch=2",
+        "train.steps=40",
+        "train.warmup=3",
+        "train.lr=0.003",
+        "train.ema=0.9",
+        "spn.steps=[5]",
+        "spn.features.layers=['relu1_1']",
+        "spn.features.weights=[1.0]",
+    ];
+    let config = Config::resolve(Some("nafnet-w8"), "", &settings.map(String::from)).expect("valid");
+    // Target and a blurred copy of it.
+    let blurred = |index| {
+        let sharp = pair(index, 2).hr;
+        let (w, data) = (sharp.width(), sharp.data());
+        let at = |i: usize| u32::from(data[i.min(data.len() - 1)]);
+        let blur = (0..data.len()).map(|i| ((at(i) + at(i + 3) + at(i + 3 * w)) / 3) as u8).collect();
+        let lr = Image::new(w, sharp.height(), 3, blur).expect("an image");
+        Pair { name: "p".into(), path: PathBuf::from("p"), lr, hr: sharp }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trainer = Trainer::new(config, None, None, &Device::flex()).expect("starts");
+    let val = [blurred(1), blurred(2)];
+    let before = eval::evaluate(trainer.averaged(), &val).expect("evaluates");
+    let stop = AtomicBool::new(false);
+    run(&mut trainer, Arc::new(val.to_vec()), &[], folder.path(), &stop, &mut Quiet(Vec::new()))
+        .expect("trains");
+    let after = eval::evaluate(trainer.averaged(), &val).expect("evaluates");
+    assert!(after.psnr_rgb_db > before.psnr_rgb_db + 1.0, "{} to {}", before.psnr_rgb_db, after.psnr_rgb_db);
+    let resumed = Trainer::resume(&Checkpoint::load(folder.path()).expect("saved"), None, &Device::flex());
+    assert_eq!(resumed.expect("resumes").averaged().to_tensors(), trainer.averaged().to_tensors());
 }
 
 /// SPN on a stand-in feature network, small enough for a test.

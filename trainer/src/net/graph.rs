@@ -1,15 +1,16 @@
-//! [`Net`]: a runtime [`Graph`] lowered to burn.
+//! [`GraphNet`]: a runtime [`Graph`] lowered to burn.
 //!
-//! One [`Layer`] for each node, in the nodes' order; [`Net::forward`] walks the nodes. There is no second
+//! One [`Layer`] for each node, in the nodes' order; [`GraphNet::forward`] walks the nodes. There is no second
 //! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
+use super::{blend, param};
 use crate::attention::{Window, attend};
 use crate::conv::conv_same;
 use crate::resize;
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError, mean_shift};
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation, module::layer_norm};
 use mcir_runtime::arch::edsr;
 use mcir_runtime::model::{Activation, EdgeShape, Graph, NodeId, Op, infer};
@@ -61,9 +62,9 @@ pub struct Affine {
     pub bias: Param<Tensor<1>>,
 }
 
-/// A network that can be trained: the graph and one [`Layer`] for each of its nodes.
+/// A network of the engine that can be trained: the graph and one [`Layer`] for each of its nodes.
 #[derive(Module, Debug)]
-pub struct Net {
+pub struct GraphNet {
     layers: Vec<Layer>,
     #[module(skip)]
     graph: Graph,
@@ -72,7 +73,7 @@ pub struct Net {
     last_reader: Vec<NodeId>,
 }
 
-impl Net {
+impl GraphNet {
     /// A network with the given values, named `NODE.weight` and `NODE.bias` and laid out as in PyTorch.
     ///
     /// # Errors
@@ -93,30 +94,30 @@ impl Net {
                     let weight = take(&node.name, "weight", &[o, i, k, k])?;
                     let bias = take(&node.name, "bias", &[o])?;
                     Layer::Conv(Conv {
-                        weight: param(index, 0, weight, [o, i, k, k], true, device),
-                        bias: param(index, 1, bias, [o], true, device),
+                        weight: param(8 * index, weight, [o, i, k, k], true, device),
+                        bias: param(8 * index + 1, bias, [o], true, device),
                     })
                 }
                 Op::Affine => {
                     let weight = take(&node.name, "weight", &[channels])?;
                     let bias = take(&node.name, "bias", &[channels])?;
                     Layer::Affine(Affine {
-                        weight: param(index, 0, weight, [channels], false, device),
-                        bias: param(index, 1, bias, [channels], false, device),
+                        weight: param(8 * index, weight, [channels], false, device),
+                        bias: param(8 * index + 1, bias, [channels], false, device),
                     })
                 }
                 Op::LayerNorm { .. } => {
                     let weight = take(&node.name, "weight", &[channels])?;
                     let bias = take(&node.name, "bias", &[channels])?;
                     Layer::Norm(Affine {
-                        weight: param(index, 0, weight, [channels], true, device),
-                        bias: param(index, 1, bias, [channels], true, device),
+                        weight: param(8 * index, weight, [channels], true, device),
+                        bias: param(8 * index + 1, bias, [channels], true, device),
                     })
                 }
                 Op::WindowAttention { num_heads, window_size, .. } => {
                     let shape = [(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];
                     let table = take(&node.name, TABLE, &shape)?;
-                    Layer::Attention(Attention { table: param(index, 0, table, shape, true, device) })
+                    Layer::Attention(Attention { table: param(8 * index, table, shape, true, device) })
                 }
                 Op::Input { .. }
                 | Op::Add { .. }
@@ -163,12 +164,7 @@ impl Net {
         }
     }
 
-    /// Where the parameters live.
-    pub fn device(&self) -> Device {
-        self.devices().pop().unwrap_or_default()
-    }
-
-    /// All values, as [`Net::from_tensors`] takes them.
+    /// All values, as [`GraphNet::from_tensors`] takes them.
     pub fn to_tensors(&self) -> Tensors {
         let mut tensors = Tensors::default();
         for (node, layer) in self.graph.nodes.iter().zip(&self.layers) {
@@ -293,26 +289,6 @@ impl Net {
     }
 }
 
-fn blend<const D: usize>(old: Param<Tensor<D>>, new: &Param<Tensor<D>>, keep: f64) -> Param<Tensor<D>> {
-    let new = new.val().detach();
-    let new = if old.val().is_autodiff() { new } else { new.inner() };
-    old.map(|old| old * keep + new * (1.0 - keep))
-}
-
-/// A parameter with an identity that follows from its place, so that saved optimizer state finds it again.
-fn param<const D: usize>(
-    node: usize,
-    tensor: usize,
-    values: Vec<f32>,
-    shape: [usize; D],
-    trained: bool,
-    device: &Device,
-) -> Param<Tensor<D>> {
-    let value = Tensor::from_data(TensorData::new(values, shape), device);
-    let id = ParamId::from((node * 8 + tensor + 1) as u64);
-    Param::initialized(id, value).set_require_grad(trained && device.is_autodiff())
-}
-
 fn last_readers(graph: &Graph) -> Vec<NodeId> {
     let ids = (0..).take(graph.nodes.len());
     ids.map(|id| graph.readers(id).last().unwrap_or(graph.output())).collect()
@@ -409,7 +385,7 @@ fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {
     }
 }
 
-fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
+pub(super) fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
     let [n, c, h, w] = x.dims();
     let c = c / (r * r);
     x.reshape([n, c, r, r, h, w]).permute([0, 1, 4, 2, 5, 3]).reshape([n, c, h * r, w * r])

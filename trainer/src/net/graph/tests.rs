@@ -34,7 +34,7 @@ fn image(device: &Device) -> Tensor<4> {
 }
 
 /// Not linear in the output, so that every gradient depends on every value.
-fn loss(net: &Net, device: &Device) -> Tensor<1> {
+fn loss(net: &GraphNet, device: &Device) -> Tensor<1> {
     let y = net.forward(image(device));
     (y.clone() * y).mean()
 }
@@ -43,7 +43,7 @@ fn loss(net: &Net, device: &Device) -> Tensor<1> {
 fn gradients_agree_with_finite_differences() {
     let graph = everything();
     let (plain, device) = (Device::flex(), Device::flex().autodiff());
-    let mut tensors = Net::random(&graph, 3, &plain).expect("valid").to_tensors();
+    let mut tensors = GraphNet::random(&graph, 3, &plain).expect("valid").to_tensors();
     for (k, (name, shape, values)) in tensors.clone().iter().enumerate() {
         // Larger than at the start of a training, so that every part matters.
         let mut stream = Stream::new(2, Purpose::Weights, k as u64);
@@ -52,7 +52,7 @@ fn gradients_agree_with_finite_differences() {
             tensors.insert(name.into(), shape.to_vec(), values);
         }
     }
-    let net = Net::from_tensors(&graph, &tensors, &device).expect("valid");
+    let net = GraphNet::from_tensors(&graph, &tensors, &device).expect("valid");
     let grads = loss(&net, &device).backward();
     for (node, layer) in net.graph.nodes.iter().zip(&net.layers) {
         let Layer::Conv(conv) = layer else { continue };
@@ -73,7 +73,7 @@ fn gradients_agree_with_finite_differences() {
             let values = tensors.get(&name, &shape).expect("there").iter().zip(&grad);
             let values = values.map(|(v, g)| v + (by * f64::from(*g) / length) as f32).collect();
             tensors.insert(name.clone(), shape.clone(), values);
-            let net = Net::from_tensors(&graph, &tensors, &plain).expect("valid");
+            let net = GraphNet::from_tensors(&graph, &tensors, &plain).expect("valid");
             f64::from(loss(&net, &plain).into_scalar::<f32>())
         };
         let step = 1e-2;
@@ -85,27 +85,30 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn tensors_go_in_and_out_unchanged() {
     let graph = everything();
-    let net = Net::random(&graph, 3, &Device::flex()).expect("valid");
+    let net = GraphNet::random(&graph, 3, &Device::flex()).expect("valid");
     let tensors = net.to_tensors();
-    let again = Net::from_tensors(&graph, &tensors, &Device::flex()).expect("valid");
+    let again = GraphNet::from_tensors(&graph, &tensors, &Device::flex()).expect("valid");
     assert_eq!(again.to_tensors(), tensors);
     let mut more = tensors.clone();
     more.insert("other".into(), vec![1], vec![0.0]);
-    assert!(matches!(Net::from_tensors(&graph, &more, &Device::flex()), Err(WeightsError::Count { .. })));
+    assert!(matches!(
+        GraphNet::from_tensors(&graph, &more, &Device::flex()),
+        Err(WeightsError::Count { .. })
+    ));
     let mut bad = tensors.clone();
     bad.insert("first.bias".into(), vec![4], vec![0.0, f32::NAN, 0.0, 0.0]);
-    let error = Net::from_tensors(&graph, &bad, &Device::flex()).expect_err("refused").to_string();
+    let error = GraphNet::from_tensors(&graph, &bad, &Device::flex()).expect_err("refused").to_string();
     assert!(error.contains("first.bias holds NaN at 1"), "{error}");
     let mut bad = tensors;
     bad.insert("first.bias".into(), vec![3], vec![0.0; 3]);
-    assert!(matches!(Net::from_tensors(&graph, &bad, &Device::flex()), Err(WeightsError::Shape { .. })));
+    assert!(matches!(GraphNet::from_tensors(&graph, &bad, &Device::flex()), Err(WeightsError::Shape { .. })));
 }
 
 #[test]
 fn a_fresh_edge_network_starts_near_its_interpolation() {
     let device = Device::flex();
     let config = edsr::Config::edge(2, 8, 2);
-    let net = Net::random(&edsr::graph(&config), 1, &device).expect("valid");
+    let net = GraphNet::random(&edsr::graph(&config), 1, &device).expect("valid");
     let x = image(&device);
     let base = resize::resize(x.clone(), 2, Filter::Bilinear);
     let worst = (net.forward(x) - base).abs().max().into_scalar::<f32>();
@@ -115,7 +118,7 @@ fn a_fresh_edge_network_starts_near_its_interpolation() {
 #[test]
 fn initial_weights_depend_on_the_seed_only() {
     let graph = edsr::graph(&edsr::Config::edge(4, 8, 2));
-    let tensors = |seed| Net::random(&graph, seed, &Device::flex()).expect("valid").to_tensors();
+    let tensors = |seed| GraphNet::random(&graph, seed, &Device::flex()).expect("valid").to_tensors();
     assert_eq!(tensors(5), tensors(5));
     assert_ne!(tensors(5), tensors(6));
 }
@@ -125,8 +128,8 @@ fn blending_is_an_average() {
     let graph = everything();
     let device = Device::flex();
     let (a, b) = (
-        Net::random(&graph, 1, &device).expect("valid"),
-        Net::random(&graph, 2, &device.clone().autodiff()).expect("valid"),
+        GraphNet::random(&graph, 1, &device).expect("valid"),
+        GraphNet::random(&graph, 2, &device.clone().autodiff()).expect("valid"),
     );
     let mixed = a.clone().blend(&b, 0.75).to_tensors();
     for ((name, _, mixed), ((_, _, a), (_, _, b))) in
