@@ -10,8 +10,11 @@ pub(super) const TABLE: Table = Table {
     conv_i8,
     peak_i8,
     i8: Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
+    takes_floats: false,
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
+    winograd: None,
+    rows: None,
     xor: 0x80,
 };
 

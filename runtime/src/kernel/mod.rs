@@ -9,9 +9,11 @@ pub(crate) mod pack;
 pub(crate) mod parallel;
 #[cfg(feature = "std")]
 mod pool;
+pub(crate) mod requant;
 pub(crate) mod tile;
 pub(crate) mod view;
 mod wide;
+pub(crate) mod winograd;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -21,6 +23,12 @@ mod avx512vnni;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dot;
+#[cfg(target_arch = "aarch64")]
+mod neon_rows;
+#[cfg(target_arch = "aarch64")]
+mod neon_store;
+#[cfg(target_arch = "aarch64")]
+mod neon_winograd;
 pub(crate) mod scalar;
 
 #[cfg(test)]
@@ -51,9 +59,38 @@ pub(crate) struct Table {
     pub conv_i8: ConvRow,
     pub peak_i8: Peak,
     pub i8: Geometry,
+    /// Whether `conv_i8` takes sums that are floats in disguise (see [`requant`]).
+    pub takes_floats: bool,
     pub conv_f32: ConvRow,
     pub f32: Geometry,
+    /// 3x3 convolutions with fewer multiplications, where that is faster.
+    pub winograd: Option<winograd::Strip>,
+    /// Pointwise work on rows, where the compiler's vectors are not good enough.
+    pub rows: Option<RowKernels>,
     /// How 8-bit activations are kept in memory: `stored = value ^ xor`. `vpdpbusd` wants them unsigned.
+    pub xor: u8,
+}
+
+/// Pointwise work on rows of 16-bit values. A function that returns `false` did nothing, because it does not do
+/// these factors.
+#[derive(Clone, Copy)]
+pub(crate) struct RowKernels {
+    /// `values = round(values · factors[0] + residual · factors[1])`.
+    pub residual: fn(values: &mut [i16], residual: &[i16], factors: [f32; 2]),
+    /// `round(values · factor)` plus the zero point.
+    pub narrow: fn(values: &[i16], factor: f32, to: Narrowing, out: &mut [u8]) -> bool,
+    /// `round(a · factors[0] + b · factors[1])` plus the zero point.
+    pub add: AddRow,
+}
+
+/// See [`RowKernels::add`].
+type AddRow = fn(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -> bool;
+
+/// The 8-bit edge that a row is converted to.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has kernels for rows"))]
+pub(crate) struct Narrowing {
+    pub zero_point: i32,
     pub xor: u8,
 }
 

@@ -2,15 +2,20 @@
 //! `smull` + `smlal2` + `sadalp` add four products to each of four sums.
 
 use super::Table;
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry, peak_entry};
+use super::neon_rows::ROWS;
+use super::neon_store::{store_f32, store_i32, store_sums};
+use super::tile::{Destination, Geometry, Layout, Store, Tile, conv_entry, peak_entry};
 use core::arch::aarch64::*;
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
     peak_i8,
     i8: Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
+    takes_floats: true,
     conv_f32,
     f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
+    winograd: Some(super::neon_winograd::strip),
+    rows: Some(ROWS),
     xor: 0,
 };
 
@@ -69,67 +74,10 @@ unsafe impl Tile for I8 {
         // SAFETY: the caller's contract.
         unsafe { store_i32(sum, mult, store, out, lanes) }
     }
-}
-
-/// Requantizes and stores `lanes` of four integer sums.
-///
-/// # Safety
-/// `mult` points to 4 multipliers, `out` takes `lanes` stored values.
-#[inline(always)]
-pub(super) unsafe fn store_i32(sum: int32x4_t, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
-    // SAFETY: as promised by the caller; fewer than 4 values go through a buffer on the stack.
-    unsafe {
-        let x = vmulq_f32(vcvtq_f32_s32(sum), vld1q_f32(mult));
-        match *store {
-            Store::I8 { lo, hi, zero_point, xor } => {
-                let q = vaddq_s32(round_clamp(x, lo, hi), vdupq_n_s32(zero_point));
-                let q = vmovn_s32(q);
-                let q = vmovn_s16(vcombine_s16(q, q));
-                let word = vget_lane_u32::<0>(vreinterpret_u32_s8(q)) ^ (u32::from(xor) * 0x0101_0101);
-                write(word.to_le_bytes(), out, lanes);
-            }
-            Store::I16 { lo, hi } => {
-                let q = vmovn_s32(round_clamp(x, lo, hi));
-                let word = vget_lane_u64::<0>(vreinterpret_u64_s16(q));
-                write(word.to_le_bytes(), out, 2 * lanes);
-            }
-            Store::F32 { relu } => store_f32(x, relu, out, lanes),
-        }
-    }
-}
-
-/// # Safety
-/// `out` takes `count` bytes; `count` is at most N.
-#[inline(always)]
-unsafe fn write<const N: usize>(bytes: [u8; N], out: *mut u8, count: usize) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        if count == N {
-            out.cast::<[u8; N]>().write_unaligned(bytes);
-        } else {
-            out.copy_from_nonoverlapping(bytes.as_ptr(), count);
-        }
-    }
-}
-
-/// # Safety
-/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
-#[inline(always)]
-unsafe fn round_clamp(x: float32x4_t, lo: f32, hi: f32) -> int32x4_t {
-    // SAFETY: NEON is part of the target. `fcvtns` rounds half to even.
-    unsafe { vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(x, vdupq_n_f32(lo)), vdupq_n_f32(hi))) }
-}
-
-/// # Safety
-/// `out` takes `lanes` floats.
-#[inline(always)]
-unsafe fn store_f32(x: float32x4_t, relu: bool, out: *mut u8, lanes: usize) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let x = if relu { vmaxnmq_f32(x, vdupq_n_f32(0.0)) } else { x };
-        let mut values = [0.0_f32; 4];
-        vst1q_f32(values.as_mut_ptr(), x);
-        write(bytemuck::cast::<[f32; 4], [u8; 16]>(values), out, 4 * lanes);
+    #[inline(always)]
+    unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
+        // SAFETY: the caller's contract.
+        unsafe { store_sums(sums, to) }
     }
 }
 

@@ -1,8 +1,9 @@
 //! aarch64 with the dot product: `sdot` adds four products to each of four sums, taking the activations of
 //! one pixel from a lane, so one load of 16 activations serves four groups.
 
-use super::neon::{CONV_F32, store_i32};
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry, depth, peak_entry};
+use super::neon::CONV_F32;
+use super::neon_store::{store_i32, store_sums};
+use super::tile::{Destination, Geometry, Layout, MAX_KERNEL, Store, Tile, conv_entry};
 use super::{Table, neon};
 use core::arch::{aarch64::*, asm};
 
@@ -10,8 +11,11 @@ pub(super) const TABLE: Table = Table {
     conv_i8,
     peak_i8,
     i8: Geometry { name: "gemm_i8_6x16c4_neon_dot", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Dot },
+    takes_floats: true,
     conv_f32: CONV_F32,
     f32: neon::TABLE.f32,
+    winograd: None,
+    rows: neon::TABLE.rows,
     xor: 0,
 };
 
@@ -33,16 +37,48 @@ conv_entry!(
     I8,
     (1, 8),
     (2, 8),
-    (3, 8),
+    (3, 6),
     (4, 6)
 );
 
-peak_entry!(
-    #[target_feature(enable = "dotprod")]
-    peak_i8,
-    I8,
-    (4, 6)
-);
+/// The instruction on each of these registers.
+macro_rules! busy {
+    ($($sum:literal)+) => {
+        concat!($("sdot v", $sum, ".4s, v24.16b, v25.4b[0]\n"),+)
+    };
+}
+
+/// The instruction on all sums of the widest tile, over and over, without a load.
+///
+/// # Safety
+/// As [`Peak`](super::tile::Peak).
+#[target_feature(enable = "dotprod")]
+unsafe fn peak_i8(rounds: u64, _operands: &[u8]) -> u64 {
+    if rounds == 0 {
+        return 0;
+    }
+    // SAFETY: changes only the registers named.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "2:",
+            busy!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"),
+            busy!("12" "13" "14" "15" "16" "17" "18" "19" "20" "21" "22" "23"),
+            "subs {n}, {n}, #1",
+            "b.ne 2b",
+            n = inout(reg) rounds => _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _,
+            options(nomem, nostack)
+        );
+    }
+    rounds * 24 * 16
+}
 
 struct I8;
 
@@ -89,37 +125,40 @@ unsafe impl Tile for I8 {
         sum
     }
     #[inline(always)]
-    unsafe fn depth<const MR: usize, const NV: usize>(
-        sums: &mut [[Self::V; NV]; MR],
-        rows: &[*const u8],
+    unsafe fn sums<const MR: usize, const NV: usize>(
+        bias: *const u8,
+        taps: &[*const u8],
+        at: usize,
         groups: usize,
         px: usize,
         w: *const u8,
-    ) {
-        // SAFETY: passed on. The assembly takes whole loads of four groups, the widest tile's size is checked
-        // by the condition, and what is left of a row is done by the plain code.
+    ) -> [[Self::V; NV]; MR] {
+        // SAFETY: passed on.
         unsafe {
-            if (MR, NV) != (6, 4) || groups < Self::A_GROUPS {
-                return depth::<Self, MR, NV>(sums, rows, groups, px, w);
+            if (MR, NV) == (6, 4) && !taps.is_empty() && groups > 0 {
+                let sums = sums_6x4(bias, taps, at, groups, px, w);
+                // The same type by the condition; the compiler does not see it.
+                return core::mem::transmute_copy(&sums);
             }
-            let (blocks, left) = (groups / Self::A_GROUPS, groups % Self::A_GROUPS);
-            let done = blocks * Self::A_GROUPS;
-            let mut w = w;
-            for row in rows {
-                depth_6x4(&mut *sums.as_mut_ptr().cast(), *row, blocks, px, w);
-                w = w.add(done * NV * Self::W_BYTES);
-                if left > 0 {
-                    let rest = [row.add(done * Self::GROUP_BYTES)];
-                    depth::<Self, MR, NV>(sums, &rest, left, px, w);
-                    w = w.add(left * NV * Self::W_BYTES);
-                }
+            let first: [Self::V; NV] = core::array::from_fn(|n| Self::bias(bias.add(16 * n)));
+            let mut sums = [first; MR];
+            let mut rows = [core::ptr::null(); MAX_KERNEL];
+            for (row, tap) in rows.iter_mut().zip(taps) {
+                *row = tap.add(at);
             }
+            Self::depth(&mut sums, &rows[..taps.len()], groups, px, w);
+            sums
         }
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
         // SAFETY: the caller's contract.
         unsafe { store_i32(sum, mult, store, out, lanes) }
+    }
+    #[inline(always)]
+    unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
+        // SAFETY: the caller's contract.
+        unsafe { store_sums(sums, to) }
     }
 }
 
@@ -147,47 +186,131 @@ macro_rules! group {
     };
 }
 
-/// The loop over one row of the widest tile: six pixels, four vectors of sums, four groups in a round. All 32
-/// registers are in use, which the compiler does not manage without keeping sums in memory.
+/// Four vectors of initial sums for one pixel, loaded: moving them from another pixel's costs a multiplier's
+/// time.
+macro_rules! begin {
+    ($s0:literal, $s1:literal, $s2:literal, $s3:literal) => {
+        concat!("ldp q", $s0, ", q", $s1, ", [{bias}]\n", "ldp q", $s2, ", q", $s3, ", [{bias}, #32]\n")
+    };
+}
+
+/// Loads 16 activations of each of six pixels.
+macro_rules! load {
+    ($step:literal) => {
+        concat!(
+            "ldr q26, [{a}]",
+            $step,
+            "\n",
+            "ldr q27, [{b}]",
+            $step,
+            "\n",
+            "ldr q28, [{c}]",
+            $step,
+            "\n",
+            "ldr q29, [{d}]",
+            $step,
+            "\n",
+            "ldr q30, [{e}]",
+            $step,
+            "\n",
+            "ldr q31, [{f}]",
+            $step,
+            "\n",
+        )
+    };
+}
+
+/// The widest tile over its whole depth: six pixels, four vectors of sums. All 32 registers are in use, which
+/// the compiler does not manage without keeping sums in memory.
 ///
 /// # Safety
-/// The processor has the dot product; at least one block. Reads 16 bytes of each of six pixels that are `px`
-/// bytes apart and 256 bytes of weights for every block.
-#[target_feature(enable = "dotprod")]
-unsafe fn depth_6x4(sums: &mut [int32x4_t; 24], row: *const u8, blocks: usize, px: usize, w: *const u8) {
+/// The processor has the dot product; at least one tap and one group. Reads 64 bytes of initial sums; of each
+/// tap, from `at` on, `groups` groups (rounded up to 16 bytes) of each of six pixels that are `px` bytes apart;
+/// 64 bytes of weights for every group.
+#[inline(always)]
+unsafe fn sums_6x4(
+    bias: *const u8,
+    taps: &[*const u8],
+    at: usize,
+    groups: usize,
+    px: usize,
+    w: *const u8,
+) -> [int32x4_t; 24] {
+    let (blocks, left) = (groups / 4, groups % 4);
+    macro_rules! tile {
+        ($sums:ident, $skip_blocks:literal) => {
+            asm!(
+                ".arch_extension dotprod",
+                begin!("0", "1", "2", "3"),
+                begin!("4", "5", "6", "7"),
+                begin!("8", "9", "10", "11"),
+                begin!("12", "13", "14", "15"),
+                begin!("16", "17", "18", "19"),
+                begin!("20", "21", "22", "23"),
+                // A row of the kernel.
+                "2:",
+                "ldr {a}, [{taps}], #8",
+                "mov {n}, {blocks}",
+                "add {a}, {a}, {at}",
+                "add {b}, {a}, {px}",
+                "add {c}, {b}, {px}",
+                "add {d}, {c}, {px}",
+                "add {e}, {d}, {px}",
+                "add {f}, {e}, {px}",
+                $skip_blocks,
+                // Four groups.
+                "3:",
+                load!(", #16"),
+                group!("0"),
+                group!("1"),
+                group!("2"),
+                group!("3"),
+                "subs {n}, {n}, #1",
+                "b.ne 3b",
+                // What is left of the row: up to three groups.
+                "4:",
+                "cbz {left}, 5f",
+                load!(""),
+                group!("0"),
+                "cmp {left}, #2",
+                "b.lo 5f",
+                group!("1"),
+                "b.eq 5f",
+                group!("2"),
+                "5:",
+                "subs {rows}, {rows}, #1",
+                "b.ne 2b",
+                taps = inout(reg) taps.as_ptr() => _,
+                rows = inout(reg) taps.len() => _,
+                bias = in(reg) bias,
+                at = in(reg) at,
+                blocks = in(reg) blocks,
+                left = in(reg) left,
+                px = in(reg) px,
+                w = inout(reg) w => _,
+                a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _, e = out(reg) _, f = out(reg) _,
+                n = out(reg) _,
+                out("v0") $sums[0], out("v1") $sums[1], out("v2") $sums[2], out("v3") $sums[3],
+                out("v4") $sums[4], out("v5") $sums[5], out("v6") $sums[6], out("v7") $sums[7],
+                out("v8") $sums[8], out("v9") $sums[9], out("v10") $sums[10], out("v11") $sums[11],
+                out("v12") $sums[12], out("v13") $sums[13], out("v14") $sums[14], out("v15") $sums[15],
+                out("v16") $sums[16], out("v17") $sums[17], out("v18") $sums[18], out("v19") $sums[19],
+                out("v20") $sums[20], out("v21") $sums[21], out("v22") $sums[22], out("v23") $sums[23],
+                out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+                out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                options(readonly, nostack)
+            )
+        };
+    }
     // SAFETY: reads what is promised above and changes only the registers named.
     unsafe {
-        asm!(
-            "2:",
-            "ldr q26, [{a}], #16",
-            "ldr q27, [{b}], #16",
-            "ldr q28, [{c}], #16",
-            "ldr q29, [{d}], #16",
-            "ldr q30, [{e}], #16",
-            "ldr q31, [{f}], #16",
-            group!("0"),
-            group!("1"),
-            group!("2"),
-            group!("3"),
-            "subs {n}, {n}, #1",
-            "b.ne 2b",
-            a = inout(reg) row => _,
-            b = inout(reg) row.wrapping_add(px) => _,
-            c = inout(reg) row.wrapping_add(2 * px) => _,
-            d = inout(reg) row.wrapping_add(3 * px) => _,
-            e = inout(reg) row.wrapping_add(4 * px) => _,
-            f = inout(reg) row.wrapping_add(5 * px) => _,
-            w = inout(reg) w => _,
-            n = inout(reg) blocks => _,
-            inout("v0") sums[0], inout("v1") sums[1], inout("v2") sums[2], inout("v3") sums[3],
-            inout("v4") sums[4], inout("v5") sums[5], inout("v6") sums[6], inout("v7") sums[7],
-            inout("v8") sums[8], inout("v9") sums[9], inout("v10") sums[10], inout("v11") sums[11],
-            inout("v12") sums[12], inout("v13") sums[13], inout("v14") sums[14], inout("v15") sums[15],
-            inout("v16") sums[16], inout("v17") sums[17], inout("v18") sums[18], inout("v19") sums[19],
-            inout("v20") sums[20], inout("v21") sums[21], inout("v22") sums[22], inout("v23") sums[23],
-            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
-            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-            options(readonly, nostack)
-        );
+        let mut sums: [int32x4_t; 24] = core::mem::zeroed();
+        // A branch less where it is never taken: the first block then begins with the initial sums' loads.
+        if blocks > 0 {
+            tile!(sums, "");
+        } else {
+            tile!(sums, "b 4f");
+        }
+        sums
     }
 }

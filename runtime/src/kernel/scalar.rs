@@ -8,8 +8,11 @@ pub(super) const TABLE: Table = Table {
     conv_i8,
     peak_i8,
     i8: Geometry { name: "gemm_i8_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
+    takes_floats: false,
     conv_f32,
     f32: Geometry { name: "gemm_f32_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
+    winograd: None,
+    rows: None,
     xor: 0,
 };
 
@@ -23,7 +26,7 @@ struct F32;
 
 /// 1.5 · 2²³: adding it to a float below 2²² in magnitude rounds that to an integer, half to even, which then
 /// stands in the low bits of the sum.
-const MAGIC: f32 = 12_582_912.0;
+pub(crate) const MAGIC: f32 = 12_582_912.0;
 
 /// `max(x, 0)`, with +0 for both zeros as the vector instructions have it.
 #[inline(always)]

@@ -43,6 +43,7 @@ fn stored(rows: &[Vec<i8>], xor: u8) -> Vec<Vec<u8>> {
 #[test]
 fn int8_kernels_equal_a_direct_convolution() {
     let mut rng = Rng(11);
+    let mut disguised = 0;
     for (in_channels, out_channels, kernel) in SHAPES {
         let shape = ConvShape { in_channels, out_channels, kernel };
         let depth = kernel * kernel * in_channels;
@@ -78,22 +79,41 @@ fn int8_kernels_equal_a_direct_convolution() {
                 let rows = stored(&rows, table.xor);
                 let taps: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
                 let mult = vec![1.0 / 1024.0; packed.padded_out];
-                let run = |store: Store| {
+                let run_from = |bias: &[i32], offset: Option<&[f32]>, store: Store| {
                     let mut out = vec![0; width * out_channels * store.size_bytes()];
                     let args = RowArgs {
                         taps: &taps,
                         px_bytes: in_channels,
                         pixels: width,
                         packed: &packed,
-                        bias: bytemuck::cast_slice(&bias),
+                        bias: bytemuck::cast_slice(bias),
                         mult: &mult,
+                        offset,
                         store,
                         out: &mut out,
                     };
                     conv_row(table.conv_i8, &table.i8, 1, args);
                     out
                 };
+                let run = |store: Store| run_from(&bias, None, store);
                 let label = || alloc::format!("{} {shape:?} width {width} case {case}", isa.name());
+                if table.takes_floats && expected.iter().all(|e| e.abs() < 1 << 22) {
+                    let magic = super::scalar::MAGIC;
+                    let raised: Vec<i32> = bias.iter().map(|b| b + magic.to_bits() as i32).collect();
+                    let offset: Vec<f32> = mult.iter().map(|m| -magic * m).collect();
+                    for store in [
+                        Store::F32 { relu: false },
+                        Store::I16 { lo: -32767.0, hi: 32767.0 },
+                        Store::I16 { lo: 0.0, hi: 32767.0 },
+                        Store::I8 { lo: -125.0, hi: 130.0, zero_point: -3, xor: 0 },
+                        Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: 0 },
+                        Store::I8 { lo: 0.0, hi: 127.0, zero_point: 0, xor: 0 },
+                    ] {
+                        let found = run_from(&raised, Some(&offset), store);
+                        assert!(found == run(store), "{} {store:?}", label());
+                        disguised += 1;
+                    }
+                }
                 let floats = run(Store::F32 { relu: false });
                 for (i, bytes) in floats.chunks_exact(4).enumerate() {
                     let found = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -115,6 +135,7 @@ fn int8_kernels_equal_a_direct_convolution() {
             }
         }
     }
+    assert!(disguised > 0 || !Isa::available().any(|isa| isa.table().takes_floats));
 }
 
 #[test]
@@ -143,6 +164,7 @@ fn float_kernels_give_the_same_bits() {
                     packed: &packed,
                     bias: bytemuck::cast_slice(&bias),
                     mult: &vec![1.0; packed.padded_out],
+                    offset: None,
                     store: Store::F32 { relu: true },
                     out: &mut out,
                 };
@@ -173,6 +195,7 @@ fn short_rows_are_refused_before_the_kernel_runs() {
         packed: &packed,
         bias: &bias,
         mult: &mult,
+        offset: None,
         store: Store::F32 { relu: false },
         out: &mut [0; 32],
     };
@@ -187,4 +210,156 @@ fn names_and_lists_agree() {
         assert_eq!(Isa::from_name(isa.name()), Some(isa));
     }
     assert_eq!(Isa::from_name("mmx"), None);
+}
+
+/// Rows as the operators' plain code computes them.
+fn plainly(values: &[i16], others: &[i16], [f, g]: [f32; 2], lo: f32, hi: f32) -> Vec<i32> {
+    let sums = values.iter().zip(others).map(|(&a, &b)| f32::from(a) * f + f32::from(b) * g);
+    sums.map(|x| super::scalar::round_clamp(x, lo, hi)).collect()
+}
+
+#[test]
+fn row_kernels_equal_the_plain_code() {
+    let mut rng = Rng(13);
+    let mut tried = 0;
+    for isa in Isa::available() {
+        let Some(rows) = isa.table().rows else { continue };
+        for n in [1, 31, 32, 33, 100] {
+            let mut random = || -> Vec<i16> {
+                let mut values: Vec<i16> = (0..n).map(|_| (rng.unit() * 32767.0) as i16).collect();
+                values[n / 2] = 32767;
+                values[n / 3] = -32767;
+                values
+            };
+            let (a, b) = (random(), random());
+            let none = vec![0; n];
+            for factors in [[1.0, 1.0], [0.75, 0.5], [0.6, 1.3]].map(|f| f.map(super::requant::short)) {
+                let mut sum = a.clone();
+                (rows.residual)(&mut sum, &b, factors);
+                let expected = plainly(&a, &b, factors, -32767.0, 32767.0);
+                assert!(sum.iter().map(|&s| i32::from(s)).eq(expected), "residual {n} {factors:?}");
+            }
+            for zero_point in [-128, 0, 7] {
+                let to = super::Narrowing { zero_point, xor: 0 };
+                let (lo, hi) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
+                // Halves are ties; 0.9 leaves the range.
+                for factor in [0.5, 1.0 / 256.0, 0.004, 0.9].map(super::requant::short) {
+                    let mut out = vec![0_u8; n];
+                    let to_i32 = |out: &[u8]| -> Vec<i32> {
+                        out.iter().map(|&b| i32::from(b.cast_signed()) - zero_point).collect()
+                    };
+                    assert!((rows.narrow)(&a, factor, to, &mut out));
+                    assert_eq!(
+                        to_i32(&out),
+                        plainly(&a, &none, [factor, 0.0], lo, hi),
+                        "narrow {n} {factor}"
+                    );
+                    let factors = [factor * 0.5, factor * 0.25];
+                    assert!((rows.add)(&a, &b, factors, to, &mut out));
+                    assert_eq!(to_i32(&out), plainly(&a, &b, factors, lo, hi), "add {n} {factor}");
+                    tried += n;
+                }
+                assert!(!(rows.narrow)(&a, 1.5, to, &mut vec![0; n]), "too large a factor is refused");
+            }
+        }
+    }
+    if tried == 0 {
+        std::eprintln!("skipped: no instruction set here has kernels of its own for rows");
+    }
+}
+
+#[test]
+fn winograd_equals_the_direct_convolution() {
+    use super::requant::Requant;
+    use super::winograd::{PATCH, StripArgs, TILE, Winograd, strip};
+    let mut rng = Rng(14);
+    let mut tried = 0;
+    for isa in Isa::available() {
+        let table = isa.table();
+        let Some(entry) = table.winograd else { continue };
+        for (in_channels, out_channels) in [(8, 4), (16, 16), (16, 48), (24, 12), (64, 36)] {
+            let shape = ConvShape { in_channels, out_channels, kernel: 3 };
+            let depth = 9 * in_channels;
+            let order: Vec<usize> = (0..out_channels).rev().collect();
+            for (case, pixels) in (0..4).flat_map(|case| [4, 5, 15, 16, 33].map(|p| (case, p))) {
+                // The largest weights whose sums still fit.
+                let most = (25_000 / depth as i32).min(127);
+                let weights: Vec<i8> = values(3 - case, out_channels * depth, &mut rng)
+                    .iter()
+                    .map(|&w| (i32::from(w) * most / 128) as i8)
+                    .collect();
+                let bias: Vec<i32> = (0..out_channels).map(|_| (rng.unit() * 1e5) as i32).collect();
+                let rows: Vec<Vec<i8>> =
+                    (0..PATCH).map(|_| values(case, (pixels + 2) * in_channels, &mut rng)).collect();
+                let rows = stored(&rows, table.xor);
+                let packed = pack(shape, &table.i8, &weights, &order);
+                let mult = vec![1.0 / 1024.0; out_channels];
+                let requant = Requant::new(&packed, &order, &weights, &bias, &mult, &table);
+                let transformed = Winograd::new(&weights, &order, in_channels, out_channels, &requant)
+                    .expect("sums fit and channels are whole vectors");
+                for store in [
+                    Store::I16 { lo: -32767.0, hi: 32767.0 },
+                    Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: 0 },
+                    Store::F32 { relu: false },
+                ] {
+                    let row_bytes = pixels * out_channels * store.size_bytes();
+                    let direct: Vec<Vec<u8>> = (0..TILE)
+                        .map(|y| {
+                            let taps: Vec<&[u8]> = rows[y..y + 3].iter().map(Vec::as_slice).collect();
+                            let mut out = vec![0; row_bytes];
+                            let args = RowArgs {
+                                taps: &taps,
+                                px_bytes: in_channels,
+                                pixels,
+                                packed: &packed,
+                                bias: &requant.bias,
+                                mult: &requant.mult,
+                                offset: requant.offset.as_deref(),
+                                store,
+                                out: &mut out,
+                            };
+                            conv_row(table.conv_i8, &table.i8, 1, args);
+                            out
+                        })
+                        .collect();
+                    for height in 1..=TILE {
+                        let mut out = vec![vec![0; row_bytes]; height];
+                        let mut slices: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+                        let taps = core::array::from_fn(|y| rows[y].as_slice());
+                        let args = StripArgs {
+                            taps,
+                            pixels,
+                            weights: &transformed,
+                            requant: &requant,
+                            store,
+                            out: &mut slices,
+                        };
+                        strip(entry, args);
+                        let case = (in_channels, out_channels, pixels, case, height);
+                        assert!(out == direct[..height], "{} {case:?} {store:?}", isa.name());
+                        tried += 1;
+                    }
+                }
+            }
+        }
+    }
+    if tried == 0 {
+        std::eprintln!("skipped: no instruction set here has a Winograd kernel");
+    }
+}
+
+#[test]
+fn winograd_refuses_sums_that_might_not_fit() {
+    use super::requant::Requant;
+    use super::winograd::Winograd;
+    let table = super::Table { takes_floats: true, ..Isa::Scalar.table() };
+    for (weight, taken) in [(45_i8, true), (51, false)] {
+        let shape = ConvShape { in_channels: 64, out_channels: 4, kernel: 3 };
+        let weights = vec![weight; 4 * 9 * 64];
+        let order = [0, 1, 2, 3];
+        let packed = pack(shape, &table.i8, &weights, &order);
+        let requant = Requant::new(&packed, &order, &weights, &[0; 4], &[1e-3; 4], &table);
+        assert!(requant.offset.is_some(), "the direct sums fit");
+        assert_eq!(Winograd::new(&weights, &order, 64, 4, &requant).is_some(), taken, "weights of {weight}");
+    }
 }

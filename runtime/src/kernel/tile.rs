@@ -71,6 +71,10 @@ pub(crate) struct RowArgs<'a> {
     pub bias: &'a [u8],
     /// Multiplier of every output channel, `padded_out` values.
     pub mult: &'a [f32],
+    /// `−MAGIC · mult` of every output channel, if the sums are floats in disguise (see [`requant`]).
+    ///
+    /// [`requant`]: super::requant
+    pub offset: Option<&'a [f32]>,
     pub store: Store,
     /// `pixels · out_channels` values.
     pub out: &'a mut [u8],
@@ -108,6 +112,7 @@ pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize
     );
     assert!(args.bias.len() == 4 * args.packed.padded_out, "one bias for every lane");
     assert!(args.mult.len() == args.packed.padded_out, "one multiplier for every lane");
+    assert!(args.offset.is_none_or(|o| o.len() == args.packed.padded_out), "one offset for every lane");
     let store_bytes = args.store.size_bytes();
     assert_eq!(args.out.len(), args.pixels * shape.out_channels * store_bytes, "the output row fits");
     // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
@@ -159,8 +164,68 @@ pub(crate) unsafe trait Tile {
         // SAFETY: passed on.
         unsafe { depth::<Self, MR, NV>(sums, rows, groups, px, w) }
     }
+    /// The sums of a tile: LANES · NV initial sums at `bias`, plus the products of the whole depth. `taps` are
+    /// the rows, in which the tile's first pixel begins at byte `at`.
+    #[inline(always)]
+    unsafe fn sums<const MR: usize, const NV: usize>(
+        bias: *const u8,
+        taps: &[*const u8],
+        at: usize,
+        groups: usize,
+        px: usize,
+        w: *const u8,
+    ) -> [[Self::V; NV]; MR]
+    where
+        Self: Sized,
+    {
+        // SAFETY: passed on; a tap for every row, of which there are at most MAX_KERNEL.
+        unsafe {
+            let first: [Self::V; NV] = core::array::from_fn(|n| Self::bias(bias.add(4 * n * Self::LANES)));
+            let mut sums = [first; MR];
+            let mut rows = [core::ptr::null(); MAX_KERNEL];
+            for (row, tap) in rows.iter_mut().zip(taps) {
+                *row = tap.add(at);
+            }
+            Self::depth(&mut sums, &rows[..taps.len()], groups, px, w);
+            sums
+        }
+    }
     /// Stores the first `lanes` sums; `mult` points to LANES multipliers.
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize);
+    /// Stores the sums of a tile.
+    #[inline(always)]
+    unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>)
+    where
+        Self: Sized,
+    {
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                let lanes = (to.lanes - n * Self::LANES).min(Self::LANES);
+                // SAFETY: multipliers for all vectors, and room for the lanes, by contract.
+                unsafe {
+                    let out = to.out.add(m * to.px_bytes + n * Self::LANES * to.store.size_bytes());
+                    Self::store(sum, to.mult.add(n * Self::LANES), to.store, out, lanes);
+                }
+            }
+        }
+    }
+}
+
+/// Where the sums of a tile go, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    /// Multipliers of the panel's channels.
+    pub mult: *const f32,
+    /// Their offsets; null unless the sums are floats in disguise.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON takes such sums"))]
+    pub offset: *const f32,
+    pub store: &'a Store,
+    /// Place of the first pixel's first channel.
+    pub out: *mut u8,
+    /// Bytes to the next pixel.
+    pub px_bytes: usize,
+    /// Channels to store; the last vector may be in part padding.
+    pub lanes: usize,
 }
 
 /// One panel over all pixels of the row.
@@ -172,59 +237,75 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
     args: &mut RowArgs<'_>,
     panel: &Panel,
 ) {
-    let mut x = 0;
-    // SAFETY: x + MR <= pixels, or x + 1 <= pixels.
+    let packed = args.packed;
+    let channels = packed.shape.out_channels;
+    let mut taps = [core::ptr::null(); MAX_KERNEL];
+    for (to, tap) in taps.iter_mut().zip(args.taps) {
+        *to = tap.as_ptr();
+    }
+    // Copies on the stack, whose values the compiler may keep in registers from tile to tile.
+    let (store, pixels) = (args.store, args.pixels);
+    // SAFETY: x + MR <= pixels, or x + 1 <= pixels, in the calls of `at`. `conv_row` checked that every tap
+    // reaches over `groups` groups of the last pixel plus the slack (so that a load of A_GROUPS groups stays
+    // inside), that the weights hold all panels, bias, multipliers and offsets all lanes, and the output row
+    // `pixels` pixels of `out_channels` values.
     unsafe {
-        if args.pixels >= MR {
-            while x + MR <= args.pixels {
-                tile::<T, MR, NV>(args, panel, x);
+        let panel = PanelArgs {
+            taps: &taps[..args.taps.len()],
+            groups: packed.groups,
+            px_in: args.px_bytes,
+            weights: packed.weights.as_ptr().cast::<u8>().add(panel.offset),
+            bias: args.bias.as_ptr().add(4 * panel.first),
+            to: Destination {
+                mult: args.mult.as_ptr().add(panel.first),
+                offset: args.offset.map_or(core::ptr::null(), |o| o.as_ptr().add(panel.first)),
+                store: &store,
+                out: args.out.as_mut_ptr().add(panel.first * store.size_bytes()),
+                px_bytes: channels * store.size_bytes(),
+                lanes: (channels - panel.first).min(NV * T::LANES),
+            },
+        };
+        let mut x = 0;
+        if pixels >= MR {
+            while x + MR <= pixels {
+                tile::<T, MR, NV>(&panel, x);
                 x += MR;
             }
-            if x < args.pixels {
+            if x < pixels {
                 // The last pixels once more as a full tile: the same values are written again.
-                tile::<T, MR, NV>(args, panel, args.pixels - MR);
+                tile::<T, MR, NV>(&panel, pixels - MR);
             }
         } else {
-            while x < args.pixels {
-                tile::<T, 1, NV>(args, panel, x);
+            while x < pixels {
+                tile::<T, 1, NV>(&panel, x);
                 x += 1;
             }
         }
     }
 }
 
+/// What all tiles of a panel have in common.
+struct PanelArgs<'a> {
+    taps: &'a [*const u8],
+    groups: usize,
+    px_in: usize,
+    weights: *const u8,
+    bias: *const u8,
+    /// Place of pixel 0.
+    to: Destination<'a>,
+}
+
 /// Pixels `x..x + MR`.
 ///
 /// # Safety
-/// As [`columns`]; `x + MR <= args.pixels`.
+/// As [`columns`]; there are so many pixels.
 #[inline(always)]
-unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(args: &mut RowArgs<'_>, panel: &Panel, x: usize) {
-    let packed = args.packed;
-    let (groups, px) = (packed.groups, args.px_bytes);
-    // SAFETY: `conv_row` checked that every tap reaches over `groups` groups of the last pixel plus the
-    // slack (so that a load of A_GROUPS groups stays inside), that the weights hold all panels, bias and
-    // multipliers all lanes, and the output row `pixels` pixels of `out_channels` values.
+unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(panel: &PanelArgs<'_>, x: usize) {
+    let PanelArgs { taps, groups, px_in, weights, bias, to } = *panel;
+    // SAFETY: passed on.
     unsafe {
-        let w = packed.weights.as_ptr().cast::<u8>().add(panel.offset);
-        let bias = args.bias.as_ptr().add(4 * panel.first);
-        let first: [T::V; NV] = core::array::from_fn(|n| T::bias(bias.add(4 * n * T::LANES)));
-        let mut sums = [first; MR];
-        let mut rows = [core::ptr::null(); MAX_KERNEL];
-        for (row, tap) in rows.iter_mut().zip(args.taps) {
-            *row = tap.as_ptr().add(x * px);
-        }
-        T::depth(&mut sums, &rows[..args.taps.len()], groups, px, w);
-        let size = args.store.size_bytes();
-        let channels = packed.shape.out_channels;
-        let out = args.out.as_mut_ptr().add((x * channels + panel.first) * size);
-        let mult = args.mult.as_ptr().add(panel.first);
-        for (m, sums) in sums.iter().enumerate() {
-            for (n, &sum) in sums.iter().enumerate() {
-                let lanes = (channels - panel.first - n * T::LANES).min(T::LANES);
-                let to = out.add((m * channels + n * T::LANES) * size);
-                T::store(sum, mult.add(n * T::LANES), &args.store, to, lanes);
-            }
-        }
+        let sums = T::sums::<MR, NV>(bias, taps, x * px_in, groups, px_in, weights);
+        T::store_tile(&sums, &Destination { out: to.out.add(x * to.px_bytes), ..to });
     }
 }
 

@@ -118,6 +118,17 @@ impl<'a> OutView<'a> {
         self.cols.clone()
     }
 
+    /// This view's pixels of rows `first..first + N`, for a kernel that writes several at once.
+    pub fn rows_mut<const N: usize>(&mut self, first: usize) -> [&mut [u8]; N] {
+        assert!(N <= self.ring.rows, "the rows have slots of their own");
+        core::array::from_fn(|i| {
+            let row: *mut [u8] = self.row_mut(first + i);
+            // SAFETY: no more than `rows` rows that follow each other lie in different slots, so the slices do
+            // not overlap; the view stays borrowed for as long as they live.
+            unsafe { &mut *row }
+        })
+    }
+
     /// This view's pixels of row `y`.
     pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
         let start = self.ring.slot(y) + (self.ring.pad + self.cols.start) * self.ring.px_bytes;

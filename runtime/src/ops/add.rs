@@ -2,8 +2,9 @@
 
 use super::rows::{CHUNK, Codec, chunks};
 use super::{Io, dtypes, scale_of};
+use crate::kernel::requant::short;
 use crate::kernel::{Elementwise, Isa};
-use crate::model::{Model, NodeId};
+use crate::model::{DType, Model, NodeId};
 
 /// `round(qa · sa/so + qb · res_scale·sb/so)`, the `q` without their zero points.
 pub(crate) struct AddStep {
@@ -16,7 +17,7 @@ impl AddStep {
     pub fn new(model: &Model, id: NodeId, res_scale: f32, isa: Isa) -> Self {
         let ([a, b], out) = dtypes(model, id);
         let xor = isa.table().xor;
-        let factors = [scale_of(a) / scale_of(out), res_scale * scale_of(b) / scale_of(out)];
+        let factors = factors((a, b), res_scale, out);
         Self { codecs: [Codec::new(a, xor), Codec::new(b, xor)], factors, out: Codec::new(out, xor) }
     }
 
@@ -24,9 +25,23 @@ impl AddStep {
         let cols = io.out.cols();
         for y in io.rows.clone() {
             let [a, b] = io.inputs.map(|view| view.pixels(y, cols.clone()));
+            if let (Some(rows), [Codec::I16, Codec::I16], Some(to)) =
+                (io.isa.table().rows, self.codecs, self.out.narrowing())
+            {
+                let [a, b] = [a, b].map(bytemuck::cast_slice);
+                if (rows.add)(a, b, self.factors, to, io.out.row_mut(y)) {
+                    continue;
+                }
+            }
             io.isa.run(Row { step: self, a, b, out: io.out.row_mut(y) });
         }
     }
+}
+
+/// What the two inputs of a sum are multiplied with.
+pub(super) fn factors((a, b): (DType, DType), res_scale: f32, out: DType) -> [f32; 2] {
+    let out = scale_of(out);
+    [scale_of(a) / out, res_scale * scale_of(b) / out].map(short)
 }
 
 struct Row<'a> {

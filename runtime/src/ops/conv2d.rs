@@ -4,10 +4,12 @@
 //! `input scale · weight scale / output scale`, clamping, and rounding half to even.
 
 use super::rows::{Codec, I16_MAX};
-use super::{Io, Order, activation, dtypes, scale_of};
+use super::{Io, Order, activation, add, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
+use crate::kernel::requant::{Requant, short};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::kernel::winograd::{PATCH, Strip, StripArgs, TILE, Winograd, strip};
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Conv2d, DType, Model, NodeId, Op, Role};
 use alloc::vec::Vec;
@@ -15,9 +17,10 @@ use alloc::vec::Vec;
 /// A convolution with packed weights.
 pub(crate) struct Conv2dStep {
     packed: Packed,
-    /// Initial sums: 32-bit integers or floats, as bytes.
-    bias: Vec<u8>,
-    mult: Vec<f32>,
+    /// Another way to the same sums.
+    winograd: Option<(Strip, Winograd)>,
+    /// Initial sums (32-bit integers or floats) and multipliers.
+    requant: Requant,
     store: Store,
     entry: ConvRow,
     geometry: Geometry,
@@ -77,13 +80,13 @@ impl Conv2dStep {
             let node = model.graph().node(id);
             let Op::Add { res_scale } = node.op else { unreachable!("the node is an addition") };
             let ([a, b], out) = dtypes(model, id);
-            let factors = [scale_of(a) / scale_of(out), res_scale * scale_of(b) / scale_of(out)];
+            let factors = add::factors((a, b), res_scale, out);
             // A sum of two floats is the same in either order.
             Sum { factors: if node.inputs[0] == conv { factors } else { [factors[1], factors[0]] } }
         });
         let convert = convert.map(|id| {
             let ([from, _], to) = dtypes(model, id);
-            Convert { factor: scale_of(from) / scale_of(to), to: Codec::new(to, isa.table().xor) }
+            Convert { factor: short(scale_of(from) / scale_of(to)), to: Codec::new(to, isa.table().xor) }
         });
         step.after = After::Chain { sum, convert };
         step
@@ -97,8 +100,12 @@ impl Conv2dStep {
         let bias = packed.pad(&model.f32s(id, Role::Bias), &order);
         let relu = conv.activation == Some(Activation::Relu);
         Self {
-            bias: bytemuck::cast_slice(&bias).to_vec(),
-            mult: alloc::vec![1.0; packed.padded_out],
+            winograd: None,
+            requant: Requant {
+                bias: bytemuck::cast_slice(&bias).to_vec(),
+                mult: alloc::vec![1.0; packed.padded_out],
+                offset: None,
+            },
             store: Store::F32 { relu },
             entry: table.conv_f32,
             geometry: table.f32,
@@ -134,9 +141,14 @@ impl Conv2dStep {
             })
             .collect();
         let relu = conv.activation == Some(Activation::Relu);
+        let mult = multipliers(model, id, scale, output);
+        let requant = Requant::new(&packed, &order, weights, &folded, &mult, &table);
+        let winograd = table.winograd.filter(|_| shape.kernel == 3).and_then(|strip| {
+            Some((strip, Winograd::new(weights, &order, shape.in_channels, shape.out_channels, &requant)?))
+        });
         Self {
-            bias: bytemuck::cast_slice(&packed.pad(&folded, &order)).to_vec(),
-            mult: packed.pad(&multipliers(model, id, scale, output), &order),
+            winograd,
+            requant,
             store: store(Codec::new(output, table.xor), relu),
             entry: table.conv_i8,
             geometry: table.i8,
@@ -160,8 +172,12 @@ impl Conv2dStep {
         let packed = pack(shape(conv), &table.geometry, &weights, &order);
         let relu = conv.activation == Some(Activation::Relu);
         Self {
-            bias: bytemuck::cast_slice(&packed.pad(&model.i32s(id, Role::Bias), &order)).to_vec(),
-            mult: packed.pad(&multipliers(model, id, scale, output), &order),
+            winograd: None,
+            requant: Requant {
+                bias: bytemuck::cast_slice(&packed.pad(&model.i32s(id, Role::Bias), &order)).to_vec(),
+                mult: packed.pad(&multipliers(model, id, scale, output), &order),
+                offset: None,
+            },
             store: store(Codec::new(output, isa.table().xor), relu),
             entry: table.conv,
             geometry: table.geometry,
@@ -177,36 +193,84 @@ impl Conv2dStep {
         let px_bytes = shape.in_channels * self.element_bytes;
         let (input, cols) = (io.inputs[0], io.out.cols());
         let start = (input.pad() - half + cols.start) * px_bytes;
-        for y in io.rows.clone() {
-            let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
-                true => &input.padded_row((y + ky) as isize - half as isize)[start..],
-                false => &[],
-            });
-            let args = RowArgs {
-                taps: &taps[..shape.kernel],
-                px_bytes,
-                pixels: cols.len(),
-                packed: &self.packed,
-                bias: &self.bias,
-                mult: &self.mult,
-                store: self.store,
-                out: io.out.row_mut(y),
-            };
-            conv_row(self.entry, &self.geometry, self.element_bytes, args);
-            let row = io.out.row_mut(y);
-            match self.after {
-                After::Nothing => {}
-                After::Activation(activation) => {
-                    io.isa.run(Activate { activation, values: bytemuck::cast_slice_mut(row) });
-                }
-                After::Chain { sum, convert } => {
-                    let values: &mut [i16] = bytemuck::cast_slice_mut(row);
-                    if let Some(sum) = sum {
-                        let residual = bytemuck::cast_slice(io.inputs[1].pixels(y, cols.clone()));
-                        io.isa.run(Residual { sum, residual, values });
+        let row = |y: usize| &input.padded_row(y as isize - half as isize)[start..];
+        let mut y = io.rows.start;
+        while y < io.rows.end {
+            let rows = (io.rows.end - y).min(TILE);
+            match &self.winograd {
+                // For fewer rows its four cost more than the direct way.
+                Some(winograd) if rows + 1 >= TILE && cols.len() >= TILE => {
+                    let taps = core::array::from_fn(|i| row(y + i));
+                    if rows == TILE {
+                        self.strip(winograd, taps, cols.len(), &mut io.out.rows_mut::<TILE>(y));
+                    } else {
+                        self.strip(winograd, taps, cols.len(), &mut io.out.rows_mut::<{ TILE - 1 }>(y));
                     }
-                    if let (Some(convert), Some(second)) = (convert, &mut io.second) {
-                        io.isa.run(Narrow { convert, values, out: second.row_mut(y) });
+                    (y..y + rows).for_each(|y| self.finish(io, y));
+                    y += rows;
+                }
+                _ => {
+                    let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
+                        true => row(y + ky),
+                        false => &[],
+                    });
+                    let args = RowArgs {
+                        taps: &taps[..shape.kernel],
+                        px_bytes,
+                        pixels: cols.len(),
+                        packed: &self.packed,
+                        bias: &self.requant.bias,
+                        mult: &self.requant.mult,
+                        offset: self.requant.offset.as_deref(),
+                        store: self.store,
+                        out: io.out.row_mut(y),
+                    };
+                    conv_row(self.entry, &self.geometry, self.element_bytes, args);
+                    self.finish(io, y);
+                    y += 1;
+                }
+            }
+        }
+    }
+
+    fn strip(
+        &self,
+        (entry, weights): &(Strip, Winograd),
+        taps: [&[u8]; PATCH],
+        pixels: usize,
+        out: &mut [&mut [u8]],
+    ) {
+        let args = StripArgs { taps, pixels, weights, requant: &self.requant, store: self.store, out };
+        strip(*entry, args);
+    }
+
+    /// What is done with row `y` after the convolution.
+    fn finish(&self, io: &mut Io<'_>, y: usize) {
+        let rows = io.isa.table().rows;
+        let cols = io.out.cols();
+        let row = io.out.row_mut(y);
+        match self.after {
+            After::Nothing => {}
+            After::Activation(activation) => {
+                io.isa.run(Activate { activation, values: bytemuck::cast_slice_mut(row) });
+            }
+            After::Chain { sum, convert } => {
+                let values: &mut [i16] = bytemuck::cast_slice_mut(row);
+                if let Some(sum) = sum {
+                    let residual = bytemuck::cast_slice(io.inputs[1].pixels(y, cols));
+                    match rows {
+                        Some(rows) => (rows.residual)(values, residual, sum.factors),
+                        None => io.isa.run(Residual { sum, residual, values }),
+                    }
+                }
+                if let (Some(convert), Some(second)) = (convert, &mut io.second) {
+                    let out = second.row_mut(y);
+                    let done = match (rows, convert.to.narrowing()) {
+                        (Some(rows), Some(to)) => (rows.narrow)(values, convert.factor, to, out),
+                        _ => false,
+                    };
+                    if !done {
+                        io.isa.run(Narrow { convert, values, out });
                     }
                 }
             }
@@ -214,7 +278,8 @@ impl Conv2dStep {
     }
 
     pub fn weight_bytes(&self) -> usize {
-        size_of_val(self.packed.weights.as_slice()) + self.bias.len() + 4 * self.mult.len()
+        let winograd = self.winograd.as_ref().map_or(0, |(_, w)| w.bytes());
+        size_of_val(self.packed.weights.as_slice()) + winograd + self.requant.bytes()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::rows::{CHUNK, Codec, chunks};
 use super::{Pointwise, dtypes, scale_of};
 use crate::kernel::Isa;
+use crate::kernel::requant::short;
 use crate::model::{Model, NodeId};
 
 /// `round(q · si/so)`.
@@ -16,7 +17,7 @@ impl ConvertStep {
     pub fn new(model: &Model, id: NodeId, isa: Isa) -> Self {
         let ([from, _], to) = dtypes(model, id);
         let xor = isa.table().xor;
-        let factor = scale_of(from) / scale_of(to);
+        let factor = short(scale_of(from) / scale_of(to));
         Self { from: Codec::new(from, xor), to: Codec::new(to, xor), factor }
     }
 }

@@ -4,6 +4,7 @@
 //! zero point, exact, and not yet scaled: operators fold the ratio of the scales into their own factors, so
 //! that a value is multiplied once and rounded once.
 
+use crate::kernel::Narrowing;
 use crate::kernel::scalar::round_clamp;
 use crate::model::DType;
 
@@ -46,6 +47,14 @@ impl Codec {
             Self::F32 => (f32::MIN, f32::MAX),
             Self::I8 { zero_point, .. } => ((-128 - zero_point) as f32, (127 - zero_point) as f32),
             Self::I16 => (-I16_MAX, I16_MAX),
+        }
+    }
+
+    /// What kernels have to know to write 8 bits; `None` for other dtypes.
+    pub fn narrowing(self) -> Option<Narrowing> {
+        match self {
+            Self::I8 { zero_point, xor } => Some(Narrowing { zero_point, xor }),
+            Self::F32 | Self::I16 => None,
         }
     }
 

@@ -13,10 +13,11 @@ use super::{Io, conv2d, dtypes, scale_of};
 use crate::error::PlanError;
 use crate::kernel::Isa;
 use crate::kernel::pack::{ConvShape, Packed, pack};
+use crate::kernel::requant::Requant;
 use crate::kernel::tile::{RowArgs, Store, conv_row};
 use crate::kernel::view::SLACK_BYTES;
 use crate::model::{DType, Filter, Model, NodeId, Op};
-use alloc::{vec, vec::Vec};
+use alloc::vec;
 
 /// Largest factor whose weights fit 8 bits: 11² = 121.
 pub(crate) const MAX_SHUFFLED_UPSCALE: u8 = 6;
@@ -27,8 +28,7 @@ const MAX_CHANNELS: usize = 16;
 /// A bilinear upsampling in front of a pixel shuffle.
 pub(crate) struct ShuffledResizeStep {
     packed: Packed,
-    bias: Vec<u8>,
-    mult: Vec<f32>,
+    requant: Requant,
     store: Store,
     isa: Isa,
 }
@@ -66,8 +66,7 @@ impl ShuffledResizeStep {
         let bias = vec![-(i32::from(zero_point) + offset) * (total * total) as i32; shape.out_channels];
         let mult = vec![scale / (scale_of(to) * (total * total)); shape.out_channels];
         Ok(Self {
-            bias: bytemuck::cast_slice(&packed.pad(&bias, &order)).to_vec(),
-            mult: packed.pad(&mult, &order),
+            requant: Requant::new(&packed, &order, &weights, &bias, &mult, &table),
             store: conv2d::store(Codec::new(to, table.xor), false),
             packed,
             isa,
@@ -108,8 +107,9 @@ impl ShuffledResizeStep {
             px_bytes: self.packed.shape.in_channels,
             pixels,
             packed: &self.packed,
-            bias: &self.bias,
-            mult: &self.mult,
+            bias: &self.requant.bias,
+            mult: &self.requant.mult,
+            offset: self.requant.offset.as_deref(),
             store: self.store,
             out,
         };
@@ -117,6 +117,6 @@ impl ShuffledResizeStep {
     }
 
     pub fn weight_bytes(&self) -> usize {
-        size_of_val(self.packed.weights.as_slice()) + self.bias.len() + 4 * self.mult.len()
+        size_of_val(self.packed.weights.as_slice()) + self.requant.bytes()
     }
 }

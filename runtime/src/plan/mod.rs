@@ -11,6 +11,7 @@ mod tests;
 use crate::error::PlanError;
 use crate::kernel::Isa;
 use crate::kernel::view::Ring;
+use crate::kernel::winograd::TILE;
 use crate::model::{DType, Model, NodeId};
 use crate::ops::Step;
 use crate::ops::rows::Codec;
@@ -83,7 +84,10 @@ impl Plan {
         if !isa.is_available() {
             return Err(PlanError::Isa { name: isa.name() });
         }
-        let band = options.band.unwrap_or_else(|| default_band(width, options.threads));
+        // Winograd's tiles are four rows high.
+        let multiple = if isa.table().winograd.is_some() { TILE } else { 1 };
+        let band =
+            options.band.unwrap_or_else(|| default_band(width, options.threads).next_multiple_of(multiple));
         if band == 0 || band > MAX_BAND {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }

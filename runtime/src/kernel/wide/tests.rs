@@ -67,6 +67,7 @@ fn wide_kernels_equal_a_direct_convolution() {
                         packed: &packed,
                         bias: bytemuck::cast_slice(&bias),
                         mult: &mult,
+                        offset: None,
                         store,
                         out: &mut out,
                     };

@@ -1,0 +1,229 @@
+//! Sums to stored values on aarch64.
+
+use super::scalar::MAGIC;
+use super::tile::{Destination, Store};
+use core::arch::aarch64::*;
+
+/// Stores the sums of a tile.
+///
+/// # Safety
+/// As [`Tile::store_tile`](super::tile::Tile::store_tile).
+#[inline(always)]
+pub(super) unsafe fn store_sums<const MR: usize, const NV: usize>(
+    sums: &[[int32x4_t; NV]; MR],
+    to: &Destination<'_>,
+) {
+    // SAFETY: as promised by the caller; whole vectors are stored only where all lanes are channels.
+    unsafe {
+        // A copy, made only here: the sums themselves stay in registers.
+        let one_by_one = |base| one_by_one(&{ *sums }, to, base);
+        if to.offset.is_null() {
+            return one_by_one(0);
+        }
+        if to.lanes != 4 * NV {
+            return one_by_one(MAGIC.to_bits().cast_signed());
+        }
+        match *to.store {
+            Store::I8 { lo, hi, zero_point, xor: 0 } => {
+                // Rounding to even does not change when an even number is added first.
+                let odd = zero_point & 1;
+                let magic = MAGIC + (zero_point - odd) as f32;
+                let (lo, hi) = (lo as i32 + zero_point, hi as i32 + zero_point);
+                if (odd, lo, hi) == (0, -128, 127) {
+                    for (m, sums) in sums.iter().enumerate() {
+                        let narrow = narrow(halves(rounded(sums, to, magic)));
+                        store_bytes::<NV>(narrow, to.out.add(m * to.px_bytes));
+                    }
+                } else {
+                    let odd = vdupq_n_s16(odd as i16);
+                    let (lo, hi) = (vdupq_n_s8(lo as i8), vdupq_n_s8(hi as i8));
+                    for (m, sums) in sums.iter().enumerate() {
+                        let halves = halves(rounded(sums, to, magic)).map(|h| vqaddq_s16(h, odd));
+                        let bytes = vminq_s8(vmaxq_s8(narrow(halves), lo), hi);
+                        store_bytes::<NV>(bytes, to.out.add(m * to.px_bytes));
+                    }
+                }
+            }
+            // Products are within 16 bits, so only a bound inside of them is one.
+            Store::I16 { lo, .. } if lo == 0.0 => {
+                for (m, sums) in sums.iter().enumerate() {
+                    let halves = halves(rounded(sums, to, MAGIC)).map(|h| vmaxq_s16(h, vdupq_n_s16(0)));
+                    store_halves::<NV>(halves, to.out.add(m * to.px_bytes));
+                }
+            }
+            Store::I16 { .. } => {
+                for (m, sums) in sums.iter().enumerate() {
+                    store_halves::<NV>(halves(rounded(sums, to, MAGIC)), to.out.add(m * to.px_bytes));
+                }
+            }
+            Store::I8 { .. } | Store::F32 { .. } => one_by_one(MAGIC.to_bits().cast_signed()),
+        }
+    }
+}
+
+/// Any store of any number of lanes; the sums are `base` too large.
+///
+/// # Safety
+/// As [`store_sums`].
+#[inline(never)]
+unsafe fn one_by_one<const MR: usize, const NV: usize>(
+    sums: &[[int32x4_t; NV]; MR],
+    to: &Destination<'_>,
+    base: i32,
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                let lanes = (to.lanes - 4 * n).min(4);
+                let out = to.out.add(m * to.px_bytes + 4 * n * to.store.size_bytes());
+                store_i32(vsubq_s32(sum, vdupq_n_s32(base)), to.mult.add(4 * n), to.store, out, lanes);
+            }
+        }
+    }
+}
+
+/// Sums times multipliers, rounded: the integer stands in the low 16 bits, more by what `magic` is more than
+/// `MAGIC`.
+///
+/// # Safety
+/// 4 · NV multipliers and offsets.
+#[inline(always)]
+unsafe fn rounded<const NV: usize>(
+    sums: &[int32x4_t; NV],
+    to: &Destination<'_>,
+    magic: f32,
+) -> [int16x8_t; NV] {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        core::array::from_fn(|n| {
+            let (offset, mult) = (vld1q_f32(to.offset.add(4 * n)), vld1q_f32(to.mult.add(4 * n)));
+            let product = vfmaq_f32(offset, vreinterpretq_f32_s32(sums[n]), mult);
+            vreinterpretq_s16_f32(vaddq_f32(product, vdupq_n_f32(magic)))
+        })
+    }
+}
+
+/// The low 16 bits of all values: of a vector or two in the first, of the others in the second.
+///
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn halves<const NV: usize>(values: [int16x8_t; NV]) -> [int16x8_t; 2] {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let last = NV - 1;
+        [vuzp1q_s16(values[0], values[last.min(1)]), vuzp1q_s16(values[last.min(2)], values[last.min(3)])]
+    }
+}
+
+/// 16 bits to 8, saturating.
+///
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+pub(super) unsafe fn narrow(halves: [int16x8_t; 2]) -> int8x16_t {
+    // SAFETY: NEON is part of the target.
+    unsafe { vqmovn_high_s16(vqmovn_s16(halves[0]), halves[1]) }
+}
+
+/// # Safety
+/// `out` takes 4 · NV bytes.
+#[inline(always)]
+unsafe fn store_bytes<const NV: usize>(bytes: int8x16_t, out: *mut u8) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match NV {
+            1 => vst1q_lane_s32::<0>(out.cast(), vreinterpretq_s32_s8(bytes)),
+            2 => vst1_s8(out.cast(), vget_low_s8(bytes)),
+            3 => {
+                vst1_s8(out.cast(), vget_low_s8(bytes));
+                vst1q_lane_s32::<2>(out.add(8).cast(), vreinterpretq_s32_s8(bytes));
+            }
+            _ => vst1q_s8(out.cast(), bytes),
+        }
+    }
+}
+
+/// # Safety
+/// `out` takes 8 · NV bytes.
+#[inline(always)]
+unsafe fn store_halves<const NV: usize>(halves: [int16x8_t; 2], out: *mut u8) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match NV {
+            1 => vst1_s16(out.cast(), vget_low_s16(halves[0])),
+            2 => vst1q_s16(out.cast(), halves[0]),
+            3 => {
+                vst1q_s16(out.cast(), halves[0]);
+                vst1_s16(out.add(16).cast(), vget_low_s16(halves[1]));
+            }
+            _ => {
+                // One instruction for both: two cost twice the time.
+                vst1q_s16_x2(out.cast(), int16x8x2_t(halves[0], halves[1]));
+            }
+        }
+    }
+}
+
+/// Requantizes and stores `lanes` of four integer sums.
+///
+/// # Safety
+/// `mult` points to 4 multipliers, `out` takes `lanes` stored values.
+#[inline(always)]
+pub(super) unsafe fn store_i32(sum: int32x4_t, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller; fewer than 4 values go through a buffer on the stack.
+    unsafe {
+        let x = vmulq_f32(vcvtq_f32_s32(sum), vld1q_f32(mult));
+        match *store {
+            Store::I8 { lo, hi, zero_point, xor } => {
+                let q = vaddq_s32(round_clamp(x, lo, hi), vdupq_n_s32(zero_point));
+                let q = vmovn_s32(q);
+                let q = vmovn_s16(vcombine_s16(q, q));
+                let word = vget_lane_u32::<0>(vreinterpret_u32_s8(q)) ^ (u32::from(xor) * 0x0101_0101);
+                write(word.to_le_bytes(), out, lanes);
+            }
+            Store::I16 { lo, hi } => {
+                let q = vmovn_s32(round_clamp(x, lo, hi));
+                let word = vget_lane_u64::<0>(vreinterpret_u64_s16(q));
+                write(word.to_le_bytes(), out, 2 * lanes);
+            }
+            Store::F32 { relu } => store_f32(x, relu, out, lanes),
+        }
+    }
+}
+
+/// # Safety
+/// `out` takes `count` bytes; `count` is at most N.
+#[inline(always)]
+unsafe fn write<const N: usize>(bytes: [u8; N], out: *mut u8, count: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if count == N {
+            out.cast::<[u8; N]>().write_unaligned(bytes);
+        } else {
+            out.copy_from_nonoverlapping(bytes.as_ptr(), count);
+        }
+    }
+}
+
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn round_clamp(x: float32x4_t, lo: f32, hi: f32) -> int32x4_t {
+    // SAFETY: NEON is part of the target. `fcvtns` rounds half to even.
+    unsafe { vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(x, vdupq_n_f32(lo)), vdupq_n_f32(hi))) }
+}
+
+/// # Safety
+/// `out` takes `lanes` floats.
+#[inline(always)]
+pub(super) unsafe fn store_f32(x: float32x4_t, relu: bool, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let x = if relu { vmaxnmq_f32(x, vdupq_n_f32(0.0)) } else { x };
+        let mut values = [0.0_f32; 4];
+        vst1q_f32(values.as_mut_ptr(), x);
+        write(bytemuck::cast::<[f32; 4], [u8; 16]>(values), out, 4 * lanes);
+    }
+}
