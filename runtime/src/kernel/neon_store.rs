@@ -74,7 +74,8 @@ unsafe fn one_by_one<const MR: usize, const NV: usize>(
     // SAFETY: as promised by the caller.
     unsafe {
         for (m, sums) in sums.iter().enumerate() {
-            for (n, &sum) in sums.iter().enumerate() {
+            // A block of Winograd's may have whole vectors of padding.
+            for (n, &sum) in sums.iter().enumerate().take(to.lanes.div_ceil(4)) {
                 let lanes = (to.lanes - 4 * n).min(4);
                 let out = to.out.add(m * to.px_bytes + 4 * n * to.store.size_bytes());
                 store_i32(vsubq_s32(sum, vdupq_n_s32(base)), to.mult.add(4 * n), to.store, out, lanes);
