@@ -6,7 +6,10 @@
 //! stored as those of 8-bit convolutions, by the same code.
 
 use super::scalar;
-use super::tile::{self, ConvRow, Geometry, Layout, Store, Tile, conv_entry};
+// The entries of the modules below name it.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::tile;
+use super::tile::{ConvRow, Geometry, Layout, Store, Tile, conv_entry};
 use core::array::from_fn;
 
 /// The kernel of one instruction set.
