@@ -53,14 +53,6 @@ pub enum QuantizeError {
         /// Its dtype.
         dtype: String,
     },
-    /// An operator that the quantizer has no rule for.
-    #[error("node `{node}` is a {op}, which cannot be quantized yet; use the f32 model")]
-    Unsupported {
-        /// Node.
-        node: String,
-        /// Operator.
-        op: &'static str,
-    },
     /// An edge of the f32 model takes infinite or undefined values.
     #[error(
         "the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate"

@@ -15,17 +15,11 @@ use mcir_runtime::model::{Activation, Conv2d, Graph, Model, Node, NodeId, Op, Ro
 /// Applies all rewritings to a float model.
 ///
 /// # Errors
-/// [`QuantizeError::AlreadyQuantized`], [`QuantizeError::Unsupported`] for operators without a rule, and
-/// [`QuantizeError::Rewrite`] when folded weights leave the range that a model file allows.
+/// [`QuantizeError::AlreadyQuantized`], and [`QuantizeError::Rewrite`] when folded weights leave the range that a model file allows.
 pub fn fold(model: &Model) -> Result<Model, QuantizeError> {
     if let Some(node) = model.graph().nodes.iter().find(|n| n.dtype.is_quantized()) {
         let (node, dtype) = (node.name.clone(), crate::report::dtype_name(node.dtype).into());
         return Err(QuantizeError::AlreadyQuantized { node, dtype });
-    }
-    for node in &model.graph().nodes {
-        if matches!(node.op, Op::LayerNorm { .. } | Op::WindowAttention { .. }) {
-            return Err(QuantizeError::Unsupported { node: node.name.clone(), op: node.op.name() });
-        }
     }
     fold_affine(&fold_activations(model)?)
 }

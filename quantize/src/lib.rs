@@ -9,7 +9,7 @@
 //! bit. What belongs here: rewriting graphs and choosing numbers. What does not: how anything is computed
 //! (`mcir-runtime`), and training.
 //!
-//! - [`fold`], [`equalize`]: f32 to f32, an equal model that quantizes better;
+//! - [`fold`], [`equalize`], [`transformer`]: f32 to f32, an equal model that quantizes better;
 //! - [`calibrate`], [`histogram`]: what values the edges take;
 //! - [`params`], [`weights`]: scales and zero points for edges and weights; [`round`]: the better rounding;
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
@@ -40,6 +40,7 @@ pub mod report;
 pub mod rewrite;
 pub mod round;
 pub mod sensitivity;
+pub mod transformer;
 pub mod weights;
 
 pub use error::QuantizeError;

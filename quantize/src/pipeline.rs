@@ -10,6 +10,7 @@ use crate::parallel::Progress;
 use crate::params::{EdgeTypes, edge_types};
 use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
 use crate::round;
+use crate::transformer::balance;
 use crate::weights::{self, QuantizedWeights};
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
 
@@ -61,7 +62,7 @@ impl<'a> Calibrated<'a> {
         progress.begin("equalising", samples.len());
         let seen = observe(&folded, samples, Detail::Moments, threads, progress)?;
         progress.end();
-        let folded = equalize(&folded, &seen)?;
+        let folded = equalize(&balance(&folded, &seen)?, &seen)?;
         progress.begin("calibrating", samples.len());
         let seen = observe(&folded, samples, Detail::All, threads, progress)?;
         progress.end();
@@ -108,6 +109,14 @@ impl<'a> Calibrated<'a> {
     pub fn convolutions(&self) -> Vec<NodeId> {
         let nodes = (0..).zip(&self.folded.graph().nodes);
         nodes.filter(|(_, n)| matches!(n.op, Op::Conv2d(_))).map(|(id, _)| id).collect()
+    }
+
+    /// Nodes whose precision can be chosen, in order: convolutions and window attention. (Norms compute in
+    /// floats anyway, and write what their readers want.)
+    pub fn movable(&self) -> Vec<NodeId> {
+        let nodes = (0..).zip(&self.folded.graph().nodes);
+        let chosen = |op: &Op| matches!(op, Op::Conv2d(_) | Op::WindowAttention { .. });
+        nodes.filter(|(_, n)| chosen(&n.op)).map(|(id, _)| id).collect()
     }
 
     /// How the work is done.

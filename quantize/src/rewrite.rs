@@ -40,7 +40,7 @@ impl Precision {
 pub struct Recipe {
     /// Types of each edge.
     pub types: Vec<EdgeTypes>,
-    /// What each convolution reads; nothing is read from the entries of other nodes.
+    /// What each convolution or window attention reads; nothing is read from the entries of other nodes.
     pub precision: Vec<Precision>,
     /// Quantized weights of each convolution that is not in floats; `None` for all other nodes.
     pub weights: Vec<Option<QuantizedWeights>>,
@@ -118,7 +118,7 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
         for &input in &node.inputs {
             let edge = &mut wanted[usize::from(input)];
             match node.op {
-                Op::Conv2d(_) => match recipe.reads(id, input) {
+                Op::Conv2d(_) | Op::WindowAttention { .. } => match recipe.reads(id, input) {
                     Precision::Int8 => edge.narrow = true,
                     Precision::Int16 => edge.wide = true,
                     Precision::F32 => edge.float = true,
@@ -129,8 +129,8 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
                     edge.wide |= of_reader.wide;
                     edge.float |= of_reader.float;
                 }
-                Op::Add { .. } | Op::Affine | Op::Resize { .. } => edge.wide = true,
-                Op::Input { .. } | Op::LayerNorm { .. } | Op::WindowAttention { .. } | Op::Convert => {
+                Op::Add { .. } | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => edge.wide = true,
+                Op::Input { .. } | Op::Convert => {
                     unreachable!("folding refuses or removes a {}", node.op.name())
                 }
             }
@@ -140,7 +140,7 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
 }
 
 impl Recipe {
-    /// What convolution `id` reads from edge `input`: where 8 bits hold it without error, 16 are of no use.
+    /// What node `id` reads from edge `input`: where 8 bits hold it without error, 16 are of no use.
     fn reads(&self, id: usize, input: NodeId) -> Precision {
         let EdgeTypes { narrow, wide } = self.types[usize::from(input)];
         match self.precision[id] {
@@ -166,7 +166,7 @@ impl Rewriter<'_> {
         let node = self.model.graph().node(id);
         let form = self.own_form(id);
         let inputs: Vec<NodeId> = match node.op {
-            Op::Conv2d(_) => {
+            Op::Conv2d(_) | Op::WindowAttention { .. } => {
                 let wanted = match self.recipe.reads(usize::from(id), node.inputs[0]) {
                     Precision::Int8 => Form::Narrow,
                     Precision::Int16 => Form::Wide,

@@ -1,4 +1,4 @@
-//! Where quantization hurts: signal to noise of each edge, and what each convolution costs alone.
+//! Where quantization hurts: signal to noise of each edge, and what each convolution and attention costs alone.
 
 use crate::engine::Runner;
 use crate::error::QuantizeError;
@@ -32,7 +32,7 @@ pub struct EdgeSnr {
     pub snr_db: f64,
 }
 
-/// What it costs to quantize one convolution and nothing else.
+/// What it costs to quantize one convolution or attention and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sensitivity {
     /// Number in the folded float model.
@@ -105,7 +105,7 @@ pub fn edge_snr(
     Ok(rows.collect())
 }
 
-/// The cost of each convolution, the most expensive one first (then in the order of the network).
+/// The cost of each convolution and window attention, the most expensive one first (then in the order of the network).
 ///
 /// # Errors
 /// What building and measuring refuse.
@@ -113,9 +113,9 @@ pub fn sensitivities(
     calibrated: &Calibrated<'_>,
     files: &[PathBuf],
 ) -> Result<Vec<Sensitivity>, QuantizeError> {
-    let all = calibrated.convolutions();
+    let all = calibrated.movable();
     let settings = calibrated.settings();
-    settings.progress.begin("single convolutions", all.len());
+    settings.progress.begin("single nodes", all.len());
     let mut found = Vec::with_capacity(all.len());
     for &node in &all {
         let others = all.iter().filter(|&&other| other != node).map(|&other| (other, Precision::F32));

@@ -1,0 +1,132 @@
+//! SwinIR becomes int8: norms and attention between integer edges, with channels that were balanced first.
+
+mod support;
+
+use mcir_quantize::calibrate::{Detail, observe};
+use mcir_quantize::engine::Runner;
+use mcir_quantize::fold::fold;
+use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::rewrite::Precision;
+use mcir_quantize::transformer::balance;
+use mcir_runtime::arch::swinir::{Config, Tail, graph};
+use mcir_runtime::metrics::psnr_rgb;
+use mcir_runtime::model::{DType, Model, NodeId, Op};
+use support::{lr_image, node, random, samples};
+
+const SETTINGS: Settings<'static> = Settings { effort: Effort::Normal, threads: 2, progress: &() };
+
+fn small(upscale: u8) -> Config {
+    Config {
+        embed_dim: 12,
+        depths: vec![2, 1],
+        num_heads: vec![2, 3],
+        window_size: 4,
+        ..Config::light(upscale)
+    }
+}
+
+/// A network whose norms write channels of very different sizes, and whose output is about an image.
+fn uneven(config: &Config, seed: u64) -> Model {
+    let model = random(graph(config), seed);
+    let params: Vec<_> = (0..model.graph().nodes.len() as NodeId)
+        .map(|id| {
+            let mut params = model.params(id);
+            if let (Op::LayerNorm { .. }, [mcir_runtime::model::TensorData::F32(weight), ..]) =
+                (model.graph().node(id).op, params.as_mut_slice())
+            {
+                for (c, w) in weight.iter_mut().enumerate() {
+                    *w = 0.1 * 1.4_f32.powi(c as i32 % 9) * w.signum();
+                }
+            }
+            params
+        })
+        .collect();
+    Model::new(model.graph().clone(), &params, vec![]).unwrap()
+}
+
+fn agreement(float: &Model, int8: &Model) -> f64 {
+    let lr = lr_image(77, 37, 29, 3);
+    let [a, b] = [float, int8].map(|m| Runner::new(m).upscale(&lr).unwrap());
+    psnr_rgb(&a, &b, 0).unwrap()
+}
+
+fn quantized(model: &Model, float: &[NodeId]) -> Model {
+    let kept: Vec<_> = float.iter().map(|&id| (id, Precision::F32)).collect();
+    let samples = samples(4, 32, 24, 3);
+    Calibrated::new(model, &samples, SETTINGS).unwrap().build(&kept).unwrap().model
+}
+
+#[test]
+fn every_configuration_becomes_int8() {
+    let configs = [
+        ("x2", small(2)),
+        ("x3", small(3)),
+        ("x4", small(4)),
+        ("x2, mean shift", Config { mean_shift: true, ..small(2) }),
+        ("x4, classical tail", Config { tail: Tail::Classical(8), ..small(4) }),
+        ("x2, windows of 8", Config { window_size: 8, ..small(2) }),
+    ];
+    for (i, (name, config)) in configs.into_iter().enumerate() {
+        let model = uneven(&config, 40 + i as u64);
+        let int8 = quantized(&model, &[]);
+        let psnr = agreement(&model, &int8);
+        assert!(psnr > 30.0, "{name}: {psnr:.1} dB");
+        let graph = int8.graph();
+        for n in &graph.nodes {
+            let reads = |k: usize| graph.node(n.inputs[k]).dtype;
+            let narrow = |dtype| matches!(dtype, DType::I8 { .. });
+            let ok = match n.op {
+                Op::Conv2d(_) => narrow(reads(0)),
+                Op::WindowAttention { .. } | Op::Activation(_) => narrow(reads(0)) && narrow(n.dtype),
+                Op::LayerNorm { .. } => matches!(reads(0), DType::I16 { .. }),
+                _ => n.dtype != DType::F32,
+            };
+            assert!(ok, "{name}: {} reads or writes the wrong type", n.name);
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_block_can_stay_in_floats() {
+    let model = uneven(&small(2), 50);
+    let folded = fold(&model).unwrap();
+    let all = agreement(&model, &quantized(&model, &[]));
+    for name in ["attn.qkv", "attn", "attn.proj", "mlp.fc1", "mlp.fc2"] {
+        let id = node(&folded, &format!("layers.0.residual_group.blocks.0.{name}"));
+        let int8 = quantized(&model, &[id]);
+        let kept = int8.graph().node(node(&int8, &folded.graph().node(id).name));
+        assert_eq!(int8.graph().node(kept.inputs[0]).dtype, DType::F32, "{name}");
+        let psnr = agreement(&model, &int8);
+        assert!(psnr > all - 3.0, "{name}: {psnr:.1} dB, {all:.1} dB without");
+    }
+}
+
+#[test]
+fn balancing_keeps_the_function_and_evens_channels_out() {
+    let model = uneven(&small(2), 60);
+    let samples = samples(4, 32, 24, 3);
+    let folded = fold(&model).unwrap();
+    let see = |m: &Model| observe(m, &samples, Detail::Moments, 1, &()).unwrap();
+    let balanced = balance(&folded, &see(&folded)).unwrap();
+    assert!(agreement(&folded, &balanced) > 70.0, "only rounding differs");
+
+    let [before, after] = [&folded, &balanced].map(see);
+    let spread = |variance: &[f64]| {
+        let largest = variance.iter().fold(0.0_f64, |m, v| m.max(*v));
+        let least = variance.iter().fold(f64::MAX, |m, v| m.min(*v));
+        (largest / least).sqrt()
+    };
+    let at = |name: &str| usize::from(node(&folded, &format!("layers.0.residual_group.blocks.0.{name}")));
+    for name in ["norm1", "norm2"] {
+        let [before, after] = [&before, &after].map(|o| spread(&o.moments[at(name)].variance));
+        assert!(before > 3.0 && after < before.powf(0.4), "{name}: from {before} to {after}");
+    }
+    let (qkv, c) = (&after.moments[at("attn.qkv")], 12);
+    for i in 0..c {
+        let query = qkv.variance[i] + qkv.mean[i].powi(2);
+        let ratio = query / qkv.variance[c + i];
+        assert!((ratio - 1.0).abs() < 0.01, "query and key {i} share their size: {ratio}");
+        assert!(qkv.mean[c + i].abs() < 1e-3 && qkv.mean[2 * c + i].abs() < 1e-3);
+    }
+    assert!(spread(&qkv.variance[2 * c..]) < 1.01, "values are alike");
+}
