@@ -118,6 +118,37 @@ pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
     let base =
         g.push("base", Op::Resize { upscale, filter: Filter::Bilinear }, &[0], i16(1.0 / (255.0 * 64.0)));
     g.push("image_add", Op::Add { res_scale: 1.0 }, &[base, x], DType::PIXEL);
+/// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
+pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let i8 = |scale, zero_point| DType::I8 { scale, zero_point };
+    let i16 = |scale| DType::I16 { scale };
+    let norm = Op::LayerNorm { eps: 1e-5 };
+    let n = num_heads * head;
+    let mut g = Graph::new(3, DType::PIXEL);
+    let first = g.push("conv_first", conv(3, n, 3), &[0], i16(0.0003));
+    let mut x = g.push("patch_embed.norm", norm, &[first], i16(0.0002));
+    for (i, shift) in [0, window_size / 2].into_iter().enumerate() {
+        let name = |part: &str| format!("blocks.{i}.{part}");
+        let y = g.push(name("norm1"), norm, &[x], i8(0.01, 3));
+        let y = g.push(name("qkv"), conv(n, 3 * n, 1), &[y], i8(0.015, -9));
+        let attention = Op::WindowAttention { num_heads, window_size, shift };
+        let y = g.push(name("attn"), attention, &[y], i8(0.006, 5));
+        let y = g.push(name("proj"), conv(n, n, 1), &[y], i16(0.0003));
+        x = g.push(name("add1"), Op::Add { res_scale: 1.0 }, &[x, y], i16(0.0003));
+        let y = g.push(name("norm2"), norm, &[x], i8(0.01, -5));
+        let y = g.push(name("fc1"), conv(n, 2 * n, 1), &[y], i8(0.02, 11));
+        let y = g.push(name("gelu"), Op::Activation(Activation::Gelu), &[y], i8(0.015, -115));
+        let y = g.push(name("fc2"), conv(2 * n, n, 1), &[y], i16(0.0004));
+        x = g.push(name("add2"), Op::Add { res_scale: 1.0 }, &[x, y], i16(0.0005));
+    }
+    let y = g.push("norm", norm, &[x], i8(0.02, 0));
+    let y = g.push("conv_after_body", conv(n, n, 3), &[y], i16(0.0004));
+    let y = g.push("body_add", Op::Add { res_scale: 1.0 }, &[y, first], i8(0.03, 1));
+    let y = g.push("upsample.0", conv(n, 12, 3), &[y], DType::PIXEL);
+    g.push("upsample.1", Op::PixelShuffle { upscale: 2 }, &[y], DType::PIXEL);
     g
 }
 

@@ -215,7 +215,7 @@ fn named(
 ) -> Result<Vec<(NodeId, Precision)>> {
     let graph = calibrated.folded().graph();
     let find = |name: &String| {
-        let found = calibrated.convolutions().into_iter().find(|&id| graph.node(id).name == *name);
+        let found = calibrated.movable().into_iter().find(|&id| graph.node(id).name == *name);
         let id = found.ok_or_else(|| QuantizeError::NoSuchNode { name: name.clone() })?;
         Ok((id, precision))
     };

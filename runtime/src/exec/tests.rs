@@ -7,7 +7,9 @@ use crate::arch::swinir;
 use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model};
 use crate::plan::PlanOptions;
-use crate::testing::{Rng, label, quantized_graph, random_model, whole_image, wide_graph};
+use crate::testing::{
+    Rng, label, quantized_graph, quantized_swinir, random_model, whole_image, wide_graph,
+};
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
     let plan = Plan::new(model, width, options).unwrap();
@@ -47,6 +49,9 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("int8 x4 bicubic", random_model(quantized_graph(40, 4, Filter::Bicubic), 8)),
         ("16-bit x2", random_model(wide_graph(16, 2), 11)),
         ("16-bit x3", random_model(wide_graph(7, 3), 12)),
+        ("int8 swinir, heads of 10", random_model(quantized_swinir(6, 10, 8), 11)),
+        ("int8 swinir, heads of 5", random_model(quantized_swinir(3, 5, 4), 12)),
+        ("int8 swinir, windows of 5", random_model(quantized_swinir(2, 32, 5), 13)),
     ]
 }
 
@@ -147,7 +152,10 @@ fn the_bits_do_not_depend_on_the_processor() {
         2_948_326_026,
         3_038_975_966,
         1_639_935_156,
-        1_232_244_952_u32,
+        1_232_244_952,
+        1_153_107_676,
+        2_230_464_580,
+        4_078_118_601_u32,
     ];
     assert_eq!(crcs, expected);
 }

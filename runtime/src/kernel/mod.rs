@@ -5,6 +5,7 @@
 //! the float path always uses fused multiply-add in the same order. A new instruction set is one file with
 //! an implementation of [`tile::Tile`] and one row in [`Isa::table`].
 
+pub(crate) mod attention;
 pub(crate) mod pack;
 pub(crate) mod parallel;
 #[cfg(feature = "std")]

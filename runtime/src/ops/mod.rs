@@ -9,6 +9,7 @@ mod add;
 mod affine;
 mod conv2d;
 mod convert;
+mod int_attention;
 mod layer_norm;
 mod math;
 mod pixel_shuffle;
@@ -52,6 +53,7 @@ pub(crate) enum Step {
     Convert(convert::ConvertStep),
     LayerNorm(layer_norm::LayerNormStep),
     WindowAttention(window_attention::WindowAttentionStep),
+    IntAttention(int_attention::IntAttentionStep),
 }
 
 impl Step {
@@ -95,14 +97,17 @@ impl Step {
             Op::Convert => Self::Convert(convert::ConvertStep::new(model, id, isa)),
             Op::LayerNorm { eps } => Self::LayerNorm(layer_norm::LayerNormStep::new(model, id, eps, isa)?),
             Op::WindowAttention { num_heads, window_size, shift } => {
-                Self::WindowAttention(window_attention::WindowAttentionStep::new(
-                    model,
-                    id,
-                    usize::from(num_heads),
-                    usize::from(window_size),
-                    usize::from(shift),
-                    isa,
-                )?)
+                let (heads, size, shift) =
+                    (usize::from(num_heads), usize::from(window_size), usize::from(shift));
+                let windows = window_attention::Windows { size, shift };
+                match model.graph().node(node.inputs[0]).dtype {
+                    DType::I8 { .. } => Self::IntAttention(int_attention::IntAttentionStep::new(
+                        model, id, heads, windows, isa,
+                    )?),
+                    DType::F32 | DType::I16 { .. } => Self::WindowAttention(
+                        window_attention::WindowAttentionStep::new(model, id, heads, windows, isa)?,
+                    ),
+                }
             }
             Op::Input { .. } => unreachable!("the input has an action of its own"),
         })
@@ -121,6 +126,7 @@ impl Step {
             Self::Convert(step) => pointwise(step, io),
             Self::LayerNorm(step) => pointwise(step, io),
             Self::WindowAttention(step) => step.run(io),
+            Self::IntAttention(step) => step.run(io),
         }
     }
 
@@ -129,6 +135,7 @@ impl Step {
         match self {
             Self::Conv2d(step) => step.weight_bytes(),
             Self::ShuffledResize(step) => step.weight_bytes(),
+            Self::IntAttention(step) => step.weight_bytes(),
             Self::Add(_)
             | Self::Affine(_)
             | Self::Activation(_)

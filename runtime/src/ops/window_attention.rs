@@ -1,6 +1,6 @@
 //! Multi-head self-attention inside square windows, with a relative position bias.
 //!
-//! `softmax(q·kᵀ/√d + bias) · v`, computed in float inside, whatever the dtypes of the edges. A shifted
+//! `softmax(q·kᵀ/√d + bias) · v`, computed in float inside; `int_attention` does it for 8-bit edges. A shifted
 //! layer of the published code rolls the image cyclically, cuts it into windows and masks what was not
 //! adjacent. The windows that are left are the rectangles between the lines `shift + k·window`, smaller at
 //! the borders; that is what is computed here, without rolling or masking. (The published mask subtracts 100
@@ -23,12 +23,20 @@ const KEYS: usize = MAX_WINDOW * MAX_WINDOW;
 /// Most channels of a head.
 const MAX_HEAD: usize = 32;
 
-/// A window attention.
+/// Where the windows of an attention lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Windows {
+    /// Side in pixels.
+    pub size: usize,
+    /// The lines between windows are at `shift + k · size`.
+    pub shift: usize,
+}
+
+/// A window attention on floats, and on all edges but 8-bit ones.
 pub(crate) struct WindowAttentionStep {
     heads: usize,
     head: usize,
-    window: usize,
-    shift: usize,
+    windows: Windows,
     from: Codec,
     to: Codec,
     from_scale: f32,
@@ -47,12 +55,11 @@ impl WindowAttentionStep {
         model: &Model,
         id: NodeId,
         heads: usize,
-        window: usize,
-        shift: usize,
+        windows: Windows,
         isa: Isa,
     ) -> Result<Self, PlanError> {
         let head = usize::from(model.shape(id).channels) / heads;
-        if window > MAX_WINDOW || head > MAX_HEAD {
+        if windows.size > MAX_WINDOW || head > MAX_HEAD {
             return Err(PlanError::Unsupported { node: id });
         }
         let ([from, _], to) = dtypes(model, id);
@@ -61,23 +68,43 @@ impl WindowAttentionStep {
         let xor = isa.table().xor;
         let (from_scale, to_scale) = (scale_of(from), scale_of(to));
         let (from, to) = (Codec::new(from, xor), Codec::new(to, xor));
-        Ok(Self { heads, head, window, shift, from, to, from_scale, to_scale, bias })
+        Ok(Self { heads, head, windows, from, to, from_scale, to_scale, bias })
     }
 
     pub fn run(&self, io: &mut Io<'_>) {
-        let (cols, rows) = (io.out.cols(), io.rows.clone());
-        let input = io.inputs[0];
+        let (input, isa, rows) = (io.inputs[0], io.isa, io.rows.clone());
+        let out = &mut io.out;
+        let cols = out.cols();
+        self.windows.each((input.width(), input.height()), cols, rows, |area, queries| {
+            isa.run(Window { step: self, input, area, queries, out });
+        });
+    }
+}
+
+impl Windows {
+    /// The line before the pixel, or at it; may lie outside the image.
+    pub fn start(&self, at: usize) -> i64 {
+        window_start(at as i64, self.size as i64, self.shift as i64)
+    }
+
+    /// Calls `f` with the part of every window that lies in the image, of `(width, height)`, and the part of
+    /// that in `cols` and `rows`.
+    pub fn each(
+        &self,
+        (width, height): (usize, usize),
+        cols: Range<usize>,
+        rows: Range<usize>,
+        mut f: impl FnMut(Area, Area),
+    ) {
         let mut y = rows.start;
         while y < rows.end {
-            let window_rows = self.window_at(y, input.height());
+            let window_rows = self.part(y, height);
             let to = window_rows.end.min(rows.end);
             let mut x = cols.start;
             while x < cols.end {
-                let window_cols = self.window_at(x, input.width());
+                let window_cols = self.part(x, width);
                 let end = window_cols.end.min(cols.end);
-                let area = Area { rows: window_rows.clone(), cols: window_cols };
-                let queries = Area { rows: y..to, cols: x..end };
-                io.isa.run(Window { step: self, input, area, queries, out: &mut io.out });
+                f(Area { rows: window_rows.clone(), cols: window_cols }, Area { rows: y..to, cols: x..end });
                 x = end;
             }
             y = to;
@@ -85,26 +112,27 @@ impl WindowAttentionStep {
     }
 
     /// The part of a dimension of `size` pixels that is in the same window as `at`.
-    fn window_at(&self, at: usize, size: usize) -> Range<usize> {
-        let start = window_start(at as i64, self.window as i64, self.shift as i64);
-        start.max(0) as usize..((start + self.window as i64) as usize).min(size)
+    fn part(&self, at: usize, size: usize) -> Range<usize> {
+        let start = self.start(at);
+        start.max(0) as usize..((start + self.size as i64) as usize).min(size)
     }
 }
 
+/// Some pixels of an image.
 #[derive(Clone)]
-struct Area {
-    rows: Range<usize>,
-    cols: Range<usize>,
+pub(crate) struct Area {
+    pub rows: Range<usize>,
+    pub cols: Range<usize>,
 }
 
-struct Window<'a, 'b> {
+struct Window<'a, 'o> {
     step: &'a WindowAttentionStep,
     input: InView<'a>,
     /// All pixels of the window: the keys.
     area: Area,
     /// Those to compute.
     queries: Area,
-    out: &'a mut OutView<'b>,
+    out: &'a mut OutView<'o>,
 }
 
 impl Elementwise for Window<'_, '_> {
@@ -112,7 +140,7 @@ impl Elementwise for Window<'_, '_> {
     fn run(self) {
         let step = self.step;
         let (d, channels) = (step.head, step.head * step.heads);
-        let side = 2 * step.window - 1;
+        let side = 2 * step.windows.size - 1;
         let scale = step.from_scale * step.from_scale / libm::sqrtf(d as f32);
         let (width, out_cols) = (self.area.cols.len(), self.out.cols());
         // Keys transposed, so that the scores of a query vectorize over the keys.
@@ -147,9 +175,9 @@ impl Elementwise for Window<'_, '_> {
                         }
                     }
                     for (i, key_y) in self.area.rows.clone().enumerate() {
-                        let dy = y + step.window - 1 - key_y;
+                        let dy = y + step.windows.size - 1 - key_y;
                         // Columns count down as the key's column grows.
-                        let first = x + step.window - 1 - self.area.cols.start;
+                        let first = x + step.windows.size - 1 - self.area.cols.start;
                         for (j, score) in scores[i * width..(i + 1) * width].iter_mut().enumerate() {
                             *score = *score * scale + bias[dy * side + first - j];
                         }
