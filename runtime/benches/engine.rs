@@ -10,8 +10,9 @@
 
 use mcir_runtime::Isa;
 use mcir_runtime::arch::edsr::{self, Config};
+use mcir_runtime::arch::swinir;
 use mcir_runtime::model::{
-    Activation, DType, Element, Graph, Model, NodeId, Op, Role, TensorData, infer, param_specs_of,
+    Activation, Conv2d, DType, Element, Graph, Model, NodeId, Op, Role, TensorData, infer, param_specs_of,
 };
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::time::Instant;
@@ -33,17 +34,19 @@ fn main() {
     println!("{} {:?}, {width}x{height}, {threads} thread(s)", isa.name(), isa.kernels());
     let mut share_of_light = 0.0;
     let networks = [
-        ("edsr-light x4", Config::light(4)),
-        ("edsr-light x2", Config::light(2)),
-        ("edge 16x4 x4", Config::edge(4, 16, 4)),
-        ("edge 32x8 x4", Config::edge(4, 32, 8)),
-        ("edge 16x4 x2", Config::edge(2, 16, 4)),
+        ("edsr-light x4", edsr::graph(&Config::light(4))),
+        ("edsr-light x2", edsr::graph(&Config::light(2))),
+        ("edge 16x4 x4", edsr::graph(&Config::edge(4, 16, 4))),
+        ("edge 32x8 x4", edsr::graph(&Config::edge(4, 32, 8))),
+        ("edge 16x4 x2", edsr::graph(&Config::edge(2, 16, 4))),
+        ("swinir-light x4", swinir::graph(&swinir::Config::light(4))),
+        ("swinir-edge x4", swinir::graph(&swinir::Config::edge(4))),
     ];
-    for (name, config) in networks {
+    for (name, graph) in networks {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        for (kind, graph) in [("int8", int8(&edsr::graph(&config))), ("f32", edsr::graph(&config))] {
+        for (kind, graph) in [("int8", int8(&graph)), ("f32", graph.clone())] {
             if kind == "f32" && !args.iter().any(|a| a == "--f32") {
                 continue;
             }
@@ -73,7 +76,7 @@ fn main() {
             let (best, peak) = (min(&seconds), peak.iter().copied().fold(0.0, f64::max) * threads as f64);
             let rate = macs as f64 / best * 1e-9;
             println!(
-                "{name:14} {kind:4}  best {:8.2} ms  median {:8.2} ms  {rate:7.1} GMAC/s  {:5.1} % of {peak:.0}  {:.1} MB",
+                "{name:15} {kind:4}  best {:8.2} ms  median {:8.2} ms  {rate:7.1} GMAC/s  {:5.1} % of {peak:.0}  {:.1} MB",
                 best * 1e3,
                 median(&mut seconds) * 1e3,
                 100.0 * rate / peak,
@@ -125,7 +128,7 @@ fn median(seconds: &mut [f64]) -> f64 {
 }
 
 /// The graph that the quantizer makes of a float one, with arbitrary scales: convolutions in 8 bits,
-/// residual sums in 16.
+/// residual sums in 16, attention and tables between 8 bits.
 fn int8(graph: &Graph) -> Graph {
     let (q, sum) = (DType::I8 { scale: 0.02, zero_point: 0 }, DType::I16 { scale: 0.001 });
     let mut out = Graph::new(3, DType::PIXEL);
@@ -135,11 +138,19 @@ fn int8(graph: &Graph) -> Graph {
     let mut quantized: Vec<Option<NodeId>> = vec![Some(0)];
     let last = graph.output();
     for (id, node) in (0..).zip(&graph.nodes).skip(1) {
-        let only_convs = graph.readers(id).all(|r| matches!(graph.node(r).op, Op::Conv2d(_)));
+        let reads_8_bits = |op: &Op| matches!(op, Op::Conv2d(_) | Op::WindowAttention { .. });
+        let only_narrow = graph.readers(id).all(|r| reads_8_bits(&graph.node(r).op));
         let dtype = match node.op {
             _ if id == last => DType::PIXEL,
-            Op::Conv2d(conv) if only_convs && conv.activation == Some(Activation::Relu) => positive,
-            Op::Conv2d(_) if only_convs => q,
+            _ if graph
+                .readers(id)
+                .all(|r| r == last && matches!(graph.node(r).op, Op::PixelShuffle { .. })) =>
+            {
+                DType::PIXEL
+            }
+            Op::WindowAttention { .. } => q,
+            Op::Conv2d(conv) if only_narrow && conv.activation == Some(Activation::Relu) => positive,
+            Op::Conv2d(_) | Op::LayerNorm { .. } if only_narrow => q,
             Op::PixelShuffle { .. } => out.node(map[usize::from(node.inputs[0])]).dtype,
             Op::Resize { upscale, .. } => {
                 DType::I16 { scale: 1.0 / (255.0 * 4.0 * f32::from(upscale) * f32::from(upscale)) }
@@ -151,13 +162,20 @@ fn int8(graph: &Graph) -> Graph {
         for &input in &node.inputs {
             let input = usize::from(input);
             inputs.push(match (node.op, out.node(map[input]).dtype) {
-                (Op::Conv2d(_), DType::I16 { .. }) => *quantized[input].get_or_insert_with(|| {
+                (op, DType::I16 { .. }) if reads_8_bits(&op) => *quantized[input].get_or_insert_with(|| {
                     out.push(format!("quantize.{input}"), Op::Convert, &[map[input]], q)
                 }),
                 _ => map[input],
             });
         }
-        map.push(out.push(node.name.clone(), node.op, &inputs, dtype));
+        map.push(match node.op {
+            Op::Conv2d(conv @ Conv2d { activation: Some(Activation::Gelu), .. }) => {
+                let plain = Op::Conv2d(Conv2d { activation: None, ..conv });
+                let x = out.push(node.name.clone(), plain, &inputs, q);
+                out.push(format!("{}.gelu", node.name), Op::Activation(Activation::Gelu), &[x], q)
+            }
+            op => out.push(node.name.clone(), op, &inputs, dtype),
+        });
         quantized.push(None);
     }
     out

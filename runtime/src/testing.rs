@@ -118,6 +118,9 @@ pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
     let base =
         g.push("base", Op::Resize { upscale, filter: Filter::Bilinear }, &[0], i16(1.0 / (255.0 * 64.0)));
     g.push("image_add", Op::Add { res_scale: 1.0 }, &[base, x], DType::PIXEL);
+    g
+}
+
 /// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
 pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     let conv = |from, to, kernel| {

@@ -237,3 +237,16 @@ pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
         libm::fmaf(a, b, c)
     }
 }
+
+/// Square root, rounded as IEEE 754 has it on every processor.
+#[inline(always)]
+pub(crate) fn sqrt(x: f32) -> f32 {
+    #[cfg(feature = "std")]
+    {
+        x.sqrt()
+    }
+    #[cfg(not(feature = "std"))]
+    {
+        libm::sqrtf(x)
+    }
+}

@@ -121,15 +121,15 @@ struct Scratch {
     queries: [i16; MAX_KEYS * CHANNELS],
     keys: [i16; MAX_KEYS * CHANNELS],
     /// Values of two pixels, `[key / 2][CHANNELS][2]`.
-    values: [i16; MAX_KEYS * CHANNELS],
+    values: [[i16; 2]; MAX_KEYS / 2 * CHANNELS],
     /// One head's queries by slot, `[pair][QUERIES][2]`.
     by_slot: [[i16; 2]; MAX_HEAD / 2 * QUERIES],
     slots: [u8; MAX_KEYS],
     blocks: [usize; QUERIES],
     ones: [[i16; 2]; MAX_KEYS / 2 + 1],
     sums: Sums,
-    /// Results of a head, `[channel][QUERIES]`.
-    results: [[f32; QUERIES]; MAX_HEAD],
+    /// Output bytes of four channels of a head, `[channel / 4][QUERIES]`, the first in the lowest bits.
+    quads: [[u32; QUERIES]; MAX_HEAD / 4],
 }
 
 impl Scratch {
@@ -137,13 +137,13 @@ impl Scratch {
         Self {
             queries: [0; MAX_KEYS * CHANNELS],
             keys: [0; MAX_KEYS * CHANNELS],
-            values: [0; MAX_KEYS * CHANNELS],
+            values: [[0; 2]; MAX_KEYS / 2 * CHANNELS],
             by_slot: [[0; 2]; MAX_HEAD / 2 * QUERIES],
             slots: [0; MAX_KEYS],
             blocks: [0; QUERIES],
             ones: [[1; 2]; MAX_KEYS / 2 + 1],
             sums: Sums::new(),
-            results: [[0.0; QUERIES]; MAX_HEAD],
+            quads: [[0; QUERIES]; MAX_HEAD / 4],
         }
     }
 }
@@ -204,32 +204,39 @@ impl Window<'_, '_, '_> {
         let IntAttentionStep { head, padded, xor, zero_point, query_factor, .. } = *self.step;
         let channels = self.step.heads * head;
         let width = self.area.cols.len();
+        let count = heads.len() * head;
         let real = |b: u8| (i32::from((b ^ xor).cast_signed()) - zero_point) as i16;
+        let scaled =
+            |v: i16| round_clamp(f32::from(v) * query_factor, -MAX_QUERY as f32, MAX_QUERY as f32) as i16;
+        let Scratch { queries, keys, values, .. } = &mut *self.scratch;
+        let mut before = [0_i16; CHANNELS];
         for (i, y) in self.area.rows.clone().enumerate() {
             let row = self.input.pixels(y, self.area.cols.clone());
-            for (x, pixel) in row.chunks_exact(3 * channels).enumerate() {
+            for x in 0..width {
                 let n = i * width + x;
                 let part = |which: usize| {
-                    &pixel[which * channels + heads.start * head..which * channels + heads.end * head]
+                    let at = (3 * x + which) * channels + heads.start * head;
+                    unpack(row, at, count, real)
                 };
-                let to = n * CHANNELS..(n + 1) * CHANNELS;
-                spread(part(0), &mut self.scratch.queries[to.clone()], head, padded, |b| {
-                    let scaled = f32::from(real(b)) * query_factor;
-                    round_clamp(scaled, -MAX_QUERY as f32, MAX_QUERY as f32) as i16
-                });
-                spread(part(1), &mut self.scratch.keys[to], head, padded, real);
-                // Every value is one of a pair of pixels; of an odd number, the last one has none beside it.
-                let couple = &mut self.scratch.values[n / 2 * 2 * CHANNELS..(n / 2 + 1) * 2 * CHANNELS];
-                if n % 2 == 0 {
-                    for (to, &b) in couple.chunks_exact_mut(2).zip(part(2)) {
-                        to.copy_from_slice(&[real(b), 0]);
-                    }
-                } else {
-                    for (to, &b) in couple.chunks_exact_mut(2).zip(part(2)) {
-                        to[1] = real(b);
+                let query = part(0).map(scaled);
+                let [query, key] = [query, part(1)].map(|v| spread(v, head, padded));
+                queries[n * CHANNELS..(n + 1) * CHANNELS].copy_from_slice(&query);
+                keys[n * CHANNELS..(n + 1) * CHANNELS].copy_from_slice(&key);
+                let value = part(2);
+                if n % 2 == 1 {
+                    let couple = &mut values[n / 2 * CHANNELS..(n / 2 + 1) * CHANNELS];
+                    for ((couple, &a), &b) in couple.iter_mut().zip(&before).zip(&value) {
+                        *couple = [a, b];
                     }
                 }
+                before = value;
             }
+        }
+        let count = self.area.rows.len() * width;
+        if count % 2 == 1 {
+            // The last one has none beside it.
+            let couple = &mut values[count / 2 * CHANNELS..(count / 2 + 1) * CHANNELS];
+            couple.iter_mut().zip(&before).for_each(|(couple, &a)| *couple = [a, 0]);
         }
     }
 
@@ -239,10 +246,17 @@ impl Window<'_, '_, '_> {
         let step = self.step;
         let Scratch { queries, by_slot, slots, .. } = &mut *self.scratch;
         let pairs = step.padded / 2;
-        for (n, &slot) in slots[..keys].iter().enumerate() {
-            let query = &queries[n * CHANNELS + place * step.padded..][..step.padded];
-            for (pair, two) in query.chunks_exact(2).enumerate() {
-                by_slot[pair * QUERIES + usize::from(slot)] = [two[0], two[1]];
+        for (pair, by_slot) in by_slot.chunks_exact_mut(QUERIES).take(pairs).enumerate() {
+            let at = place * step.padded + 2 * pair;
+            if keys == QUERIES {
+                // All slots are taken, in order.
+                for (to, pixel) in by_slot.iter_mut().zip(queries.chunks_exact(CHANNELS)) {
+                    *to = [pixel[at], pixel[at + 1]];
+                }
+            } else {
+                for (&slot, pixel) in slots[..keys].iter().zip(queries.chunks_exact(CHANNELS)) {
+                    by_slot[usize::from(slot)] = [pixel[at], pixel[at + 1]];
+                }
             }
         }
         let Scratch { keys: key_channels, values, by_slot, slots, blocks: all_blocks, ones, sums, .. } =
@@ -253,7 +267,7 @@ impl Window<'_, '_, '_> {
             blocks: &all_blocks[..blocks],
             keys: &slots[..keys],
             key_channels: &key_channels[place * step.padded..],
-            values: &values[2 * place * step.head..],
+            values: values[place * step.head..].as_flattened(),
             ones,
             stride: CHANNELS,
             channels: step.head,
@@ -267,45 +281,74 @@ impl Window<'_, '_, '_> {
     #[inline(always)]
     fn store(&mut self, head: usize, slot: impl Fn(usize, usize) -> usize) {
         let step = self.step;
-        let Scratch { sums, results, .. } = &mut *self.scratch;
+        let Scratch { sums, quads, .. } = &mut *self.scratch;
         let mut share = [0.0_f32; QUERIES];
         for (share, &total) in share.iter_mut().zip(&sums.total) {
             *share = step.factor / total as f32;
         }
-        for (result, sums) in results.iter_mut().zip(&sums.values).take(step.head) {
-            for ((result, &sum), share) in result.iter_mut().zip(sums).zip(&share) {
-                *result = sum as f32 * share;
+        let (channels, first) = (step.heads * step.head, self.out.cols().start);
+        let at = |x: usize| (x - first) * channels + head * step.head;
+        let Codec::I8 { zero_point, xor } = step.to else {
+            for y in self.queries.rows.clone() {
+                let row = self.out.row_mut(y);
+                for x in self.queries.cols.clone() {
+                    let slot = slot(y, x);
+                    let value = |c: usize| sums.values[c][slot] as f32 * share[slot];
+                    let pixel: [f32; MAX_HEAD] = core::array::from_fn(value);
+                    step.to.store(&pixel[..step.head], row, at(x));
+                }
+            }
+            return;
+        };
+        let (lo, hi) = step.to.limits();
+        for (quad, sums) in quads.iter_mut().zip(sums.values.chunks_exact(4)).take(step.head.div_ceil(4)) {
+            for (q, quad) in quad.iter_mut().enumerate() {
+                let byte = |c: usize| {
+                    let value = round_clamp(sums[c][q] as f32 * share[q], lo, hi) + zero_point;
+                    (value.cast_unsigned() & 0xff) ^ u32::from(xor)
+                };
+                *quad = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
             }
         }
-        let channels = step.heads * step.head;
-        let first = self.out.cols().start;
         for y in self.queries.rows.clone() {
             let row = self.out.row_mut(y);
             for x in self.queries.cols.clone() {
-                let slot = slot(y, x);
-                let mut pixel = [0.0_f32; MAX_HEAD];
-                for (value, result) in pixel.iter_mut().zip(&results[..step.head]) {
-                    *value = result[slot];
+                let (slot, at) = (slot(y, x), at(x));
+                let pixel = &mut row[at..at + step.head];
+                for (bytes, quad) in pixel.chunks_mut(4).zip(quads.iter()) {
+                    let quad = quad[slot].to_le_bytes();
+                    match <&mut [u8; 4]>::try_from(&mut *bytes) {
+                        Ok(four) => *four = quad,
+                        Err(_) => bytes.copy_from_slice(&quad[..bytes.len()]),
+                    }
                 }
-                step.to.store(&pixel[..step.head], row, (x - first) * channels + head * step.head);
             }
         }
     }
 }
 
-/// Channels of heads one after the other, each padded with zeros to `padded`.
+/// `CHANNELS` stored values from `at` on, of which `count` matter and the rest is anything.
 #[inline(always)]
-fn spread(from: &[u8], to: &mut [i16], head: usize, padded: usize, f: impl Fn(u8) -> i16) {
+fn unpack(row: &[u8], at: usize, count: usize, real: impl Fn(u8) -> i16) -> [i16; CHANNELS] {
+    match row.get(at..at + CHANNELS).and_then(|bytes| <&[u8; CHANNELS]>::try_from(bytes).ok()) {
+        Some(bytes) => bytes.map(real),
+        None => {
+            let mut bytes = [0; CHANNELS];
+            bytes[..count].copy_from_slice(&row[at..at + count]);
+            bytes.map(real)
+        }
+    }
+}
+
+/// Heads of an odd number of channels, each with a zero behind it.
+#[inline(always)]
+fn spread(values: [i16; CHANNELS], head: usize, padded: usize) -> [i16; CHANNELS] {
     if head == padded {
-        for (to, &b) in to.iter_mut().zip(from) {
-            *to = f(b);
-        }
-        return;
+        return values;
     }
-    for (from, to) in from.chunks_exact(head).zip(to.chunks_exact_mut(padded)) {
-        for (to, &b) in to.iter_mut().zip(from) {
-            *to = f(b);
-        }
-        to[head] = 0;
+    let mut out = [0; CHANNELS];
+    for (from, to) in values.chunks_exact(head).zip(out.chunks_exact_mut(padded)) {
+        to[..head].copy_from_slice(from);
     }
+    out
 }
