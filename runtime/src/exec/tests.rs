@@ -7,9 +7,7 @@ use crate::arch::swinir;
 use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model};
 use crate::plan::PlanOptions;
-use crate::testing::{
-    Rng, label, quantized_graph, quantized_swinir, random_model, whole_image, wide_graph,
-};
+use crate::testing::{Rng, label, quantized_graph, quantized_swinir, random_model, whole_image, wide_graph};
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
     let plan = Plan::new(model, width, options).unwrap();

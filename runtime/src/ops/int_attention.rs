@@ -164,22 +164,23 @@ impl Elementwise for Window<'_, '_, '_> {
     fn run(mut self) {
         let step = self.step;
         let size = step.windows.size;
-        // Slots count from the window's corner, which may lie outside the image.
-        let corner = (step.windows.start(self.area.rows.start), step.windows.start(self.area.cols.start));
-        let slot =
-            |y: usize, x: usize| (y as i64 - corner.0) as usize * size + (x as i64 - corner.1) as usize;
+        let corner = Corner {
+            row: step.windows.start(self.area.rows.start),
+            col: step.windows.start(self.area.cols.start),
+            size,
+        };
         let mut keys = 0;
         for y in self.area.rows.clone() {
             for x in self.area.cols.clone() {
-                self.scratch.slots[keys] = slot(y, x) as u8;
+                self.scratch.slots[keys] = corner.slot(y, x) as u8;
                 keys += 1;
             }
         }
         self.scratch.ones[keys / 2] = [1, 0];
         let lanes = step.attention.lanes;
         let mut blocks = 0;
-        let first = slot(self.queries.rows.start, self.queries.cols.start) / lanes;
-        let last = slot(self.queries.rows.end - 1, self.queries.cols.end - 1) / lanes;
+        let first = corner.slot(self.queries.rows.start, self.queries.cols.start) / lanes;
+        let last = corner.slot(self.queries.rows.end - 1, self.queries.cols.end - 1) / lanes;
         for block in first..=last {
             self.scratch.blocks[blocks] = block * lanes;
             blocks += 1;
@@ -190,10 +191,25 @@ impl Elementwise for Window<'_, '_, '_> {
             self.load(heads.clone());
             for head in heads.clone() {
                 self.attend(head, head - heads.start, keys, blocks);
-                self.store(head, slot);
+                self.store(head, corner);
             }
         }
         self.scratch.ones[keys / 2] = [1, 1];
+    }
+}
+
+/// Slots count from a window's corner, which may lie outside the image.
+#[derive(Clone, Copy)]
+struct Corner {
+    row: i64,
+    col: i64,
+    size: usize,
+}
+
+impl Corner {
+    #[inline(always)]
+    fn slot(self, y: usize, x: usize) -> usize {
+        (y as i64 - self.row) as usize * self.size + (x as i64 - self.col) as usize
     }
 }
 
@@ -205,24 +221,23 @@ impl Window<'_, '_, '_> {
         let channels = self.step.heads * head;
         let width = self.area.cols.len();
         let count = heads.len() * head;
-        let real = |b: u8| (i32::from((b ^ xor).cast_signed()) - zero_point) as i16;
-        let scaled =
-            |v: i16| round_clamp(f32::from(v) * query_factor, -MAX_QUERY as f32, MAX_QUERY as f32) as i16;
+        let zero = (xor, zero_point);
         let Scratch { queries, keys, values, .. } = &mut *self.scratch;
         let mut before = [0_i16; CHANNELS];
         for (i, y) in self.area.rows.clone().enumerate() {
             let row = self.input.pixels(y, self.area.cols.clone());
             for x in 0..width {
                 let n = i * width + x;
-                let part = |which: usize| {
-                    let at = (3 * x + which) * channels + heads.start * head;
-                    unpack(row, at, count, real)
-                };
-                let query = part(0).map(scaled);
-                let [query, key] = [query, part(1)].map(|v| spread(v, head, padded));
-                queries[n * CHANNELS..(n + 1) * CHANNELS].copy_from_slice(&query);
-                keys[n * CHANNELS..(n + 1) * CHANNELS].copy_from_slice(&key);
-                let value = part(2);
+                let at = 3 * x * channels + heads.start * head;
+                let mut query = unpack(row, at, count, zero);
+                for q in &mut query {
+                    let scaled = f32::from(*q) * query_factor;
+                    *q = round_clamp(scaled, -MAX_QUERY as f32, MAX_QUERY as f32) as i16;
+                }
+                let key = unpack(row, at + channels, count, zero);
+                queries[n * CHANNELS..(n + 1) * CHANNELS].copy_from_slice(&spread(query, head, padded));
+                keys[n * CHANNELS..(n + 1) * CHANNELS].copy_from_slice(&spread(key, head, padded));
+                let value = unpack(row, at + 2 * channels, count, zero);
                 if n % 2 == 1 {
                     let couple = &mut values[n / 2 * CHANNELS..(n / 2 + 1) * CHANNELS];
                     for ((couple, &a), &b) in couple.iter_mut().zip(&before).zip(&value) {
@@ -279,7 +294,7 @@ impl Window<'_, '_, '_> {
 
     /// Divides the sums by the total weight and writes a head's channels.
     #[inline(always)]
-    fn store(&mut self, head: usize, slot: impl Fn(usize, usize) -> usize) {
+    fn store(&mut self, head: usize, corner: Corner) {
         let step = self.step;
         let Scratch { sums, quads, .. } = &mut *self.scratch;
         let mut share = [0.0_f32; QUERIES];
@@ -287,33 +302,36 @@ impl Window<'_, '_, '_> {
             *share = step.factor / total as f32;
         }
         let (channels, first) = (step.heads * step.head, self.out.cols().start);
-        let at = |x: usize| (x - first) * channels + head * step.head;
+        let first_byte = head * step.head;
         let Codec::I8 { zero_point, xor } = step.to else {
             for y in self.queries.rows.clone() {
                 let row = self.out.row_mut(y);
                 for x in self.queries.cols.clone() {
-                    let slot = slot(y, x);
-                    let value = |c: usize| sums.values[c][slot] as f32 * share[slot];
-                    let pixel: [f32; MAX_HEAD] = core::array::from_fn(value);
-                    step.to.store(&pixel[..step.head], row, at(x));
+                    let slot = corner.slot(y, x);
+                    let mut pixel = [0.0; MAX_HEAD];
+                    for (value, sums) in pixel.iter_mut().zip(&sums.values) {
+                        *value = sums[slot] as f32 * share[slot];
+                    }
+                    step.to.store(&pixel[..step.head], row, (x - first) * channels + first_byte);
                 }
             }
             return;
         };
         let (lo, hi) = step.to.limits();
         for (quad, sums) in quads.iter_mut().zip(sums.values.chunks_exact(4)).take(step.head.div_ceil(4)) {
-            for (q, quad) in quad.iter_mut().enumerate() {
-                let byte = |c: usize| {
+            for q in 0..QUERIES {
+                let mut bytes = 0;
+                for c in 0..4 {
                     let value = round_clamp(sums[c][q] as f32 * share[q], lo, hi) + zero_point;
-                    (value.cast_unsigned() & 0xff) ^ u32::from(xor)
-                };
-                *quad = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+                    bytes |= ((value.cast_unsigned() & 0xff) ^ u32::from(xor)) << (8 * c);
+                }
+                quad[q] = bytes;
             }
         }
         for y in self.queries.rows.clone() {
             let row = self.out.row_mut(y);
             for x in self.queries.cols.clone() {
-                let (slot, at) = (slot(y, x), at(x));
+                let (slot, at) = (corner.slot(y, x), (x - first) * channels + first_byte);
                 let pixel = &mut row[at..at + step.head];
                 for (bytes, quad) in pixel.chunks_mut(4).zip(quads.iter()) {
                     let quad = quad[slot].to_le_bytes();
@@ -327,17 +345,20 @@ impl Window<'_, '_, '_> {
     }
 }
 
-/// `CHANNELS` stored values from `at` on, of which `count` matter and the rest is anything.
+/// `CHANNELS` stored values from `at` on, of which `count` matter and the rest is anything; without their zero
+/// point.
 #[inline(always)]
-fn unpack(row: &[u8], at: usize, count: usize, real: impl Fn(u8) -> i16) -> [i16; CHANNELS] {
-    match row.get(at..at + CHANNELS).and_then(|bytes| <&[u8; CHANNELS]>::try_from(bytes).ok()) {
-        Some(bytes) => bytes.map(real),
-        None => {
-            let mut bytes = [0; CHANNELS];
-            bytes[..count].copy_from_slice(&row[at..at + count]);
-            bytes.map(real)
-        }
+fn unpack(row: &[u8], at: usize, count: usize, (xor, zero_point): (u8, i32)) -> [i16; CHANNELS] {
+    let mut values = [0; CHANNELS];
+    let zero_point = zero_point as i16;
+    let bytes = match row.get(at..at + CHANNELS) {
+        Some(bytes) => bytes,
+        None => &row[at..at + count],
+    };
+    for (value, &b) in values.iter_mut().zip(bytes) {
+        *value = i16::from((b ^ xor).cast_signed()) - zero_point;
     }
+    values
 }
 
 /// Heads of an odd number of channels, each with a zero behind it.

@@ -11,7 +11,6 @@ use crate::kernel::scalar::round_clamp;
 use crate::kernel::{Isa, sqrt};
 use crate::model::{Model, NodeId, Role};
 use alloc::vec::Vec;
-use core::array::from_fn;
 
 /// Most channels; a pixel is kept on the stack.
 const MAX_CHANNELS: usize = 1024;
@@ -24,7 +23,7 @@ pub(crate) struct LayerNormStep {
     from_scale: f32,
     eps: f32,
     channels: usize,
-    /// Weight and bias in units of the output's scale, with zeros up to a power of two of vectors.
+    /// Weight and bias in units of the output's scale, with zeros up to whole vectors; from 8 on, a power of two.
     weight: Vec<[f32; LANES]>,
     bias: Vec<[f32; LANES]>,
 }
@@ -37,7 +36,10 @@ impl LayerNormStep {
         if channels > MAX_CHANNELS {
             return Err(PlanError::Unsupported { node: id });
         }
-        let vectors = channels.div_ceil(LANES).next_power_of_two();
+        let vectors = match channels.div_ceil(LANES) {
+            few @ 1..=8 => few,
+            many => many.next_power_of_two(),
+        };
         let scale = scale_of(to);
         let in_output_steps = |role| {
             let mut vectors = alloc::vec![[0.0; LANES]; vectors];
@@ -61,12 +63,13 @@ impl LayerNormStep {
                 let values: &[i16] = bytemuck::cast_slice(input);
                 let (lo, hi) = self.to.limits();
                 while at + whole <= total {
-                    let x = vectors::<i16, N>(&values[at..at + whole]).map(|v| v.map(f32::from));
-                    let y = self.normalize(x);
-                    for (to, y) in out[at..at + whole].chunks_exact_mut(LANES).zip(y) {
-                        for (to, y) in to.iter_mut().zip(y) {
-                            *to = (round_clamp(y, lo, hi) + zero_point) as u8 ^ xor;
-                        }
+                    let mut x = [[0.0; LANES]; N];
+                    for (x, &v) in x.as_flattened_mut().iter_mut().zip(&values[at..at + whole]) {
+                        *x = f32::from(v);
+                    }
+                    self.normalize(&mut x);
+                    for (to, &x) in out[at..at + whole].iter_mut().zip(x.as_flattened()) {
+                        *to = (round_clamp(x, lo, hi) + zero_point) as u8 ^ xor;
                     }
                     at += self.channels;
                 }
@@ -75,8 +78,8 @@ impl LayerNormStep {
                 while at + whole <= total {
                     let mut x = [[0.0; LANES]; N];
                     self.from.load(input, at, x.as_flattened_mut());
-                    let y = self.normalize(x);
-                    self.to.store(y.as_flattened(), out, at);
+                    self.normalize(&mut x);
+                    self.to.store(x.as_flattened(), out, at);
                     at += self.channels;
                 }
             }
@@ -85,25 +88,53 @@ impl LayerNormStep {
         while at < total {
             let mut x = [[0.0; LANES]; N];
             self.from.load(input, at, &mut x.as_flattened_mut()[..self.channels]);
-            let y = self.normalize(x);
-            self.to.store(&y.as_flattened()[..self.channels], out, at);
+            self.normalize(&mut x);
+            self.to.store(&x.as_flattened()[..self.channels], out, at);
             at += self.channels;
         }
     }
 
+    /// Only loops over whole vectors: closures would not be compiled for the instruction set.
     #[inline(always)]
-    fn normalize<const N: usize>(&self, x: [[f32; LANES]; N]) -> [[f32; LANES]; N] {
-        let count = self.channels as f32;
-        let mask = |x: [[f32; LANES]; N]| -> [[f32; LANES]; N] {
-            from_fn(|n| from_fn(|l| if n * LANES + l < self.channels { x[n][l] } else { 0.0 }))
+    fn normalize<const N: usize>(&self, x: &mut [[f32; LANES]; N]) {
+        let share = 1.0 / self.channels as f32;
+        let (Some(weight), Some(bias)) = (self.weight.first_chunk::<N>(), self.bias.first_chunk::<N>())
+        else {
+            unreachable!("a row is worked on with as many vectors as there are weights");
         };
-        let x = mask(x);
-        let mean = sum(x) / count;
-        let x = mask(x.map(|v| v.map(|x| x - mean)));
-        let variance = sum(x.map(|v| v.map(|x| x * x))) / count;
+        mask(x, self.channels);
+        let mean = sum(x) * share;
+        for v in x.iter_mut() {
+            for x in v {
+                *x -= mean;
+            }
+        }
+        mask(x, self.channels);
+        let mut squares = *x;
+        for v in &mut squares {
+            for x in v {
+                *x *= *x;
+            }
+        }
+        let variance = sum(&squares) * share;
         let scale = self.from_scale;
         let factor = scale / sqrt(variance * (scale * scale) + self.eps);
-        from_fn(|n| from_fn(|l| x[n][l] * factor * self.weight[n][l] + self.bias[n][l]))
+        for n in 0..N {
+            for l in 0..LANES {
+                x[n][l] = x[n][l] * factor * weight[n][l] + bias[n][l];
+            }
+        }
+    }
+}
+
+/// Zeros behind the last channel.
+#[inline(always)]
+fn mask<const N: usize>(x: &mut [[f32; LANES]; N], channels: usize) {
+    // Up to eight vectors there are no more than needed: only the last one can have other lanes.
+    for n in if N <= 8 { N - 1 } else { 0 }..N {
+        for l in 0..LANES {
+            x[n][l] = if n * LANES + l < channels { x[n][l] } else { 0.0 };
+        }
     }
 }
 
@@ -113,7 +144,11 @@ impl Pointwise for LayerNormStep {
         match self.weight.len() {
             1 => self.pixels::<1>(input, out),
             2 => self.pixels::<2>(input, out),
+            3 => self.pixels::<3>(input, out),
             4 => self.pixels::<4>(input, out),
+            5 => self.pixels::<5>(input, out),
+            6 => self.pixels::<6>(input, out),
+            7 => self.pixels::<7>(input, out),
             8 => self.pixels::<8>(input, out),
             16 => self.pixels::<16>(input, out),
             32 => self.pixels::<32>(input, out),
@@ -123,19 +158,19 @@ impl Pointwise for LayerNormStep {
 }
 
 #[inline(always)]
-fn vectors<T: Copy, const N: usize>(values: &[T]) -> [[T; LANES]; N] {
-    from_fn(|n| from_fn(|l| values[n * LANES + l]))
-}
-
-#[inline(always)]
-fn sum<const N: usize>(x: [[f32; LANES]; N]) -> f32 {
+fn sum<const N: usize>(x: &[[f32; LANES]; N]) -> f32 {
     let mut parts = x[0];
     for v in &x[1..] {
-        for (part, x) in parts.iter_mut().zip(v) {
-            *part += x;
+        for l in 0..LANES {
+            parts[l] += v[l];
         }
     }
-    let eight: [f32; 8] = from_fn(|i| parts[i] + parts[i + 8]);
-    let four: [f32; 4] = from_fn(|i| eight[i] + eight[i + 4]);
-    (four[0] + four[2]) + (four[1] + four[3])
+    let mut width = LANES / 2;
+    while width > 0 {
+        for l in 0..width {
+            parts[l] += parts[l + width];
+        }
+        width /= 2;
+    }
+    parts[0]
 }

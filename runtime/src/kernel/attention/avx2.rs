@@ -60,8 +60,9 @@ unsafe impl Lanes for Avx2 {
         unsafe {
             let count = _mm_cvtsi32_si128(shift.cast_signed());
             let limit = _mm256_set1_epi32(32767);
-            let below = |s| _mm256_min_epi32(_mm256_sra_epi32(_mm256_sub_epi32(largest, s), count), limit);
-            let e = _mm256_or_si256(below(a), _mm256_slli_epi32::<16>(below(b)));
+            let a = _mm256_min_epi32(_mm256_sra_epi32(_mm256_sub_epi32(largest, a), count), limit);
+            let b = _mm256_min_epi32(_mm256_sra_epi32(_mm256_sub_epi32(largest, b), count), limit);
+            let e = _mm256_or_si256(a, _mm256_slli_epi32::<16>(b));
             let x = _mm256_and_si256(_mm256_slli_epi16::<4>(e), _mm256_set1_epi16(0x7ff0));
             let p = _mm256_sub_epi16(_mm256_set1_epi16(C2), _mm256_mulhrs_epi16(x, _mm256_set1_epi16(C3)));
             let p = _mm256_sub_epi16(_mm256_set1_epi16(C1), _mm256_mulhrs_epi16(x, p));

@@ -57,8 +57,9 @@ unsafe impl Lanes for Avx512 {
         unsafe {
             let count = _mm_cvtsi32_si128(shift.cast_signed());
             let limit = _mm512_set1_epi32(32767);
-            let below = |s| _mm512_min_epi32(_mm512_sra_epi32(_mm512_sub_epi32(largest, s), count), limit);
-            let e = _mm512_or_si512(below(a), _mm512_slli_epi32::<16>(below(b)));
+            let a = _mm512_min_epi32(_mm512_sra_epi32(_mm512_sub_epi32(largest, a), count), limit);
+            let b = _mm512_min_epi32(_mm512_sra_epi32(_mm512_sub_epi32(largest, b), count), limit);
+            let e = _mm512_or_si512(a, _mm512_slli_epi32::<16>(b));
             let x = _mm512_and_si512(_mm512_slli_epi16::<4>(e), _mm512_set1_epi16(0x7ff0));
             let p = _mm512_sub_epi16(_mm512_set1_epi16(C2), _mm512_mulhrs_epi16(x, _mm512_set1_epi16(C3)));
             let p = _mm512_sub_epi16(_mm512_set1_epi16(C1), _mm512_mulhrs_epi16(x, p));

@@ -199,7 +199,14 @@ unsafe fn run<L: Lanes>(head: &Head<'_>, sums: &mut Sums) {
                 6 => self::scores::<L, 6>(head, block, scores),
                 7 => self::scores::<L, 7>(head, block, scores),
                 8 => self::scores::<L, 8>(head, block, scores),
-                _ => long_scores::<L>(head, block, scores),
+                9 => self::scores::<L, 9>(head, block, scores),
+                10 => self::scores::<L, 10>(head, block, scores),
+                11 => self::scores::<L, 11>(head, block, scores),
+                12 => self::scores::<L, 12>(head, block, scores),
+                13 => self::scores::<L, 13>(head, block, scores),
+                14 => self::scores::<L, 14>(head, block, scores),
+                15 => self::scores::<L, 15>(head, block, scores),
+                _ => self::scores::<L, 16>(head, block, scores),
             };
             weigh::<L>(head, scores, weights, largest);
             let passes = head.channels.div_ceil(MAX_PASS);
@@ -226,83 +233,66 @@ unsafe fn run<L: Lanes>(head: &Head<'_>, sums: &mut Sums) {
 }
 
 /// Writes the scores of all keys, twice that of the last one if their number is odd, and returns the largest
-/// of each query. `PAIRS` pairs of channels stay in registers.
+/// of each query. The `PAIRS` pairs of channels of the queries stay in registers.
 ///
 /// # Safety
 /// As [`Attend`]; the head has `PAIRS` pairs, and `scores` takes those of all keys.
 #[inline(always)]
 unsafe fn scores<L: Lanes, const PAIRS: usize>(head: &Head<'_>, block: usize, scores: *mut i32) -> L::S {
-    // SAFETY: `attend` checked that queries, keys and bias are there.
+    // SAFETY: `attend` checked that queries, keys and bias are there; the buffer of queries holds QUERIES of
+    // each pair, among them those of the block.
     unsafe {
-        let queries: [L::P; PAIRS] = core::array::from_fn(|pair| queries::<L>(head, block, pair));
-        each_score::<L>(head, block, scores, |score, key| {
-            let mut score = score;
-            for (pair, &queries) in queries.iter().enumerate() {
-                score = L::dot(score, queries, key.add(2 * pair));
-            }
-            score
-        })
-    }
-}
-
-/// As [`scores`], for heads with more pairs than registers.
-///
-/// # Safety
-/// As [`scores`].
-#[inline(always)]
-unsafe fn long_scores<L: Lanes>(head: &Head<'_>, block: usize, scores: *mut i32) -> L::S {
-    // SAFETY: as above.
-    unsafe {
-        each_score::<L>(head, block, scores, |score, key| {
-            (0..head.channels.div_ceil(2))
-                .fold(score, |score, pair| L::dot(score, queries::<L>(head, block, pair), key.add(2 * pair)))
-        })
-    }
-}
-
-/// # Safety
-/// As [`Attend`]; the head has this pair.
-#[inline(always)]
-unsafe fn queries<L: Lanes>(head: &Head<'_>, block: usize, pair: usize) -> L::P {
-    // SAFETY: the buffer holds QUERIES queries of each pair, among them those of the block.
-    unsafe { L::load_pairs(head.queries.as_ptr().add(2 * (pair * QUERIES + block))) }
-}
-
-/// Calls `score(bias, key)` for all keys.
-///
-/// # Safety
-/// As [`scores`].
-#[inline(always)]
-unsafe fn each_score<L: Lanes>(
-    head: &Head<'_>,
-    block: usize,
-    scores: *mut i32,
-    score: impl Fn(L::S, *const i16) -> L::S,
-) -> L::S {
-    // SAFETY: `attend` checked the slots and the keys.
-    unsafe {
-        let one = |n: usize| {
-            let bias = head.bias.as_ptr().add(usize::from(head.keys[n]) * QUERIES + block);
-            score(L::load(bias), head.key_channels.as_ptr().add(n * head.stride))
-        };
+        let from = head.queries.as_ptr().add(2 * block);
+        let mut queries = [L::load_pairs(from); PAIRS];
+        for (pair, query) in queries.iter_mut().enumerate() {
+            *query = L::load_pairs(from.add(2 * pair * QUERIES));
+        }
         let count = head.keys.len();
-        let mut largest = one(0);
+        let mut largest = score::<L, PAIRS>(head, block, &queries, 0);
         let mut n = 0;
+        // Four at a time, for sums that do not wait for each other.
         while n + 4 <= count {
-            let four: [L::S; 4] = core::array::from_fn(|i| one(n + i));
-            for (i, &s) in four.iter().enumerate() {
-                L::store(scores.add((n + i) * L::LANES), s);
-            }
-            largest = L::max(L::max(largest, L::max(four[0], four[1])), L::max(four[2], four[3]));
+            let a = score::<L, PAIRS>(head, block, &queries, n);
+            let b = score::<L, PAIRS>(head, block, &queries, n + 1);
+            let c = score::<L, PAIRS>(head, block, &queries, n + 2);
+            let d = score::<L, PAIRS>(head, block, &queries, n + 3);
+            L::store(scores.add(n * L::LANES), a);
+            L::store(scores.add((n + 1) * L::LANES), b);
+            L::store(scores.add((n + 2) * L::LANES), c);
+            L::store(scores.add((n + 3) * L::LANES), d);
+            largest = L::max(largest, L::max(L::max(a, b), L::max(c, d)));
             n += 4;
         }
-        while n < count.next_multiple_of(2) {
-            let s = one(n.min(count - 1));
+        while n < count + count % 2 {
+            let s = score::<L, PAIRS>(head, block, &queries, if n < count { n } else { count - 1 });
             L::store(scores.add(n * L::LANES), s);
             largest = L::max(largest, s);
             n += 1;
         }
         largest
+    }
+}
+
+/// The scores of key `n`.
+///
+/// # Safety
+/// As [`scores`]; the key exists.
+#[inline(always)]
+unsafe fn score<L: Lanes, const PAIRS: usize>(
+    head: &Head<'_>,
+    block: usize,
+    queries: &[L::P; PAIRS],
+    n: usize,
+) -> L::S {
+    // SAFETY: `attend` checked the slots and the keys.
+    unsafe {
+        let slot = usize::from(*head.keys.get_unchecked(n));
+        let mut score = L::load(head.bias.as_ptr().add(slot * QUERIES + block));
+        let key = head.key_channels.as_ptr().add(n * head.stride);
+        for (pair, &query) in queries.iter().enumerate() {
+            score = L::dot(score, query, key.add(2 * pair));
+        }
+        score
     }
 }
 
@@ -315,7 +305,8 @@ unsafe fn weigh<L: Lanes>(head: &Head<'_>, scores: *const i32, weights: *mut i16
     for pair in 0..head.keys.len().div_ceil(2) {
         // SAFETY: as promised by the caller.
         unsafe {
-            let [a, b] = [0, 1].map(|i| L::load(scores.add((2 * pair + i) * L::LANES)));
+            let a = L::load(scores.add(2 * pair * L::LANES));
+            let b = L::load(scores.add((2 * pair + 1) * L::LANES));
             L::store_pairs(weights.add(2 * pair * L::LANES), L::weights(a, b, largest, head.shift));
         }
     }

@@ -66,10 +66,9 @@ unsafe impl Lanes for Neon {
         // SAFETY: NEON is there.
         unsafe {
             let right = vdupq_n_s32(-shift.cast_signed());
-            let below = |s: Self::S, i: usize| vqmovn_s32(vshlq_s32(vsubq_s32(largest[i], s[i]), right));
             int16x8x2_t(
-                weight(vcombine_s16(below(a, 0), below(a, 1))),
-                weight(vcombine_s16(below(b, 0), below(b, 1))),
+                weight(vcombine_s16(below(largest[0], a[0], right), below(largest[1], a[1], right))),
+                weight(vcombine_s16(below(largest[0], b[0], right), below(largest[1], b[1], right))),
             )
         }
     }
@@ -89,4 +88,14 @@ unsafe fn weight(e: int16x8_t) -> int16x8_t {
         let p = vsubq_s16(vdupq_n_s16(ONE), vqrdmulhq_s16(x, p));
         vshlq_s16(p, vnegq_s16(vshrq_n_s16::<{ EXPONENT_BITS as i32 }>(e)))
     }
+}
+
+/// `min((largest − score) >> −right, 32767)` of four.
+///
+/// # Safety
+/// None beyond NEON.
+#[inline(always)]
+unsafe fn below(largest: int32x4_t, score: int32x4_t, right: int32x4_t) -> int16x4_t {
+    // SAFETY: NEON is there.
+    unsafe { vqmovn_s32(vshlq_s32(vsubq_s32(largest, score), right)) }
 }
