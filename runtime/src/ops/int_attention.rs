@@ -319,13 +319,13 @@ impl Window<'_, '_, '_> {
         };
         let (lo, hi) = step.to.limits();
         for (quad, sums) in quads.iter_mut().zip(sums.values.chunks_exact(4)).take(step.head.div_ceil(4)) {
-            for q in 0..QUERIES {
+            for (q, (quad, &share)) in quad.iter_mut().zip(&share).enumerate() {
                 let mut bytes = 0;
-                for c in 0..4 {
-                    let value = round_clamp(sums[c][q] as f32 * share[q], lo, hi) + zero_point;
+                for (c, sums) in sums.iter().enumerate() {
+                    let value = round_clamp(sums[q] as f32 * share, lo, hi) + zero_point;
                     bytes |= ((value.cast_unsigned() & 0xff) ^ u32::from(xor)) << (8 * c);
                 }
-                quad[q] = bytes;
+                *quad = bytes;
             }
         }
         for y in self.queries.rows.clone() {

@@ -131,9 +131,9 @@ impl LayerNormStep {
 #[inline(always)]
 fn mask<const N: usize>(x: &mut [[f32; LANES]; N], channels: usize) {
     // Up to eight vectors there are no more than needed: only the last one can have other lanes.
-    for n in if N <= 8 { N - 1 } else { 0 }..N {
-        for l in 0..LANES {
-            x[n][l] = if n * LANES + l < channels { x[n][l] } else { 0.0 };
+    for (n, vector) in x.iter_mut().enumerate().skip(if N <= 8 { N - 1 } else { 0 }) {
+        for (l, value) in vector.iter_mut().enumerate() {
+            *value = if n * LANES + l < channels { *value } else { 0.0 };
         }
     }
 }
