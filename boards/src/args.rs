@@ -25,12 +25,16 @@ impl EngineArgs {
     pub fn plan_options(&self, default_threads: usize) -> Result<PlanOptions> {
         let isa = self.isa.as_deref().map(isa).transpose()?;
         let threads = match self.threads.map_or(default_threads, usize::from) {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
+            0 => all_threads(),
+            threads => threads.min(MAX_THREADS),
         };
-        let threads = threads.min(MAX_THREADS);
         Ok(PlanOptions { isa, threads, ..PlanOptions::default() })
     }
+}
+
+/// As many threads as there are processors, if the engine takes that many.
+pub fn all_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
 fn isa(name: &str) -> Result<Isa> {
@@ -69,6 +73,14 @@ impl OutputArgs {
         let style =
             indicatif::ProgressStyle::with_template("{bar:32} {percent:>3} %  {eta:>4} left  {wide_msg}");
         indicatif::ProgressBar::new(steps).with_style(style.expect("the template is valid"))
+    }
+
+    /// A bar over bytes that are sent, hidden when it is not wanted.
+    pub fn bytes(&self, bytes: u64) -> indicatif::ProgressBar {
+        let style = indicatif::ProgressStyle::with_template(
+            "{bar:32} {bytes} of {total_bytes}  {binary_bytes_per_sec}  {eta:>4} left  {wide_msg}",
+        );
+        self.progress(bytes).with_style(style.expect("the template is valid"))
     }
 
     /// Prints the result. A reader that has gone away, as `head` does, is no error.

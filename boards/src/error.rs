@@ -222,6 +222,9 @@ pub enum Error {
         /// Images in the folder.
         total: usize,
     },
+    /// Something between a bundle and a board.
+    #[error(transparent)]
+    Deploy(#[from] crate::deploy::DeployError),
 }
 
 impl Error {
@@ -277,6 +280,7 @@ impl Error {
             }
             Self::Config { .. } => "it has to be the config.toml that mcir-train wrote into the run".into(),
             Self::Some { .. } => "see the message for each of them above".into(),
+            Self::Deploy(error) => error.help(),
         }
     }
 
@@ -290,6 +294,7 @@ impl Error {
             | Self::NoEmbedded { .. }
             | Self::Upscale { .. }
             | Self::Isa { .. } => 2,
+            Self::Deploy(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -1,17 +1,25 @@
-//! The workflow around the engine: upscaling files, and comparing models by quality and latency.
+//! The workflow around the engine: upscaling files, comparing models, and putting them on boards.
 //!
-//! The library holds the verbs of the program `mcir-board`, one module each ([`upscale`], [`compare`], [`results`]), and
-//! what they share: image files ([`files`]), models by name ([`models`], [`embedded`]), a model that runs on
-//! pictures ([`upscaler`]), measured results ([`report`]) and drawn test images ([`cards`]). How a network is
-//! computed does not belong here; that is `mcir-runtime`.
+//! The library holds the verbs of the program `mcir-board`, one module each ([`upscale`], [`compare`], [`results`],
+//! [`list`], [`info`], [`estimate`], [`deploy`] with its own, [`completions`]), and what they share: boards as data
+//! ([`profiles`]) and as they are ([`machine`]), image files ([`files`]), models by name ([`models`], [`embedded`]), a
+//! model that runs on pictures ([`upscaler`]), measured results ([`report`]) and drawn test images ([`cards`]). How a
+//! network is computed does not belong here; that is `mcir-runtime`.
 
 pub mod args;
 pub mod cards;
 pub mod compare;
+pub mod completions;
+pub mod deploy;
 pub mod embedded;
 pub mod error;
+pub mod estimate;
 pub mod files;
+pub mod info;
+pub mod list;
+pub mod machine;
 pub mod models;
+pub mod profiles;
 pub mod report;
 pub mod results;
 pub mod upscale;

@@ -1,10 +1,11 @@
-//! `mcir-board`: upscale images and compare models, on a workstation or on a board.
+//! `mcir-board`: upscale images, compare models and put them on boards, on a workstation or on a board.
 //!
 //! Results go to the standard output, progress and messages to the standard error. Exit codes: 0 done,
 //! 1 failed, 2 wrong usage.
 
-use clap::{Parser, Subcommand};
-use mcir_boards::{compare, results, upscale};
+use clap::{CommandFactory, Parser, Subcommand};
+use mcir_boards::deploy::{bundle, flash, keygen, raw, resident, slots};
+use mcir_boards::{compare, completions, estimate, info, list, results, upscale};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -20,6 +21,20 @@ enum Verb {
     Upscale(upscale::Cmd),
     Compare(compare::Cmd),
     Results(results::Cmd),
+    List(list::Cmd),
+    Info(info::Cmd),
+    Estimate(estimate::Cmd),
+    Profile(estimate::profile::Cmd),
+    Bundle(bundle::Cmd),
+    Keygen(keygen::Cmd),
+    Flash(flash::Cmd),
+    Rollback(resident::RollbackCmd),
+    Status(resident::StatusCmd),
+    Prune(resident::PruneCmd),
+    Raw(raw::Cmd),
+    #[command(hide = true)]
+    Slot(slots::Cmd),
+    Completions(completions::Cmd),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +42,19 @@ fn main() -> ExitCode {
         Verb::Upscale(cmd) => upscale::run(&cmd),
         Verb::Compare(cmd) => compare::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
+        Verb::List(cmd) => list::run(&cmd),
+        Verb::Info(cmd) => info::run(&cmd),
+        Verb::Estimate(cmd) => estimate::run(&cmd),
+        Verb::Profile(cmd) => estimate::profile::run(&cmd),
+        Verb::Bundle(cmd) => bundle::run(&cmd),
+        Verb::Keygen(cmd) => keygen::run(&cmd),
+        Verb::Flash(cmd) => flash::run(&cmd),
+        Verb::Rollback(cmd) => resident::rollback(&cmd),
+        Verb::Status(cmd) => resident::status(&cmd),
+        Verb::Prune(cmd) => resident::prune(&cmd),
+        Verb::Raw(cmd) => raw::run(&cmd),
+        Verb::Slot(cmd) => slots::run(&cmd),
+        Verb::Completions(cmd) => completions::run(&cmd, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

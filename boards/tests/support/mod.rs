@@ -47,6 +47,11 @@ impl Folder {
     pub fn model(&self, name: &str, upscale: u8) -> PathBuf {
         self.file(name, &model(&Config::edge(upscale, 8, 1)).to_bytes())
     }
+
+    /// The same in `NAME.mcir`, and the model has this name too.
+    pub fn named_model(&self, name: &str, upscale: u8) -> PathBuf {
+        self.file(&format!("{name}.mcir"), &named(name, &Config::edge(upscale, 8, 1)).to_bytes())
+    }
 }
 
 /// An image with different gradients in its channels and a disc.
@@ -61,6 +66,10 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
 
 /// A network with small random weights, always the same: it changes images a little.
 pub fn model(config: &Config) -> Model {
+    named("untrained", config)
+}
+
+fn named(name: &str, config: &Config) -> Model {
     let graph = edsr::graph(config);
     let mut state = 1u32;
     let mut small = |n: usize, scale: f32| {
@@ -82,7 +91,7 @@ pub fn model(config: &Config) -> Model {
             _ => vec![],
         })
         .collect();
-    Model::new(graph, &params, vec![("name".into(), "untrained".into())]).unwrap()
+    Model::new(graph, &params, vec![("name".into(), name.into())]).unwrap()
 }
 
 /// Runs `mcir-board`.

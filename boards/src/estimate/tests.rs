@@ -1,0 +1,72 @@
+use super::*;
+use crate::embedded;
+use crate::estimate::calibrate::{NETWORKS, network};
+
+fn model() -> NamedModel {
+    NamedModel::from_embedded(embedded::default_for(4).unwrap(), false).unwrap()
+}
+
+#[test]
+fn memory_is_the_engine_s_own() {
+    let (profile, model) = (Profile::open("raspberry-pi-5").unwrap(), model());
+    for width in [160, 320, 640] {
+        let estimate = estimate(&model, &profile, (width, 90)).unwrap();
+        let plan = Plan::new(&model.model, width, &PlanOptions::default()).unwrap();
+        assert_eq!(estimate.memory_bytes, plan.memory_bytes());
+        assert_eq!(estimate.memory_bytes, estimate.arena_bytes + estimate.weight_bytes + estimate.row_bytes);
+    }
+}
+
+#[test]
+fn time_follows_area_clock_and_the_table() {
+    let (mut profile, model) = (Profile::open("raspberry-pi-5").unwrap(), model());
+    let small = estimate(&model, &profile, (160, 90)).unwrap();
+    let large = estimate(&model, &profile, (320, 180)).unwrap();
+    assert!((large.latency_ms / small.latency_ms - 4.0).abs() < 1e-9);
+    let by_hand = (large.macs / large.efficiency.macs_per_cycle
+        + large.values * large.efficiency.cycles_per_value)
+        / (profile.cores[0].clock_mhz * 1e3);
+    assert!((large.latency_ms - by_hand).abs() < 1e-9);
+    assert!(large.latency_all_cores_ms < large.latency_ms);
+    profile.cores[0].clock_mhz /= 2.0;
+    let slow = estimate(&model, &profile, (320, 180)).unwrap();
+    assert!((slow.latency_ms / large.latency_ms - 2.0).abs() < 1e-9);
+    // A speed in the profile itself counts before the table.
+    profile.efficiency =
+        vec![Efficiency { macs_per_cycle: 1.0, cycles_per_value: 0.0, ..large.efficiency.clone() }];
+    let own = estimate(&model, &profile, (320, 180)).unwrap();
+    assert!((own.latency_ms - own.macs / (profile.cores[0].clock_mhz * 1e3)).abs() < 1e-6);
+    assert!(text(&large).contains("Mcycles") && text(&large).contains(&large.efficiency.source));
+}
+
+#[test]
+fn what_was_not_measured_is_not_estimated() {
+    let mut profile = Profile::open("raspberry-pi-5").unwrap();
+    profile.cores[0].kind = "Cortex-X99".into();
+    let error = estimate(&model(), &profile, (320, 180)).unwrap_err();
+    assert!(error.to_string().contains("int8 on Cortex-X99 has not been measured"), "{error}");
+    assert!(error.help().contains("mcir-board profile"));
+}
+
+#[test]
+fn the_networks_for_measuring_are_what_the_quantizer_would_make() {
+    for (name, config) in &NETWORKS {
+        let (float, int8) = (network(name, config, true).unwrap(), network(name, config, false).unwrap());
+        assert!(!float.is_quantized() && int8.is_quantized());
+        assert_eq!(float.macs_per_pixel(), int8.macs_per_pixel(), "{name}");
+        // One conversion for each residual block is all that int8 adds.
+        assert!(values_per_pixel(&int8) < 1.5 * values_per_pixel(&float), "{name}");
+    }
+    let own = model();
+    let drawn = network("edge", &NETWORKS[0].1, false).unwrap();
+    assert_eq!(own.model.macs_per_pixel(), drawn.macs_per_pixel());
+    assert!((values_per_pixel(&own.model) / values_per_pixel(&drawn) - 1.0).abs() < 0.1);
+}
+
+#[test]
+fn sizes_are_read() {
+    assert_eq!(size("320x180"), Ok((320, 180)));
+    for text in ["", "320", "0x1", "1x0", "ax1", "-1x5", "40000x2", "1x2x3", "18446744073709551616x1"] {
+        assert!(size(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,270 @@
+//! `mcir-board bundle`, `flash`, `status`, `rollback`, `prune` on a folder of this machine as the board, and what they
+//! say when something is wrong.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use support::{Folder, arg, board};
+
+/// A board in a folder, bundles of two models for it, and keys.
+struct Desk {
+    folder: Folder,
+    target: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = Folder::new();
+        folder.named_model("one", 2);
+        folder.named_model("two", 3);
+        // Quality is not what is tested here: one small picture.
+        std::fs::create_dir(folder.path("data")).unwrap();
+        folder.image("data/a.png", 48, 48);
+        let target = format!("local:{}", arg(&folder.path("board")));
+        Self { folder, target }
+    }
+
+    fn bundle(&self, model: &str, more: &[&str]) -> String {
+        let output = self.folder.path(&format!("{model}.bundle"));
+        let (model, data) = (self.folder.path(&format!("{model}.mcir")), self.folder.path("data"));
+        let args = ["bundle", "-m", arg(&model), "-o", arg(&output), "--data", arg(&data)];
+        board(args.iter().chain(more)).succeeds();
+        arg(&output).to_owned()
+    }
+
+    fn run(&self, verb: &str, more: &[&str]) -> support::Run {
+        board([verb, "--target", &self.target].iter().chain(more))
+    }
+
+    /// Name of the model that runs.
+    fn runs(&self) -> String {
+        let json = self.run("status", &["--verify", "--json"]).succeeds().json();
+        assert_eq!((json["schema"].as_u64(), json["verified"].as_bool()), (Some(1), Some(true)));
+        json["status"]["current"]["manifest"]["name"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_model_goes_there_and_back() {
+    let desk = Desk::new();
+    let (one, two) = (desk.bundle("one", &[]), desk.bundle("two", &[]));
+    let dry = desk.run("flash", &[&one, "--dry-run"]).succeeds();
+    assert!(dry.stdout().contains("nothing has been flashed there yet"), "{}", dry.stdout());
+    assert!(!desk.folder.path("board").exists(), "a dry run changes nothing");
+
+    let json = desk.run("flash", &[&one, "--json"]).succeeds().json();
+    assert_eq!((json["schema"].as_u64(), json["dry_run"].as_bool()), (Some(1), Some(false)));
+    assert_eq!(json["self_test"]["crc32"], json["manifest"]["self_test"]["crc32"]);
+    let first = json["sent_bytes"].as_u64().unwrap();
+    assert_eq!(desk.runs(), "one");
+    // The program is there already.
+    let json = desk.run("flash", &[&two, "--json"]).succeeds().json();
+    assert!(json["sent_bytes"].as_u64().unwrap() < first / 10);
+    assert_eq!(desk.runs(), "two");
+    desk.run("rollback", &["--dry-run"]).succeeds();
+    assert_eq!(desk.runs(), "two");
+    desk.run("rollback", &[]).succeeds();
+    assert_eq!(desk.runs(), "one");
+    desk.run("flash", &[&two, "--health", "false"]).fails(1, &["health check failed", "rolled back"]);
+    assert_eq!(desk.runs(), "one");
+    let json = desk.run("prune", &["--json"]).succeeds().json();
+    assert_eq!(json["slots"].as_array().unwrap().len(), 0);
+
+    // What is flashed is what the workstation computes.
+    let program = desk.folder.path("board/current/slot/mcir-board");
+    let model = desk.folder.path("board/current/slot/model.mcir");
+    let (input, there, here) =
+        (desk.folder.image("in.png", 40, 30), desk.folder.path("there.png"), desk.folder.path("here.png"));
+    let status = std::process::Command::new(program)
+        .args(["upscale", "-q", "-i", arg(&input), "-o", arg(&there), "-m", arg(&model)])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let own = desk.folder.path("one.mcir");
+    board(["upscale", "-i", arg(&input), "-o", arg(&here), "-m", arg(&own)]).succeeds();
+    assert_eq!(std::fs::read(there).unwrap(), std::fs::read(here).unwrap());
+}
+
+#[test]
+fn signatures() {
+    let desk = Desk::new();
+    let keys = [desk.folder.path("mine"), desk.folder.path("other")];
+    for key in &keys {
+        board(["keygen", "-o", arg(key)]).succeeds();
+    }
+    board(["keygen", "-o", arg(&keys[0])]).fails(1, &["mine.key", "will not be replaced"]);
+    let public = |i: usize| format!("{}.pub", arg(&keys[i]));
+    let secret = format!("{}.key", arg(&keys[0]));
+    let unsigned = desk.bundle("one", &[]);
+    desk.run("flash", &[&unsigned, "--verify-key", &public(0)]).fails(1, &["is not signed", "--sign"]);
+    let signed = desk.bundle("two", &["--sign", &secret]);
+    desk.run("flash", &[&signed, "--verify-key", &public(1)]).fails(1, &["signature", "is not good"]);
+    desk.run("flash", &[&signed, "--verify-key", "nonsense"]).fails(1, &["nonsense", "no file", "keygen"]);
+    desk.run("status", &[]).fails(1, &["nothing has been flashed", "mcir-board flash"]);
+    desk.run("flash", &[&signed, "--verify-key", &public(0)]).succeeds();
+    assert_eq!(desk.runs(), "two");
+    assert!(desk.folder.path("board/current/slot/manifest.json.minisig").exists());
+    // Tampered with: one byte of the model.
+    let mut bytes = std::fs::read(&signed).unwrap();
+    let at = bytes.len() - 20_000;
+    bytes[at] ^= 1;
+    let tampered = desk.folder.file("tampered.bundle", &bytes);
+    desk.run("flash", &[arg(&tampered), "--verify-key", &public(0)])
+        .fails(1, &["SHA-256", "mcir-board bundle"]);
+    assert_eq!(desk.runs(), "two");
+}
+
+#[test]
+fn bad_input_is_named_and_changes_nothing() {
+    let desk = Desk::new();
+    let one = desk.bundle("one", &[]);
+    let model = desk.folder.path("one.mcir");
+    let output = desk.folder.path("x.bundle");
+    let bundle = |more: &[&str]| board(["bundle", "-m", arg(&model), "-o", arg(&output)].iter().chain(more));
+    bundle(&["--board", "raspberry-pi-6"]).fails(2, &["raspberry-pi-6", "raspberry-pi-5"]);
+    bundle(&["--board", "missing.toml"]).fails(1, &["missing.toml", "no board profile"]);
+    bundle(&["--binary", arg(&model)]).fails(1, &["not an ELF file", "--target aarch64-unknown-linux-musl"]);
+    bundle(&["--binary", "/nowhere"]).fails(1, &["/nowhere"]);
+    bundle(&["--sign", arg(&model)]).fails(1, &["one.mcir"]);
+    if std::env::consts::ARCH == "x86_64" {
+        bundle(&["--board", "raspberry-pi-5", "--binary", env!("CARGO_BIN_EXE_mcir-board")])
+            .fails(1, &["the program is for x86_64", "Raspberry Pi 5 is aarch64", "--binary"]);
+    }
+    assert!(!output.exists());
+
+    desk.run("flash", &["/nowhere.bundle"]).fails(1, &["/nowhere.bundle does not exist"]);
+    desk.run("flash", &[arg(&model)]).fails(1, &["one.mcir", "not a usable bundle"]);
+    desk.run("rollback", &[]).fails(1, &["nothing has been flashed"]);
+    board(["flash", &one, "--target", "ssh://pi@board.invalid"])
+        .fails(1, &["cannot reach ssh://pi@board.invalid"]);
+    board(["flash", &one, "--target", "local:/proc/nowhere"]).fails(1, &["cannot reach local:/proc/nowhere"]);
+    board(["flash", &one, "--target", &desk.target, "--ssh", "no-such-ssh"]).succeeds();
+    board(["flash", &one, "--target", "ssh://board", "--ssh", "no-such-ssh"]).fails(1, &["no-such-ssh"]);
+    desk.run("rollback", &[]).fails(1, &["no previous slot"]);
+    // Another program is at work.
+    let lock = std::fs::File::options().write(true).open(desk.folder.path("board/lock")).unwrap();
+    lock.lock().unwrap();
+    desk.run("flash", &[&one]).fails(1, &["in use", "wait"]);
+    drop(lock);
+    // A board whose program is damaged tells so, and flashing repairs it.
+    let programs = std::fs::read_dir(desk.folder.path("board/bin")).unwrap().flatten().next().unwrap().path();
+    std::fs::remove_file(programs.join("mcir-board")).unwrap();
+    std::fs::write(programs.join("mcir-board"), b"\x7fELF no").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(programs.join("mcir-board"), mode).unwrap();
+    desk.run("flash", &[&one]).succeeds();
+    assert_eq!(desk.runs(), "one");
+    let slot = std::fs::canonicalize(desk.folder.path("board/current/slot")).unwrap();
+    std::fs::write(slot.join("model.mcir"), b"x").unwrap();
+    desk.run("status", &["--verify"]).fails(1, &["model.mcir", "SHA-256"]);
+    desk.run("flash", &[&one]).succeeds();
+    assert_eq!(desk.runs(), "one");
+}
+
+/// A wrong program for the machine: told before anything is sent.
+#[test]
+fn a_program_for_another_processor_is_not_sent() {
+    let desk = Desk::new();
+    let other = if std::env::consts::ARCH == "x86_64" { 183_u16 } else { 62 };
+    let mut program = std::fs::read(env!("CARGO_BIN_EXE_mcir-board")).unwrap();
+    program[18..20].copy_from_slice(&other.to_le_bytes());
+    let program = desk.folder.file("program", &program);
+    let bundle = desk.bundle("one", &["--binary", arg(&program)]);
+    for more in [&[][..], &["--dry-run"]] {
+        let args: Vec<&str> = [bundle.as_str()].into_iter().chain(more.iter().copied()).collect();
+        desk.run("flash", &args).fails(1, &["the program is for", "--binary"]);
+    }
+    assert!(!desk.folder.path("board/current").exists());
+}
+
+/// A service is installed for systemd, restarted, and its failure undoes the switch.
+#[test]
+fn services() {
+    let desk = Desk::new();
+    let (one, two) = (desk.bundle("one", &[]), desk.bundle("two", &[]));
+    // A systemctl that records its words and fails when told to.
+    std::fs::create_dir(desk.folder.path("bin")).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >>{0}/words\n[ \"$2\" != restart ] || [ ! -e {0}/broken ] || {{ rm {0}/broken; exit 1; }}\n",
+        arg(&desk.folder.path("."))
+    );
+    let systemctl = desk.folder.file("bin/systemctl", script.as_bytes());
+    std::fs::set_permissions(systemctl, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", arg(&desk.folder.path("bin")), std::env::var("PATH").unwrap());
+    let flash = |bundle: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mcir-board"))
+            .args([
+                "flash",
+                bundle,
+                "--target",
+                &desk.target,
+                "--user-service",
+                "--service",
+                "camera --source -",
+            ])
+            .env("PATH", &path)
+            .env("XDG_CONFIG_HOME", desk.folder.path("config"))
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(flash(&one).0, Some(0));
+    let unit = std::fs::read_to_string(desk.folder.path("config/systemd/user/mcir.service")).unwrap();
+    assert!(unit.contains("camera --source - -m") && unit.contains("Type=notify"), "{unit}");
+    let words = std::fs::read_to_string(desk.folder.path("words")).unwrap();
+    let expected = "--user daemon-reload\n--user enable mcir.service\n--user restart mcir.service\n";
+    assert_eq!(words, expected);
+    desk.folder.file("broken", b"");
+    let (code, message) = flash(&two);
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("systemctl restart") && message.contains("rolled back"), "{message}");
+    assert_eq!(desk.runs(), "one");
+}
+
+#[test]
+fn raw_partitions() {
+    let desk = Desk::new();
+    let (one, two) = (desk.bundle("one", &[]), desk.bundle("two", &[]));
+    let device = desk.folder.file("partition", &vec![0xa5; 1 << 20]);
+    let raw = |words: &[&str]| board(["raw"].iter().chain(words).chain(&["--device", arg(&device)]));
+    let output = desk.folder.path("read.mcir");
+    raw(&["read", "-o", arg(&output)]).fails(1, &["nothing has been flashed"]);
+    raw(&["rollback"]).fails(1, &["no good slot to go back to"]);
+    for (bundle, model) in [(&one, "one.mcir"), (&two, "two.mcir")] {
+        raw(&["flash", bundle]).succeeds();
+        raw(&["read", "-o", arg(&output)]).succeeds();
+        assert_eq!(std::fs::read(&output).unwrap(), std::fs::read(desk.folder.path(model)).unwrap());
+    }
+    raw(&["rollback"]).succeeds();
+    raw(&["read", "-o", arg(&output)]).succeeds();
+    assert_eq!(std::fs::read(&output).unwrap(), std::fs::read(desk.folder.path("one.mcir")).unwrap());
+    let json = raw(&["status", "--json"]).succeeds().json();
+    assert_eq!(
+        (json["current"]["sequence"].as_u64(), json["previous"]["sequence"].as_u64()),
+        (Some(3), Some(2))
+    );
+    assert_eq!(std::fs::metadata(&device).unwrap().len(), 1 << 20);
+    let small = desk.folder.file("small", &[0; 4096]);
+    board(["raw", "flash", &one, "--device", arg(&small)]).fails(1, &["no place for two slots", "larger"]);
+}
+
+#[test]
+fn completions_and_lists() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(board(["completions", shell]).succeeds().stdout().contains("rollback"), "{shell}");
+    }
+    assert!(board(["list"]).succeeds().stdout().contains("jetson-orin-nano"));
+    let json = board(["list", "--json"]).succeeds().json();
+    assert_eq!(json["boards"].as_array().unwrap().len(), 7);
+    let folder = Folder::new();
+    let toml = board(["list", "--toml", "raspberry-pi-4"]).succeeds().stdout();
+    let mine = folder.file("mine.toml", toml.replace("clock_mhz = 1800", "clock_mhz = 900").as_bytes());
+    let latency = |name: &str| {
+        let args = ["estimate", "-m", "edsr-edge-x4", "--board", name, "--size", "160x90", "--json"];
+        board(args).succeeds().json()["latency_ms"].as_f64().unwrap()
+    };
+    assert!((latency(arg(&mine)) / latency("raspberry-pi-4") - 2.0).abs() < 1e-6);
+    let json = board(["info", "--json"]).succeeds().json();
+    assert_eq!(json["machine"]["isa"].as_str(), Some(mcir_runtime::Isa::best().name()));
+}
