@@ -64,7 +64,7 @@ pub struct Health {
     health_timeout: u64,
 
     /// Install a systemd service that runs mcir-board with these words, and restart it; it must become ready
-    #[arg(long, value_name = "WORDS", num_args = 0..=1, default_missing_value = "camera --source v4l2:/dev/video0")]
+    #[arg(long, value_name = "WORDS")]
     service: Option<String>,
 
     /// Name of the service
