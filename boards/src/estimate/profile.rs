@@ -170,7 +170,7 @@ fn measure(name: &str, model: &Model, options: &PlanOptions) -> Result<f64> {
     let plan =
         Plan::new(model, width, options).map_err(|source| Error::Plan { name: name.into(), source })?;
     let mut workspace = plan.workspace();
-    let pixels: Vec<u8> = (0..plan.in_row_bytes() * height).map(|i| (i * 37 >> 3) as u8).collect();
+    let pixels: Vec<u8> = (0..plan.in_row_bytes() * height).map(|i| ((i * 37) >> 3) as u8).collect();
     let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
     let mut run = || {
         let start = Instant::now();
