@@ -214,6 +214,12 @@ pub enum Error {
         /// Why.
         source: Box<toml::de::Error>,
     },
+    /// Something between a camera and its viewers.
+    #[error(transparent)]
+    Camera(#[from] crate::camera::error::CameraError),
+    /// A pin of a board.
+    #[error(transparent)]
+    Gpio(#[from] crate::gpio::GpioError),
     /// Some images of a folder failed; each was reported when it did.
     #[error("{failed} of {total} images failed")]
     Some {
@@ -276,6 +282,8 @@ impl Error {
                 "a run is a folder with config.toml and model.mcir, as mcir-train train -o leaves it".into()
             }
             Self::Config { .. } => "it has to be the config.toml that mcir-train wrote into the run".into(),
+            Self::Camera(error) => error.help(),
+            Self::Gpio(error) => error.help(),
             Self::Some { .. } => "see the message for each of them above".into(),
         }
     }
@@ -290,6 +298,8 @@ impl Error {
             | Self::NoEmbedded { .. }
             | Self::Upscale { .. }
             | Self::Isa { .. } => 2,
+            Self::Camera(error) => error.exit_code(),
+            Self::Gpio(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -4,7 +4,7 @@
 //! 1 failed, 2 wrong usage.
 
 use clap::{Parser, Subcommand};
-use mcir_boards::{compare, results, upscale};
+use mcir_boards::{camera, compare, results, upscale};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -20,6 +20,7 @@ enum Verb {
     Upscale(upscale::Cmd),
     Compare(compare::Cmd),
     Results(results::Cmd),
+    Camera(camera::Cmd),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Upscale(cmd) => upscale::run(&cmd),
         Verb::Compare(cmd) => compare::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
+        Verb::Camera(cmd) => camera::run(&cmd),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
