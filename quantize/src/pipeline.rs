@@ -11,6 +11,7 @@ use crate::params::{EdgeTypes, edge_types};
 use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
 use crate::round;
 use crate::transformer::balance;
+use crate::types;
 use crate::weights::{self, QuantizedWeights};
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
 
@@ -46,18 +47,23 @@ pub struct Calibrated<'a> {
     samples: &'a [Sample],
     settings: Settings<'a>,
     folded: Model,
-    seen: Observation,
+    /// What the float model's edges carry; `None` for a model that came with its types.
+    seen: Option<Observation>,
     types: Vec<EdgeTypes>,
     weights: Vec<Option<QuantizedWeights>>,
 }
 
 impl<'a> Calibrated<'a> {
-    /// Observes a float model and chooses types and weights.
+    /// Observes a float model and chooses types and weights. A model that comes with its types, as
+    /// [`prepared`](Self::prepared) makes it and the trainer tunes it, is taken as it is.
     ///
     /// # Errors
     /// What [`fold`] and [`observe`] refuse.
     pub fn new(model: &Model, samples: &'a [Sample], settings: Settings<'a>) -> Result<Self, QuantizeError> {
         let folded = fold(model)?;
+        if let Some(types) = types::from_metadata(&folded)? {
+            return Ok(Self::tuned(folded, samples, settings, types));
+        }
         let Settings { threads, progress, .. } = settings;
         progress.begin("equalising", samples.len());
         let seen = observe(&folded, samples, Detail::Moments, threads, progress)?;
@@ -70,11 +76,38 @@ impl<'a> Calibrated<'a> {
         let weights = (0..folded.graph().nodes.len() as NodeId)
             .map(|id| quantized_weights(&folded, id, &seen, &types))
             .collect();
-        let mut calibrated = Self { samples, settings, folded, seen, types, weights };
+        let mut calibrated = Self { samples, settings, folded, seen: Some(seen), types, weights };
         if settings.effort == Effort::High {
             calibrated.round_weights()?;
         }
         Ok(calibrated)
+    }
+
+    /// A model whose weights have been tuned for these types: the int8 model computes what was tuned.
+    fn tuned(folded: Model, samples: &'a [Sample], settings: Settings<'a>, types: Vec<EdgeTypes>) -> Self {
+        let plainly = |id: NodeId| {
+            let node = folded.graph().node(id);
+            let Op::Conv2d(_) = node.op else { return None };
+            let DType::I8 { scale, .. } = types[usize::from(node.inputs[0])].narrow else {
+                unreachable!("the narrow form has 8 bits")
+            };
+            let (weight, bias) = (folded.f32s(id, Role::Weight), folded.f32s(id, Role::Bias));
+            Some(weights::quantize_plainly(&weight, &bias, scale))
+        };
+        let weights = (0..folded.graph().nodes.len() as NodeId).map(plainly).collect();
+        Self { samples, settings, folded, seen: None, types, weights }
+    }
+
+    /// The folded and equalised float model with the types of its edges in the metadata, ready to be tuned for
+    /// them.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Rewrite`] when the metadata gets too long.
+    pub fn prepared(&self) -> Result<Model, QuantizeError> {
+        let mut metadata = self.folded.metadata().to_vec();
+        metadata.retain(|(key, _)| key != types::KEY);
+        metadata.push((types::KEY.into(), types::to_text(&self.folded, &self.types)));
+        self.folded.clone().with_metadata(metadata).map_err(QuantizeError::Rewrite)
     }
 
     /// Replaces all weights with better rounded ones.
@@ -100,9 +133,9 @@ impl<'a> Calibrated<'a> {
         &self.folded
     }
 
-    /// What was seen on [`folded`](Self::folded).
-    pub fn seen(&self) -> &Observation {
-        &self.seen
+    /// What was seen on [`folded`](Self::folded); nothing when that came with its types.
+    pub fn seen(&self) -> Option<&Observation> {
+        self.seen.as_ref()
     }
 
     /// Convolutions of the folded model, in order.
@@ -140,11 +173,12 @@ impl<'a> Calibrated<'a> {
     /// What [`rewrite`] refuses.
     pub fn build(&self, kept: &Kept) -> Result<Rewritten, QuantizeError> {
         let (mut recipe, mut rewritten) = self.first_build(kept)?;
+        let Some(seen) = &self.seen else { return Ok(rewritten) };
         let Settings { threads, progress, .. } = self.settings;
         progress.begin("correcting biases", BIAS_ROUNDS * self.samples.len());
         for _ in 0..BIAS_ROUNDS {
             let now = observe(&rewritten.model, self.samples, Detail::Moments, threads, progress)?;
-            recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, Some((&rewritten, &now)));
+            recipe.bias = bias::corrected(&self.folded, seen, &recipe, Some((&rewritten, &now)));
             rewritten = rewrite(&self.folded, &recipe)?;
         }
         progress.end();
@@ -169,7 +203,10 @@ impl<'a> Calibrated<'a> {
             }
         }
         let mut recipe = Recipe { types: self.types.clone(), precision, weights, bias: Vec::new() };
-        recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, None);
+        recipe.bias = match &self.seen {
+            Some(seen) => bias::corrected(&self.folded, seen, &recipe, None),
+            None => bias::unchanged(&self.folded),
+        };
         let rewritten = rewrite(&self.folded, &recipe)?;
         Ok((recipe, rewritten))
     }

@@ -320,7 +320,7 @@ fn biases_restore_the_means() {
     let error = |int8: &Model| -> f64 {
         let seen = observe(int8, &samples, Detail::Moments, 2, &()).unwrap();
         let last = [folded, int8].map(|m| usize::from(node(m, "conv_last")));
-        let pairs = calibrated.seen().moments[last[0]].mean.iter().zip(&seen.moments[last[1]].mean);
+        let pairs = calibrated.seen().unwrap().moments[last[0]].mean.iter().zip(&seen.moments[last[1]].mean);
         pairs.map(|(a, b)| (a - b).abs()).sum::<f64>()
     };
     let (before, after) = (error(&plain), error(&corrected.model));
@@ -335,12 +335,12 @@ fn a_perfect_recipe_leaves_the_bias_alone() {
     let model = calibrated.folded();
     let nodes = model.graph().nodes.len();
     let recipe = mcir_quantize::rewrite::Recipe {
-        types: mcir_quantize::params::edge_types(model, &calibrated.seen().histograms),
+        types: mcir_quantize::params::edge_types(model, &calibrated.seen().unwrap().histograms),
         precision: vec![Precision::F32; nodes],
         weights: vec![None; nodes],
         bias: vec![],
     };
-    let bias = bias::corrected(model, calibrated.seen(), &recipe, None);
+    let bias = bias::corrected(model, calibrated.seen().unwrap(), &recipe, None);
     for id in calibrated.convolutions() {
         let expected = model.f32s(id, Role::Bias);
         assert!(bias[usize::from(id)].iter().zip(&expected).all(|(a, &b)| (a - f64::from(b)).abs() < 1e-9));
@@ -386,4 +386,63 @@ fn an_accumulator_that_could_overflow_is_refused() {
     let samples = samples(4, 16, 16, 3);
     let error = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap_err();
     assert!(error.to_string().contains("could overflow its 32-bit accumulator"), "{error}");
+}
+
+#[test]
+fn a_model_that_comes_with_its_types_keeps_them() {
+    for config in
+        [Config::edge(2, 8, 2), Config { mean_shift: true, num_feat: 8, num_block: 1, ..Config::light(4) }]
+    {
+        let model = random(graph(&config), 6);
+        let samples = samples(4, 32, 24, 3);
+        let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+        let prepared = calibrated.prepared().unwrap();
+        assert!(agreement(&model, &prepared) > 70.0, "the same function in floats, but for the border");
+        let again = Calibrated::new(&prepared, &samples, SETTINGS).unwrap();
+        assert_eq!(again.folded().graph(), prepared.graph());
+        let [first, second] = [&calibrated, &again].map(|c| c.build(&[]).unwrap().model);
+        assert_eq!(first.graph(), second.graph(), "types included");
+        assert!(agreement(&model, &second) > 33.0);
+        for id in again.convolutions() {
+            let folded = again.folded();
+            let name = &folded.graph().node(id).name;
+            let new = node(&second, name);
+            let scales = second.f32s(new, Role::WeightScale);
+            let rows = folded.f32s(id, Role::Weight);
+            for (row, scale) in rows.chunks_exact(rows.len() / scales.len()).zip(scales) {
+                let largest = row.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+                assert!(
+                    (scale * 127.0 - largest).abs() <= 1e-6 * largest,
+                    "{name}: as the trainer rounds them"
+                );
+            }
+        }
+        // What was tuned is not this model any more: neither are its means put right.
+        assert!(again.seen().is_none());
+        assert!(prepared.meta("quantize.types").unwrap().lines().count() == prepared.graph().nodes.len());
+    }
+}
+
+#[test]
+fn wrong_types_are_refused() {
+    let model = random(graph(&Config::edge(2, 4, 1)), 4);
+    let samples = samples(4, 32, 24, 3);
+    let good = Calibrated::new(&model, &samples, SETTINGS).unwrap().prepared().unwrap();
+    let text = good.meta("quantize.types").unwrap();
+    let cases = [
+        (text.replace("conv_last ", "conv_lost "), "line `conv_lost "),
+        (text.lines().skip(1).collect::<Vec<_>>().join("\n"), "the lack of a line for node `input`"),
+        (text.replace("i8:", "i9:"), "line `input i9:"),
+        (text.replace(" i16:", " i16:-"), "i16:-"),
+        (String::new(), "the lack of a line"),
+    ];
+    for (text, message) in cases {
+        let metadata = vec![("quantize.types".into(), text)];
+        let model = good.clone().with_metadata(metadata).unwrap();
+        let error = Calibrated::new(&model, &samples, SETTINGS).err().unwrap();
+        assert!(
+            matches!(error, QuantizeError::Types { .. }) && error.to_string().contains(message),
+            "{error}"
+        );
+    }
 }

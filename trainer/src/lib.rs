@@ -32,6 +32,7 @@
 //! - [`ablate`]: grids of runs and the table that compares them.
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
 //! - [`import`], [`export`], [`weights`]: values in and out.
+//! - [`qat`]: fine-tuning for int8.
 //! - [`seed`]: random numbers that depend on seed, purpose and step only.
 //!
 //! # Reproducibility
@@ -54,6 +55,7 @@ pub mod log;
 pub mod loss;
 pub mod negatives;
 pub mod net;
+pub mod qat;
 pub mod resize;
 pub mod seed;
 pub mod train;

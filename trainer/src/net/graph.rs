@@ -62,6 +62,14 @@ pub struct Affine {
     pub bias: Param<Tensor<1>>,
 }
 
+/// Stands between a convolution and its values; see [`qat`](crate::qat).
+pub trait Simulate {
+    /// What is read in place of the values `x` of an edge; same shape.
+    fn input(&self, edge: NodeId, x: Tensor<4>) -> Tensor<4>;
+    /// What is used in place of weights `[out, in, kernel, kernel]`; same shape.
+    fn weight(&self, weight: Tensor<4>) -> Tensor<4>;
+}
+
 /// A network of the engine that can be trained: the graph and one [`Layer`] for each of its nodes.
 #[derive(Module, Debug)]
 pub struct GraphNet {
@@ -194,16 +202,25 @@ impl GraphNet {
     /// # Shapes
     /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
     pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        self.forward_with(image, None)
+    }
+
+    /// As [`forward`](Self::forward), with convolutions that read and use what `simulate` makes of their inputs and
+    /// weights.
+    ///
+    /// # Shapes
+    /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
+    pub fn forward_with(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>) -> Tensor<4> {
         let [_, _, h, w] = image.dims();
         let multiple = self.graph.pad_multiple();
         let image = reflect(reflect(image, 2, multiple), 3, multiple);
-        let y = self.walk(image);
+        let y = self.walk(image, simulate);
         let [_, _, padded_h, padded_w] = y.dims();
         let (h, w) = (h * self.upscale(), w * self.upscale());
         if (h, w) == (padded_h, padded_w) { y } else { y.narrow(2, 0, h).narrow(3, 0, w) }
     }
 
-    fn walk(&self, image: Tensor<4>) -> Tensor<4> {
+    fn walk(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>) -> Tensor<4> {
         let mut image = Some(image);
         let mut edges: Vec<Option<Tensor<4>>> = Vec::with_capacity(self.graph.nodes.len());
         for (index, (node, layer)) in self.graph.nodes.iter().zip(&self.layers).enumerate() {
@@ -219,7 +236,12 @@ impl GraphNet {
             let y = match (node.op, layer) {
                 (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
                 (Op::Conv2d(c), Layer::Conv(conv)) => {
-                    let y = conv_same(read(0), conv.weight.val(), conv.bias.val());
+                    let (x, weight) = (read(0), conv.weight.val());
+                    let (x, weight) = match simulate {
+                        Some(simulate) => (simulate.input(node.inputs[0], x), simulate.weight(weight)),
+                        None => (x, weight),
+                    };
+                    let y = conv_same(x, weight, conv.bias.val());
                     match c.activation {
                         Some(a) => activate(y, a),
                         None => y,
