@@ -12,7 +12,7 @@
 //!
 //! Everything that `current` will lead to is complete and on the disk (files and folders synced) before the
 //! rename; so an interruption, also of power, leaves either the old link or the new one, and both are good.
-//! A new generation whose health check was interrupted is not `confirmed`: [`Store::recover`] goes back.
+//! A new generation whose health check was interrupted is not `confirmed`: `Store::recover` goes back.
 
 mod change;
 mod cmd;

@@ -22,7 +22,7 @@ const DEFAULT_FOLDER: &str = "mcir";
 /// How a board is reached.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Board: ssh://user@host[:port][/folder], or local:FOLDER
+    /// Board: ssh://user@host:port/folder (port and folder may be left out), or local:FOLDER
     #[arg(long, value_name = "TARGET", env = "MCIR_TARGET")]
     pub target: Target,
 
