@@ -3,6 +3,7 @@
 //! A configuration is a preset with changes laid over it: those of a file, then those of the command line. It
 //! is resolved once, checked, and saved beside the results, so that `config.toml` alone repeats the run.
 
+use crate::conv::Precision;
 use crate::loss::pixel::Loss;
 use crate::loss::vgg::Depth;
 use crate::net::{Architecture, nafnet};
@@ -73,6 +74,10 @@ pub struct Spn {
     pub omega: f64,
     /// Weight of a random network in a negative model's start.
     pub nu: f64,
+    /// Sharpened and blurred copies of each original for [`Negative::Pcl`].
+    pub copies: usize,
+    /// Temperature of [`Negative::Pcl`]; 1 in the authors' code.
+    pub temperature: f64,
     /// Weights of [`Negative::Pretrained`]: a model file, checkpoint or run folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
@@ -101,6 +106,9 @@ pub enum Negative {
     /// No model: the interpolated low-quality input, in the ratio of the contrastive regularization
     /// `L = L_rec + λ·Σ_l a_l · |φ_l(sr) − φ_l(hr)| / |φ_l(sr) − φ_l(input)|`. Its λ is near 0.1.
     Input,
+    /// No model: blurred copies of the original and the interpolated input, with sharpened copies as positives, in
+    /// the loss of PCL-SR, which is added: `L = L_rec + λ·L_pcl`. Its λ is of the order of 1.
+    Pcl,
 }
 
 /// The feature network and its layers.
@@ -126,6 +134,8 @@ impl Default for Spn {
             steps: vec![100, 500, 1000, 2000],
             omega: 0.1,
             nu: 0.01,
+            copies: 4,
+            temperature: 1.0,
             pretrained: None,
             crop: None,
             batch: None,
@@ -192,6 +202,14 @@ pub struct Train {
     pub steps: u64,
     /// Patches in a step.
     pub batch: usize,
+    /// Parts that each device computes its patches of a step in, one after the other: the memory of a part for the
+    /// gradients of the whole. Contrastive losses that are ratios are then ratios of each part.
+    #[serde(default = "accumulate")]
+    pub accumulate: usize,
+    /// What convolutions compute in; weights, losses and everything else stay in f32. `bf16` is for devices that are
+    /// faster with it; the CPU is slower.
+    #[serde(default)]
+    pub precision: Precision,
     /// Reconstruction loss.
     #[serde(default)]
     pub loss: Loss,
@@ -235,6 +253,10 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
         Paths::One(path) => vec![path],
         Paths::Many(paths) => paths,
     })
+}
+
+const fn accumulate() -> usize {
+    1
 }
 
 const fn betas() -> [f64; 2] {
@@ -383,6 +405,8 @@ impl Config {
         let t = &self.train;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;
+        let divides = (1..=t.batch).contains(&t.accumulate) && t.batch.is_multiple_of(t.accumulate);
+        range(divides, "train.accumulate", &t.accumulate, "a divisor of train.batch")?;
         range(t.lr > 0.0 && t.lr < 1.0, "train.lr", &t.lr, "above 0 and below 1")?;
         let betas = t.betas.iter().all(|b| (0.0..1.0).contains(b));
         range(betas, "train.betas", &format!("{:?}", t.betas), "two numbers from 0 to below 1")?;
@@ -400,7 +424,16 @@ impl Config {
         if let Some(spn) = &self.spn {
             let nothing = spn.steps.is_empty() || spn.steps.contains(&0);
             range(!nothing, "spn.steps", &format!("{:?}", spn.steps), "a list of numbers of at least 1")?;
-            range((0.0..1.0).contains(&spn.lambda), "spn.lambda", &spn.lambda, "0 or more and below 1")?;
+            // What is subtracted has no lower bound; what is added may weigh more than the reconstruction.
+            let subtracted = !matches!(spn.negative, Negative::Input | Negative::Pcl);
+            let (ok, limit) = match subtracted {
+                true => ((0.0..1.0).contains(&spn.lambda), "0 or more and below 1"),
+                false => ((0.0..=1e3).contains(&spn.lambda), "0 to 1000"),
+            };
+            range(ok, "spn.lambda", &spn.lambda, limit)?;
+            range(spn.copies <= 64, "spn.copies", &spn.copies, "at most 64")?;
+            let warm = (0.02..=100.0).contains(&spn.temperature);
+            range(warm, "spn.temperature", &spn.temperature, "0.02 to 100")?;
             range((0.0..=1.0).contains(&spn.omega), "spn.omega", &spn.omega, "0 to 1")?;
             range((0.0..=1.0).contains(&spn.nu), "spn.nu", &spn.nu, "0 to 1")?;
             let crop = spn.crop.unwrap_or(16);

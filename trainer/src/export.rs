@@ -1,6 +1,7 @@
 //! Trained weights as a model file.
 
 use crate::config::Config;
+use crate::files;
 use crate::net::{Net, TABLE};
 use crate::weights::{Tensors, WeightsError};
 use mcir_runtime::error::LoadError;
@@ -128,11 +129,7 @@ pub fn metadata(config: &Config, steps: u64) -> Vec<(String, String)> {
 /// The system's.
 pub fn write(model: &Model, path: &Path) -> Result<(), ExportError> {
     let io = |source| ExportError::Io { path: path.into(), source };
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    std::fs::write(&temporary, model.to_bytes()).map_err(io)?;
-    std::fs::rename(&temporary, path).map_err(io)
+    files::replace(path, &model.to_bytes()).map_err(io)
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@
 //! - [`loss`], [`negatives`]: what is minimised: a distance between pixels, and the SPN loss with its negative models.
 //! - [`train`], [`checkpoint`], [`log`], [`curves`], [`divergence`]: the loop, its state on disk, its record and the
 //!   picture of it, its alarm.
+//! - [`device`]: the backends.
 //! - [`ablate`]: grids of runs and the table that compares them.
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
 //! - [`import`], [`export`], [`weights`]: values in and out.
+//! - [`files`]: files that are there whole or not at all.
 //! - [`seed`]: random numbers that depend on seed, purpose and step only.
 //!
 //! # Reproducibility
@@ -46,9 +48,11 @@ pub mod config;
 pub mod conv;
 pub mod curves;
 pub mod data;
+pub mod device;
 pub mod divergence;
 pub mod eval;
 pub mod export;
+pub mod files;
 pub mod import;
 pub mod log;
 pub mod loss;

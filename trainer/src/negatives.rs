@@ -36,9 +36,10 @@ impl Negatives {
         let target = target.valid();
         let device = target.device();
         let architecture = target.architecture();
+        let precision = target.precision();
         let random = |k: usize| {
             let seed = Stream::new(seed, Purpose::Negative, k as u64).bits();
-            Net::random(&architecture, seed, &device)
+            Ok(Net::random(&architecture, seed, &device)?.with_precision(precision))
         };
         let count = spn.steps.len();
         let (models, steps) = match spn.negative {
@@ -52,9 +53,12 @@ impl Negatives {
                     name: "of the pretrained negative model (spn.pretrained)".into(),
                     found: 0,
                 })?;
-                (vec![Net::from_tensors(&architecture, tensors, &device)?], Vec::new())
+                (
+                    vec![Net::from_tensors(&architecture, tensors, &device)?.with_precision(precision)],
+                    Vec::new(),
+                )
             }
-            Negative::Input => (Vec::new(), Vec::new()),
+            Negative::Input | Negative::Pcl => (Vec::new(), Vec::new()),
         };
         Ok(Self { models, steps, omega: spn.omega })
     }
@@ -73,13 +77,16 @@ impl Negatives {
         let expected = match spn.negative {
             Negative::Latency | Negative::Random => spn.steps.len(),
             Negative::Pretrained => 1,
-            Negative::Input => 0,
+            Negative::Input | Negative::Pcl => 0,
         };
         if saved.len() != expected {
             return Err(WeightsError::Count { expected, found: saved.len() });
         }
         let architecture = target.architecture();
-        let load = |tensors: &Tensors| Net::from_tensors(&architecture, tensors, device);
+        let load = |tensors: &Tensors| {
+            let net = Net::from_tensors(&architecture, tensors, device)?;
+            Ok(net.with_precision(target.precision()))
+        };
         Ok(Self { models: saved.iter().map(load).collect::<Result<_, _>>()?, steps, omega: spn.omega })
     }
 
@@ -99,6 +106,11 @@ impl Negatives {
     /// lr `[N, C, H, W]` without autodiff; outputs as of the network
     pub fn forward(&self, lr: &Tensor<4>) -> Vec<Tensor<4>> {
         self.models.iter().map(|model| model.forward(lr.clone())).collect()
+    }
+
+    /// Copies on another device.
+    pub fn fork(self, device: &Device) -> Self {
+        Self { models: self.models.into_iter().map(|model| model.fork(device)).collect(), ..self }
     }
 
     /// All weights, to be saved.

@@ -17,6 +17,8 @@ pub enum Purpose {
     Features = 4,
     /// Part of the patches that features are taken from.
     FeatureCrop = 5,
+    /// Sharpening and blur of the contrastive copies.
+    Copies = 6,
 }
 
 /// A SplitMix64 stream.

@@ -1,28 +1,32 @@
 //! The training loop: [`Trainer`] is the state, [`Trainer::step`] one step, [`run`] the loop around it with
 //! log, validation and checkpoints.
 
+mod step;
+
+pub use step::Losses;
+
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, ConfigError, Negative, Spn};
-use crate::data::batches::{Batch, Recipe};
+use crate::config::{Config, ConfigError, Spn};
+use crate::conv::Precision;
+use crate::data::batches::Recipe;
 use crate::data::pairs::Pair;
 use crate::divergence::Detector;
 use crate::eval::{self, EvalError, Set, SetScores};
+use crate::files;
 use crate::log::{Log, Row};
 use crate::loss::contrastive::Contrast;
-use crate::loss::pixel::{self, Loss};
 use crate::loss::vgg::VggError;
 use crate::negatives::Negatives;
 use crate::net::Net;
-use crate::resize::resize;
 use crate::weights::{Tensors, WeightsError};
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
-use mcir_runtime::model::Filter;
+use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::tensor::{Bytes, Device};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use step::{Replica, SpnState};
 
 /// Why training stops.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +72,42 @@ pub enum TrainError {
     /// The checkpoint's optimizer state cannot be read.
     #[error("the optimizer state in the checkpoint cannot be used: {0}; try the previous checkpoint")]
     Optimizer(String),
+    /// The device cannot compute as configured.
+    #[error(
+        "{device} cannot compute in {precision:?}; set train.precision to \"f32\" or choose another device"
+    )]
+    Precision {
+        /// The device.
+        device: String,
+        /// The configured precision.
+        precision: Precision,
+    },
+    /// The batch cannot be divided.
+    #[error(
+        "a batch of {batch} patches cannot be divided into {parts} equal parts (train.accumulate times the number \
+         of devices); change train.batch or train.accumulate"
+    )]
+    Parts {
+        /// Patches.
+        batch: usize,
+        /// Parts.
+        parts: usize,
+    },
     /// The validation images cannot be used.
     #[error(transparent)]
     Eval(#[from] EvalError),
     /// The resumed configuration describes another network.
     #[error("a run cannot change its [model] while it is resumed; start a new one with --from")]
     OtherModel,
+    /// The start weights are of another kind of network.
+    #[error(
+        "none of the {found} tensors to start from fits the network by name and shape; choose weights of the same \
+         architecture and width (train.from, --from)"
+    )]
+    NothingFits {
+        /// Tensors in the file.
+        found: usize,
+    },
     /// A file of the run cannot be written.
     #[error("cannot write {path}: {source}; free some space or choose another folder, then resume")]
     Io {
@@ -94,28 +128,8 @@ pub struct Trainer {
     optimizer: ModuleOptimizer,
     spn: Option<SpnState>,
     step: u64,
-}
-
-/// What the SPN loss needs beside the network.
-struct SpnState {
-    lambda: f64,
-    /// Patches of a batch that it is computed on.
-    batch: Option<usize>,
-    kind: Negative,
-    contrast: Contrast,
-    negatives: Negatives,
-}
-
-/// Losses of a step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Losses {
-    /// Reconstruction, by the configured loss.
-    pub reconstruction: f32,
-    /// Reconstruction by L1, whatever the configured loss: it has a zero, so a run that diverges shows in it.
-    pub l1: f32,
-    /// Contrastive part, if the run has one: the negative loss `L_neg`, and then the total is
-    /// `reconstruction − λ·negative`, or the ratio of [`Negative::Input`], which is added.
-    pub negative: Option<f32>,
+    /// Devices beside the first, which holds all state.
+    replicas: Vec<Replica>,
 }
 
 /// What [`run`] tells while it works.
@@ -156,24 +170,54 @@ impl Trainer {
         let architecture = config.model.architecture();
         let inner = device.clone().inner();
         let mut tensors = Net::random(&architecture, config.seed, &inner)?.to_tensors();
+        let mut taken = 0;
         for (name, shape, values) in start.iter().flat_map(|s| s.iter()) {
             if tensors.shape(name) == Some(shape) {
                 tensors.insert(name.into(), shape.to_vec(), values.to_vec());
+                taken += 1;
             }
         }
+        if let Some(start) = start.filter(|_| taken == 0) {
+            return Err(TrainError::NothingFits { found: start.len() });
+        }
+        check_precision(&config, &inner)?;
         let device = inner.clone().autodiff();
-        let net = Net::from_tensors(&architecture, &tensors, &device)?;
+        let net = Net::from_tensors(&architecture, &tensors, &device)?.with_precision(config.train.precision);
         let spn = match active(&config) {
-            Some(spn) => Some(SpnState {
-                lambda: spn.lambda,
-                batch: spn.batch,
-                kind: spn.negative,
-                contrast: Contrast::new(spn, config.seed, &inner)?,
-                negatives: Negatives::new(spn, &net, config.seed, pretrained)?,
-            }),
+            Some(spn) => Some(SpnState::new(
+                spn,
+                Contrast::new(spn, config.seed, config.train.precision, &inner)?,
+                Negatives::new(spn, &net, config.seed, pretrained)?,
+            )),
             None => None,
         };
-        Ok(Self { ema: net.valid(), net, optimizer: adam(&config), spn, step: 0, device, config })
+        let ema = net.valid().with_precision(Precision::F32);
+        let replicas = Vec::new();
+        Ok(Self { ema, net, optimizer: adam(&config), spn, step: 0, replicas, device, config })
+    }
+
+    /// The same run on further devices: each computes an equal part of every batch, with copies of the weights that
+    /// are made anew for every step; the first one adds the gradients and holds all state.
+    ///
+    /// # Errors
+    /// The batch cannot be divided equally, a device cannot compute as configured, or the feature network cannot be
+    /// loaded on it.
+    pub fn with_devices(mut self, more: &[Device]) -> Result<Self, TrainError> {
+        let (batch, parts) = (self.config.train.batch, self.config.train.accumulate * (1 + more.len()));
+        if !batch.is_multiple_of(parts) {
+            return Err(TrainError::Parts { batch, parts });
+        }
+        for device in more {
+            let device = device.clone().inner();
+            check_precision(&self.config, &device)?;
+            let (seed, precision) = (self.config.seed, self.config.train.precision);
+            let contrast = match active(&self.config) {
+                Some(spn) => Some(Contrast::new(spn, seed, precision, &device)?),
+                None => None,
+            };
+            self.replicas.push(Replica { device, contrast });
+        }
+        Ok(self)
     }
 
     /// A run continued from a checkpoint, with settings changed by `config` if given (more steps, say).
@@ -194,15 +238,15 @@ impl Trainer {
         let inner = device.clone().inner();
         let device = inner.clone().autodiff();
         let bytes = Bytes::from_bytes_vec(checkpoint.optimizer.clone());
+        check_precision(&config, &inner)?;
         let net = Net::from_tensors(&architecture, &checkpoint.net, &device)?;
+        let net = net.with_precision(config.train.precision);
         let spn = match active(&config) {
-            Some(spn) => Some(SpnState {
-                lambda: spn.lambda,
-                batch: spn.batch,
-                kind: spn.negative,
-                contrast: Contrast::new(spn, config.seed, &inner)?,
-                negatives: Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
-            }),
+            Some(spn) => Some(SpnState::new(
+                spn,
+                Contrast::new(spn, config.seed, config.train.precision, &inner)?,
+                Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
+            )),
             None => None,
         };
         Ok(Self {
@@ -211,6 +255,7 @@ impl Trainer {
             ema: Net::from_tensors(&architecture, &checkpoint.ema, &inner)?,
             optimizer: adam(&config).from_bytes(bytes).map_err(|e| TrainError::Optimizer(e.to_string()))?,
             step: checkpoint.step,
+            replicas: Vec::new(),
             config,
             device,
         })
@@ -229,62 +274,6 @@ impl Trainer {
         })
     }
 
-    /// One optimizer step; returns the losses before it.
-    ///
-    /// # Errors
-    /// [`TrainError::NotFinite`]; the state is then as before the step.
-    pub fn step(&mut self, batch: Batch) -> Result<Losses, TrainError> {
-        let (n, patch) = (self.config.train.batch, self.config.data.patch);
-        let side = patch * self.config.model.upscale();
-        let tensor =
-            |values, side| Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &self.device);
-        let lr = tensor(batch.lr, patch);
-        let sr = self.net.forward(lr.clone());
-        let hr = tensor(batch.hr, side);
-        let mut total = self.config.train.loss.of(sr.clone(), hr.clone());
-        let reconstruction = number(&total);
-        let l1 = match self.config.train.loss {
-            Loss::L1 => reconstruction,
-            Loss::Charbonnier | Loss::L2 | Loss::Psnr => {
-                number(&pixel::l1(sr.clone().inner(), hr.clone().inner()))
-            }
-        };
-        let mut losses = Losses { reconstruction, l1, negative: None };
-        if let Some(spn) = &self.spn {
-            let m = spn.batch.map_or(n, |m| m.min(n));
-            let [lr, hr] = [lr.inner(), hr.inner()].map(|x| x.narrow(0, 0, m));
-            let sr = sr.narrow(0, 0, m);
-            let signed = match spn.kind {
-                Negative::Latency | Negative::Random | Negative::Pretrained => {
-                    let negatives = spn.negatives.forward(&lr);
-                    let negative = spn.contrast.negative_loss(sr, negatives, self.step);
-                    losses.negative = Some(number(&negative));
-                    negative.neg()
-                }
-                Negative::Input => {
-                    let input = resize(lr, self.config.model.upscale(), Filter::Bicubic);
-                    let ratio = spn.contrast.regularization(sr, hr, input, self.step);
-                    losses.negative = Some(number(&ratio));
-                    ratio
-                }
-            };
-            total = total + signed * spn.lambda;
-        }
-        let loss = number(&total);
-        if !loss.is_finite() {
-            return Err(TrainError::NotFinite { loss, step: self.step });
-        }
-        let grads = GradientsParams::from_grads(total.backward(), &self.net);
-        let rate = self.config.train.lr_at(self.step);
-        self.net = self.optimizer.step(rate, self.net.clone(), grads);
-        self.ema = self.ema.clone().blend(&self.net, self.config.train.ema);
-        self.step += 1;
-        if let Some(spn) = &mut self.spn {
-            spn.negatives.update(self.step, &self.net);
-        }
-        Ok(losses)
-    }
-
     /// Steps done.
     pub fn steps_done(&self) -> u64 {
         self.step
@@ -301,13 +290,17 @@ impl Trainer {
     }
 }
 
-fn number(loss: &Tensor<1>) -> f32 {
-    loss.clone().into_scalar::<f32>()
-}
-
 /// The SPN settings, unless λ is zero: then the loss is plain L1 and nothing else is computed.
 fn active(config: &Config) -> Option<&Spn> {
     config.spn.as_ref().filter(|spn| spn.lambda > 0.0)
+}
+
+fn check_precision(config: &Config, device: &Device) -> Result<(), TrainError> {
+    let precision = config.train.precision;
+    if device.supports_dtype(precision.dtype()) {
+        return Ok(());
+    }
+    Err(TrainError::Precision { device: format!("{device:?}"), precision })
 }
 
 /// Adam as PyTorch sets it up.
@@ -334,7 +327,7 @@ pub fn run(
     let config = trainer.config.clone();
     let io = |path: PathBuf| move |source| TrainError::Io { path, source };
     let config_path = folder.join("config.toml");
-    std::fs::write(&config_path, config.to_toml()).map_err(io(config_path))?;
+    files::replace(&config_path, config.to_toml().as_bytes()).map_err(io(config_path))?;
     let log_path = folder.join("log.csv");
     let mut log = Log::open(folder, trainer.step).map_err(io(log_path.clone()))?;
     let recipe = Recipe {
@@ -390,7 +383,7 @@ pub fn run(
     }
     let curves = folder.join("curves.svg");
     let text = std::fs::read_to_string(&log_path).map_err(io(log_path.clone()))?;
-    std::fs::write(&curves, crate::curves::svg(&text)).map_err(io(curves.clone()))?;
+    files::replace(&curves, crate::curves::svg(&text).as_bytes()).map_err(io(curves.clone()))?;
     let stopped = trainer.step < config.train.steps;
     Ok(Summary { steps: trainer.step, stopped, scores })
 }
@@ -406,8 +399,10 @@ fn write_samples(net: &Net, pairs: &[Pair], folder: &Path) -> Result<(), TrainEr
         let (width, height) = (sr.width() as u32, sr.height() as u32);
         let color =
             if sr.channels() == 3 { image::ExtendedColorType::Rgb8 } else { image::ExtendedColorType::L8 };
-        image::save_buffer(&path, sr.data(), width, height, color)
+        let mut png = std::io::Cursor::new(Vec::new());
+        image::write_buffer_with_format(&mut png, sr.data(), width, height, color, image::ImageFormat::Png)
             .map_err(|error| failed(std::io::Error::other(error)))?;
+        files::replace(&path, png.get_ref()).map_err(failed)?;
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use mcir_trainer::ablate::{self, Axis, Outcome, Row, SetScore};
 use mcir_trainer::checkpoint::{self, Checkpoint};
 use mcir_trainer::config::Config;
-use mcir_trainer::eval;
 use mcir_trainer::train::{self, TrainError, Trainer};
+use mcir_trainer::{eval, files};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -81,7 +81,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Runs or continues one run; `None` if it was stopped.
 fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow::Result<Option<Outcome>> {
-    let device = args.common.device.device()?;
+    let devices = args.common.device.devices(args.settings.devices.into())?;
+    let (device, more) = devices.split_first().context("no device")?;
     let seed = config.seed;
     let diverged = folder.join("diverged.txt");
     if diverged.exists() {
@@ -89,12 +90,13 @@ fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow:
     }
     let mut trainer = if folder.join(checkpoint::FILE).exists() || folder.join(checkpoint::PREVIOUS).exists()
     {
-        Trainer::resume(&Checkpoint::load(folder)?, Some(config.clone()), &device)?
+        Trainer::resume(&Checkpoint::load(folder)?, Some(config.clone()), device)?
     } else {
         let start = settings::start(&config)?;
         let pretrained = settings::pretrained(&config)?;
-        Trainer::new(config.clone(), start.as_ref(), pretrained.as_ref(), &device)?
+        Trainer::new(config.clone(), start.as_ref(), pretrained.as_ref(), device)?
     };
+    trainer = trainer.with_devices(more)?;
     let (train, val) = settings::images(&config)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let hidden = args.common.quiet || args.common.no_progress;
@@ -114,9 +116,6 @@ fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow:
     }
 }
 
-/// Writes under a temporary name and renames.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, text).with_context(|| format!("cannot write {}", temporary.display()))?;
-    std::fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+    files::replace(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

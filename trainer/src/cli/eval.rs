@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Evaluates.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let device = args.common.device.device()?;
+    let device = args.common.device()?;
     let net = if args.model.extension().is_some_and(|e| e == "mcir") {
         let model = super::settings::model(&args.model)?;
         if model.is_quantized() {

@@ -9,7 +9,8 @@ mod settings;
 mod train;
 
 use burn::tensor::Device;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use mcir_trainer::device::Backend;
 
 /// Trains, evaluates, imports and exports super-resolution networks.
 #[derive(Debug, Parser)]
@@ -50,45 +51,10 @@ struct Common {
     no_progress: bool,
 }
 
-/// A backend of burn. GPU backends are cargo features of this crate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Backend {
-    /// burn-flex
-    Cpu,
-    /// WebGPU (cargo feature wgpu)
-    Wgpu,
-    /// Vulkan (cargo feature vulkan)
-    Vulkan,
-    /// CUDA (cargo feature cuda)
-    Cuda,
-    /// burn-ndarray, to cross-check (cargo feature ndarray)
-    Ndarray,
-}
-
-impl Backend {
-    fn device(self) -> anyhow::Result<Device> {
-        let missing = |feature: &str| {
-            anyhow::anyhow!("this mcir-train was built without {feature}; build it with --features {feature}")
-        };
-        match self {
-            Self::Cpu => Ok(Device::flex()),
-            #[cfg(feature = "wgpu")]
-            Self::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
-            #[cfg(not(feature = "wgpu"))]
-            Self::Wgpu => Err(missing("wgpu")),
-            #[cfg(feature = "vulkan")]
-            Self::Vulkan => Ok(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
-            #[cfg(not(feature = "vulkan"))]
-            Self::Vulkan => Err(missing("vulkan")),
-            #[cfg(feature = "cuda")]
-            Self::Cuda => Ok(Device::cuda(0)),
-            #[cfg(not(feature = "cuda"))]
-            Self::Cuda => Err(missing("cuda")),
-            #[cfg(feature = "ndarray")]
-            Self::Ndarray => Ok(Device::ndarray()),
-            #[cfg(not(feature = "ndarray"))]
-            Self::Ndarray => Err(missing("ndarray")),
-        }
+impl Common {
+    /// The device of a verb that uses one.
+    fn device(&self) -> anyhow::Result<Device> {
+        Ok(self.device.devices(1)?.remove(0))
     }
 }
 

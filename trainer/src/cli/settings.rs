@@ -41,6 +41,9 @@ pub struct Settings {
     /// Patches in a step (train.batch)
     #[arg(long)]
     batch: Option<usize>,
+    /// GPUs of the backend to train on; each computes an equal part of every batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub devices: u16,
     /// Seed of weights and data order (seed)
     #[arg(long)]
     seed: Option<u64>,

@@ -28,21 +28,23 @@ pub struct Args {
 
 /// Trains.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let device = args.common.device.device()?;
+    let devices = args.common.device.devices(args.settings.devices.into())?;
+    let (device, more) = devices.split_first().context("no device")?;
     let folder = &args.output;
     let has_run = folder.join(checkpoint::FILE).exists() || folder.join(checkpoint::PREVIOUS).exists();
     let mut trainer = if args.resume {
         let checkpoint = Checkpoint::load(folder)?;
         let config = args.settings.resolve_over(&checkpoint)?;
-        Trainer::resume(&checkpoint, Some(config), &device)?
+        Trainer::resume(&checkpoint, Some(config), device)?
     } else if has_run {
         bail!("{} already holds a run; continue it with --resume or choose another folder", folder.display());
     } else {
         let config = args.settings.resolve()?;
         let start = settings::start(&config)?;
         let pretrained = settings::pretrained(&config)?;
-        Trainer::new(config, start.as_ref(), pretrained.as_ref(), &device)?
+        Trainer::new(config, start.as_ref(), pretrained.as_ref(), device)?
     };
+    trainer = trainer.with_devices(more)?;
     let config = trainer.config().clone();
     let (train, val) = settings::images(&config)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

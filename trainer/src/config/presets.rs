@@ -3,6 +3,7 @@
 use super::{
     Config, ConfigError, Data, Model, Schedule, Train, betas, divergence_factor, divergence_window, samples,
 };
+use crate::conv::Precision;
 use crate::loss::pixel::Loss;
 use crate::net::nafnet;
 use mcir_runtime::arch::{edsr, swinir};
@@ -66,6 +67,8 @@ fn paper() -> Train {
         from: None,
         steps: 300_000,
         batch: 16,
+        accumulate: 1,
+        precision: Precision::F32,
         loss: Loss::L1,
         lr: 1e-4,
         betas: betas(),

@@ -15,6 +15,42 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
 use kernel::Shape;
+use serde::{Deserialize, Serialize};
+
+/// What a convolution computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits of mantissa.
+    #[default]
+    F32,
+    /// 8 bits of mantissa and the range of f32, so gradients need no scaling.
+    Bf16,
+}
+
+impl Precision {
+    /// The type of its values.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
+/// [`conv_same`] in a precision: f32 in and out, gradients too.
+///
+/// # Shapes
+/// as [`conv_same`]
+pub fn conv_in(precision: Precision, x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    match precision {
+        Precision::F32 => conv_same(x, weight, bias),
+        Precision::Bf16 => {
+            let dtype = precision.dtype();
+            conv_same(x.cast(dtype), weight.cast(dtype), bias.cast(dtype)).cast(DType::F32)
+        }
+    }
+}
 
 /// `y[o] = bias[o] + Σ_i weight[o, i] ∗ x[i]`.
 ///

@@ -54,6 +54,23 @@ pub enum DataError {
         /// Upscaling factor.
         upscale: usize,
     },
+    /// Low-resolution images that belong to nothing.
+    #[error(
+        "{count} of the {of} images in {lr} have no partner in {hr}, the first is {first}; remove them or add \
+         their originals"
+    )]
+    Left {
+        /// Number of images without a partner.
+        count: usize,
+        /// Images in the folder.
+        of: usize,
+        /// The folder.
+        lr: PathBuf,
+        /// The folder of originals.
+        hr: PathBuf,
+        /// File name of the first.
+        first: String,
+    },
     /// There is nothing to restore the images from.
     #[error(
         "a network that does not upscale learns from pairs of images: besides {hr}, name the folder of the \

@@ -31,6 +31,9 @@ pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, D
         return Err(DataError::NoInput { hr: hr.into() });
     }
     let partners = lr.map(images).transpose()?;
+    if let (Some(partners), Some(lr)) = (&partners, lr) {
+        nothing_left(&files, partners, hr, lr, upscale)?;
+    }
     let read = |path: &PathBuf| -> Result<Pair, DataError> {
         let (name, hr) = (stem(path), decode(path)?);
         let small = || {
@@ -49,6 +52,26 @@ pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, D
         Ok(Pair { name, path: path.clone(), lr, hr })
     };
     in_parallel(&files, read)
+}
+
+/// Checks that each image of the folder `lr` belongs to one of `files`.
+fn nothing_left(
+    files: &[PathBuf],
+    partners: &[PathBuf],
+    hr: &Path,
+    lr: &Path,
+    upscale: usize,
+) -> Result<(), DataError> {
+    let taken: Vec<&PathBuf> = files.iter().filter_map(|f| partner(partners, &stem(f), upscale)).collect();
+    if taken.len() < files.len() {
+        // An original without a partner is the better message, and comes with its name.
+        return Ok(());
+    }
+    let mut left = partners.iter().filter(|p| !taken.contains(p)).peekable();
+    let first = left.peek().map(|p| p.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    first.map_or(Ok(()), |first| {
+        Err(DataError::Left { count: left.count(), of: partners.len(), lr: lr.into(), hr: hr.into(), first })
+    })
 }
 
 /// The low-resolution image of a pair, which must have the size that follows from the other one.

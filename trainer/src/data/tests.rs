@@ -41,8 +41,11 @@ fn pairs_that_do_not_fit_are_named() {
     save(&lr, "c.png", 10, 7);
     assert!(error(2).contains("b.png has no partner"), "{}", error(2));
     save(&lr, "bx2.png", 10, 7);
+    assert!(error(2).contains("1 of the 2 images in") && error(2).contains("c.png"), "{}", error(2));
+    std::fs::remove_file(lr.join("c.png")).expect("removed");
     let pairs = load(&hr, Some(&lr), 2).expect("paired");
     assert_eq!((pairs[0].hr.width(), pairs[0].hr.height()), (20, 14), "cropped to a multiple");
+    std::fs::remove_file(lr.join("bx2.png")).expect("removed");
     save(&lr, "b.png", 11, 7);
     assert!(error(2).contains("11x7 pixels where 10x7"), "{}", error(2));
     assert!(check_patch(&pairs, 7).is_ok());

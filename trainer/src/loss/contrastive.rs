@@ -1,7 +1,10 @@
 //! Distances between images in the feature space of a frozen network, for the SPN loss and its relatives.
 
+mod pcl;
+
 use super::vgg::{Vgg, VggError};
 use crate::config::{Features, Spn};
+use crate::conv::Precision;
 use crate::seed::{Purpose, Stream};
 use burn::tensor::{Device, Tensor};
 
@@ -27,9 +30,11 @@ impl Contrast {
     ///
     /// # Errors
     /// The feature network cannot be loaded.
-    pub fn new(spn: &Spn, seed: u64, device: &Device) -> Result<Self, VggError> {
+    pub fn new(spn: &Spn, seed: u64, precision: Precision, device: &Device) -> Result<Self, VggError> {
         let Features { net, path, layers, weights } = &spn.features;
-        let load = |device: &Device| Vgg::load(*net, path.as_deref(), layers, device);
+        let load = |device: &Device| {
+            Vgg::load(*net, path.as_deref(), layers, device).map(|vgg| vgg.with_precision(precision))
+        };
         // The network returns its layers in its own order, whatever the order of the configuration.
         let mut order: Vec<usize> = (0..layers.len()).collect();
         order.sort_by_key(|&i| layers[i].clone());
@@ -48,10 +53,7 @@ impl Contrast {
     pub fn negative_loss(&self, sr: Tensor<4>, negatives: Vec<Tensor<4>>, step: u64) -> Tensor<1> {
         let k = negatives.len();
         let window = self.window(&sr, step);
-        let cut = |x: Tensor<4>| match window {
-            Some((x0, y0, side)) => x.narrow(2, y0, side).narrow(3, x0, side),
-            None => x,
-        };
+        let cut = |x: Tensor<4>| cut(x, window);
         let negatives = Tensor::cat(negatives.into_iter().map(cut).collect(), 0);
         let theirs = self.plain.forward(negatives);
         let ours = self.tracked.forward(cut(sr));
@@ -73,10 +75,7 @@ impl Contrast {
     /// Wu et al., "Contrastive Learning for Compact Single Image Dehazing", CVPR 2021, equation 5.
     pub fn regularization(&self, sr: Tensor<4>, hr: Tensor<4>, input: Tensor<4>, step: u64) -> Tensor<1> {
         let window = self.window(&sr, step);
-        let cut = |x: Tensor<4>| match window {
-            Some((x0, y0, side)) => x.narrow(2, y0, side).narrow(3, x0, side),
-            None => x,
-        };
+        let cut = |x: Tensor<4>| cut(x, window);
         let [positive, negative] = [hr, input].map(|x| self.plain.forward(cut(x)));
         let ours = self.tracked.forward(cut(sr));
         let distance = |a: &Tensor<4>, b: Tensor<4>| (a.clone() - Tensor::from_inner(b)).abs().mean();
@@ -89,11 +88,21 @@ impl Contrast {
     }
 
     /// Left, top and side of the part that the features are taken from; the same for the whole batch.
-    fn window(&self, sr: &Tensor<4>, step: u64) -> Option<(usize, usize, usize)> {
+    fn window(&self, sr: &Tensor<4>, step: u64) -> Option<Window> {
         let [_, _, h, w] = sr.dims();
         let side = self.crop.filter(|&side| side < h.min(w))?;
         let mut stream = Stream::new(self.seed, Purpose::FeatureCrop, step);
         Some((stream.below(w - side + 1), stream.below(h - side + 1), side))
+    }
+}
+
+/// Left, top and side.
+type Window = (usize, usize, usize);
+
+fn cut(x: Tensor<4>, window: Option<Window>) -> Tensor<4> {
+    match window {
+        Some((x0, y0, side)) => x.narrow(2, y0, side).narrow(3, x0, side),
+        None => x,
     }
 }
 

@@ -4,7 +4,7 @@
 //! a fixed seed stands in: its features still tell textures apart, but results then do not compare with
 //! published ones, and the caller must say so.
 
-use crate::conv::conv_same;
+use crate::conv::{Precision, conv_in};
 use crate::import::{self, ImportError};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
@@ -98,6 +98,7 @@ pub struct Vgg {
     steps: Vec<Step>,
     mean: Tensor<4>,
     std: Tensor<4>,
+    precision: Precision,
 }
 
 impl Vgg {
@@ -147,7 +148,12 @@ impl Vgg {
             });
         }
         let row = |v: [f32; 3]| Tensor::from_data(TensorData::new(v.to_vec(), [1, 3, 1, 1]), device);
-        Ok(Self { steps, mean: row(MEAN), std: row(STD) })
+        Ok(Self { steps, mean: row(MEAN), std: row(STD), precision: Precision::F32 })
+    }
+
+    /// The same network with convolutions in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The activations asked for, in the order of the network.
@@ -161,7 +167,7 @@ impl Vgg {
             if step.pooled {
                 x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
             }
-            x = activation::relu(conv_same(x, step.weight.clone(), step.bias.clone()));
+            x = activation::relu(conv_in(self.precision, x, step.weight.clone(), step.bias.clone()));
             if step.wanted {
                 features.push(x.clone());
             }

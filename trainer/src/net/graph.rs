@@ -6,7 +6,7 @@
 
 use super::{blend, param};
 use crate::attention::{Window, attend};
-use crate::conv::conv_same;
+use crate::conv::{Precision, conv_in};
 use crate::resize;
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError, mean_shift};
@@ -71,6 +71,8 @@ pub struct GraphNet {
     /// Last node that reads each edge, so that the edge's tensor can be given up there.
     #[module(skip)]
     last_reader: Vec<NodeId>,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl GraphNet {
@@ -128,7 +130,7 @@ impl GraphNet {
             });
         }
         tensors.expect_len(taken)?;
-        Ok(Self { layers, graph: graph.clone(), last_reader: last_readers(graph) })
+        Ok(Self { layers, graph: graph.clone(), last_reader: last_readers(graph), precision: Precision::F32 })
     }
 
     /// A network with random initial weights.
@@ -143,6 +145,16 @@ impl GraphNet {
     pub fn random(graph: &Graph, seed: u64, device: &Device) -> Result<Self, WeightsError> {
         let shapes = infer(graph).map_err(WeightsError::Graph)?;
         Self::from_tensors(graph, &random_tensors(graph, &shapes, seed), device)
+    }
+
+    /// The same network with convolutions in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// What its convolutions compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The graph that this network computes.
@@ -219,7 +231,7 @@ impl GraphNet {
             let y = match (node.op, layer) {
                 (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
                 (Op::Conv2d(c), Layer::Conv(conv)) => {
-                    let y = conv_same(read(0), conv.weight.val(), conv.bias.val());
+                    let y = conv_in(self.precision, read(0), conv.weight.val(), conv.bias.val());
                     match c.activation {
                         Some(a) => activate(y, a),
                         None => y,

@@ -10,6 +10,7 @@ pub mod nafnet;
 pub use graph::{GraphNet, TABLE};
 pub use nafnet::Nafnet;
 
+use crate::conv::Precision;
 use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -64,6 +65,22 @@ impl Net {
             Architecture::Graph(graph) => Self::Graph(GraphNet::random(graph, seed, device)?),
             Architecture::Nafnet(config) => Self::Nafnet(Nafnet::random(config, seed, device)?),
         })
+    }
+
+    /// The same network with convolutions in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        match self {
+            Self::Graph(net) => Self::Graph(net.with_precision(precision)),
+            Self::Nafnet(net) => Self::Nafnet(net.with_precision(precision)),
+        }
+    }
+
+    /// What its convolutions compute in.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Graph(net) => net.precision(),
+            Self::Nafnet(net) => net.precision(),
+        }
     }
 
     /// What it computes.

@@ -7,7 +7,7 @@
 //! shapes of the published checkpoints.
 
 use super::{blend, param};
-use crate::conv::conv_same;
+use crate::conv::{Precision, conv_in};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param};
@@ -143,6 +143,8 @@ pub struct Nafnet {
     names: Vec<String>,
     #[module(skip)]
     config: Config,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl Nafnet {
@@ -163,7 +165,8 @@ impl Nafnet {
             });
         }
         tensors.expect_len(specs.len())?;
-        Ok(Self { values, names: specs.into_iter().map(|spec| spec.name).collect(), config: config.clone() })
+        let names = specs.into_iter().map(|spec| spec.name).collect();
+        Ok(Self { values, names, config: config.clone(), precision: Precision::F32 })
     }
 
     /// A network with random weights as PyTorch draws them; every block is the identity at first.
@@ -182,6 +185,16 @@ impl Nafnet {
             tensors.insert(spec.name, spec.shape, values);
         }
         Self::from_tensors(config, &tensors, device)
+    }
+
+    /// The same network with convolutions in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// What its convolutions compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Its shape.
@@ -237,7 +250,7 @@ impl Nafnet {
         for (k, &count) in self.config.dec_blk_nums.iter().enumerate() {
             let weight = self.kernel(&format!("ups.{k}.0.weight"));
             let zero = Tensor::zeros([weight.dims()[0]], &weight.device());
-            x = super::graph::pixel_shuffle(conv_same(x, weight, zero), 2);
+            x = super::graph::pixel_shuffle(conv_in(self.precision, x, weight, zero), 2);
             x = x + skips.pop().expect("as many levels up as down");
             x = (0..count).fold(x, |x, i| self.block(&format!("decoders.{k}.{i}"), x));
         }
@@ -258,7 +271,12 @@ impl Nafnet {
     }
 
     fn conv(&self, name: &str, x: Tensor<4>) -> Tensor<4> {
-        conv_same(x, self.kernel(&format!("{name}.weight")), self.vector(&format!("{name}.bias")))
+        conv_in(
+            self.precision,
+            x,
+            self.kernel(&format!("{name}.weight")),
+            self.vector(&format!("{name}.bias")),
+        )
     }
 
     fn depthwise(&self, name: &str, x: Tensor<4>) -> Tensor<4> {
@@ -274,7 +292,7 @@ impl Nafnet {
         let x = x.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 3, 5, 2, 4]);
         let x = x.reshape([n, 4 * c, h / 2, w / 2]);
         let weight = self.kernel(&format!("{name}.weight")).reshape([2 * c, 4 * c, 1, 1]);
-        conv_same(x, weight, self.vector(&format!("{name}.bias")))
+        conv_in(self.precision, x, weight, self.vector(&format!("{name}.bias")))
     }
 
     /// Layer norm over the channels of each pixel.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::Negative;
+use crate::data::batches::Batch;
 use crate::data::pairs::Pair;
 use crate::seed::{Purpose, Stream};
 use mcir_runtime::image::Image;
@@ -141,6 +143,10 @@ fn weights_are_taken_over_where_they_fit() {
     let conv = |t: &Tensors| t.get("body.0.conv1.weight", &shape).expect("there").to_vec();
     assert_eq!(conv(&from), conv(&to));
     assert_ne!(from.shape("conv_last.weight"), to.shape("conv_last.weight"));
+    let mut foreign = Tensors::default();
+    foreign.insert("intro.weight".into(), vec![1], vec![0.0]);
+    let error = Trainer::new(config(5), Some(&foreign), None, &device).err().expect("refused").to_string();
+    assert!(error.contains("none of the 1 tensors"), "{error}");
 }
 
 /// Restoration at one size, by an architecture that the engine does not have, with the SPN loss.
@@ -225,7 +231,7 @@ fn lambda_alone_makes_the_difference() {
 /// The alternatives of the paper's ablation run in the same loop.
 #[test]
 fn other_negatives_train_and_resume() {
-    for negative in [Negative::Random, Negative::Input] {
+    for negative in [Negative::Random, Negative::Input, Negative::Pcl] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = with_spn(0.01);
         config.spn.as_mut().expect("set").negative = negative;
@@ -250,4 +256,69 @@ fn too_large_a_lambda_is_stopped_and_the_good_checkpoint_kept() {
     assert!(mean > 2.0 * best);
     let kept = Checkpoint::load(folder.path()).expect("kept");
     assert!(kept.step < step, "{} before {step}", kept.step);
+}
+
+fn batch(config: &Config, index: u64) -> Batch {
+    let (n, p) = (config.train.batch * 3, config.data.patch);
+    let mut stream = Stream::new(9, Purpose::Batch, index);
+    let mut draw = |n: usize| (0..n).map(|_| 0.5 + stream.symmetric(0.5)).collect::<Vec<f32>>();
+    Batch { step: 0, lr: draw(n * p * p), hr: draw(n * 4 * p * p) }
+}
+
+/// Two steps of a run; the losses and the weights after them.
+fn two_steps(config: &Config, devices: usize) -> (Vec<Losses>, Tensors) {
+    let more: Vec<Device> = (1..devices).map(|_| Device::flex()).collect();
+    let trainer = Trainer::new(config.clone(), None, None, &Device::flex()).expect("starts");
+    let mut trainer = trainer.with_devices(&more).expect("divides");
+    let losses = (0..2).map(|i| trainer.step(batch(config, i)).expect("finite")).collect();
+    (losses, trainer.net.to_tensors())
+}
+
+fn assert_near(a: &Tensors, b: &Tensors, tolerance: f32) {
+    for ((name, _, a), (_, _, b)) in a.iter().zip(b.iter()) {
+        let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < tolerance, "{name}: {worst}");
+    }
+}
+
+/// The same step in parts, and on several devices (here the CPU again and again).
+#[test]
+fn parts_and_devices_give_the_step_of_the_whole_batch() {
+    let mut config = with_spn(0.01);
+    config.train.batch = 8;
+    // Two of four parts are without a contrastive loss, or have it on part of their patches.
+    config.spn.as_mut().expect("set").batch = Some(3);
+    let (whole, weights) = two_steps(&config, 1);
+    for (accumulate, devices) in [(2, 1), (4, 1), (1, 2), (2, 2), (1, 4)] {
+        config.train.accumulate = accumulate;
+        let (losses, found) = two_steps(&config, devices);
+        for (found, whole) in losses.iter().zip(&whole) {
+            assert!((found.reconstruction - whole.reconstruction).abs() < 1e-5, "{accumulate} {devices}");
+            let negative = [found, whole].map(|l| l.negative.expect("computed"));
+            assert!((negative[0] - negative[1]).abs() < 1e-5, "{accumulate} {devices}: {negative:?}");
+        }
+        // Adam's first steps are as large for the smallest gradients, where rounding decides, as for others.
+        assert_near(&found, &weights, 1e-3);
+    }
+    config.train.accumulate = 2;
+    let trainer = Trainer::new(config, None, None, &Device::flex()).expect("starts");
+    let more = [Device::flex(), Device::flex()];
+    let error = trainer.with_devices(&more).err().expect("refused").to_string();
+    assert!(error.contains("8 patches") && error.contains("6 equal parts"), "{error}");
+}
+
+#[test]
+fn half_precision_is_near_the_whole_and_keeps_the_weights_whole() {
+    let mut config = with_spn(0.01);
+    let (losses, whole) = two_steps(&config, 1);
+    config.train.precision = Precision::Bf16;
+    let (half_losses, half) = two_steps(&config, 1);
+    assert_ne!(losses, half_losses);
+    for (a, b) in losses.iter().zip(&half_losses) {
+        assert!((a.reconstruction - b.reconstruction).abs() < 0.01 * a.reconstruction, "{a:?} {b:?}");
+    }
+    assert_near(&half, &whole, 0.01);
+    // Weights that had been rounded to bf16 would have zeros in their lower 16 bits.
+    let fine = half.iter().flat_map(|(_, _, v)| v).filter(|v| v.to_bits() & 0xffff != 0).count();
+    assert!(fine > 100, "{fine}");
 }

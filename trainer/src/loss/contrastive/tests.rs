@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Negative, Spn};
+use crate::conv::Precision;
 use crate::loss::vgg::Depth;
 use crate::shared;
 use burn::tensor::TensorData;
@@ -50,7 +51,7 @@ fn distances_are_those_of_the_reference() {
     let b = image(&folder.join("spn/image_b.npy"), &device);
     let mut sum = 0.0;
     for layer in ["relu1_1", "relu2_1", "relu3_1"] {
-        let contrast = Contrast::new(&spn(&[layer], &[1.0]), 1, &device).expect("loads");
+        let contrast = Contrast::new(&spn(&[layer], &[1.0]), 1, Precision::F32, &device).expect("loads");
         let found = number(contrast.negative_loss(a.clone(), vec![b.clone()], 0));
         let expected = reference["features"]["l1_distance"][layer]["float64"].as_f64().expect("a number");
         assert!((found - expected).abs() < 1e-5, "{layer}: {found} for {expected}");
@@ -58,7 +59,7 @@ fn distances_are_those_of_the_reference() {
     }
     // Weighted layers in any order, and several negatives: one at distance zero halves the mean of two.
     let layers = ["relu3_1", "relu1_1", "relu2_1"];
-    let contrast = Contrast::new(&spn(&layers, &[1.0, 1.0, 1.0]), 1, &device).expect("loads");
+    let contrast = Contrast::new(&spn(&layers, &[1.0, 1.0, 1.0]), 1, Precision::F32, &device).expect("loads");
     let found = number(contrast.negative_loss(a.clone(), vec![b, a.clone().inner()], 0));
     assert!((found - sum / 2.0).abs() < 1e-5, "{found} for {}", sum / 2.0);
     let gt = image(&folder.join("spn/image_gt.npy"), &device);
@@ -73,7 +74,7 @@ fn the_gradient_reaches_the_output_and_agrees_with_finite_differences() {
     let device = Device::flex();
     let mut spn = spn(&["relu1_1", "relu2_1"], &[0.3, 0.7]);
     spn.features.path = None;
-    let contrast = Contrast::new(&spn, 1, &device).expect("loads");
+    let contrast = Contrast::new(&spn, 1, Precision::F32, &device).expect("loads");
     let values = |index: u64| {
         let mut stream = Stream::new(8, Purpose::Weights, index);
         (0..3 * 36).map(|_| 0.5 + stream.symmetric(0.5)).collect::<Vec<f32>>()
@@ -105,7 +106,7 @@ fn the_regularization_is_small_near_the_original_and_large_near_the_input() {
     let device = Device::flex();
     let load = |name: &str| image(&folder.join(format!("spn/image_{name}.npy")), &device);
     let (a, b, gt) = (load("a"), load("b"), load("gt"));
-    let contrast = Contrast::new(&spn(&["relu2_1"], &[0.5]), 1, &device).expect("loads");
+    let contrast = Contrast::new(&spn(&["relu2_1"], &[0.5]), 1, Precision::F32, &device).expect("loads");
     let value = |sr: &Tensor<4>, input: &Tensor<4>| {
         number(contrast.regularization(sr.clone().autodiff(), gt.clone(), input.clone(), 0))
     };
@@ -124,7 +125,7 @@ fn a_crop_is_the_same_for_all_and_moves_with_the_step() {
     let device = Device::flex();
     let mut spn = spn(&["relu1_1"], &[1.0]);
     (spn.features.path, spn.crop) = (None, Some(4));
-    let contrast = Contrast::new(&spn, 1, &device).expect("loads");
+    let contrast = Contrast::new(&spn, 1, Precision::F32, &device).expect("loads");
     let zero = Tensor::<4>::zeros([2, 3, 9, 7], &device);
     let windows: Vec<_> = (0..50).map(|step| contrast.window(&zero, step).expect("smaller")).collect();
     assert!(windows.iter().all(|w| w.0 <= 3 && w.1 <= 5 && w.2 == 4));

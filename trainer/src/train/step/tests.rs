@@ -1,0 +1,212 @@
+//! Gradients of whole steps: against finite differences on the CPU, and against the CPU on other backends.
+
+use super::*;
+use crate::config::Config;
+use crate::seed::{Purpose, Stream};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
+
+/// Every architecture, small.
+const NETWORKS: [(&str, &[&str]); 5] = [
+    ("edsr-edge-x2", &["model.num_feat=8", "model.num_block=1"]),
+    ("edsr-light-x3", &["model.num_feat=8", "model.num_block=2", "model.mean_shift=true"]),
+    ("swinir-light-x2", &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]"]),
+    ("swinir-edge-x4", &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[3]"]),
+    ("nafnet-w8", &["model.enc_blk_nums=[1,1]", "model.dec_blk_nums=[1,1]"]),
+];
+
+fn config(network: usize, more: &[&str]) -> Config {
+    let (preset, settings) = NETWORKS[network];
+    let common = ["train.batch=2", "data.patch=8", "train.warmup=0", "spn.lambda=0.05", "spn.steps=[1,2]"];
+    let features = ["spn.features.layers=['relu1_1']", "spn.features.weights=[1.0]"];
+    let all = [settings, &common, &features, more].concat();
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    Config::resolve(Some(preset), "", &all).expect("valid")
+}
+
+fn batch(config: &Config) -> Batch {
+    let (n, r) = (config.train.batch * 3 * config.data.patch.pow(2), config.model.upscale());
+    let mut stream = Stream::new(9, Purpose::Batch, 1);
+    let mut draw = |n: usize| (0..n).map(|_| 0.5 + stream.symmetric(0.5)).collect::<Vec<f32>>();
+    Batch { step: 0, lr: draw(n), hr: draw(n * r * r) }
+}
+
+/// A run whose weights are larger than at its start, so that every part of the network matters.
+fn trainer(config: &Config, device: &Device) -> Trainer {
+    let mut trainer = Trainer::new(config.clone(), None, None, device).expect("starts");
+    struct Shake(u64);
+    impl ModuleMapper for Shake {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            self.0 += 1;
+            if !param.val().is_require_grad() {
+                return param;
+            }
+            let mut stream = Stream::new(7, Purpose::Weights, self.0);
+            let shape: [usize; D] = param.val().dims();
+            let values = (0..shape.iter().product()).map(|_| stream.symmetric(0.1)).collect::<Vec<f32>>();
+            param.map(|value| {
+                let value = value.inner();
+                let shift = Tensor::from_data(TensorData::new(values, shape), &value.device());
+                // A leaf again, that gradients are computed for.
+                Tensor::from_inner(value + shift).require_grad()
+            })
+        }
+    }
+    trainer.net = trainer.net.map(&mut Shake(0));
+    trainer
+}
+
+/// The total loss of the step and its gradient, parameter by parameter.
+fn gradients(trainer: &Trainer, batch: &Batch) -> (f64, GradientsParams) {
+    let parts = trainer.parts(batch);
+    let [part] = &parts[..] else { panic!("the step has one part") };
+    let (losses, grads) =
+        part.gradients(&trainer.net, trainer.spn.as_ref(), &trainer.device).expect("finite");
+    let spn = trainer.config.spn.as_ref().expect("set");
+    let sign = if matches!(spn.negative, Negative::Input | Negative::Pcl) { 1.0 } else { -1.0 };
+    let negative = f64::from(losses.negative.expect("computed"));
+    (f64::from(losses.reconstruction) + sign * spn.lambda * negative, grads)
+}
+
+/// All gradients in the order of the parameters.
+struct Collect<'a> {
+    grads: &'a GradientsParams,
+    values: Vec<Vec<f32>>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.get::<D>(param.id) {
+            self.values.push(grad.into_data().try_into_vec().expect("f32"));
+        }
+    }
+}
+
+fn collect(net: &Net, grads: &GradientsParams) -> Vec<Vec<f32>> {
+    let mut visitor = Collect { grads, values: Vec::new() };
+    net.visit(&mut visitor);
+    visitor.values
+}
+
+/// Moves all parameters along the gradient.
+struct Along<'a> {
+    grads: &'a GradientsParams,
+    by: f64,
+}
+
+impl ModuleMapper for Along<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.grads.get::<D>(param.id) {
+            Some(grad) => param.map(|v| Tensor::from_inner(v.inner() + grad * self.by).require_grad()),
+            None => param,
+        }
+    }
+}
+
+/// Along the gradient, the loss must rise by the gradient's length.
+fn check_finite_differences(config: &Config) {
+    let mut trainer = trainer(config, &Device::flex());
+    let batch = batch(config);
+    let (_, grads) = gradients(&trainer, &batch);
+    let length =
+        collect(&trainer.net, &grads).iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+    let net = trainer.net.clone();
+    let mut at = |by: f64| {
+        trainer.net = net.clone().map(&mut Along { grads: &grads, by: by / length });
+        gradients(&trainer, &batch).0
+    };
+    // Far enough that the difference is well above rounding, near enough to stay on one slope.
+    let step = (1e-3 / length).clamp(1e-4, 1e-2);
+    let slope = (at(step) - at(-step)) / (2.0 * step);
+    let name =
+        format!("{} {:?} {:?}", config.name, config.train.loss, config.spn.as_ref().map(|s| s.negative));
+    assert!((slope - length).abs() < 0.04 * length, "{name}: {slope} for {length}");
+}
+
+#[test]
+fn every_architecture_agrees_with_finite_differences() {
+    for network in 0..NETWORKS.len() {
+        check_finite_differences(&config(network, &["spn.negative=random"]));
+    }
+}
+
+#[test]
+fn every_loss_agrees_with_finite_differences() {
+    for loss in ["l1", "charbonnier", "l2", "psnr"] {
+        check_finite_differences(&config(0, &["spn.negative=random", &format!("train.loss={loss}")]));
+    }
+    for negative in ["input", "pcl"] {
+        let settings = [&format!("spn.negative={negative}"), "spn.lambda=0.5", "spn.temperature=0.1"];
+        check_finite_differences(&config(0, &settings.map(|s| s as &str)));
+    }
+}
+
+/// Backends that this build has and this machine runs, beside the CPU.
+fn others() -> Vec<(&'static str, Device)> {
+    use crate::device::{Backend, DeviceError};
+    let mut found = Vec::new();
+    for (name, backend) in [
+        ("vulkan", Backend::Vulkan),
+        ("wgpu", Backend::Wgpu),
+        ("cuda", Backend::Cuda),
+        ("ndarray", Backend::Ndarray),
+    ] {
+        match backend.devices(1) {
+            Ok(mut devices) => found.push((name, devices.remove(0))),
+            Err(DeviceError::NotBuilt(_)) => {}
+            Err(error) => eprintln!("skipped {name}: {error}"),
+        }
+    }
+    if found.is_empty() {
+        eprintln!("skipped: no backend to compare the CPU with; build with --features vulkan or ndarray");
+    }
+    found
+}
+
+/// One whole step of every architecture, with every kind of loss somewhere.
+#[test]
+fn other_backends_do_the_step_of_the_cpu() {
+    for (name, device) in others() {
+        for (network, more) in [
+            (0, &["spn.negative=latency", "train.loss=l1"][..]),
+            (1, &["spn.negative=input", "train.loss=charbonnier"]),
+            (2, &["spn.negative=pcl", "train.loss=l2"]),
+            (3, &["spn.negative=random"]),
+            (4, &["spn.negative=latency", "train.loss=psnr"]),
+        ] {
+            let config = config(network, more);
+            let batch = batch(&config);
+            let (mut cpu, mut other) = (trainer(&config, &Device::flex()), trainer(&config, &device));
+            let ((loss, grads), (other_loss, other_grads)) =
+                (gradients(&cpu, &batch), gradients(&other, &batch));
+            let about = format!("{} on {name}", config.name);
+            assert!(
+                (loss - other_loss).abs() < 1e-4 * loss.abs().max(0.1),
+                "{about}: {other_loss} for {loss}"
+            );
+            let (grads, other_grads) = (collect(&cpu.net, &grads), collect(&other.net, &other_grads));
+            assert_eq!(grads.len(), other_grads.len());
+            for (k, (a, b)) in grads.iter().zip(&other_grads).enumerate() {
+                let size = a.iter().fold(1e-5f32, |m, v| m.max(v.abs()));
+                let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst < 5e-3 * size, "{about}: gradient {k} differs by {worst} of {size}");
+            }
+            let started = std::time::Instant::now();
+            let losses = other.step(batch.clone()).expect("finite");
+            let after = other.net.to_tensors();
+            eprintln!(
+                "{about}: {:.0} ms, loss {:.5}",
+                started.elapsed().as_secs_f64() * 1e3,
+                losses.reconstruction
+            );
+            cpu.step(batch).expect("finite");
+            // Adam's first step is ±lr for every weight, so it can differ only where rounding decides the sign.
+            let (lr, before) = (config.train.lr as f32, cpu.net.to_tensors());
+            let (mut differ, mut count) = (0, 0);
+            for ((_, _, a), (_, _, b)) in before.iter().zip(after.iter()) {
+                count += a.len();
+                differ += a.iter().zip(b).filter(|(a, b)| (*a - *b).abs() > 0.1 * lr).count();
+            }
+            assert!(differ * 100 < count, "{about}: {differ} of {count} weights differ after a step");
+        }
+    }
+}
