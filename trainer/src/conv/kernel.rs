@@ -2,20 +2,18 @@
 //!
 //! Each image is copied once into planes with a zero border. In such a flat plane the input of a tap lies at
 //! a fixed distance from the output, so a convolution is a sum over a list of distances: no patches are
-//! gathered, and a tile of 8 channels x 1 or 2 vectors stays in registers while it runs down the list. The few
-//! positions between two rows are computed too and thrown away.
+//! gathered, and a tile of channels x vectors ([`super::tiles`]) stays in registers while it runs down the list. The
+//! few positions between two rows are computed too and thrown away.
 //!
 //! Every sum has a fixed order, whatever the number of threads.
 
-use pulp::{Arch, Simd, WithSimd};
+use super::Epilogue;
+use super::tiles::{BLOCK, Forward, LANES, NARROW, Reduce, SPAN, TAPS, WeightGradient};
+use pulp::Arch;
 use rayon::prelude::*;
 
-/// Channels of a tile.
-const BLOCK: usize = 8;
-/// Taps of a tile of the weight gradient.
-const TAPS: usize = 3;
-/// Floats of the widest tile, and of the slack behind each plane.
-const SPAN: usize = 32;
+/// Ranges of images whose weight gradients are summed side by side. Fixed, so that the sum is.
+const PARTS: usize = 4;
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,27 +63,34 @@ impl Shape {
         (0..channels).flat_map(|c| (0..k * k).map(move |t| tap(c, t))).collect()
     }
 
-    /// Copies an image of `channels` planes into zeroed planes of length `plane`, rows at `first`.
-    fn flatten(&self, image: &[f32], plane: usize, first: usize) -> Vec<f32> {
+    /// Copies an image into planes of length `plane`, rows at `first`, zeros around them. `flat` is made large
+    /// enough; what it holds between the rows must be zero or come from an image of the same shape.
+    fn flatten(&self, image: &[f32], plane: usize, first: usize, flat: &mut Vec<f32>) {
         let channels = image.len() / self.pixels();
-        let mut flat = vec![0.0; channels * plane];
+        flat.resize(channels * plane, 0.0);
         for (from, to) in image.chunks_exact(self.pixels()).zip(flat.chunks_exact_mut(plane)) {
-            for (y, row) in from.chunks_exact(self.width).enumerate() {
-                let at = first + y * self.stride();
-                to[at..at + self.width].copy_from_slice(row);
+            let rows = to[first..].chunks_mut(self.stride());
+            for (row, to) in from.chunks_exact(self.width).zip(rows) {
+                to[..self.width].copy_from_slice(row);
             }
         }
-        flat
     }
 
-    fn padded(&self, image: &[f32]) -> Vec<f32> {
-        self.flatten(image, self.plane(), self.pad() * self.stride() + self.pad())
+    /// The input of [`Shape::distances`].
+    fn pad_into(&self, image: &[f32], flat: &mut Vec<f32>) {
+        self.flatten(image, self.plane(), self.pad() * self.stride() + self.pad(), flat);
     }
 }
 
 /// `[images, outputs, height, width]` from `[images, inputs, height, width]` and
 /// `[outputs, inputs, kernel, kernel]`.
-pub fn forward(shape: &Shape, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+pub fn forward(
+    shape: &Shape,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let taps = shape.inputs * shape.kernel * shape.kernel;
     let distances = shape.distances(shape.inputs);
     // [block][tap][channel in block], zero beyond the last channel.
@@ -97,17 +102,24 @@ pub fn forward(shape: &Shape, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -
     }
     let mut y = vec![0.0; shape.images * shape.outputs * shape.pixels()];
     let images = x.par_chunks_exact(shape.inputs * shape.pixels());
-    y.par_chunks_exact_mut(shape.outputs * shape.pixels()).zip(images).for_each(|(y, x)| {
-        let x = shape.padded(x);
+    let images = y.par_chunks_exact_mut(shape.outputs * shape.pixels()).zip(images);
+    images.for_each_init(Vec::new, |padded, (y, x)| {
+        shape.pad_into(x, padded);
+        let padded = padded.as_slice();
         let blocks = y.par_chunks_mut(BLOCK * shape.pixels()).zip(packed.par_chunks_exact(taps));
-        blocks.enumerate().for_each(|(block, (y, weights))| {
-            let mut flat = vec![0.0; BLOCK * shape.span()];
-            Arch::new().dispatch(Forward { x: &x, distances: &distances, weights, y: &mut flat });
-            for (c, y) in y.chunks_exact_mut(shape.pixels()).enumerate() {
+        blocks.enumerate().for_each_init(Vec::new, |flat, (block, (y, weights))| {
+            let channels = y.len() / shape.pixels();
+            let rows = if channels <= NARROW { NARROW } else { BLOCK };
+            flat.resize(rows * shape.span(), 0.0);
+            Arch::new().dispatch(Forward { x: padded, distances: &distances, weights, rows, y: flat });
+            let planes = y.chunks_exact_mut(shape.pixels()).zip(flat.chunks_exact(shape.span()));
+            for (c, (y, flat)) in planes.enumerate() {
                 let bias = bias.map_or(0.0, |b| b[block * BLOCK + c]);
-                let rows = flat[c * shape.span()..].chunks(shape.stride());
-                for (y, row) in y.chunks_exact_mut(shape.width).zip(rows) {
-                    y.iter_mut().zip(row).for_each(|(y, v)| *y = v + bias);
+                for (y, row) in y.chunks_exact_mut(shape.width).zip(flat.chunks(shape.stride())) {
+                    match epilogue {
+                        Epilogue::Linear => y.iter_mut().zip(row).for_each(|(y, v)| *y = v + bias),
+                        Epilogue::Relu => y.iter_mut().zip(row).for_each(|(y, v)| *y = (v + bias).max(0.0)),
+                    }
                 }
             }
         });
@@ -128,23 +140,35 @@ pub fn input_gradient(shape: &Shape, dy: &[f32], weight: &[f32]) -> Vec<f32> {
         }
     }
     let swapped = Shape { inputs: shape.outputs, outputs: shape.inputs, ..*shape };
-    forward(&swapped, dy, &turned, None)
+    forward(&swapped, dy, &turned, None, Epilogue::Linear)
 }
 
 /// Gradient of the weights.
 pub fn weight_gradient(shape: &Shape, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let distances = shape.distances(shape.inputs);
-    let images = x.par_chunks_exact(shape.inputs * shape.pixels());
-    let images = images.zip(dy.par_chunks_exact(shape.outputs * shape.pixels()));
-    let parts: Vec<Vec<f32>> = images
+    let groups = distances.len().div_ceil(TAPS);
+    let (inputs, outputs) = (shape.inputs * shape.pixels(), shape.outputs * shape.pixels());
+    let images = shape.images.div_ceil(PARTS);
+    let parts = x.par_chunks(images * inputs).zip(dy.par_chunks(images * outputs));
+    let parts: Vec<Vec<f32>> = parts
         .map(|(x, dy)| {
-            let (x, dy) = (shape.padded(x), shape.flatten(dy, shape.span(), 0));
+            // [block][group of taps][channel][tap][lane]
+            let mut sums = vec![0.0; shape.outputs * groups * TAPS * LANES];
+            let (mut padded, mut flat) = (Vec::new(), Vec::new());
+            for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {
+                shape.pad_into(x, &mut padded);
+                shape.flatten(dy, shape.span(), 0, &mut flat);
+                let blocks = sums.par_chunks_mut(BLOCK * groups * TAPS * LANES);
+                blocks.zip(flat.par_chunks(BLOCK * shape.span())).for_each(|(sums, dy)| {
+                    let (x, span) = (padded.as_slice(), shape.span());
+                    Arch::new().dispatch(WeightGradient { x, dy, span, distances: &distances, sums });
+                });
+            }
             let mut dw = vec![0.0; shape.outputs * distances.len()];
-            let blocks = dw.par_chunks_mut(BLOCK * distances.len());
-            blocks.zip(dy.par_chunks(BLOCK * shape.span())).for_each(|(dw, dy)| {
-                let span = shape.span();
-                Arch::new().dispatch(WeightGradient { x: &x, dy, span, distances: &distances, dw });
-            });
+            let blocks = sums.chunks(BLOCK * groups * TAPS * LANES);
+            for (dw, sums) in dw.chunks_mut(BLOCK * distances.len()).zip(blocks) {
+                Arch::new().dispatch(Reduce { sums, taps: distances.len(), dw });
+            }
             dw
         })
         .collect();
@@ -168,118 +192,7 @@ pub fn bias_gradient(shape: &Shape, dy: &[f32]) -> Vec<f32> {
     db
 }
 
-/// One block of output channels over a whole plane.
-struct Forward<'a> {
-    x: &'a [f32],
-    distances: &'a [usize],
-    weights: &'a [[f32; BLOCK]],
-    /// `[BLOCK, span]`
-    y: &'a mut [f32],
-}
-
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // Registers decide: 32 of AVX-512 hold two vectors a channel, 16 of the others only one.
-        if S::F32_LANES == 16 { self.run::<S, 2>(simd) } else { self.run::<S, 1>(simd) }
-    }
-}
-
-impl Forward<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
-        let (width, span) = (V * S::F32_LANES, self.y.len() / BLOCK);
-        for at in (0..span).step_by(width) {
-            let mut sums = [[simd.splat_f32s(0.0); V]; BLOCK];
-            for (distance, weights) in self.distances.iter().zip(self.weights) {
-                let x = vectors::<S, V>(&self.x[at + distance..at + distance + width]);
-                for (sums, &weight) in sums.iter_mut().zip(weights) {
-                    let weight = simd.splat_f32s(weight);
-                    for (sum, &x) in sums.iter_mut().zip(x) {
-                        *sum = simd.mul_add_e_f32s(weight, x, *sum);
-                    }
-                }
-            }
-            for (c, sums) in sums.iter().enumerate() {
-                let y = &mut self.y[c * span + at..c * span + at + width];
-                S::as_mut_simd_f32s(y).0.copy_from_slice(sums);
-            }
-        }
-    }
-}
-
-/// Up to one block of output channels, all taps.
-struct WeightGradient<'a> {
-    x: &'a [f32],
-    /// `[≤ BLOCK, span]`
-    dy: &'a [f32],
-    span: usize,
-    distances: &'a [usize],
-    /// `[≤ BLOCK, taps]`
-    dw: &'a mut [f32],
-}
-
-impl WithSimd for WeightGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let channels = self.dy.len() / self.span;
-        let mut done = 0;
-        // 8 channels x 3 taps fit into 32 registers, 4 x 3 into 16.
-        if S::F32_LANES == 16 && channels == BLOCK {
-            self.run::<S, BLOCK>(simd, 0);
-            done = BLOCK;
-        }
-        while done + 4 <= channels {
-            self.run::<S, 4>(simd, done);
-            done += 4;
-        }
-        while done < channels {
-            self.run::<S, 1>(simd, done);
-            done += 1;
-        }
-    }
-}
-
-impl WeightGradient<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const C: usize>(&mut self, simd: S, first: usize) {
-        let (lanes, taps) = (S::F32_LANES, self.distances.len());
-        for at in (0..taps).step_by(TAPS) {
-            // The last group repeats its last tap; the repeated sums are dropped.
-            let tap = |k: usize| self.distances[(at + k).min(taps - 1)];
-            let taps3: [usize; TAPS] = std::array::from_fn(tap);
-            let mut sums = [[simd.splat_f32s(0.0); TAPS]; C];
-            for p in (0..self.span).step_by(lanes) {
-                let x: [S::f32s; TAPS] =
-                    std::array::from_fn(|k| vector::<S>(&self.x[p + taps3[k]..p + taps3[k] + lanes]));
-                for (c, sums) in sums.iter_mut().enumerate() {
-                    let start = (first + c) * self.span + p;
-                    let dy = vector::<S>(&self.dy[start..start + lanes]);
-                    for (sum, &x) in sums.iter_mut().zip(&x) {
-                        *sum = simd.mul_add_e_f32s(dy, x, *sum);
-                    }
-                }
-            }
-            for (c, sums) in sums.iter().enumerate() {
-                let row = &mut self.dw[(first + c) * taps..(first + c + 1) * taps];
-                for (w, &sum) in row[at..].iter_mut().zip(sums) {
-                    *w = simd.reduce_sum_f32s(sum);
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn vectors<S: Simd, const V: usize>(x: &[f32]) -> &[S::f32s; V] {
-    S::as_simd_f32s(x).0.first_chunk().expect("the slice holds V vectors")
-}
-
-#[inline(always)]
-fn vector<S: Simd>(x: &[f32]) -> S::f32s {
-    S::as_simd_f32s(x).0[0]
+/// The gradient before a ReLU from that behind it and the ReLU's output.
+pub fn relu_gradient(y: &[f32], dy: &[f32]) -> Vec<f32> {
+    y.par_iter().zip(dy).with_min_len(1 << 14).map(|(&y, &dy)| if y > 0.0 { dy } else { 0.0 }).collect()
 }

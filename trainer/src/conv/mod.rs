@@ -5,8 +5,10 @@
 //! ordinary differentiable operation of burn's extension interface; any other backend gets burn's own.
 
 mod kernel;
+mod tiles;
 
 use burn::backend::{Autodiff, Flex};
+use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
@@ -38,88 +40,116 @@ impl Precision {
     }
 }
 
+/// What happens to the sums of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Epilogue {
+    /// Nothing.
+    #[default]
+    Linear,
+    /// `max(0, sum)`.
+    Relu,
+}
+
 /// [`conv_same`] in a precision: f32 in and out, gradients too.
 ///
 /// # Shapes
 /// as [`conv_same`]
-pub fn conv_in(precision: Precision, x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+pub fn conv_in(
+    precision: Precision,
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    epilogue: Epilogue,
+) -> Tensor<4> {
     match precision {
-        Precision::F32 => conv_same(x, weight, bias),
+        Precision::F32 => conv_same(x, weight, bias, epilogue),
         Precision::Bf16 => {
             let dtype = precision.dtype();
-            conv_same(x.cast(dtype), weight.cast(dtype), bias.cast(dtype)).cast(DType::F32)
+            let [x, weight] = [x, weight].map(|t| t.cast(dtype));
+            conv_same(x, weight, bias.cast(dtype), epilogue).cast(DType::F32)
         }
     }
 }
 
-/// `y[o] = bias[o] + Σ_i weight[o, i] ∗ x[i]`.
+/// `y[o] = epilogue(bias[o] + Σ_i weight[o, i] ∗ x[i])`.
 ///
 /// # Shapes
 /// x `[N, in, H, W]`; weight `[out, in, k, k]`, k odd; bias `[out]`; output `[N, out, H, W]`
-pub fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    if [x.dtype(), weight.dtype(), bias.dtype()] == [DType::F32; 3]
-        && let Some(y) = plain(&x, &weight, &bias).or_else(|| tracked(&x, &weight, &bias))
-    {
-        return y;
+pub fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, epilogue: Epilogue) -> Tensor<4> {
+    if [x.dtype(), weight.dtype(), bias.dtype()] == [DType::F32; 3] {
+        let plain = plain(&x, &weight, &bias, epilogue);
+        if let Some(y) = plain.or_else(|| tracked(&x, &weight, &bias, epilogue)) {
+            return y;
+        }
     }
     let pad = weight.dims()[2] / 2;
-    conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [pad, pad], [1, 1], 1))
+    let y = conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [pad, pad], [1, 1], 1));
+    match epilogue {
+        Epilogue::Linear => y,
+        Epilogue::Relu => relu(y),
+    }
 }
 
 /// The convolution of tensors of burn-flex without gradients; `None` for any other.
-fn plain(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Tensor<4>> {
+fn plain(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>, epilogue: Epilogue) -> Option<Tensor<4>> {
     let x = x.clone().try_into_primitive::<Flex>().ok()?;
     let weight = weight.clone().try_into_primitive::<Flex>().ok()?;
     let bias = bias.clone().try_into_primitive::<Flex>().ok()?;
-    Some(Tensor::from_primitive::<Flex>(forward(&x, &weight, &bias)))
+    Some(Tensor::from_primitive::<Flex>(forward(&x, &weight, &bias, epilogue)))
 }
 
 /// The convolution of tensors of burn-flex with gradients; `None` for any other.
-fn tracked(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Tensor<4>> {
+fn tracked(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>, epilogue: Epilogue) -> Option<Tensor<4>> {
     let x = x.clone().try_into_primitive::<Autodiff<Flex>>().ok()?;
     let weight = weight.clone().try_into_primitive::<Autodiff<Flex>>().ok()?;
     let bias = bias.clone().try_into_primitive::<Autodiff<Flex>>().ok()?;
     let nodes = [x.node(), weight.node(), bias.node()];
     let (x, weight) = (x.into_primitive(), weight.into_primitive());
-    let y = forward(&x, &weight, bias.primitive());
+    let y = forward(&x, &weight, bias.primitive(), epilogue);
     let y = match ConvSame.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish((x, weight), y),
+        OpsKind::Tracked(prep) => {
+            let kept = (epilogue == Epilogue::Relu).then(|| y.clone());
+            prep.finish((x, weight, kept), y)
+        }
         OpsKind::UnTracked(prep) => prep.finish(y),
     };
     Some(Tensor::from_primitive::<Autodiff<Flex>>(y))
 }
 
-/// The operation in the backward graph; its state is the input and the weights.
+/// The operation in the backward graph; its state is the input, the weights and, behind a ReLU, the output.
 #[derive(Debug)]
 struct ConvSame;
 
 impl Backward<Flex, 3> for ConvSame {
-    type State = (FlexTensor, FlexTensor);
+    type State = (FlexTensor, FlexTensor, Option<FlexTensor>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node, bias_node] = ops.parents;
         let dy = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let (x, weight) = (ops.state.0.to_contiguous(), ops.state.1.to_contiguous());
+        let (x, weight, y) = ops.state;
+        let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
+        let masked = y.map(|y| kernel::relu_gradient(floats(&y), floats(&dy)));
+        let dy = masked.as_deref().unwrap_or_else(|| floats(&dy));
         let shape = shape(&x, &weight);
         if let Some(node) = x_node {
-            let dx = kernel::input_gradient(&shape, floats(&dy), floats(&weight));
+            let dx = kernel::input_gradient(&shape, dy, floats(&weight));
             grads.register::<Flex>(node.id, tensor(dx, x.layout().shape().to_vec()));
         }
         if let Some(node) = weight_node {
-            let dw = kernel::weight_gradient(&shape, floats(&x), floats(&dy));
+            let dw = kernel::weight_gradient(&shape, floats(&x), dy);
             grads.register::<Flex>(node.id, tensor(dw, weight.layout().shape().to_vec()));
         }
         if let Some(node) = bias_node {
-            let db = kernel::bias_gradient(&shape, floats(&dy));
+            let db = kernel::bias_gradient(&shape, dy);
             grads.register::<Flex>(node.id, tensor(db, vec![shape.outputs]));
         }
     }
 }
 
-fn forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
+fn forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, epilogue: Epilogue) -> FlexTensor {
     let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
     let shape = shape(&x, &weight);
-    let y = kernel::forward(&shape, floats(&x), floats(&weight), Some(floats(&bias)));
+    let y = kernel::forward(&shape, floats(&x), floats(&weight), Some(floats(&bias)), epilogue);
     tensor(y, vec![shape.images, shape.outputs, shape.height, shape.width])
 }
 

@@ -39,7 +39,10 @@ fn reference(s: &Shape, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
     y
 }
 
-const SHAPES: [Shape; 5] = [
+const SHAPES: [Shape; 7] = [
+    Shape { images: 6, inputs: 3, outputs: 14, height: 6, width: 6, kernel: 3 },
+    // More than one chunk of the weight gradient.
+    Shape { images: 1, inputs: 2, outputs: 10, height: 40, width: 41, kernel: 3 },
     Shape { images: 2, inputs: 3, outputs: 16, height: 5, width: 7, kernel: 3 },
     Shape { images: 1, inputs: 16, outputs: 12, height: 9, width: 33, kernel: 3 },
     Shape { images: 3, inputs: 5, outputs: 3, height: 1, width: 1, kernel: 3 },
@@ -53,9 +56,11 @@ fn forward_is_the_definition() {
         let x = draw(s.images * s.inputs * s.height * s.width, 0);
         let w = draw(s.outputs * s.inputs * s.kernel * s.kernel, 1);
         let b = draw(s.outputs, 2);
-        let y = kernel::forward(&s, &x, &w, Some(&b));
+        let y = kernel::forward(&s, &x, &w, Some(&b), Epilogue::Linear);
+        let relu = kernel::forward(&s, &x, &w, Some(&b), Epilogue::Relu);
         for (i, (found, expected)) in y.iter().zip(reference(&s, &x, &w, &b)).enumerate() {
             assert!((f64::from(*found) - expected).abs() < 1e-4, "{s:?} at {i}: {found} for {expected}");
+            assert_eq!(relu[i], found.max(0.0), "{s:?} at {i}");
         }
     }
 }
@@ -64,7 +69,7 @@ fn forward_is_the_definition() {
 #[test]
 fn gradients_are_those_of_burn() {
     let device = Device::flex().autodiff();
-    for s in SHAPES {
+    for (s, epilogue) in SHAPES.into_iter().flat_map(|s| [(s, Epilogue::Linear), (s, Epilogue::Relu)]) {
         let make = |shape: [usize; 4], index| {
             let data = TensorData::new(draw(shape.iter().product(), index), shape);
             Tensor::<4>::from_data(data, &device).require_grad()
@@ -76,14 +81,15 @@ fn gradients_are_those_of_burn() {
         let g = make([s.images, s.outputs, s.height, s.width], 3);
         let pad = s.kernel / 2;
         let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
-        let ours = conv_same(x.clone(), w.clone(), b.clone());
+        let ours = conv_same(x.clone(), w.clone(), b.clone(), epilogue);
         let theirs = conv2d(x.clone(), w.clone(), Some(b.clone()), options);
+        let theirs = if epilogue == Epilogue::Relu { relu(theirs) } else { theirs };
         let (a, e) = ((ours * g.clone()).sum().backward(), (theirs * g).sum().backward());
         let same = |name: &str, a: Option<Vec<f32>>, e: Option<Vec<f32>>| {
             let (a, e) = (a.expect(name), e.expect(name));
             assert_eq!(a.len(), e.len());
             let worst = a.iter().zip(&e).map(|(a, e)| (a - e).abs() / (1.0 + e.abs())).fold(0.0, f32::max);
-            assert!(worst < 1e-4, "{s:?} {name}: {worst}");
+            assert!(worst < 1e-4, "{s:?} {epilogue:?} {name}: {worst}");
         };
         let values = |t: Option<Tensor<4>>| t.map(|t| t.into_data().try_into_vec::<f32>().expect("f32"));
         same("x", values(x.grad(&a)), values(x.grad(&e)));
@@ -102,7 +108,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
-            let y = kernel::forward(&s, &x, &w, None);
+            let y = kernel::forward(&s, &x, &w, None, Epilogue::Relu);
             (y, kernel::input_gradient(&s, &dy, &w), kernel::weight_gradient(&s, &x, &dy))
         })
     };

@@ -4,11 +4,11 @@
 //! a fixed seed stands in: its features still tell textures apart, but results then do not compare with
 //! published ones, and the caller must say so.
 
-use crate::conv::{Precision, conv_in};
+use crate::conv::{Epilogue, Precision, conv_in};
 use crate::import::{self, ImportError};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
-use burn::tensor::{Device, Tensor, TensorData, activation, module::max_pool2d, ops::MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData, module::max_pool2d, ops::MaxPoolOptions};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -167,7 +167,8 @@ impl Vgg {
             if step.pooled {
                 x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
             }
-            x = activation::relu(conv_in(self.precision, x, step.weight.clone(), step.bias.clone()));
+            let (weight, bias) = (step.weight.clone(), step.bias.clone());
+            x = conv_in(self.precision, x, weight, bias, Epilogue::Relu);
             if step.wanted {
                 features.push(x.clone());
             }

@@ -6,7 +6,7 @@
 
 use super::{blend, param};
 use crate::attention::{Window, attend};
-use crate::conv::{Precision, conv_in};
+use crate::conv::{Epilogue, Precision, conv_in};
 use crate::resize;
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError, mean_shift};
@@ -231,10 +231,12 @@ impl GraphNet {
             let y = match (node.op, layer) {
                 (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
                 (Op::Conv2d(c), Layer::Conv(conv)) => {
-                    let y = conv_in(self.precision, read(0), conv.weight.val(), conv.bias.val());
+                    let (weight, bias) = (conv.weight.val(), conv.bias.val());
+                    let conv = |epilogue| conv_in(self.precision, read(0), weight, bias, epilogue);
                     match c.activation {
-                        Some(a) => activate(y, a),
-                        None => y,
+                        Some(Activation::Relu) => conv(Epilogue::Relu),
+                        Some(a) => activate(conv(Epilogue::Linear), a),
+                        None => conv(Epilogue::Linear),
                     }
                 }
                 (Op::Add { res_scale }, _) => {

@@ -7,7 +7,7 @@
 //! shapes of the published checkpoints.
 
 use super::{blend, param};
-use crate::conv::{Precision, conv_in};
+use crate::conv::{Epilogue, Precision, conv_in};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param};
@@ -250,7 +250,8 @@ impl Nafnet {
         for (k, &count) in self.config.dec_blk_nums.iter().enumerate() {
             let weight = self.kernel(&format!("ups.{k}.0.weight"));
             let zero = Tensor::zeros([weight.dims()[0]], &weight.device());
-            x = super::graph::pixel_shuffle(conv_in(self.precision, x, weight, zero), 2);
+            let y = conv_in(self.precision, x, weight, zero, Epilogue::Linear);
+            x = super::graph::pixel_shuffle(y, 2);
             x = x + skips.pop().expect("as many levels up as down");
             x = (0..count).fold(x, |x, i| self.block(&format!("decoders.{k}.{i}"), x));
         }
@@ -276,6 +277,7 @@ impl Nafnet {
             x,
             self.kernel(&format!("{name}.weight")),
             self.vector(&format!("{name}.bias")),
+            Epilogue::Linear,
         )
     }
 
@@ -292,7 +294,8 @@ impl Nafnet {
         let x = x.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 3, 5, 2, 4]);
         let x = x.reshape([n, 4 * c, h / 2, w / 2]);
         let weight = self.kernel(&format!("{name}.weight")).reshape([2 * c, 4 * c, 1, 1]);
-        conv_in(self.precision, x, weight, self.vector(&format!("{name}.bias")))
+        let bias = self.vector(&format!("{name}.bias"));
+        conv_in(self.precision, x, weight, bias, Epilogue::Linear)
     }
 
     /// Layer norm over the channels of each pixel.
