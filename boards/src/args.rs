@@ -8,7 +8,7 @@ use std::io::{self, Write};
 /// How the engine runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
-    /// Threads [default: all processors; for compare 1]
+    /// Threads [default: all processors; for compare and bench 1]
     #[arg(short = 'j', long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
 

@@ -214,6 +214,16 @@ pub enum Error {
         /// Why.
         source: Box<toml::de::Error>,
     },
+    /// A measured figure does not reach what was asked for.
+    #[error("measured {found:.3} {what}; {limit} is required")]
+    Floor {
+        /// Unit of the figure.
+        what: &'static str,
+        /// Value measured.
+        found: f64,
+        /// Value asked for.
+        limit: f64,
+    },
     /// Some images of a folder failed; each was reported when it did.
     #[error("{failed} of {total} images failed")]
     Some {
@@ -279,12 +289,16 @@ impl Error {
                 "a run is a folder with config.toml and model.mcir, as mcir-train train -o leaves it".into()
             }
             Self::Config { .. } => "it has to be the config.toml that mcir-train wrote into the run".into(),
+            Self::Floor { .. } => {
+                "see the table of nodes for where the time goes, or lower the floor for this machine".into()
+            }
             Self::Some { .. } => "see the message for each of them above".into(),
             Self::Deploy(error) => error.help(),
         }
     }
 
-    /// 2 when the command itself asks for something impossible, 1 for everything else.
+    /// 2 when the command itself asks for something impossible, 3 when a measured figure is not good enough, 1 for
+    /// everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputFormat { .. }
@@ -295,6 +309,7 @@ impl Error {
             | Self::Upscale { .. }
             | Self::Isa { .. } => 2,
             Self::Deploy(error) => error.exit_code(),
+            Self::Floor { .. } => 3,
             _ => 1,
         }
     }

@@ -1,11 +1,11 @@
 //! `mcir-board`: upscale images, compare models and put them on boards, on a workstation or on a board.
 //!
 //! Results go to the standard output, progress and messages to the standard error. Exit codes: 0 done,
-//! 1 failed, 2 wrong usage.
+//! 1 failed, 2 wrong usage, 3 a floor is not reached.
 
 use clap::{CommandFactory, Parser, Subcommand};
 use mcir_boards::deploy::{bundle, flash, keygen, raw, resident, slots};
-use mcir_boards::{compare, completions, estimate, info, list, results, upscale};
+use mcir_boards::{bench, compare, completions, estimate, info, list, results, upscale};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -20,6 +20,7 @@ struct Cli {
 enum Verb {
     Upscale(upscale::Cmd),
     Compare(compare::Cmd),
+    Bench(bench::Cmd),
     Results(results::Cmd),
     List(list::Cmd),
     Info(info::Cmd),
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Upscale(cmd) => upscale::run(&cmd),
         Verb::Compare(cmd) => compare::run(&cmd),
+        Verb::Bench(cmd) => bench::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
         Verb::List(cmd) => list::run(&cmd),
         Verb::Info(cmd) => info::run(&cmd),

@@ -111,7 +111,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 fn describe(cmd: &Cmd, machine: &Machine) -> Profile {
     let stem = cmd.output.file_stem().map_or_else(|| "mine".into(), |s| s.to_string_lossy().into_owned());
     let known = machine.board.as_deref().and_then(|name| Profile::open(name).ok());
-    let clock = machine.max_frequency_mhz.or(machine.frequency_mhz).or_else(cpuinfo_mhz);
+    let clock = machine.max_frequency_mhz.or(machine.frequency_mhz);
     if let Some(mut profile) = known {
         profile.name = cmd.name.clone().unwrap_or(profile.name);
         // What the core can do here, which may be less than the profile's.
@@ -146,13 +146,6 @@ fn describe(cmd: &Cmd, machine: &Machine) -> Profile {
         gpio: None,
         efficiency: Vec::new(),
     }
-}
-
-/// The clock as x86 processors tell it.
-fn cpuinfo_mhz() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("cpu MHz"))?;
-    line.split(':').nth(1)?.trim().parse().ok().filter(|&mhz: &f64| mhz > 1.0)
 }
 
 fn frame(model: &Model, seconds: f64, clock_mhz: f64) -> Frame {

@@ -41,6 +41,8 @@ pub struct Machine {
     pub governor: Option<String>,
     /// Highest clock of any core now, in MHz.
     pub frequency_mhz: Option<f64>,
+    /// Lowest clock of any core now, in MHz.
+    pub lowest_frequency_mhz: Option<f64>,
     /// Highest clock that a core can have, in MHz.
     pub max_frequency_mhz: Option<f64>,
     /// Temperature of the processor in degrees Celsius.
@@ -56,10 +58,27 @@ pub struct Machine {
 pub struct Throttled {
     /// The bits or the sum of counters, as the board gives them.
     pub raw: u64,
+    /// Whether `raw` counts events; otherwise it is bits.
+    pub counts: bool,
     /// True now.
     pub now: Vec<&'static str>,
     /// Was true since the board started.
     pub since_start: Vec<&'static str>,
+}
+
+impl Throttled {
+    /// What happened after `before`, or holds now; `None` if nothing.
+    pub fn since(&self, before: Option<&Self>) -> Option<String> {
+        let earlier = before.map_or(0, |b| b.raw);
+        if self.counts {
+            let events = self.raw.saturating_sub(earlier);
+            return (events > 0).then(|| format!("{events} events of {}", self.since_start.join(", ")));
+        }
+        let fresh = self.raw & !earlier;
+        let names = PI_BITS.iter().filter(|(bit, _)| (self.raw | fresh >> 16) >> bit & 1 == 1);
+        let names: Vec<&str> = names.map(|&(_, name)| name).collect();
+        (!names.is_empty()).then(|| format!("{} ({:#x})", names.join(", "), self.raw))
+    }
 }
 
 /// Bits of `vcgencmd get_throttled`; the same sixteen places higher for "since the start".
@@ -114,8 +133,13 @@ impl Machine {
             memory_bytes: memory(files, "MemTotal:"),
             memory_available_bytes: memory(files, "MemAvailable:"),
             governor: governor(files),
-            frequency_mhz: megahertz(files, "/scaling_cur_freq"),
-            max_frequency_mhz: megahertz(files, "/cpuinfo_max_freq"),
+            frequency_mhz: megahertz(files, "/scaling_cur_freq")
+                .or_else(|| x86_megahertz(cpuinfo))
+                .map(|r| r[1]),
+            lowest_frequency_mhz: megahertz(files, "/scaling_cur_freq")
+                .or_else(|| x86_megahertz(cpuinfo))
+                .map(|range| range[0]),
+            max_frequency_mhz: megahertz(files, "/cpuinfo_max_freq").map(|r| r[1]),
             temperature_c: temperature(files, profile.as_ref().map_or(&[], |p| &p.thermal_zones)),
             throttled: throttled(files, profile.as_ref().map(|p| p.throttle)),
             power_mode: power_mode(files),
@@ -176,9 +200,19 @@ fn governor(files: &Snapshot) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
-fn megahertz(files: &Snapshot, name: &str) -> Option<f64> {
-    let khz = files.between(POLICY, name).filter_map(|(_, v)| v.parse::<f64>().ok());
-    khz.reduce(f64::max).map(|khz| khz * 1e-3)
+/// Least and greatest of all cores.
+fn megahertz(files: &Snapshot, name: &str) -> Option<[f64; 2]> {
+    range(files.between(POLICY, name).filter_map(|(_, v)| v.parse::<f64>().ok()).map(|khz| khz * 1e-3))
+}
+
+/// The clock as x86 processors tell it, also where a virtual machine hides the rest.
+fn x86_megahertz(cpuinfo: &str) -> Option<[f64; 2]> {
+    let lines = cpuinfo.lines().filter(|line| line.starts_with("cpu MHz"));
+    range(lines.filter_map(|line| line.split(':').nth(1)?.trim().parse().ok()).filter(|&mhz: &f64| mhz > 1.0))
+}
+
+fn range(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
+    values.map(|v| [v, v]).reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
 }
 
 /// The zone of the first type that exists; for an unknown board, the processor's by its usual names.
@@ -192,14 +226,19 @@ fn temperature(files: &Snapshot, types: &[String]) -> Option<f64> {
 }
 
 fn throttled(files: &Snapshot, how: Option<Throttle>) -> Option<Throttled> {
+    let sum = |start: &str, end: &str| {
+        let counts = files.between(start, end).filter_map(|(_, v)| v.parse::<u64>().ok());
+        counts.reduce(u64::saturating_add)
+    };
+    let counter = |raw: u64, what: &'static str| {
+        let since_start = if raw > 0 { vec![what] } else { vec![] };
+        Throttled { raw, counts: true, now: vec![], since_start }
+    };
     if how == Some(Throttle::JetsonOverCurrent) {
-        let counts: Vec<u64> = files
-            .between("/sys/class/hwmon/hwmon", "_event_cnt")
-            .filter_map(|(_, v)| v.parse().ok())
-            .collect();
-        let raw = counts.iter().fold(0_u64, |sum, &n| sum.saturating_add(n));
-        let since_start = if raw > 0 { vec!["over-current"] } else { vec![] };
-        return (!counts.is_empty()).then_some(Throttled { raw, now: vec![], since_start });
+        return sum("/sys/class/hwmon/hwmon", "_event_cnt").map(|raw| counter(raw, "over-current"));
+    }
+    if let Some(raw) = sum("/sys/devices/system/cpu/cpu", "/core_throttle_count") {
+        return Some(counter(raw, "heat"));
     }
     let sysfs = files.get("/sys/devices/platform/soc/soc:firmware/get_throttled");
     let answer = files.get(snapshot::VCGENCMD_ANSWER).and_then(|a| a.strip_prefix("throttled="));
@@ -208,7 +247,7 @@ fn throttled(files: &Snapshot, how: Option<Throttle>) -> Option<Throttled> {
     let set = |shift: u32| {
         PI_BITS.iter().filter(|(bit, _)| raw >> (bit + shift) & 1 == 1).map(|&(_, name)| name).collect()
     };
-    Some(Throttled { raw, now: set(0), since_start: set(16) })
+    Some(Throttled { raw, counts: false, now: set(0), since_start: set(16) })
 }
 
 /// The name, from the number in `nvpmodel`'s state and the table in its configuration.

@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
     "/sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq",
     "/sys/devices/system/cpu/cpufreq/policy*/cpuinfo_max_freq",
+    "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count",
     "/sys/class/thermal/thermal_zone*/type",
     "/sys/class/thermal/thermal_zone*/temp",
     "/sys/class/hwmon/hwmon*/oc*_event_cnt",

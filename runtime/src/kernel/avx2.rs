@@ -1,13 +1,13 @@
 //! x86-64 with AVX2: pairs of products by `vpmaddwd` on values widened to 16 bits. `vpmaddubsw` would do
 //! twice the work an instruction but saturates, and then the bits would differ from the other sets.
 
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry, peak_entry};
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry};
 use super::{Elementwise, Table};
 use core::arch::x86_64::*;
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
-    peak_i8,
+    peak_i8: super::peak::avx2,
     i8: Geometry { name: "gemm_i8_4x16c2_avx2", lanes: 8, kt: 2, max_nv: 2, layout: Layout::Dot },
     takes_floats: false,
     conv_f32,
@@ -56,13 +56,6 @@ conv_entry!(
     F32,
     (1, 8),
     (2, 6)
-);
-
-peak_entry!(
-    #[target_feature(enable = "avx2,fma")]
-    peak_i8,
-    I8,
-    (2, 4)
 );
 
 pub(super) struct I8;

@@ -2,13 +2,13 @@
 //! each of 16 sums. Activations are stored with their sign bit flipped; the offset of 128 is part of the
 //! folded bias.
 
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry, depth, peak_entry};
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry, depth};
 use super::{Elementwise, Table};
 use core::arch::{asm, x86_64::*};
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
-    peak_i8,
+    peak_i8: super::peak::avx512vnni,
     i8: Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
     takes_floats: false,
     conv_f32,
@@ -70,13 +70,6 @@ conv_entry!(
     (1, 16),
     (2, 12),
     (3, 8),
-    (4, 6)
-);
-
-peak_entry!(
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-    peak_i8,
-    I8,
     (4, 6)
 );
 

@@ -8,6 +8,7 @@
 pub(crate) mod attention;
 pub(crate) mod pack;
 pub(crate) mod parallel;
+mod peak;
 #[cfg(feature = "std")]
 mod pool;
 pub(crate) mod requant;
@@ -35,7 +36,8 @@ pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
 
-use tile::{ConvRow, Geometry, Peak};
+use peak::Peak;
+use tile::{ConvRow, Geometry};
 pub(crate) use wide::WideTable;
 
 /// A set of kernels, named after the instructions that it needs.
@@ -142,13 +144,12 @@ impl Isa {
         [table.i8.name, table.f32.name]
     }
 
-    /// Keeps the int8 multipliers busy for `rounds` groups of a tile with all operands in the first-level
-    /// cache, and returns the multiply-accumulates done: timed, the peak that a convolution can be held
-    /// against.
+    /// Keeps the int8 multipliers busy for so many rounds, on registers only, and returns the
+    /// multiply-accumulates done: timed, the peak that a convolution can be held against. (The scalar set has no
+    /// registers of its own to name; its figure is that of plain Rust.)
     pub fn exercise_i8(self, rounds: u64) -> u64 {
-        let operands = [1_u8; 512];
         // SAFETY: `table` hands out only what this processor has.
-        unsafe { (self.table().peak_i8)(rounds, &operands) }
+        unsafe { (self.table().peak_i8)(rounds) }
     }
 
     /// Whether this processor can run it. Without the `std` feature, only what the compilation target

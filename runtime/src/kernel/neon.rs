@@ -4,12 +4,12 @@
 use super::Table;
 use super::neon_rows::ROWS;
 use super::neon_store::{store_f32, store_i32, store_sums};
-use super::tile::{Destination, Geometry, Layout, Store, Tile, conv_entry, peak_entry};
+use super::tile::{Destination, Geometry, Layout, Store, Tile, conv_entry};
 use core::arch::aarch64::*;
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
-    peak_i8,
+    peak_i8: super::peak::neon,
     i8: Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
     takes_floats: true,
     conv_f32,
@@ -24,8 +24,6 @@ conv_entry!(conv_f32, F32, (1, 8), (2, 8), (3, 6), (4, 4));
 
 /// Float convolution, shared with the instruction sets that only add integer instructions.
 pub(super) const CONV_F32: super::tile::ConvRow = conv_f32;
-
-peak_entry!(peak_i8, I8, (4, 4));
 
 pub(super) struct I8;
 pub(super) struct F32;

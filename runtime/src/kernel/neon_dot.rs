@@ -9,7 +9,7 @@ use core::arch::{aarch64::*, asm};
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
-    peak_i8,
+    peak_i8: super::peak::neon_dot,
     i8: Geometry { name: "gemm_i8_6x16c4_neon_dot", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Dot },
     takes_floats: true,
     conv_f32: CONV_F32,
@@ -40,45 +40,6 @@ conv_entry!(
     (3, 6),
     (4, 6)
 );
-
-/// The instruction on each of these registers.
-macro_rules! busy {
-    ($($sum:literal)+) => {
-        concat!($("sdot v", $sum, ".4s, v24.16b, v25.4b[0]\n"),+)
-    };
-}
-
-/// The instruction on all sums of the widest tile, over and over, without a load.
-///
-/// # Safety
-/// As [`Peak`](super::tile::Peak).
-#[target_feature(enable = "dotprod")]
-unsafe fn peak_i8(rounds: u64, _operands: &[u8]) -> u64 {
-    if rounds == 0 {
-        return 0;
-    }
-    // SAFETY: changes only the registers named.
-    unsafe {
-        asm!(
-            ".arch_extension dotprod",
-            "2:",
-            busy!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"),
-            busy!("12" "13" "14" "15" "16" "17" "18" "19" "20" "21" "22" "23"),
-            "subs {n}, {n}, #1",
-            "b.ne 2b",
-            n = inout(reg) rounds => _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
-            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
-            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
-            out("v24") _, out("v25") _,
-            options(nomem, nostack)
-        );
-    }
-    rounds * 24 * 16
-}
 
 struct I8;
 

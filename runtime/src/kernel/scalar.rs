@@ -1,12 +1,12 @@
 //! Plain Rust: the definition that the other instruction sets are tested against.
 
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry, peak_entry};
+use super::tile::{Geometry, Layout, Store, Tile, conv_entry};
 use super::{Table, fma};
 use core::array::from_fn;
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
-    peak_i8,
+    peak_i8: super::peak::scalar,
     i8: Geometry { name: "gemm_i8_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
     takes_floats: false,
     conv_f32,
@@ -18,8 +18,6 @@ pub(super) const TABLE: Table = Table {
 
 conv_entry!(conv_i8, I8, (1, 2), (2, 2));
 conv_entry!(conv_f32, F32, (1, 2), (2, 2));
-
-peak_entry!(peak_i8, I8, (2, 2));
 
 pub(super) struct I8;
 struct F32;

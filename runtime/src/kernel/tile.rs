@@ -375,35 +375,6 @@ unsafe fn group<T: Tile, const MR: usize, const NV: usize, const G: usize>(
     }
 }
 
-/// Multiplies the same operands over and over: `rounds` groups of a tile, operands loaded from the first-level
-/// cache, nothing stored. Returns the multiply-accumulates done.
-///
-/// # Safety
-/// The processor has the instruction set.
-#[inline(always)]
-pub(super) unsafe fn peak<T: Tile, const MR: usize, const NV: usize>(rounds: u64, operands: &[u8]) -> u64 {
-    let row_bytes = MR * 16 + 64;
-    assert!(operands.len() >= row_bytes + NV * T::W_BYTES, "operands are there");
-    let mut sums = [[0_u8; 64]; MR];
-    // SAFETY: lengths checked; the processor has the instruction set. A depth of one group at a time reads
-    // one group of weights and 16 bytes of activations for every pixel.
-    unsafe {
-        let first: [T::V; NV] = core::array::from_fn(|_| T::bias(sums[0].as_ptr()));
-        let mut tile = [first; MR];
-        for _ in 0..rounds {
-            // Hides that it is the same pointer every time, or the loop would be one multiplication.
-            let row = core::hint::black_box(operands.as_ptr());
-            T::depth(&mut tile, &[row], 1, 16, row.add(row_bytes));
-        }
-        let mult = [1.0_f32; 16];
-        for (sum, out) in tile.iter().flatten().zip(&mut sums) {
-            T::store(*sum, mult.as_ptr(), &Store::F32 { relu: false }, out.as_mut_ptr(), T::LANES);
-        }
-    }
-    core::hint::black_box(&sums);
-    rounds * (MR * NV * T::LANES * T::GROUP_BYTES) as u64
-}
-
 /// Defines a [`ConvRow`] entry: the tile type, the features to compile it with, and for every number of
 /// vectors in a panel the pixels of a tile, so that sums, weights and an activation fill the registers.
 macro_rules! conv_entry {
@@ -426,23 +397,3 @@ macro_rules! conv_entry {
     };
 }
 pub(super) use conv_entry;
-
-/// Defines a [`Peak`] entry: the features to compile it with, the tile type and the widest tile.
-macro_rules! peak_entry {
-    ($(#[$feature:meta])* $name:ident, $tile:ty, ($nv:literal, $mr:literal)) => {
-        /// # Safety
-        /// As [`Peak`](super::tile::Peak).
-        $(#[$feature])*
-        unsafe fn $name(rounds: u64, operands: &[u8]) -> u64 {
-            // SAFETY: passed on from the caller.
-            unsafe { super::tile::peak::<$tile, $mr, $nv>(rounds, operands) }
-        }
-    };
-}
-pub(super) use peak_entry;
-
-/// Runs [`peak`] for an instruction set.
-///
-/// # Safety
-/// The processor has the instruction set.
-pub(crate) type Peak = unsafe fn(u64, &[u8]) -> u64;

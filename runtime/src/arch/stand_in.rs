@@ -1,0 +1,127 @@
+//! Networks to measure speed with: the graph that the quantizer would make, and weights of no meaning.
+//!
+//! Speed depends on a network's shape and on how large its sums can get, not on what it was trained for. So these
+//! stand in for trained models in benches, in a machine's profile and in comparisons with other engines.
+
+use crate::error::LoadError;
+use crate::model::{
+    Activation, Conv2d, DType, Element, Graph, Model, NodeId, Op, ParamSpec, Role, TensorData, infer,
+    param_specs_of,
+};
+use alloc::{format, vec, vec::Vec};
+
+/// The graph that the quantizer makes of a float one, with arbitrary scales: convolutions in 8 bits,
+/// residual sums in 16, attention and tables between 8 bits.
+pub fn int8(graph: &Graph) -> Graph {
+    let (q, sum) = (DType::I8 { scale: 0.02, zero_point: 0 }, DType::I16 { scale: 0.001 });
+    let mut out = Graph::new(3, DType::PIXEL);
+    // What is never negative uses all of the range.
+    let positive = DType::I8 { scale: 0.02, zero_point: -128 };
+    let mut map: Vec<NodeId> = vec![0];
+    let mut quantized: Vec<Option<NodeId>> = vec![Some(0)];
+    let last = graph.output();
+    for (id, node) in (0..).zip(&graph.nodes).skip(1) {
+        let reads_8_bits = |op: &Op| matches!(op, Op::Conv2d(_) | Op::WindowAttention { .. });
+        let only_narrow = graph.readers(id).all(|r| reads_8_bits(&graph.node(r).op));
+        let dtype = match node.op {
+            _ if id == last => DType::PIXEL,
+            _ if graph
+                .readers(id)
+                .all(|r| r == last && matches!(graph.node(r).op, Op::PixelShuffle { .. })) =>
+            {
+                DType::PIXEL
+            }
+            Op::WindowAttention { .. } => q,
+            Op::Conv2d(conv) if only_narrow && conv.activation == Some(Activation::Relu) => positive,
+            Op::Conv2d(_) | Op::LayerNorm { .. } if only_narrow => q,
+            Op::PixelShuffle { .. } => out.node(map[usize::from(node.inputs[0])]).dtype,
+            Op::Resize { upscale, .. } => {
+                DType::I16 { scale: 1.0 / (255.0 * 4.0 * f32::from(upscale) * f32::from(upscale)) }
+            }
+            Op::Conv2d(_) if graph.readers(id).all(|r| shuffles_into_conv(graph, r)) => q,
+            _ => sum,
+        };
+        let mut inputs = vec![];
+        for &input in &node.inputs {
+            let input = usize::from(input);
+            inputs.push(match (node.op, out.node(map[input]).dtype) {
+                (op, DType::I16 { .. }) if reads_8_bits(&op) => *quantized[input].get_or_insert_with(|| {
+                    out.push(format!("quantize.{input}"), Op::Convert, &[map[input]], q)
+                }),
+                _ => map[input],
+            });
+        }
+        map.push(match node.op {
+            Op::Conv2d(conv @ Conv2d { activation: Some(Activation::Gelu), .. }) => {
+                let plain = Op::Conv2d(Conv2d { activation: None, ..conv });
+                let x = out.push(node.name.clone(), plain, &inputs, q);
+                out.push(format!("{}.gelu", node.name), Op::Activation(Activation::Gelu), &[x], q)
+            }
+            op => out.push(node.name.clone(), op, &inputs, dtype),
+        });
+        quantized.push(None);
+    }
+    out
+}
+
+fn shuffles_into_conv(graph: &Graph, id: NodeId) -> bool {
+    matches!(graph.node(id).op, Op::PixelShuffle { .. })
+        && graph
+            .readers(id)
+            .next()
+            .is_some_and(|_| graph.readers(id).all(|r| matches!(graph.node(r).op, Op::Conv2d(_))))
+}
+
+/// A model of this graph with pseudo-random weights, the same every time.
+///
+/// # Errors
+/// As [`Model::new`]: when the graph is not a sound one.
+pub fn weighted(graph: Graph) -> Result<Model, LoadError> {
+    let shapes = infer(&graph)?;
+    let mut seed = 1_u32;
+    let mut next = move || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as i8
+    };
+    let mut tensor = |spec: &ParamSpec| match (spec.element, spec.role) {
+        // Bell-shaped, as those of trained networks are: how large a sum can get decides which kernels take it.
+        (Element::I8, _) => {
+            let mut weight = || (0..4).map(|_| i32::from(next())).sum::<i32>() / 4;
+            TensorData::I8((0..spec.len()).map(|_| weight().max(-127) as i8).collect())
+        }
+        (Element::I32, _) => TensorData::I32(vec![0; spec.len()]),
+        (Element::F32, Role::WeightScale) => TensorData::F32(vec![0.001; spec.len()]),
+        (Element::F32, _) => TensorData::F32((0..spec.len()).map(|_| f32::from(next()) / 2048.0).collect()),
+    };
+    let of = |id: NodeId| (graph.node(id).dtype, shapes[usize::from(id)]);
+    let params: Vec<Vec<TensorData>> = graph
+        .nodes
+        .iter()
+        .map(|node| {
+            let specs = param_specs_of(node, node.inputs.first().map(|&id| of(id)));
+            specs.iter().map(&mut tensor).collect()
+        })
+        .collect();
+    Model::new(graph, &params, vec![])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{edsr, swinir};
+
+    #[test]
+    fn every_architecture_has_a_stand_in() {
+        let graphs = [
+            edsr::graph(&edsr::Config::light(4)),
+            edsr::graph(&edsr::Config::edge(2, 16, 4)),
+            swinir::graph(&swinir::Config::edge(4)),
+        ];
+        for graph in graphs {
+            let (float, small) = (weighted(graph.clone()).unwrap(), weighted(int8(&graph)).unwrap());
+            assert!(!float.is_quantized() && small.is_quantized());
+            assert_eq!(float.macs_per_pixel(), small.macs_per_pixel());
+            assert_eq!(float.upscale(), small.upscale());
+        }
+    }
+}
