@@ -53,11 +53,14 @@ pub(crate) fn capacities(nodes: &[Lowered], band: usize, multiple: usize) -> Vec
     let mut ready = rows.clone();
     let mut capacity = vec![1_i64; nodes.len()];
     let mut fed = 0;
-    // After every edge has begun, the pattern repeats with the windows: a tick for each of their rows shows
-    // it, even with bands of one row.
+    // After every edge has begun and no reader looks above the image any more, the pattern repeats with the
+    // windows: a tick for each of their rows shows it, even with bands of one row.
     let mut after = 0;
     while after < 2 * multiple {
-        if rows.iter().all(|&r| r > 0) {
+        let inside = |(node, &rows): (&Lowered, &i64)| {
+            rows > 0 && (node.inputs.is_empty() || node.reach.first(rows) > 0)
+        };
+        if nodes.iter().zip(&rows).all(inside) {
             after += 1;
         }
         fed += band as i64;
