@@ -121,6 +121,24 @@ pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
     g
 }
 
+/// A quantized graph whose convolutions have fewer channels than a vector has lanes.
+pub fn few_channels_graph(num_feat: u16) -> Graph {
+    let conv = |from, to, kernel, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
+    };
+    let i8 = |scale, zero_point| DType::I8 { scale, zero_point };
+    let n = num_feat;
+    let mut g = Graph::new(3, DType::PIXEL);
+    let x = g.push("conv_first", conv(3, n, 3, None), &[0], i8(0.02, 7));
+    let x = g.push("to_four", conv(n, 4, 5, None), &[x], i8(0.03, -3));
+    let x = g.push("to_two", conv(4, 2, 3, Some(Activation::Relu)), &[x], i8(0.02, -128));
+    let x = g.push("from_two", conv(2, n, 3, Some(Activation::Relu)), &[x], i8(0.01, -128));
+    let x = g.push("to_one", conv(n, 1, 9, None), &[x], i8(0.03, 0));
+    let x = g.push("from_one", conv(1, n, 1, None), &[x], i8(0.01, 0));
+    g.push("conv_last", conv(n, 3, 3, None), &[x], DType::PIXEL);
+    g
+}
+
 /// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
 pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     let conv = |from, to, kernel| {

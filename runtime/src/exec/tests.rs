@@ -7,7 +7,9 @@ use crate::arch::swinir;
 use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model};
 use crate::plan::PlanOptions;
-use crate::testing::{Rng, label, quantized_graph, quantized_swinir, random_model, whole_image, wide_graph};
+use crate::testing::{
+    Rng, few_channels_graph, label, quantized_graph, quantized_swinir, random_model, whole_image, wide_graph,
+};
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
     let plan = Plan::new(model, width, options).unwrap();
@@ -47,6 +49,7 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("int8 x4 bicubic", random_model(quantized_graph(40, 4, Filter::Bicubic), 8)),
         ("16-bit x2", random_model(wide_graph(16, 2), 11)),
         ("16-bit x3", random_model(wide_graph(7, 3), 12)),
+        ("int8, few channels", random_model(few_channels_graph(16), 14)),
         ("int8 swinir, heads of 10", random_model(quantized_swinir(6, 10, 8), 11)),
         ("int8 swinir, heads of 5", random_model(quantized_swinir(3, 5, 4), 12)),
         ("int8 swinir, windows of 5", random_model(quantized_swinir(2, 32, 5), 13)),
@@ -96,7 +99,7 @@ fn edges_equal_a_whole_image_executor() {
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     for (name, model) in networks() {
-        for (width, height) in [(1, 1), (1, 7), (5, 1), (17, 5), (40, 12)] {
+        for (width, height) in [(1, 1), (1, 7), (5, 1), (17, 5), (40, 12), (150, 2)] {
             let pixels = Rng(width as u64).bytes(width * height * 3);
             let options = |isa| PlanOptions { isa: Some(isa), ..Default::default() };
             let expected = run(&model, &options(Isa::Scalar), &pixels, width);
@@ -151,6 +154,7 @@ fn the_bits_do_not_depend_on_the_processor() {
         3_038_975_966,
         1_639_935_156,
         1_232_244_952,
+        3_331_872_389,
         1_610_563_655,
         3_430_977_600,
         903_238_439_u32,

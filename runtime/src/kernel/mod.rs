@@ -91,7 +91,6 @@ type AddRow = fn(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &m
 
 /// The 8-bit edge that a row is converted to.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has kernels for rows"))]
 pub(crate) struct Narrowing {
     pub zero_point: i32,
     pub xor: u8,

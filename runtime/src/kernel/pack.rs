@@ -24,13 +24,16 @@ pub(crate) fn aligned(bytes: usize) -> Vec<Line> {
 pub(crate) struct ConvShape {
     pub in_channels: usize,
     pub out_channels: usize,
+    /// Rows under the kernel.
     pub kernel: usize,
+    /// Columns under it.
+    pub columns: usize,
 }
 
 impl ConvShape {
     /// Values of one kernel row.
-    fn row_len(&self) -> usize {
-        self.kernel * self.in_channels
+    pub fn row_len(&self) -> usize {
+        self.columns * self.in_channels
     }
 }
 

@@ -45,7 +45,7 @@ fn int8_kernels_equal_a_direct_convolution() {
     let mut rng = Rng(11);
     let mut disguised = 0;
     for (in_channels, out_channels, kernel) in SHAPES {
-        let shape = ConvShape { in_channels, out_channels, kernel };
+        let shape = ConvShape { in_channels, out_channels, kernel, columns: kernel };
         let depth = kernel * kernel * in_channels;
         let order: Vec<usize> = (0..out_channels).rev().collect();
         for (case, width) in (0..4).flat_map(|case| WIDTHS.map(|w| (case, w))) {
@@ -142,7 +142,7 @@ fn int8_kernels_equal_a_direct_convolution() {
 fn float_kernels_give_the_same_bits() {
     let mut rng = Rng(12);
     for (in_channels, out_channels, kernel) in SHAPES {
-        let shape = ConvShape { in_channels, out_channels, kernel };
+        let shape = ConvShape { in_channels, out_channels, kernel, columns: kernel };
         let depth = kernel * kernel * in_channels;
         let order: Vec<usize> = (0..out_channels).collect();
         let weights: Vec<f32> = (0..out_channels * depth).map(|_| rng.unit()).collect();
@@ -182,7 +182,7 @@ fn float_kernels_give_the_same_bits() {
 #[test]
 #[should_panic(expected = "rows reach over the last pixel's kernel")]
 fn short_rows_are_refused_before_the_kernel_runs() {
-    let shape = ConvShape { in_channels: 4, out_channels: 4, kernel: 1 };
+    let shape = ConvShape { in_channels: 4, out_channels: 4, kernel: 1, columns: 1 };
     let table = Isa::best().table();
     let packed = pack(shape, &table.i8, &[1_i8; 16], &[0, 1, 2, 3]);
     let bias = vec![0; 4 * packed.padded_out];
@@ -224,7 +224,7 @@ fn row_kernels_equal_the_plain_code() {
     let mut tried = 0;
     for isa in Isa::available() {
         let Some(rows) = isa.table().rows else { continue };
-        for n in [1, 31, 32, 33, 100] {
+        for n in [1, 31, 32, 33, 64, 65, 100, 200] {
             let mut random = || -> Vec<i16> {
                 let mut values: Vec<i16> = (0..n).map(|_| (rng.unit() * 32767.0) as i16).collect();
                 values[n / 2] = 32767;
@@ -240,13 +240,14 @@ fn row_kernels_equal_the_plain_code() {
                 assert!(sum.iter().map(|&s| i32::from(s)).eq(expected), "residual {n} {factors:?}");
             }
             for zero_point in [-128, 0, 7] {
-                let to = super::Narrowing { zero_point, xor: 0 };
+                let xor = isa.table().xor;
+                let to = super::Narrowing { zero_point, xor };
                 let (lo, hi) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
                 // Halves are ties; 0.9 leaves the range.
                 for factor in [0.5, 1.0 / 256.0, 0.004, 0.9].map(super::requant::short) {
                     let mut out = vec![0_u8; n];
                     let to_i32 = |out: &[u8]| -> Vec<i32> {
-                        out.iter().map(|&b| i32::from(b.cast_signed()) - zero_point).collect()
+                        out.iter().map(|&b| i32::from((b ^ xor).cast_signed()) - zero_point).collect()
                     };
                     assert!((rows.narrow)(&a, factor, to, &mut out));
                     assert_eq!(
@@ -259,7 +260,12 @@ fn row_kernels_equal_the_plain_code() {
                     assert_eq!(to_i32(&out), plainly(&a, &b, factors, lo, hi), "add {n} {factor}");
                     tried += n;
                 }
-                assert!(!(rows.narrow)(&a, 1.5, to, &mut vec![0; n]), "too large a factor is refused");
+                // A factor that takes the values far out of the range is refused or done right.
+                let mut out = vec![0_u8; n];
+                if (rows.narrow)(&a, 1.5, to, &mut out) {
+                    let values = out.iter().map(|&b| i32::from((b ^ xor).cast_signed()) - zero_point);
+                    assert!(values.eq(plainly(&a, &none, [1.5, 0.0], lo, hi)), "narrow {n} 1.5");
+                }
             }
         }
     }
@@ -278,7 +284,7 @@ fn winograd_equals_the_direct_convolution() {
         let table = isa.table();
         let Some(entry) = table.winograd else { continue };
         for (in_channels, out_channels) in [(8, 4), (16, 16), (16, 48), (24, 12), (64, 36)] {
-            let shape = ConvShape { in_channels, out_channels, kernel: 3 };
+            let shape = ConvShape { in_channels, out_channels, kernel: 3, columns: 3 };
             let depth = 9 * in_channels;
             let order: Vec<usize> = (0..out_channels).rev().collect();
             for (case, pixels) in (0..4).flat_map(|case| [4, 5, 15, 16, 33].map(|p| (case, p))) {
@@ -354,7 +360,7 @@ fn winograd_refuses_sums_that_might_not_fit() {
     use super::winograd::Winograd;
     let table = super::Table { takes_floats: true, ..Isa::Scalar.table() };
     for (weight, taken) in [(45_i8, true), (51, false)] {
-        let shape = ConvShape { in_channels: 64, out_channels: 4, kernel: 3 };
+        let shape = ConvShape { in_channels: 64, out_channels: 4, kernel: 3, columns: 3 };
         let weights = vec![weight; 4 * 9 * 64];
         let order = [0, 1, 2, 3];
         let packed = pack(shape, &table.i8, &weights, &order);

@@ -94,7 +94,7 @@ pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize
     assert_eq!(args.px_bytes, shape.in_channels * element_bytes, "pixels are dense");
     let span = args.pixels.saturating_sub(1) * args.px_bytes;
     // The last group of the last pixel may reach past the kernel's values, by less than the slack.
-    let depth = shape.kernel * args.px_bytes;
+    let depth = shape.columns * args.px_bytes;
     assert!(
         args.taps.iter().all(|row| row.len() >= span + depth + SLACK_BYTES),
         "rows reach over the last pixel's kernel"

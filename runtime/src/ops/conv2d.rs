@@ -3,6 +3,7 @@
 //! Integers: `acc = bias + Σ (x − zero_point) · w` in 32 bits, exact; then one multiplication in float by
 //! `input scale · weight scale / output scale`, clamping, and rounding half to even.
 
+use super::few_channels::FewChannels;
 use super::rows::{Codec, I16_MAX};
 use super::{Io, Order, activation, add, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
@@ -19,6 +20,8 @@ pub(crate) struct Conv2dStep {
     packed: Packed,
     /// Another way to the same sums.
     winograd: Option<(Strip, Winograd)>,
+    /// Another way to the same bytes.
+    few: Option<FewChannels>,
     /// Initial sums (32-bit integers or floats) and multipliers.
     requant: Requant,
     store: Store,
@@ -76,6 +79,7 @@ impl Conv2dStep {
         isa: Isa,
     ) -> Self {
         let mut step = Self::new(model, conv, Order::Torch, isa);
+        step.few = None;
         let sum = sum.map(|id| {
             let node = model.graph().node(id);
             let Op::Add { res_scale } = node.op else { unreachable!("the node is an addition") };
@@ -101,6 +105,7 @@ impl Conv2dStep {
         let relu = conv.activation == Some(Activation::Relu);
         Self {
             winograd: None,
+            few: None,
             requant: Requant {
                 bias: bytemuck::cast_slice(&bias).to_vec(),
                 mult: alloc::vec![1.0; packed.padded_out],
@@ -146,10 +151,16 @@ impl Conv2dStep {
         let winograd = table.winograd.filter(|_| shape.kernel == 3).and_then(|strip| {
             Some((strip, Winograd::new(weights, &order, shape.in_channels, shape.out_channels, &requant)?))
         });
+        let store = store(Codec::new(output, table.xor), relu);
+        let plain_order = order.iter().enumerate().all(|(n, &channel)| n == channel);
+        let few = (plain_order && matches!(store, Store::I8 { .. }))
+            .then(|| FewChannels::new(shape, weights, &requant, &table.i8))
+            .flatten();
         Self {
             winograd,
+            few,
             requant,
-            store: store(Codec::new(output, table.xor), relu),
+            store,
             entry: table.conv_i8,
             geometry: table.i8,
             element_bytes: 1,
@@ -173,6 +184,7 @@ impl Conv2dStep {
         let relu = conv.activation == Some(Activation::Relu);
         Self {
             winograd: None,
+            few: None,
             requant: Requant {
                 bias: bytemuck::cast_slice(&packed.pad(&model.i32s(id, Role::Bias), &order)).to_vec(),
                 mult: packed.pad(&multipliers(model, id, scale, output), &order),
@@ -214,23 +226,33 @@ impl Conv2dStep {
                         true => row(y + ky),
                         false => &[],
                     });
-                    let args = RowArgs {
-                        taps: &taps[..shape.kernel],
-                        px_bytes,
-                        pixels: cols.len(),
-                        packed: &self.packed,
-                        bias: &self.requant.bias,
-                        mult: &self.requant.mult,
-                        offset: self.requant.offset.as_deref(),
-                        store: self.store,
-                        out: io.out.row_mut(y),
-                    };
-                    conv_row(self.entry, &self.geometry, self.element_bytes, args);
-                    self.finish(io, y);
+                    self.row(io, y, &taps[..shape.kernel], px_bytes);
                     y += 1;
                 }
             }
         }
+    }
+
+    /// Row `y`, of the input rows `taps`.
+    fn row(&self, io: &mut Io<'_>, y: usize, taps: &[&[u8]], px_bytes: usize) {
+        if let Some(few) = &self.few {
+            let kernel = (self.entry, &self.geometry, io.isa);
+            few.row(kernel, taps, self.store, io.out.row_mut(y), self.packed.shape.out_channels);
+            return;
+        }
+        let args = RowArgs {
+            taps,
+            px_bytes,
+            pixels: io.out.cols().len(),
+            packed: &self.packed,
+            bias: &self.requant.bias,
+            mult: &self.requant.mult,
+            offset: self.requant.offset.as_deref(),
+            store: self.store,
+            out: io.out.row_mut(y),
+        };
+        conv_row(self.entry, &self.geometry, self.element_bytes, args);
+        self.finish(io, y);
     }
 
     fn strip(
@@ -279,7 +301,8 @@ impl Conv2dStep {
 
     pub fn weight_bytes(&self) -> usize {
         let winograd = self.winograd.as_ref().map_or(0, |(_, w)| w.bytes());
-        size_of_val(self.packed.weights.as_slice()) + winograd + self.requant.bytes()
+        let few = self.few.as_ref().map_or(0, FewChannels::bytes);
+        size_of_val(self.packed.weights.as_slice()) + winograd + few + self.requant.bytes()
     }
 }
 
@@ -356,6 +379,7 @@ fn shape(conv: Conv2d) -> ConvShape {
         in_channels: usize::from(conv.in_channels),
         out_channels: usize::from(conv.out_channels),
         kernel: usize::from(conv.kernel),
+        columns: usize::from(conv.kernel),
     }
 }
 

@@ -9,6 +9,7 @@ mod add;
 mod affine;
 mod conv2d;
 mod convert;
+mod few_channels;
 mod int_attention;
 mod layer_norm;
 mod math;

@@ -51,7 +51,7 @@ impl ShuffledResizeStep {
             line[first..first + taps].copy_from_slice(&phases[j].weights[..taps.min(MAX_TAPS)]);
             line
         };
-        let shape = ConvShape { in_channels: c, out_channels: c * r * r, kernel: KERNEL };
+        let shape = ConvShape { in_channels: c, out_channels: c * r * r, kernel: KERNEL, columns: KERNEL };
         let mut weights = vec![0_i8; shape.out_channels * KERNEL * KERNEL * c];
         for (n, kernel) in weights.chunks_exact_mut(KERNEL * KERNEL * c).enumerate() {
             let (channel, dy, dx) = (n / (r * r), n / r % r, n % r);

@@ -28,7 +28,7 @@ fn activation(case: usize, i: usize, rng: &mut Rng) -> i16 {
 fn wide_kernels_equal_a_direct_convolution() {
     let mut rng = Rng(21);
     for (in_channels, out_channels, kernel) in SHAPES {
-        let shape = ConvShape { in_channels, out_channels, kernel };
+        let shape = ConvShape { in_channels, out_channels, kernel, columns: kernel };
         let depth = kernel * kernel * in_channels;
         let order: Vec<usize> = (0..out_channels).rev().collect();
         let most = largest_weight(depth) as f32;

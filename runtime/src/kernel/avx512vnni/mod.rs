@@ -2,9 +2,13 @@
 //! each of 16 sums. Activations are stored with their sign bit flipped; the offset of 128 is part of the
 //! folded bias.
 
-use super::tile::{Geometry, Layout, Store, Tile, conv_entry, depth};
+mod depth;
+mod rows;
+mod store;
+
+use super::tile::{Destination, Geometry, Layout, MAX_KERNEL, Store, Tile, conv_entry, depth as plain_depth};
 use super::{Elementwise, Table};
-use core::arch::{asm, x86_64::*};
+use core::arch::x86_64::*;
 
 pub(super) const TABLE: Table = Table {
     conv_i8,
@@ -14,7 +18,7 @@ pub(super) const TABLE: Table = Table {
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
     winograd: None,
-    rows: None,
+    rows: Some(rows::ROWS),
     xor: 0x80,
 };
 
@@ -76,6 +80,20 @@ conv_entry!(
 struct I8;
 struct F32;
 
+/// Sums of a tile under the two names of one type.
+///
+/// # Safety
+/// `FROM` vectors are `MR · NV` vectors.
+#[inline(always)]
+unsafe fn cast<const FROM: usize, const MR: usize, const NV: usize>(
+    sums: [__m512i; FROM],
+) -> [[__m512i; NV]; MR] {
+    const { assert!(FROM <= 24) };
+    debug_assert_eq!(FROM, MR * NV, "the arm is that of the shape");
+    // SAFETY: both are arrays of the same vectors, as the caller says.
+    unsafe { core::mem::transmute_copy(&sums) }
+}
+
 /// The first `lanes` of 16.
 #[inline(always)]
 fn mask(lanes: usize) -> u16 {
@@ -113,22 +131,52 @@ unsafe impl Tile for I8 {
         unsafe { _mm512_dpbusd_epi32(sum, a, w) }
     }
     #[inline(always)]
-    unsafe fn depth<const MR: usize, const NV: usize>(
-        sums: &mut [[Self::V; NV]; MR],
-        rows: &[*const u8],
+    unsafe fn sums<const MR: usize, const NV: usize>(
+        bias: *const u8,
+        taps: &[*const u8],
+        at: usize,
         groups: usize,
         px: usize,
         w: *const u8,
-    ) {
-        let sums_at = sums.as_mut_ptr().cast::<__m512i>();
-        // SAFETY: passed on; the arms check the size of `sums`.
+    ) -> [[Self::V; NV]; MR] {
+        // SAFETY: passed on; the arms check the size of what they return, and `fits_columns` what
+        // `columns_16x1` asks for.
         unsafe {
+            let all = depth::Depth { bias, taps, at, groups, px, w };
             match (MR, NV) {
-                _ if groups == 0 || rows.is_empty() => {}
-                (6, 4) => depth_6x4(&mut *sums_at.cast(), rows, groups, px, w),
-                (8, 3) => depth_8x3(&mut *sums_at.cast(), rows, groups, px, w),
-                (12, 2) => depth_12x2(&mut *sums_at.cast(), rows, groups, px, w),
-                _ => depth::<Self, MR, NV>(sums, rows, groups, px, w),
+                _ if groups == 0 || taps.is_empty() => {}
+                (6, 4) => return cast(depth::rows_6x4(&all)),
+                (8, 3) => return cast(depth::rows_8x3(&all)),
+                (12, 2) => return cast(depth::rows_12x2(&all)),
+                (16, 1) if all.fits_columns() => return cast(depth::columns_16x1(&all)),
+                (16, 1) => return cast(depth::rows_16x1(&all)),
+                _ => {}
+            }
+            let mut first = [Self::bias(bias); NV];
+            for (n, first) in first.iter_mut().enumerate() {
+                *first = Self::bias(bias.add(64 * n));
+            }
+            let mut sums = [first; MR];
+            let mut rows = [core::ptr::null(); MAX_KERNEL];
+            for (row, tap) in rows.iter_mut().zip(taps) {
+                *row = tap.add(at);
+            }
+            plain_depth::<Self, MR, NV>(&mut sums, &rows[..taps.len()], groups, px, w);
+            sums
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
+        // SAFETY: passed on.
+        unsafe {
+            if !store::whole(sums, to) {
+                for (m, sums) in sums.iter().enumerate() {
+                    for (n, &sum) in sums.iter().enumerate() {
+                        let lanes = (to.lanes - 16 * n).min(16);
+                        let out = to.out.add(m * to.px_bytes + 16 * n * to.store.size_bytes());
+                        Self::store(sum, to.mult.add(16 * n), to.store, out, lanes);
+                    }
+                }
             }
         }
     }
@@ -212,105 +260,3 @@ unsafe impl Tile for F32 {
         unsafe { store_f32(sum, relu, out, lanes) }
     }
 }
-
-/// Broadcasts four activations and adds their products to the sums of one pixel.
-#[rustfmt::skip]
-macro_rules! pixel {
-    ($at:literal, $($sum:literal $w:literal),+) => {
-        concat!(
-            "vpbroadcastd zmm28, dword ptr [", $at, "]\n",
-            $("vpdpbusd zmm", $sum, ", zmm28, zmm", $w, "\n",)+
-        )
-    };
-}
-
-/// The loop over the depth of one tile shape. In assembly, because the compiler does not find a way to keep
-/// 24 sums in registers over the loop: it copies most of them around in every round, which halves the speed.
-///
-/// `zmm0` to `zmm23` are the sums, from `zmm24` on the weights, `zmm28` the activations of a pixel. `{a}`,
-/// `{b}`, `{c}` and `{d}` point to pixels 0, 3, 6 and 9; each reaches three pixels by the addresses
-/// `[x]`, `[x + px]` and `[x + 2·px]`.
-macro_rules! depth_loop {
-    ($name:ident, $mr:literal x $nv:literal, [$($weight:literal),+], [$($bump:literal),*],
-     [$($pixel:expr),+]) => {
-        /// # Safety
-        /// As [`Tile::depth`]; at least one row and group.
-        #[target_feature(enable = "avx512f,avx512vnni")]
-        unsafe fn $name(
-            sums: &mut [__m512i; $mr * $nv],
-            rows: &[*const u8],
-            groups: usize,
-            px: usize,
-            w: *const u8,
-        ) {
-            let mut weights = w;
-            for &row in rows {
-                // SAFETY: the block reads, as `Tile::depth` allows, 4 bytes of each of the tile's pixels and
-                // 64 bytes of each weight vector for every group, and changes only the registers named.
-                unsafe {
-                    asm!(
-                        // Names the pointers that a narrow tile does not need.
-                        "# {a} {b} {c} {d}",
-                        "2:",
-                        $(concat!("vmovdqu64 zmm", $weight, ", [{w} + 64 * (", $weight, " - 24)]"),)+
-                        $($pixel,)+
-                        $(concat!("add ", $bump, ", 4"),)*
-                        concat!("add {w}, 64 * ", $nv),
-                        "dec {n}",
-                        "jnz 2b",
-                        w = inout(reg) weights,
-                        n = inout(reg) groups => _,
-                        px = in(reg) px,
-                        a = inout(reg) row => _,
-                        b = inout(reg) row.wrapping_add(3 * px) => _,
-                        c = inout(reg) row.wrapping_add(6 * px) => _,
-                        d = inout(reg) row.wrapping_add(9 * px) => _,
-                        inout("zmm0") sums[0], inout("zmm1") sums[1], inout("zmm2") sums[2],
-                        inout("zmm3") sums[3], inout("zmm4") sums[4], inout("zmm5") sums[5],
-                        inout("zmm6") sums[6], inout("zmm7") sums[7], inout("zmm8") sums[8],
-                        inout("zmm9") sums[9], inout("zmm10") sums[10], inout("zmm11") sums[11],
-                        inout("zmm12") sums[12], inout("zmm13") sums[13], inout("zmm14") sums[14],
-                        inout("zmm15") sums[15], inout("zmm16") sums[16], inout("zmm17") sums[17],
-                        inout("zmm18") sums[18], inout("zmm19") sums[19], inout("zmm20") sums[20],
-                        inout("zmm21") sums[21], inout("zmm22") sums[22], inout("zmm23") sums[23],
-                        out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _,
-                        options(readonly, nostack)
-                    );
-                }
-            }
-        }
-    };
-}
-
-depth_loop!(depth_6x4, 6 x 4, ["24", "25", "26", "27"], ["{a}", "{b}"], [
-    pixel!("{a}", "0" "24", "1" "25", "2" "26", "3" "27"),
-    pixel!("{a} + {px}", "4" "24", "5" "25", "6" "26", "7" "27"),
-    pixel!("{a} + 2 * {px}", "8" "24", "9" "25", "10" "26", "11" "27"),
-    pixel!("{b}", "12" "24", "13" "25", "14" "26", "15" "27"),
-    pixel!("{b} + {px}", "16" "24", "17" "25", "18" "26", "19" "27"),
-    pixel!("{b} + 2 * {px}", "20" "24", "21" "25", "22" "26", "23" "27")
-]);
-depth_loop!(depth_8x3, 8 x 3, ["24", "25", "26"], ["{a}", "{b}", "{c}"], [
-    pixel!("{a}", "0" "24", "1" "25", "2" "26"),
-    pixel!("{a} + {px}", "3" "24", "4" "25", "5" "26"),
-    pixel!("{a} + 2 * {px}", "6" "24", "7" "25", "8" "26"),
-    pixel!("{b}", "9" "24", "10" "25", "11" "26"),
-    pixel!("{b} + {px}", "12" "24", "13" "25", "14" "26"),
-    pixel!("{b} + 2 * {px}", "15" "24", "16" "25", "17" "26"),
-    pixel!("{c}", "18" "24", "19" "25", "20" "26"),
-    pixel!("{c} + {px}", "21" "24", "22" "25", "23" "26")
-]);
-depth_loop!(depth_12x2, 12 x 2, ["24", "25"], ["{a}", "{b}", "{c}", "{d}"], [
-    pixel!("{a}", "0" "24", "1" "25"),
-    pixel!("{a} + {px}", "2" "24", "3" "25"),
-    pixel!("{a} + 2 * {px}", "4" "24", "5" "25"),
-    pixel!("{b}", "6" "24", "7" "25"),
-    pixel!("{b} + {px}", "8" "24", "9" "25"),
-    pixel!("{b} + 2 * {px}", "10" "24", "11" "25"),
-    pixel!("{c}", "12" "24", "13" "25"),
-    pixel!("{c} + {px}", "14" "24", "15" "25"),
-    pixel!("{c} + 2 * {px}", "16" "24", "17" "25"),
-    pixel!("{d}", "18" "24", "19" "25"),
-    pixel!("{d} + {px}", "20" "24", "21" "25"),
-    pixel!("{d} + 2 * {px}", "22" "24", "23" "25")
-]);
