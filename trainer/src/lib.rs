@@ -53,6 +53,7 @@ pub mod divergence;
 pub mod eval;
 pub mod export;
 pub mod files;
+mod flex;
 pub mod import;
 pub mod log;
 pub mod loss;
@@ -60,6 +61,7 @@ pub mod negatives;
 pub mod net;
 pub mod resize;
 pub mod seed;
+pub mod shuffle;
 pub mod train;
 pub mod weights;
 

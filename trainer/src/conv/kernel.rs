@@ -63,22 +63,89 @@ impl Shape {
         (0..channels).flat_map(|c| (0..k * k).map(move |t| tap(c, t))).collect()
     }
 
-    /// Copies an image into planes of length `plane`, rows at `first`, zeros around them. `flat` is made large
-    /// enough; what it holds between the rows must be zero or come from an image of the same shape.
-    fn flatten(&self, image: &[f32], plane: usize, first: usize, flat: &mut Vec<f32>) {
-        let channels = image.len() / self.pixels();
-        flat.resize(channels * plane, 0.0);
-        for (from, to) in image.chunks_exact(self.pixels()).zip(flat.chunks_exact_mut(plane)) {
-            let rows = to[first..].chunks_mut(self.stride());
-            for (row, to) in from.chunks_exact(self.width).zip(rows) {
-                to[..self.width].copy_from_slice(row);
+    /// Place of the first pixel in a padded plane.
+    fn first(&self) -> usize {
+        self.pad() * (self.stride() + 1)
+    }
+
+    /// Copies an image into planes with zeros around it, as [`Shape::distances`] expects them. `planes` is made
+    /// large enough; what it holds must be zeros or come from an image of the same shape. With `y`, the output of
+    /// a ReLU, only the pixels that it let through are copied.
+    fn pad_into(&self, image: &[f32], y: Option<&[f32]>, planes: &mut Vec<f32>) {
+        let n = self.pixels();
+        planes.resize(image.len() / n * self.plane(), 0.0);
+        for (c, (from, to)) in image.chunks_exact(n).zip(planes.chunks_exact_mut(self.plane())).enumerate() {
+            let to = to[self.first()..].chunks_mut(self.stride()).map(|to| &mut to[..self.width]);
+            let rows = from.chunks_exact(self.width).zip(to);
+            match y {
+                None => rows.for_each(|(from, to)| copy(from, to)),
+                Some(y) => {
+                    let y = y[c * n..(c + 1) * n].chunks_exact(self.width);
+                    rows.zip(y).for_each(|((from, to), y)| {
+                        for ((from, to), &y) in from.iter().zip(to).zip(y) {
+                            *to = if y <= 0.0 { 0.0 } else { *from };
+                        }
+                    });
+                }
             }
         }
     }
+}
 
-    /// The input of [`Shape::distances`].
-    fn pad_into(&self, image: &[f32], flat: &mut Vec<f32>) {
-        self.flatten(image, self.plane(), self.pad() * self.stride() + self.pad(), flat);
+/// A row is too short for a call of the system's copy.
+#[inline]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let (from, from_rest) = from.as_chunks::<8>();
+    let (to, to_rest) = to.as_chunks_mut::<8>();
+    from.iter().zip(to).for_each(|(from, to)| *to = *from);
+    from_rest.iter().zip(to_rest).for_each(|(from, to)| *to = *from);
+}
+
+/// Weights in the order of the tiles: `[block][tap][channel in block]`, zero beyond the last channel.
+fn pack(outputs: usize, taps: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<[f32; BLOCK]> {
+    let mut packed = vec![[0.0; BLOCK]; outputs.div_ceil(BLOCK) * taps];
+    for o in 0..outputs {
+        for t in 0..taps {
+            packed[o / BLOCK * taps + t][o % BLOCK] = weight(o, t);
+        }
+    }
+    packed
+}
+
+/// A convolution of one padded image.
+struct Image<'a> {
+    shape: &'a Shape,
+    distances: &'a [usize],
+    packed: &'a [[f32; BLOCK]],
+    bias: Option<&'a [f32]>,
+    epilogue: Epilogue,
+}
+
+impl Image<'_> {
+    fn convolve(&self, padded: &[f32], y: &mut [f32]) {
+        let Self { shape, distances, bias, epilogue, .. } = *self;
+        let blocks =
+            y.par_chunks_mut(BLOCK * shape.pixels()).zip(self.packed.par_chunks_exact(distances.len()));
+        blocks.enumerate().for_each_init(Vec::new, |flat, (block, (y, weights))| {
+            let channels = y.len() / shape.pixels();
+            let rows = if channels <= NARROW { NARROW } else { BLOCK };
+            flat.resize(rows * shape.span(), 0.0);
+            Arch::new().dispatch(Forward { x: padded, distances, weights, rows, y: flat });
+            let planes = y.chunks_exact_mut(shape.pixels()).zip(flat.chunks_exact(shape.span()));
+            for (c, (y, flat)) in planes.enumerate() {
+                let bias = bias.map_or(0.0, |b| b[block * BLOCK + c]);
+                for (y, row) in y.chunks_exact_mut(shape.width).zip(flat.chunks(shape.stride())) {
+                    match epilogue {
+                        Epilogue::Linear => y.iter_mut().zip(row).for_each(|(y, v)| *y = v + bias),
+                        // Not `max`, which would turn what is not a number into zero and hide it.
+                        Epilogue::Relu => y.iter_mut().zip(row).for_each(|(y, v)| {
+                            let v = v + bias;
+                            *y = if v <= 0.0 { 0.0 } else { v };
+                        }),
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -91,108 +158,148 @@ pub fn forward(
     bias: Option<&[f32]>,
     epilogue: Epilogue,
 ) -> Vec<f32> {
-    let taps = shape.inputs * shape.kernel * shape.kernel;
     let distances = shape.distances(shape.inputs);
-    // [block][tap][channel in block], zero beyond the last channel.
-    let mut packed = vec![[0.0; BLOCK]; shape.outputs.div_ceil(BLOCK) * taps];
-    for (o, row) in weight.chunks_exact(taps).enumerate() {
-        for (t, &w) in row.iter().enumerate() {
-            packed[o / BLOCK * taps + t][o % BLOCK] = w;
-        }
-    }
+    let packed = pack(shape.outputs, distances.len(), |o, t| weight[o * distances.len() + t]);
+    let image = Image { shape, distances: &distances, packed: &packed, bias, epilogue };
     let mut y = vec![0.0; shape.images * shape.outputs * shape.pixels()];
     let images = x.par_chunks_exact(shape.inputs * shape.pixels());
     let images = y.par_chunks_exact_mut(shape.outputs * shape.pixels()).zip(images);
     images.for_each_init(Vec::new, |padded, (y, x)| {
-        shape.pad_into(x, padded);
-        let padded = padded.as_slice();
-        let blocks = y.par_chunks_mut(BLOCK * shape.pixels()).zip(packed.par_chunks_exact(taps));
-        blocks.enumerate().for_each_init(Vec::new, |flat, (block, (y, weights))| {
-            let channels = y.len() / shape.pixels();
-            let rows = if channels <= NARROW { NARROW } else { BLOCK };
-            flat.resize(rows * shape.span(), 0.0);
-            Arch::new().dispatch(Forward { x: padded, distances: &distances, weights, rows, y: flat });
-            let planes = y.chunks_exact_mut(shape.pixels()).zip(flat.chunks_exact(shape.span()));
-            for (c, (y, flat)) in planes.enumerate() {
-                let bias = bias.map_or(0.0, |b| b[block * BLOCK + c]);
-                for (y, row) in y.chunks_exact_mut(shape.width).zip(flat.chunks(shape.stride())) {
-                    match epilogue {
-                        Epilogue::Linear => y.iter_mut().zip(row).for_each(|(y, v)| *y = v + bias),
-                        Epilogue::Relu => y.iter_mut().zip(row).for_each(|(y, v)| *y = (v + bias).max(0.0)),
-                    }
-                }
-            }
-        });
+        shape.pad_into(x, None, padded);
+        image.convolve(padded, y);
     });
     y
 }
 
-/// Gradient of the input: the convolution of the output's gradient with the turned and transposed weights.
-pub fn input_gradient(shape: &Shape, dy: &[f32], weight: &[f32]) -> Vec<f32> {
-    let taps = shape.kernel * shape.kernel;
-    let mut turned = vec![0.0; weight.len()];
-    for o in 0..shape.outputs {
-        for i in 0..shape.inputs {
-            for t in 0..taps {
-                turned[(i * shape.outputs + o) * taps + taps - 1 - t] =
-                    weight[(o * shape.inputs + i) * taps + t];
-            }
-        }
-    }
-    let swapped = Shape { inputs: shape.outputs, outputs: shape.inputs, ..*shape };
-    forward(&swapped, dy, &turned, None, Epilogue::Linear)
+/// What [`backward`] shall compute, or has: gradients of the input, the weights and the bias.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parents<T> {
+    /// `[images, inputs, height, width]`
+    pub x: T,
+    /// `[outputs, inputs, kernel, kernel]`
+    pub weight: T,
+    /// `[outputs]`
+    pub bias: T,
 }
 
-/// Gradient of the weights.
-pub fn weight_gradient(shape: &Shape, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let distances = shape.distances(shape.inputs);
-    let groups = distances.len().div_ceil(TAPS);
+/// Gradients from that of the output, `dy`; empty where not wanted. `y` is the output if it went through a ReLU.
+///
+/// The gradient of the input is the convolution of `dy` with the turned and transposed weights.
+pub fn backward(
+    shape: &Shape,
+    x: &[f32],
+    weight: &[f32],
+    y: Option<&[f32]>,
+    dy: &[f32],
+    wanted: &Parents<bool>,
+) -> Parents<Vec<f32>> {
+    let area = shape.kernel * shape.kernel;
+    let swapped = Shape { inputs: shape.outputs, outputs: shape.inputs, ..*shape };
+    let (distances, turned) = (shape.distances(shape.inputs), shape.distances(shape.outputs));
+    let packed = match wanted.x {
+        true => pack(shape.inputs, turned.len(), |i, t| {
+            weight[(t / area * shape.inputs + i) * area + area - 1 - t % area]
+        }),
+        false => Vec::new(),
+    };
+    let image = Image {
+        shape: &swapped,
+        distances: &turned,
+        packed: &packed,
+        bias: None,
+        epilogue: Epilogue::Linear,
+    };
     let (inputs, outputs) = (shape.inputs * shape.pixels(), shape.outputs * shape.pixels());
     let images = shape.images.div_ceil(PARTS);
-    let parts = x.par_chunks(images * inputs).zip(dy.par_chunks(images * outputs));
-    let parts: Vec<Vec<f32>> = parts
-        .map(|(x, dy)| {
-            // [block][group of taps][channel][tap][lane]
-            let mut sums = vec![0.0; shape.outputs * groups * TAPS * LANES];
-            let (mut padded, mut flat) = (Vec::new(), Vec::new());
-            for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {
-                shape.pad_into(x, &mut padded);
-                shape.flatten(dy, shape.span(), 0, &mut flat);
-                let blocks = sums.par_chunks_mut(BLOCK * groups * TAPS * LANES);
-                blocks.zip(flat.par_chunks(BLOCK * shape.span())).for_each(|(sums, dy)| {
-                    let (x, span) = (padded.as_slice(), shape.span());
-                    Arch::new().dispatch(WeightGradient { x, dy, span, distances: &distances, sums });
-                });
+    let mut dx = vec![0.0; if wanted.x { x.len() } else { 0 }];
+    // Empty slices, as many as there are parts, where the gradient of the input is not wanted.
+    let dx_parts: Vec<&mut [f32]> = match wanted.x {
+        true => dx.chunks_mut(images * inputs).collect(),
+        false => x.chunks(images * inputs).map(|_| Default::default()).collect(),
+    };
+    let starts: Vec<usize> = (0..dx_parts.len()).map(|part| part * images).collect();
+    let parts: Vec<_> = dx_parts
+        .into_par_iter()
+        .zip(starts)
+        .map(|(dx, start)| {
+            let mut sums = Sums::new(shape, &distances, wanted);
+            let (mut padded, mut padded_dy) = (Vec::new(), Vec::new());
+            for n in start..shape.images.min(start + images) {
+                let here = n * outputs..(n + 1) * outputs;
+                shape.pad_into(&dy[here.clone()], y.map(|y| &y[here]), &mut padded_dy);
+                if wanted.x {
+                    let n = n - start;
+                    image.convolve(&padded_dy, &mut dx[n * inputs..(n + 1) * inputs]);
+                }
+                if wanted.weight {
+                    shape.pad_into(&x[n * inputs..(n + 1) * inputs], None, &mut padded);
+                }
+                sums.add(&padded, &padded_dy);
             }
-            let mut dw = vec![0.0; shape.outputs * distances.len()];
-            let blocks = sums.chunks(BLOCK * groups * TAPS * LANES);
-            for (dw, sums) in dw.chunks_mut(BLOCK * distances.len()).zip(blocks) {
-                Arch::new().dispatch(Reduce { sums, taps: distances.len(), dw });
-            }
-            dw
+            sums.finish()
         })
         .collect();
-    let mut sum = vec![0.0; shape.outputs * distances.len()];
+    let mut all = Parents { x: dx, ..Parents::default() };
     for part in parts {
+        add(&mut all.weight, part.weight);
+        add(&mut all.bias, part.bias);
+    }
+    all
+}
+
+fn add(sum: &mut Vec<f32>, part: Vec<f32>) {
+    if sum.is_empty() {
+        *sum = part;
+    } else {
         sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
     }
-    sum
 }
 
-/// Gradient of the bias.
-pub fn bias_gradient(shape: &Shape, dy: &[f32]) -> Vec<f32> {
-    let mut db = vec![0.0; shape.outputs];
-    for (i, plane) in dy.chunks_exact(shape.pixels()).enumerate() {
-        // Sixteen sums side by side: one alone would wait for itself at every addition.
-        let (parts, rest) = plane.as_chunks::<16>();
-        let mut sums = [0.0f32; 16];
-        parts.iter().for_each(|part| sums.iter_mut().zip(part).for_each(|(s, v)| *s += v));
-        db[i % shape.outputs] += sums.iter().chain(rest).sum::<f32>();
+/// Gradients of weights and bias, summed over images.
+struct Sums<'a> {
+    shape: &'a Shape,
+    distances: &'a [usize],
+    /// `[block][group of taps][channel][tap][lane]`
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(shape: &'a Shape, distances: &'a [usize], wanted: &Parents<bool>) -> Self {
+        let weight = if wanted.weight { shape.outputs * Self::channel(distances) } else { 0 };
+        let bias = if wanted.bias { shape.outputs } else { 0 };
+        Self { shape, distances, weight: vec![0.0; weight], bias: vec![0.0; bias] }
     }
-    db
-}
 
-/// The gradient before a ReLU from that behind it and the ReLU's output.
-pub fn relu_gradient(y: &[f32], dy: &[f32]) -> Vec<f32> {
-    y.par_iter().zip(dy).with_min_len(1 << 14).map(|(&y, &dy)| if y > 0.0 { dy } else { 0.0 }).collect()
+    /// Sums of an output channel.
+    fn channel(distances: &[usize]) -> usize {
+        distances.len().div_ceil(TAPS) * TAPS * LANES
+    }
+
+    /// Adds an image; `dy` is padded like the input.
+    fn add(&mut self, x: &[f32], dy: &[f32]) {
+        let (plane, span, first) = (self.shape.plane(), self.shape.span(), self.shape.first());
+        for (bias, plane) in self.bias.iter_mut().zip(dy.chunks_exact(plane)) {
+            // Sixteen sums side by side: one alone would wait for itself at every addition. The border is zero.
+            let (parts, rest) = plane.as_chunks::<16>();
+            let mut sums = [0.0f32; 16];
+            parts.iter().for_each(|part| sums.iter_mut().zip(part).for_each(|(s, v)| *s += v));
+            *bias += sums.iter().chain(rest).sum::<f32>();
+        }
+        let blocks = self.weight.par_chunks_mut(BLOCK * Self::channel(self.distances));
+        blocks.zip(dy.par_chunks(BLOCK * plane)).for_each(|(sums, dy)| {
+            let distances = self.distances;
+            Arch::new().dispatch(WeightGradient { x, dy, plane, first, span, distances, sums });
+        });
+    }
+
+    fn finish(self) -> Parents<Vec<f32>> {
+        let taps = self.distances.len();
+        let mut weight = vec![0.0; if self.weight.is_empty() { 0 } else { self.shape.outputs * taps }];
+        let blocks = self.weight.chunks(BLOCK * Self::channel(self.distances));
+        for (dw, sums) in weight.chunks_mut(BLOCK * taps).zip(blocks) {
+            Arch::new().dispatch(Reduce { sums, taps, dw });
+        }
+        Parents { x: Vec::new(), weight, bias: self.bias }
+    }
 }

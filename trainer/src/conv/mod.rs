@@ -7,6 +7,7 @@
 mod kernel;
 mod tiles;
 
+use crate::flex::{floats, tensor};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
@@ -16,7 +17,7 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::NoCheckpointing};
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use burn_flex::FlexTensor;
-use kernel::Shape;
+use kernel::{Parents, Shape};
 use serde::{Deserialize, Serialize};
 
 /// What a convolution computes in.
@@ -128,20 +129,19 @@ impl Backward<Flex, 3> for ConvSame {
         let dy = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (x, weight, y) = ops.state;
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
-        let masked = y.map(|y| kernel::relu_gradient(floats(&y), floats(&dy)));
-        let dy = masked.as_deref().unwrap_or_else(|| floats(&dy));
         let shape = shape(&x, &weight);
+        let wanted =
+            Parents { x: x_node.is_some(), weight: weight_node.is_some(), bias: bias_node.is_some() };
+        let y = y.as_ref().map(floats);
+        let found = kernel::backward(&shape, floats(&x), floats(&weight), y, floats(&dy), &wanted);
         if let Some(node) = x_node {
-            let dx = kernel::input_gradient(&shape, dy, floats(&weight));
-            grads.register::<Flex>(node.id, tensor(dx, x.layout().shape().to_vec()));
+            grads.register::<Flex>(node.id, tensor(found.x, x.layout().shape().to_vec()));
         }
         if let Some(node) = weight_node {
-            let dw = kernel::weight_gradient(&shape, floats(&x), dy);
-            grads.register::<Flex>(node.id, tensor(dw, weight.layout().shape().to_vec()));
+            grads.register::<Flex>(node.id, tensor(found.weight, weight.layout().shape().to_vec()));
         }
         if let Some(node) = bias_node {
-            let db = kernel::bias_gradient(&shape, dy);
-            grads.register::<Flex>(node.id, tensor(db, vec![shape.outputs]));
+            grads.register::<Flex>(node.id, tensor(found.bias, vec![shape.outputs]));
         }
     }
 }
@@ -156,14 +156,6 @@ fn forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, epilogue: Epi
 fn shape(x: &FlexTensor, weight: &FlexTensor) -> Shape {
     let (x, w) = (x.layout().shape(), weight.layout().shape());
     Shape { images: x[0], inputs: x[1], outputs: w[0], height: x[2], width: x[3], kernel: w[2] }
-}
-
-fn floats(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice::<f32>().expect("the tensor was made contiguous and is f32")
-}
-
-fn tensor(values: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
-    FlexTensor::from_data(burn::tensor::TensorData::new(values, shape))
 }
 
 #[cfg(test)]

@@ -109,7 +109,9 @@ fn the_number_of_threads_does_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
             let y = kernel::forward(&s, &x, &w, None, Epilogue::Relu);
-            (y, kernel::input_gradient(&s, &dy, &w), kernel::weight_gradient(&s, &x, &dy))
+            let wanted = Parents { x: true, weight: true, bias: true };
+            let grads = kernel::backward(&s, &x, &w, Some(&y), &dy, &wanted);
+            (y, grads)
         })
     };
     assert_eq!(run(1), run(3));

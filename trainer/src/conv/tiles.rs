@@ -73,8 +73,12 @@ impl Forward<'_> {
 pub struct WeightGradient<'a> {
     /// Padded planes.
     pub x: &'a [f32],
-    /// `[≤ BLOCK, span]`
+    /// `[≤ BLOCK, plane]`
     pub dy: &'a [f32],
+    /// Length of a plane.
+    pub plane: usize,
+    /// Place of the first position in a plane of `dy`.
+    pub first: usize,
     /// Positions.
     pub span: usize,
     /// Of the taps.
@@ -88,7 +92,7 @@ impl WithSimd for WeightGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let channels = self.dy.len() / self.span;
+        let channels = self.dy.len() / self.plane;
         let mut done = 0;
         // 8 channels x 3 taps fit into 32 registers, 4 x 3 into 16.
         if S::F32_LANES == 16 && channels == BLOCK {
@@ -111,9 +115,11 @@ impl WeightGradient<'_> {
     #[inline(always)]
     fn run<S: Simd, const C: usize>(&mut self, simd: S, first: usize) {
         let (lanes, taps, span) = (S::F32_LANES, self.distances.len(), self.span);
-        let channels = self.dy.len() / span;
-        let planes: [&[S::f32s]; C] =
-            std::array::from_fn(|c| S::as_simd_f32s(&self.dy[(first + c) * span..(first + c + 1) * span]).0);
+        let channels = self.dy.len() / self.plane;
+        let planes: [&[S::f32s]; C] = std::array::from_fn(|c| {
+            let from = (first + c) * self.plane + self.first;
+            S::as_simd_f32s(&self.dy[from..from + span]).0
+        });
         let all = span / lanes;
         let chunk = all.div_ceil(all.div_ceil(CHUNK));
         for start in (0..all).step_by(chunk) {

@@ -2,6 +2,7 @@
 
 mod pcl;
 
+use super::distance::mean_distance;
 use super::vgg::{Vgg, VggError};
 use crate::config::{Features, Spn};
 use crate::conv::Precision;
@@ -51,16 +52,13 @@ impl Contrast {
     /// # Panics
     /// If there is no negative.
     pub fn negative_loss(&self, sr: Tensor<4>, negatives: Vec<Tensor<4>>, step: u64) -> Tensor<1> {
-        let k = negatives.len();
         let window = self.window(&sr, step);
         let cut = |x: Tensor<4>| cut(x, window);
         let negatives = Tensor::cat(negatives.into_iter().map(cut).collect(), 0);
         let theirs = self.plain.forward(negatives);
         let ours = self.tracked.forward(cut(sr));
-        let distance = |((a, b), weight): ((Tensor<4>, Tensor<4>), &f64)| {
-            // One batch holds the features of all negatives: its mean is the mean over them.
-            (a.repeat_dim(0, k) - Tensor::from_inner(b)).abs().mean() * *weight
-        };
+        // One batch holds the features of all negatives: its mean is the mean over them.
+        let distance = |((a, b), weight): ((Tensor<4>, Tensor<4>), &f64)| mean_distance(a, b) * *weight;
         let terms = ours.into_iter().zip(theirs).zip(&self.weights).map(distance);
         terms.reduce(|a, b| a + b).expect("the configuration names at least one layer")
     }
@@ -78,7 +76,7 @@ impl Contrast {
         let cut = |x: Tensor<4>| cut(x, window);
         let [positive, negative] = [hr, input].map(|x| self.plain.forward(cut(x)));
         let ours = self.tracked.forward(cut(sr));
-        let distance = |a: &Tensor<4>, b: Tensor<4>| (a.clone() - Tensor::from_inner(b)).abs().mean();
+        let distance = |a: &Tensor<4>, b: Tensor<4>| mean_distance(a.clone(), b);
         let term = |(((a, p), n), weight): (((Tensor<4>, _), _), &f64)| {
             // As in the authors' code: equal images must not divide by zero.
             distance(&a, p) / (distance(&a, n) + 1e-7) * *weight

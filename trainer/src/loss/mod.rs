@@ -2,5 +2,6 @@
 //! ([`contrastive`], over the network in [`vgg`]).
 
 pub mod contrastive;
+pub mod distance;
 pub mod pixel;
 pub mod vgg;

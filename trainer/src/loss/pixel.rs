@@ -1,5 +1,6 @@
 //! Losses between pixels.
 
+use super::distance::mean_distance;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -24,19 +25,22 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The loss of an output.
+    /// The loss of an output `sr`; by [`Self::L1`] the gradient reaches only that.
     ///
     /// # Shapes
     /// both `[N, C, H, W]`; output `[1]`
     pub fn of(self, sr: Tensor<4>, hr: Tensor<4>) -> Tensor<1> {
-        let difference = sr - hr;
+        let [n, c, h, w] = sr.dims();
+        let square = |sr: Tensor<4>, hr: Tensor<4>| {
+            let difference = sr - hr;
+            difference.clone() * difference
+        };
         match self {
-            Self::L1 => difference.abs().mean(),
-            Self::L2 => (difference.clone() * difference).mean(),
-            Self::Charbonnier => (difference.clone() * difference + CHARBONNIER_EPS2).sqrt().mean(),
+            Self::L1 => mean_distance(sr, hr),
+            Self::L2 => square(sr, hr).mean(),
+            Self::Charbonnier => (square(sr, hr) + CHARBONNIER_EPS2).sqrt().mean(),
             Self::Psnr => {
-                let [n, c, h, w] = difference.dims();
-                let squares = (difference.clone() * difference).reshape([n, c * h * w]);
+                let squares = square(sr, hr).reshape([n, c * h * w]);
                 (squares.mean_dim(1) + PSNR_EPS).log().mean() * (10.0 / std::f64::consts::LN_10)
             }
         }

@@ -9,6 +9,7 @@ use crate::attention::{Window, attend};
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::resize;
 use crate::seed::{Purpose, Stream};
+use crate::shuffle::pixel_shuffle;
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation, module::layer_norm};
@@ -397,12 +398,6 @@ fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {
         Activation::LeakyRelu { slope } => activation::leaky_relu(x, slope.into()),
         Activation::Gelu => activation::gelu(x),
     }
-}
-
-pub(super) fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
-    let [n, c, h, w] = x.dims();
-    let c = c / (r * r);
-    x.reshape([n, c, r, r, h, w]).permute([0, 1, 4, 2, 5, 3]).reshape([n, c, h * r, w * r])
 }
 
 #[cfg(test)]

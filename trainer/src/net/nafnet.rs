@@ -9,6 +9,7 @@
 use super::{blend, param};
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::seed::{Purpose, Stream};
+use crate::shuffle::pixel_shuffle;
 use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param};
 use burn::tensor::module::{conv2d, layer_norm};
@@ -251,7 +252,7 @@ impl Nafnet {
             let weight = self.kernel(&format!("ups.{k}.0.weight"));
             let zero = Tensor::zeros([weight.dims()[0]], &weight.device());
             let y = conv_in(self.precision, x, weight, zero, Epilogue::Linear);
-            x = super::graph::pixel_shuffle(y, 2);
+            x = pixel_shuffle(y, 2);
             x = x + skips.pop().expect("as many levels up as down");
             x = (0..count).fold(x, |x, i| self.block(&format!("decoders.{k}.{i}"), x));
         }

@@ -155,7 +155,12 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::NotFinite`]; the state is then as before the step.
     pub fn step(&mut self, batch: Batch) -> Result<Losses, TrainError> {
-        let parts = self.parts(&batch);
+        let threads = self.threads.clone();
+        threads.install(|| self.step_here(&batch))
+    }
+
+    fn step_here(&mut self, batch: &Batch) -> Result<Losses, TrainError> {
+        let parts = self.parts(batch);
         let (losses, grads) = match &parts[..] {
             [one] => one.gradients(&self.net, self.spn.as_ref(), &self.device)?,
             _ => {
