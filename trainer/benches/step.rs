@@ -1,7 +1,7 @@
 //! Time of one training step on the CPU.
 //!
 //! Alone it prints medians of a plain step, of a step with the SPN loss and four negatives, and of the part of it that
-//! the feature network takes. With `--serve` it does one plain step for each line on its standard input and answers
+//! the feature network takes. `--preset`, `--batch`, `--patch` and `--set KEY=VALUE` change what is trained. With `--serve` it does one plain step for each line on its standard input and answers
 //! with the milliseconds: `compare.py` drives it that way, turn by turn with PyTorch.
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -25,21 +25,24 @@ fn main() {
     };
     let (preset, n, patch) =
         (after("--preset", "edsr-light-x4"), number("--batch", "4"), number("--patch", "48"));
-    let settings = [format!("train.batch={n}"), format!("data.patch={patch}")];
+    let mut settings = vec![format!("train.batch={n}"), format!("data.patch={patch}")];
+    let sets = args.iter().enumerate().filter(|(_, a)| *a == "--set");
+    settings.extend(sets.filter_map(|(i, _)| args.get(i + 1).cloned()));
     let config = Config::resolve(Some(&preset), "", &settings).expect("a known preset and valid sizes");
     if args.iter().any(|a| a == "--serve") {
         return serve(&config);
     }
     let rounds = number("--rounds", "7");
     let mut plain = trainer(&config, None);
-    let mut spn = trainer(&config, Some(Spn::default()));
-    let contrast = Contrast::new(&Spn::default(), 1, Precision::F32, &Device::flex()).expect("the stand-in");
+    let loss = config.spn.clone().unwrap_or_default();
+    let mut spn = trainer(&config, Some(loss.clone()));
+    let contrast = Contrast::new(&loss, 1, Precision::F32, &Device::flex()).expect("the stand-in");
     let mut times = [const { Vec::new() }; 3];
     for round in 0..=rounds {
         let found = [
             time(|| plain.step(batch(&config, round)).expect("finite")),
             time(|| spn.step(batch(&config, round)).expect("finite")),
-            time(|| features(&config, &contrast)),
+            time(|| features(&config, &loss, &contrast)),
         ];
         // The first round warms up.
         if round > 0 {
@@ -78,9 +81,10 @@ fn time<T>(f: impl FnOnce() -> T) -> f64 {
 }
 
 /// What an SPN step adds beside the negatives' own passes.
-fn features(config: &Config, contrast: &Contrast) {
+fn features(config: &Config, spn: &Spn, contrast: &Contrast) {
     let side = config.data.patch * config.model.upscale();
-    let shape = [config.train.batch, 3, side, side];
+    let images = spn.batch.unwrap_or(config.train.batch).min(config.train.batch);
+    let shape = [images, 3, side, side];
     let image = |i: usize, device: &Device| {
         Tensor::<4>::from_data(TensorData::new(draw(shape.iter().product(), i), shape), device)
     };
