@@ -224,6 +224,12 @@ pub enum Error {
         /// Value asked for.
         limit: f64,
     },
+    /// Something between a camera and its viewers.
+    #[error(transparent)]
+    Camera(#[from] crate::camera::error::CameraError),
+    /// A pin of a board.
+    #[error(transparent)]
+    Gpio(#[from] crate::gpio::GpioError),
     /// Some images of a folder failed; each was reported when it did.
     #[error("{failed} of {total} images failed")]
     Some {
@@ -292,6 +298,8 @@ impl Error {
             Self::Floor { .. } => {
                 "see the table of nodes for where the time goes, or lower the floor for this machine".into()
             }
+            Self::Camera(error) => error.help(),
+            Self::Gpio(error) => error.help(),
             Self::Some { .. } => "see the message for each of them above".into(),
             Self::Deploy(error) => error.help(),
         }
@@ -310,6 +318,8 @@ impl Error {
             | Self::Isa { .. } => 2,
             Self::Deploy(error) => error.exit_code(),
             Self::Floor { .. } => 3,
+            Self::Camera(error) => error.exit_code(),
+            Self::Gpio(error) => error.exit_code(),
             _ => 1,
         }
     }

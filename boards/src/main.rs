@@ -5,7 +5,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use mcir_boards::deploy::{bundle, flash, keygen, raw, resident, slots};
-use mcir_boards::{bench, compare, completions, estimate, info, list, results, upscale};
+use mcir_boards::{bench, camera, compare, completions, estimate, info, list, results, upscale};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -22,6 +22,7 @@ enum Verb {
     Compare(compare::Cmd),
     Bench(bench::Cmd),
     Results(results::Cmd),
+    Camera(camera::Cmd),
     List(list::Cmd),
     Info(info::Cmd),
     Estimate(estimate::Cmd),
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Compare(cmd) => compare::run(&cmd),
         Verb::Bench(cmd) => bench::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
+        Verb::Camera(cmd) => camera::run(&cmd),
         Verb::List(cmd) => list::run(&cmd),
         Verb::Info(cmd) => info::run(&cmd),
         Verb::Estimate(cmd) => estimate::run(&cmd),

@@ -15,6 +15,9 @@ const MAX_FILE_BYTES: u64 = 1 << 28;
 /// What tells the files of one model apart, in the order of [`NamedModel::forms`].
 const FORMS: [&str; 2] = [".f32", ".int8"];
 
+/// Factor when neither a model nor a factor is given.
+const DEFAULT_UPSCALE: usize = 4;
+
 /// A model and what to call it in tables and messages.
 #[derive(Debug, Clone)]
 pub struct NamedModel {
@@ -34,6 +37,24 @@ impl NamedModel {
     pub fn open(name: &str) -> Result<Self> {
         let forms = Self::forms(name)?;
         Ok(forms.into_iter().next_back().expect("a model has at least one form"))
+    }
+
+    /// The model that the options `-m` and `-s` ask for.
+    ///
+    /// # Errors
+    /// As [`NamedModel::forms`] and [`NamedModel::default_for`]; [`Error::Upscale`] when the two do not agree.
+    pub fn choose(name: Option<&str>, upscale: Option<&str>) -> Result<Self> {
+        let asked = upscale.map(|s| s.parse().expect("clap only lets numbers through"));
+        let Some(name) = name else {
+            return Self::default_for(asked.unwrap_or(DEFAULT_UPSCALE));
+        };
+        let model = Self::open(name)?;
+        match asked {
+            Some(asked) if asked != model.upscale() => {
+                Err(Error::Upscale { name: name.into(), found: model.upscale(), asked })
+            }
+            _ => Ok(model),
+        }
     }
 
     /// All forms of the model of this name, f32 before int8. The name is that of a model file, of a folder

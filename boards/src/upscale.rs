@@ -12,8 +12,6 @@ use std::time::Instant;
 
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
-/// Factor when neither a model nor a factor is given.
-const DEFAULT_UPSCALE: usize = 4;
 
 /// Upscale an image, or all images of a folder
 ///
@@ -88,7 +86,7 @@ struct Failed {
 /// # Errors
 /// Whatever keeps an image from being upscaled; for a folder, [`Error::Some`] after all others are done.
 pub fn run(cmd: &Cmd) -> Result<()> {
-    let model = cmd.open_model()?;
+    let model = NamedModel::choose(cmd.model.as_deref(), cmd.upscale.as_deref())?;
     let mut upscaler = Upscaler::new(model, cmd.engine.plan_options(0)?);
     let is_folder = cmd.input.is_dir();
     let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
@@ -140,20 +138,6 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 }
 
 impl Cmd {
-    fn open_model(&self) -> Result<NamedModel> {
-        let asked = self.upscale.as_deref().map(|s| s.parse().expect("clap only lets numbers through"));
-        let Some(name) = &self.model else {
-            return NamedModel::default_for(asked.unwrap_or(DEFAULT_UPSCALE));
-        };
-        let model = NamedModel::open(name)?;
-        match asked {
-            Some(asked) if asked != model.upscale() => {
-                Err(Error::Upscale { name: name.clone(), found: model.upscale(), asked })
-            }
-            _ => Ok(model),
-        }
-    }
-
     fn file_job(&self) -> Result<Job> {
         if !self.input.exists() {
             return Err(Error::Missing { path: self.input.clone() });

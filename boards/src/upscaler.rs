@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::files::Picture;
 use crate::models::NamedModel;
-use mcir_runtime::exec::Workspace;
+use mcir_runtime::exec::{Frame, Workspace};
 use mcir_runtime::image::{Image, ImageError, resize_bicubic};
 use mcir_runtime::plan::{Plan, PlanOptions};
 
@@ -40,22 +40,11 @@ impl Upscaler {
     /// # Errors
     /// [`Error::Plan`] when the engine cannot take the width, [`Error::Run`], [`Error::Image`].
     pub fn run(&mut self, image: &Image, progress: &mut dyn FnMut(usize)) -> Result<Image> {
-        let name = &self.model.name;
-        if self.ready.as_ref().is_none_or(|(plan, _)| plan.width() != image.width()) {
-            // The old workspace goes before the new one comes.
-            self.ready = None;
-            let plan = Plan::new(&self.model.model, image.width(), &self.options)
-                .map_err(|source| Error::Plan { name: name.clone(), source })?;
-            let workspace = plan.workspace();
-            self.ready = Some((plan, workspace));
-        }
-        let (plan, workspace) = self.ready.as_mut().expect("the plan was just made");
+        let (upscale, name) = (self.model.upscale(), self.model.name.clone());
         let failed = |source| Error::Run { name: name.clone(), source };
-
-        let upscale = self.model.upscale();
         let (width, height) = (image.width() * upscale, image.height() * upscale);
         let mut out = Vec::with_capacity(width * height * image.channels());
-        let mut frame = plan.begin(workspace, image.height()).map_err(failed)?;
+        let mut frame = self.frame(image.width(), image.height())?;
         let mut rgb = Vec::new();
         for start in (0..image.height()).step_by(ROWS_PER_REPORT) {
             let end = (start + ROWS_PER_REPORT).min(image.height());
@@ -72,7 +61,25 @@ impl Upscaler {
             }
             progress(end);
         }
-        Image::new(width, height, image.channels(), out).map_err(|source| image_error(name, source))
+        Image::new(width, height, image.channels(), out).map_err(|source| image_error(&name, source))
+    }
+
+    /// Begins an image of this width and height, which is then given row by row.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when the engine cannot take the width, [`Error::Run`].
+    pub fn frame(&mut self, width: usize, height: usize) -> Result<Frame<'_>> {
+        let name = &self.model.name;
+        if self.ready.as_ref().is_none_or(|(plan, _)| plan.width() != width) {
+            // The old workspace goes before the new one comes.
+            self.ready = None;
+            let plan = Plan::new(&self.model.model, width, &self.options)
+                .map_err(|source| Error::Plan { name: name.clone(), source })?;
+            let workspace = plan.workspace();
+            self.ready = Some((plan, workspace));
+        }
+        let (plan, workspace) = self.ready.as_mut().expect("the plan was just made");
+        plan.begin(workspace, height).map_err(|source| Error::Run { name: name.clone(), source })
     }
 
     /// Upscales a picture; opacity is enlarged with bicubic interpolation.
@@ -94,7 +101,7 @@ fn image_error(name: &str, source: ImageError) -> Error {
 }
 
 /// Luma with the weights of BT.601, full range.
-fn grey(pixel: &[u8]) -> u8 {
+pub(crate) fn grey(pixel: &[u8]) -> u8 {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
 }

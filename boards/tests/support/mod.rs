@@ -43,6 +43,18 @@ impl Folder {
         path
     }
 
+    /// Writes a program.
+    pub fn script(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.file(name, format!("#!/bin/sh\n{text}\n").as_bytes());
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Writes a y4m file of grey noise that moves.
+    pub fn y4m(&self, name: &str, width: usize, height: usize, frames: usize) -> PathBuf {
+        self.file(name, &y4m(width, height, frames))
+    }
+
     /// Writes an untrained model.
     pub fn model(&self, name: &str, upscale: u8) -> PathBuf {
         self.file(name, &model(&Config::edge(upscale, 8, 1)).to_bytes())
@@ -52,6 +64,19 @@ impl Folder {
     pub fn named_model(&self, name: &str, upscale: u8) -> PathBuf {
         self.file(&format!("{name}.mcir"), &named(name, &Config::edge(upscale, 8, 1)).to_bytes())
     }
+}
+
+/// A y4m stream whose frames all differ.
+pub fn y4m(width: usize, height: usize, frames: usize) -> Vec<u8> {
+    let mut bytes = format!("YUV4MPEG2 W{width} H{height} F50:1 Ip A1:1 C420jpeg\n").into_bytes();
+    for n in 0..frames {
+        bytes.extend(b"FRAME\n");
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        bytes.extend(pixels.map(|(x, y)| (16 + (3 * x + 5 * y + 11 * n) % 220) as u8));
+        let colours = width.div_ceil(2) * height.div_ceil(2);
+        bytes.extend((0..2 * colours).map(|i| (90 + (i + n) % 70) as u8));
+    }
+    bytes
 }
 
 /// An image with different gradients in its channels and a disc.
@@ -100,12 +125,30 @@ pub fn board<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ru
     Run { output }
 }
 
+/// `mcir-board camera` with these options, to be started by the test; programs are looked for in `programs`
+/// first.
+pub fn camera(programs: &Folder, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcir-board"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(programs.path("")).chain(std::env::split_paths(&path));
+    command.arg("camera").args(args).env("PATH", std::env::join_paths(folders).unwrap());
+    command
+}
+
 /// How the program ended.
 pub struct Run {
     output: Output,
 }
 
 impl Run {
+    pub fn of(output: Output) -> Self {
+        Self { output }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.output.stdout
+    }
+
     pub fn stdout(&self) -> String {
         String::from_utf8(self.output.stdout.clone()).unwrap()
     }

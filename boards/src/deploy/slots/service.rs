@@ -69,6 +69,8 @@ impl Service {
         let root = store.root().display();
         let wrapper = store.run_with.iter().fold(String::new(), |all, word| format!("{all}{word} "));
         let program = format!("{wrapper}{root}/current/slot/mcir-board");
+        // What is given is meant as it is written; systemd would put values in place of these.
+        let arguments = self.arguments.replace('%', "%%").replace('$', "$$");
         let wanted_by = if self.user { "default.target" } else { "multi-user.target" };
         format!(
             "[Unit]\n\
@@ -81,15 +83,14 @@ impl Service {
              NotifyAccess=main\n\
              # Undoes a switch that a loss of power has interrupted; does nothing while one is at work.\n\
              ExecStartPre=-{program} slot recover --root {root}\n\
-             ExecStart={program} {} -m {root}/current/slot/model.mcir\n\
+             ExecStart={program} {arguments} -m {root}/current/slot/model.mcir\n\
              WatchdogSec=30\n\
              TimeoutStartSec=60\n\
              Restart=always\n\
              RestartSec=2\n\
              \n\
              [Install]\n\
-             WantedBy={wanted_by}\n",
-            self.arguments
+             WantedBy={wanted_by}\n"
         )
     }
 

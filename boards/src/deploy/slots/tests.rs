@@ -243,6 +243,10 @@ fn the_unit_names_what_is_current() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in:\n{text}");
     }
+    // Words are meant as they are written; systemd expands none of them.
+    let words = service::Service { arguments: "camera -o /srv/100%$HOME".into(), ..service.clone() };
+    let text = words.text(&store);
+    assert!(text.contains("mcir-board camera -o /srv/100%%$$HOME -m"), "{text}");
     let odd = service::Service { name: "../x".into(), ..service.clone() };
     assert!(service::install(&store, &odd).is_err());
     let spaces = Store::new(Path::new("/home/p i/mcir"), "");

@@ -1,0 +1,169 @@
+//! Hours of camera frames: memory stays where it is, and every frame that goes in comes out or is reported.
+//!
+//! Not part of the usual tests, because time is the point of it:
+//!
+//! ```text
+//! MCIR_SOAK_SECONDS=1800 cargo test -p mcir-boards --test soak -- --ignored --nocapture
+//! ```
+//!
+//! runs for half an hour, which is also the default, with frames on the standard input at `MCIR_SOAK_FPS` (10) a
+//! second, a reader of the enlarged frames, and a viewer of the live page. `MCIR_SOAK_SUMMARY=FILE` keeps the summary
+//! that it prints.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::{Folder, arg, camera, y4m};
+
+/// Width and height of the camera's frames: small, so that the machine can do something else beside.
+const SIZE: (usize, usize) = (64, 48);
+/// Frames that differ; then they begin again.
+const DIFFERENT: usize = 50;
+/// After so many frames several come at once, more than can wait for the engine: some must be dropped.
+const BURST: (u64, u64) = (300, 8);
+/// Growth of the memory in use that is still none: what an allocator and the kernel's counters move by.
+const TOLERATED_BYTES: u64 = 2 << 20;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("the variable is a number"))
+}
+
+/// Writes frames at a rate until the time is over; how many.
+fn feed(mut to: impl Write, time: Duration, fps: u64) -> std::io::Result<u64> {
+    let stream = y4m(SIZE.0, SIZE.1, DIFFERENT);
+    let header = stream.iter().position(|&b| b == b'\n').unwrap() + 1;
+    let frames: Vec<_> = stream[header..].chunks_exact((stream.len() - header) / DIFFERENT).collect();
+    let (begin, mut sent) = (Instant::now(), 0);
+    to.write_all(&stream[..header])?;
+    for tick in 1.. {
+        for _ in 0..if tick % BURST.0 == 0 { BURST.1 } else { 1 } {
+            to.write_all(frames[sent as usize % DIFFERENT])?;
+            sent += 1;
+        }
+        to.flush()?;
+        if begin.elapsed() >= time {
+            break;
+        }
+        thread::sleep(
+            (begin + Duration::from_secs(tick) / fps as u32).saturating_duration_since(Instant::now()),
+        );
+    }
+    Ok(sent)
+}
+
+/// Bytes of the live page's stream, until the program ends, in whatever way the system reports that.
+fn view(address: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /stream.mjpeg HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let (mut bytes, mut buffer) = (0, vec![0; 1 << 16]);
+    while let Ok(n @ 1..) = stream.read(&mut buffer) {
+        bytes += n as u64;
+    }
+    bytes
+}
+
+/// Memory in use by a program, in bytes.
+fn resident(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+#[test]
+#[ignore = "runs for half an hour"]
+fn nothing_grows_and_nothing_is_lost() {
+    let (seconds, fps) = (number("MCIR_SOAK_SECONDS", 1800), number("MCIR_SOAK_FPS", 10));
+    assert!(seconds >= 20 && (1..=1000).contains(&fps), "at least 20 s, at 1 to 1000 frames a second");
+    let folder = Folder::new();
+    // A pipe with a name, so that frames and report do not share the standard output.
+    let pipe = folder.path("frames");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        thread::spawn(move || {
+            std::io::copy(&mut std::fs::File::open(pipe).unwrap(), &mut std::io::sink()).unwrap()
+        })
+    };
+    let args = ["--source", "-", "-s", "2", "--drop", "oldest", "--http", "0", "-o", arg(&pipe), "--json"];
+    let mut child = camera(&folder, &[&args[..], &["--interval", "60"]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.by_ref().find_map(|l| Some(l.strip_prefix("live page: http://")?.replace('/', "")));
+    let address = address.expect("the program tells where its page is");
+    let told = thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
+    let viewer = thread::spawn(move || view(&address));
+    let stdin = child.stdin.take().unwrap();
+    let feeder = thread::spawn(move || feed(stdin, Duration::from_secs(seconds), fps).unwrap());
+
+    let mut memory = Vec::new();
+    while !feeder.is_finished() {
+        thread::sleep(Duration::from_secs(1));
+        memory.extend(resident(child.id()));
+    }
+    let sent = feeder.join().unwrap();
+    let mut report = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    assert!(child.wait().unwrap().success());
+    told.join().unwrap();
+    let (written, viewed) = (reader.join().unwrap(), viewer.join().unwrap());
+
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let count = |name: &str| report["frames"][name].as_u64().unwrap();
+    let large = (SIZE.0 * 2 * SIZE.1 * 2 * 3 / 2 + "FRAME\n".len()) as u64;
+    // A tenth of the time to warm up; then the first tenth against the last.
+    let tenth = memory.len() / 10;
+    let (early, late) = (median(&memory[tenth..2 * tenth]), median(&memory[memory.len() - tenth..]));
+    let summary = json!({
+        "seconds": seconds,
+        "frames_sent": sent,
+        "frames_a_second": fps,
+        "frames": report["frames"],
+        "frames_read": written / large,
+        "viewed_bytes": viewed,
+        "latency": report["latency"],
+        "resident_bytes": {
+            "second_tenth": early,
+            "last_tenth": late,
+            "most": memory.iter().max(),
+            "samples": memory.len(),
+        },
+        "peak_bytes": report["memory"]["peak_bytes"],
+        "size": report["size"],
+        "model": report["model"],
+        "isa": report["isa"],
+        "threads": report["threads"],
+    });
+    let text = serde_json::to_string_pretty(&summary).unwrap();
+    println!("{text}");
+    if let Some(path) = std::env::var_os("MCIR_SOAK_SUMMARY").map(PathBuf::from) {
+        std::fs::write(path, text).unwrap();
+    }
+
+    assert_eq!(count("captured"), sent, "every frame is taken in");
+    assert_eq!(count("output") + count("dropped"), sent, "every frame comes out or is reported as dropped");
+    assert_eq!((written - written % large) / large, count("output"), "what is reported as out has come out");
+    assert!(written % large < 200, "after the header there are only whole frames");
+    if sent > BURST.0 + BURST.1 {
+        assert!(count("dropped") > 0, "a burst is more than can wait");
+    }
+    assert!(viewed > 0, "the live page was served all the time");
+    assert!(late <= early + TOLERATED_BYTES, "memory grew from {early} to {late} bytes");
+}
