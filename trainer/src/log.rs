@@ -2,6 +2,7 @@
 //! logging interval, `validation.csv` with one row for each validation and set.
 
 use crate::eval::SetScores;
+use crate::files;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -70,20 +71,19 @@ impl Log {
 fn open(path: &Path, header: &str, step: u64) -> std::io::Result<File> {
     let mut kept = format!("{header}\n");
     if step > 0 && path.exists() {
+        let columns = header.split(',').count();
         for line in BufReader::new(File::open(path)?).lines() {
             let line = line?;
             let done = line.split(',').next().and_then(|s| s.parse::<u64>().ok());
-            if done.is_some_and(|s| s <= step) {
+            // A loss of power can leave half a row.
+            if done.is_some_and(|s| s <= step) && line.split(',').count() == columns {
                 kept += &line;
                 kept.push('\n');
             }
         }
     }
-    let temporary = path.with_extension("csv.tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(kept.as_bytes())?;
-    std::fs::rename(&temporary, path)?;
-    Ok(file)
+    files::replace(path, kept.as_bytes())?;
+    File::options().append(true).open(path)
 }
 
 #[cfg(test)]
@@ -102,6 +102,11 @@ mod tests {
         let row = |step| Row { step, lr: 1e-3, loss: 0.5, negative: None, seconds: 1.0, scores: &scores };
         let mut log = Log::open(folder.path(), 0).expect("opened");
         [10, 20, 30].iter().for_each(|&s| log.write(&row(s)).expect("written"));
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("log.csv"))
+            .and_then(|mut file| file.write_all(b"1"))
+            .expect("half a row of step 15");
         let mut log = Log::open(folder.path(), 20).expect("opened");
         log.write(&Row { scores: &[], ..row(40) }).expect("written");
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("read");
