@@ -1,8 +1,10 @@
 //! Time of one training step on the CPU.
 //!
 //! Alone it prints medians of a plain step, of a step with the SPN loss and four negatives, and of the part of it that
-//! the feature network takes. `--preset`, `--batch`, `--patch` and `--set KEY=VALUE` change what is trained. With `--serve` it does one plain step for each line on its standard input and answers
-//! with the milliseconds: `compare.py` drives it that way, turn by turn with PyTorch.
+//! the feature network takes. `--preset`, `--batch`, `--patch` and `--set KEY=VALUE` change what is trained.
+//!
+//! With `--serve` it does one step, with the SPN loss if the settings have one, for each line on its standard input and
+//! answers with the milliseconds: `compare.py` drives it that way, turn by turn with PyTorch.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use mcir_trainer::config::{Config, Spn};
@@ -39,10 +41,13 @@ fn main() {
     let contrast = Contrast::new(&loss, 1, Precision::F32, &Device::flex()).expect("the stand-in");
     let mut times = [const { Vec::new() }; 3];
     for round in 0..=rounds {
+        let patches = batch(&config, round);
+        let (sr, negatives) = images(&config, &loss);
+        let again = patches.clone();
         let found = [
-            time(|| plain.step(batch(&config, round)).expect("finite")),
-            time(|| spn.step(batch(&config, round)).expect("finite")),
-            time(|| features(&config, &loss, &contrast)),
+            time(|| plain.step(patches).expect("finite")),
+            time(|| spn.step(again).expect("finite")),
+            time(|| features(sr, negatives, &contrast)),
         ];
         // The first round warms up.
         if round > 0 {
@@ -80,8 +85,8 @@ fn time<T>(f: impl FnOnce() -> T) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
-/// What an SPN step adds beside the negatives' own passes.
-fn features(config: &Config, spn: &Spn, contrast: &Contrast) {
+/// An output with gradients and those of four negative models.
+fn images(config: &Config, spn: &Spn) -> (Tensor<4>, Vec<Tensor<4>>) {
     let side = config.data.patch * config.model.upscale();
     let images = spn.batch.unwrap_or(config.train.batch).min(config.train.batch);
     let shape = [images, 3, side, side];
@@ -90,16 +95,21 @@ fn features(config: &Config, spn: &Spn, contrast: &Contrast) {
     };
     let device = Device::flex();
     let sr = image(0, &device.clone().autodiff()).require_grad();
-    let loss = contrast.negative_loss(sr.clone(), (1..5).map(|i| image(i, &device)).collect(), 0);
+    (sr, (1..5).map(|i| image(i, &device)).collect())
+}
+
+/// What an SPN step adds beside the negatives' own passes.
+fn features(sr: Tensor<4>, negatives: Vec<Tensor<4>>, contrast: &Contrast) {
+    let loss = contrast.negative_loss(sr.clone(), negatives, 0);
     drop(sr.grad(&loss.backward()));
 }
 
 fn serve(config: &Config) {
-    let mut plain = trainer(config, None);
+    let mut run = trainer(config, config.spn.clone());
     for (round, line) in std::io::stdin().lock().lines().enumerate() {
         line.expect("standard input can be read");
         let batch = batch(config, round);
-        let ms = time(|| plain.step(batch).expect("finite"));
+        let ms = time(|| run.step(batch).expect("finite"));
         println!("{ms}");
         std::io::stdout().flush().expect("standard output can be written");
     }
