@@ -1,6 +1,11 @@
 //! Window attention in burn, the way the published networks compute it: roll, cut into windows, attend with a
 //! mask, put together, roll back. The engine computes the same without rolling; the tests compare the two
 //! through the reference networks.
+//!
+//! On the CPU it is an operation of its own ([`flex`]), which keeps a window in the cache.
+
+mod flex;
+mod tile;
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
@@ -23,6 +28,11 @@ pub struct Window {
 /// # Shapes
 /// qkv `[N, 3·C, H, W]`, H and W multiples of the window; table `[(2·side − 1)², heads]`; output `[N, C, H, W]`
 pub fn attend(qkv: Tensor<4>, table: Tensor<2>, window: Window) -> Tensor<4> {
+    flex::attend(&qkv, &table, window).unwrap_or_else(|| general(qkv, table, window))
+}
+
+/// The same by burn's operations.
+fn general(qkv: Tensor<4>, table: Tensor<2>, window: Window) -> Tensor<4> {
     let Window { heads, side, shift } = window;
     let [n, channels, h, w] = qkv.dims();
     let (c, d, area) = (channels / 3, channels / 3 / heads, side * side);
@@ -63,12 +73,15 @@ fn roll(x: Tensor<4>, dim: usize, by: usize) -> Tensor<4> {
 
 /// Row of the table for every query and key of a window.
 fn relative_positions(side: usize) -> TensorData {
-    let pixels = (0..side * side).map(|i| (i / side, i % side));
-    let row = |(qy, qx): (usize, usize), (ky, kx): (usize, usize)| {
-        (qy + side - 1 - ky) * (2 * side - 1) + qx + side - 1 - kx
-    };
-    let rows: Vec<i64> = pixels.clone().flat_map(|q| pixels.clone().map(move |k| row(q, k) as i64)).collect();
-    TensorData::new(rows, [side.pow(4)])
+    let area = side * side;
+    let rows: Vec<i64> = (0..area * area).map(|i| position(side, i / area, i % area) as i64).collect();
+    TensorData::new(rows, [area * area])
+}
+
+/// Row of the table for a query and a key.
+fn position(side: usize, query: usize, key: usize) -> usize {
+    let difference = |query: usize, key: usize| query + side - 1 - key;
+    difference(query / side, key / side) * (2 * side - 1) + difference(query % side, key % side)
 }
 
 /// For every window of the rolled image, query and key: 0 where both come from the same side of each seam.
@@ -85,3 +98,6 @@ fn mask(rows: usize, columns: usize, side: usize, shift: usize, device: &Device)
     let n = values.len();
     Tensor::from_data(TensorData::new(values, [n]), device)
 }
+
+#[cfg(test)]
+mod tests;
