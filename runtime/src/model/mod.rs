@@ -20,7 +20,7 @@ pub use shape::{EdgeShape, infer};
 pub use validate::{MAX_MACS_PER_PIXEL, MAX_NODES};
 
 use crate::error::LoadError;
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// Values of one parameter tensor, to build a [`Model`] from.
@@ -45,14 +45,15 @@ struct TensorRef {
 /// A validated [`Graph`] plus its weights.
 ///
 /// The bytes are borrowed when they are `'static` (a model compiled into the program or mapped from flash)
-/// and owned otherwise.
+/// and owned otherwise. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Model {
     graph: Graph,
     shapes: Vec<EdgeShape>,
     metadata: Vec<(String, String)>,
     tensors: Vec<Vec<TensorRef>>,
-    weights: Cow<'static, [u8]>,
+    // Shared by clones: a plan has one, and weights are most of a model.
+    weights: Arc<Cow<'static, [u8]>>,
 }
 
 /// The tensors that a node needs, in file order, when it reads an edge of this type and shape first.
@@ -96,7 +97,7 @@ impl Model {
         weights: Cow<'static, [u8]>,
     ) -> Result<Self, LoadError> {
         let shapes = validate::graph(&graph)?;
-        let model = Self { graph, shapes, metadata, tensors, weights };
+        let model = Self { graph, shapes, metadata, tensors, weights: Arc::new(weights) };
         validate::metadata(&model.metadata)?;
         validate::tensors(&model)?;
         Ok(model)

@@ -87,7 +87,7 @@ impl Plan {
         // Winograd's tiles are four rows high.
         let multiple = if isa.table().winograd.is_some() { TILE } else { 1 };
         let band =
-            options.band.unwrap_or_else(|| default_band(width, options.threads).next_multiple_of(multiple));
+            options.band.unwrap_or_else(|| default_band(model, width, options.threads).next_multiple_of(multiple));
         if band == 0 || band > MAX_BAND {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
@@ -186,8 +186,13 @@ impl Plan {
 }
 
 /// Enough pixels in a band to pay for starting each step, few enough that the bands between two steps stay
-/// in the cache. Threads share a band and meet at its end, so they get twice as much.
-fn default_band(width: usize, threads: usize) -> usize {
-    let pixels = if threads > 1 { 2560 } else { 1280 };
+/// in the cache. Where a step does much for every pixel, fewer are enough, and the rings of such a network, which is
+/// wide, take a third less memory. Threads share a band and meet at its end, so they get twice as much.
+fn default_band(model: &Model, width: usize, threads: usize) -> usize {
+    /// Multiply-accumulates beside which starting a step is nothing.
+    const STEP_MACS: u64 = 10_000_000;
+    let per_step = model.macs_per_pixel() / model.graph().nodes.len() as u64;
+    let pixels = STEP_MACS.checked_div(per_step).unwrap_or(u64::MAX).clamp(640, 1280) as usize;
+    let pixels = if threads > 1 { 2 * pixels } else { pixels };
     (pixels / width).clamp(2, 16)
 }

@@ -1,5 +1,8 @@
 //! How many rows each edge must keep, and where in the arena they lie.
 //!
+//! Edges whose rows are all used up in the tick that computes them (everything between a window attention and the
+//! next, for one) share memory with others that live at another time of the tick.
+//!
 //! Work proceeds in ticks. In a tick a band of input rows arrives and every step, in order, computes all
 //! output rows for which its inputs are there. After the last input row the ticks go on with rows that do
 //! not exist, until the output is complete; nothing produces rows beyond its own height, so the same
@@ -47,11 +50,21 @@ pub(crate) fn schedule(nodes: &[Lowered], fed: i64, ready: &mut [i64], rows: &mu
     }
 }
 
-/// Slots of every edge's ring for bands of `band` input rows; `multiple` is what the image is padded to.
-pub(crate) fn capacities(nodes: &[Lowered], band: usize, multiple: usize) -> Vec<usize> {
+/// What an edge needs of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Slots for rows.
+    pub rows: usize,
+    /// Whether rows stay from one tick to the next.
+    pub stays: bool,
+}
+
+/// What every edge needs for bands of `band` input rows; `multiple` is what the image is padded to.
+pub(crate) fn needs(nodes: &[Lowered], band: usize, multiple: usize) -> Vec<Need> {
     let mut rows = vec![0_i64; nodes.len()];
     let mut ready = rows.clone();
     let mut capacity = vec![1_i64; nodes.len()];
+    let mut stays = vec![false; nodes.len()];
     let mut fed = 0;
     // After every edge has begun and no reader looks above the image any more, the pattern repeats with the
     // windows: a tick for each of their rows shows it, even with bands of one row.
@@ -72,6 +85,7 @@ pub(crate) fn capacities(nodes: &[Lowered], band: usize, multiple: usize) -> Vec
                 // The reader has not yet run in this tick when the edge got its newest rows.
                 let needed = node.reach.first(before[id]).max(0);
                 capacity[input] = capacity[input].max(rows[input] - needed);
+                stays[input] |= node.reach.first(rows[id]).max(0) < rows[input];
             }
         }
         let last = nodes.len() - 1;
@@ -81,23 +95,101 @@ pub(crate) fn capacities(nodes: &[Lowered], band: usize, multiple: usize) -> Vec
     if multiple > 1 {
         capacity[0] = capacity[0].max(2 * multiple as i64);
     }
-    capacity.into_iter().map(|c| c as usize).collect()
+    // The input arrives between ticks, the output leaves after them.
+    stays[0] = true;
+    if let Some(last) = stays.last_mut() {
+        *last = true;
+    }
+    capacity.into_iter().zip(stays).map(|(rows, stays)| Need { rows: rows as usize, stays }).collect()
 }
 
-/// Lays all rings out one after the other, for images of `width` pixels (padded); returns them and the bytes
-/// of the arena.
+/// Lays all rings out, for images of `width` pixels (padded); returns them and the bytes of the arena.
 pub(crate) fn lay_out(nodes: &[Lowered], width: usize, band: usize, multiple: usize) -> (Vec<Ring>, u64) {
-    let mut offset = 0_u64;
-    let mut rings = Vec::with_capacity(nodes.len());
-    for (id, rows) in capacities(nodes, band, multiple).into_iter().enumerate() {
-        let node = &nodes[id];
-        let readers = nodes.iter().filter(|n| n.inputs.contains(&id));
-        let pad = readers.map(|r| r.padding).max().unwrap_or(0);
-        let px_bytes = node.channels * node.dtype.size_bytes();
-        let width = width * node.upscale;
-        let row_bytes = Ring::stride(width, pad, px_bytes);
-        rings.push(Ring { offset: offset as usize, rows, row_bytes, pad, width, px_bytes });
-        offset = offset.saturating_add((rows as u64 + 1).saturating_mul(row_bytes as u64));
+    let needs = needs(nodes, band, multiple);
+    let mut rings: Vec<Ring> = nodes
+        .iter()
+        .enumerate()
+        .map(|(id, node)| {
+            let readers = nodes.iter().filter(|n| n.inputs.contains(&id));
+            let pad = readers.map(|r| r.padding).max().unwrap_or(0);
+            let px_bytes = node.channels * node.dtype.size_bytes();
+            let width = width * node.upscale;
+            let row_bytes = Ring::stride(width, pad, px_bytes);
+            Ring { offset: 0, rows: needs[id].rows, row_bytes, pad, width, px_bytes }
+        })
+        .collect();
+    let lives: Vec<Option<Life>> = (0..nodes.len())
+        // Padding is written once, so nothing else may be written there.
+        .map(|id| (!needs[id].stays && rings[id].pad == 0).then(|| Life::of(nodes, id)))
+        .collect();
+    let mut end = 0;
+    for (ring, _) in rings.iter_mut().zip(&lives).filter(|(_, life)| life.is_none()) {
+        ring.offset = place(&mut end, bytes(ring));
     }
-    (rings, offset)
+    let shared = share(&mut rings, &lives, end);
+    (rings, end.max(shared))
+}
+
+/// The steps of a tick during which an edge's rows are written and read; both ends belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    from: usize,
+    to: usize,
+}
+
+impl Life {
+    /// Of an edge that is used up in the tick.
+    pub fn of(nodes: &[Lowered], id: usize) -> Self {
+        // What a step writes along with its own edge is written by the step before.
+        let from = if nodes[id].action == Action::Along { id - 1 } else { id };
+        let readers = nodes.iter().enumerate().filter(|(_, n)| n.inputs.contains(&id));
+        Self { from, to: readers.map(|(reader, _)| reader).max().unwrap_or(id).max(id) }
+    }
+
+    /// Whether the two are there at the same time.
+    pub fn meets(self, other: Self) -> bool {
+        self.from <= other.to && other.from <= self.to
+    }
+}
+
+/// Places the rings that have a life from `start` on, the largest first, each as low as those that it meets
+/// leave room; returns the end.
+fn share(rings: &mut [Ring], lives: &[Option<Life>], start: u64) -> u64 {
+    let mut order: Vec<(usize, Life)> =
+        lives.iter().enumerate().filter_map(|(id, life)| Some((id, (*life)?))).collect();
+    order.sort_by_key(|&(id, _)| core::cmp::Reverse(bytes(&rings[id])));
+    let mut end = start;
+    let mut placed: Vec<(usize, Life)> = Vec::with_capacity(order.len());
+    for (id, life) in order {
+        let mut taken: Vec<(u64, u64)> = placed
+            .iter()
+            .filter(|(_, other)| life.meets(*other))
+            .map(|&(other, _)| (rings[other].offset as u64, bytes(&rings[other])))
+            .collect();
+        taken.sort_unstable();
+        let mut at = start;
+        for (offset, bytes_there) in taken {
+            if at.saturating_add(bytes(&rings[id])) <= offset {
+                break;
+            }
+            at = at.max(offset.saturating_add(bytes_there));
+        }
+        let mut to = at;
+        rings[id].offset = place(&mut to, bytes(&rings[id]));
+        end = end.max(to);
+        placed.push((id, life));
+    }
+    end
+}
+
+/// The offset `end`, which moves up by so many bytes.
+fn place(end: &mut u64, bytes: u64) -> usize {
+    let offset = *end;
+    *end = end.saturating_add(bytes);
+    offset as usize
+}
+
+/// As [`Ring::bytes`], for sizes that may be too large to allocate.
+fn bytes(ring: &Ring) -> u64 {
+    (ring.rows as u64 + 1).saturating_mul(ring.row_bytes as u64)
 }
