@@ -223,11 +223,14 @@ impl<'m> Export<'m> {
                     Filter::Bilinear => "linear",
                     Filter::Bicubic => "cubic",
                 };
-                let attributes = [
+                let mut attributes = vec![
                     ("mode", Attribute::Text(mode)),
                     ("coordinate_transformation_mode", Attribute::Text("half_pixel")),
-                    ("cubic_coeff_a", Attribute::Float(-0.5)),
                 ];
+                if filter == Filter::Bicubic {
+                    // Some readers refuse it elsewhere.
+                    attributes.push(("cubic_coeff_a", Attribute::Float(-0.5)));
+                }
                 let out = format!("{name}.out");
                 (self.builder.node(&out, "Resize", &[&x, "", &scales], &attributes), Layout::Planes)
             }

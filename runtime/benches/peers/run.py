@@ -3,9 +3,12 @@
 
     python3 runtime/benches/peers/run.py [--rounds 7] [--threads 1 2] [--size 160x90 320x180] [--only SUBSTRING]
 
-Makes a virtual environment with ONNX Runtime, OpenVINO, ncnn and MNN and builds workers with rten, tract and this
-engine, all below `--work` (target/peers), writes the networks as ONNX, and prints a table in Markdown; the table and
-all samples as JSON are in `--work` too. Needs Python 3.9 and cargo; Linux.
+Makes a virtual environment with ONNX Runtime, OpenVINO, ncnn and MNN, builds workers with rten, tract and this engine
+(in cargo's target folder), writes the networks as ONNX, and prints a table in Markdown. Models, table and all samples as
+JSON are in `--work` (target/peers/work). Needs Python 3.9 and cargo; Linux.
+
+Networks are the shipped edsr-edge, and others with random weights, for which speed is the same. Those of SwinIR are
+exported as the quantizer leaves them: attention in floats between 8-bit edges.
 
 Every engine is a process of its own. A round gives each of them a turn of a few frames, one engine after the other,
 so that what else happens on the machine meets all of them. The ratio is the engine's time over this engine's int8
@@ -17,8 +20,10 @@ import json
 import os
 import platform
 import statistics
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +48,8 @@ ENGINES = [
     ("tract f32", "tract-worker", "f32.onnx"),
 ]
 OURS = ENGINES[0][0]
+# Seconds that a converter may take, and an engine from its start to its first frame's end.
+CONVERSION_LIMIT, LOAD_LIMIT = 300, 300
 
 
 def say(text):
@@ -51,7 +58,11 @@ def say(text):
 
 def command(args, **options):
     """Runs a program whose output only matters when it fails."""
-    done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    try:
+        done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=options.pop("limit", None), **options)
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"{args[0]} took more than {late.timeout:.0f} s") from None
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, args))}: {done.stdout[-2000:]}")
     return done.stdout
@@ -60,19 +71,22 @@ def command(args, **options):
 class Tools:
     """What is installed and built."""
 
-    def __init__(self, work):
+    def __init__(self, work, venv, build):
         self.work = work
-        self.python = work / "venv/bin/python"
-        target = work / "target"
-        self.programs = target / "release"
+        self.python = venv / "bin/python"
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+        self.workers = target / "peers/release"
+        self.quantize = target / "release/mcir-quantize"
         if not self.python.exists():
             say("installing the engines that Python has")
-            command([sys.executable, "-m", "venv", work / "venv"])
+            command([sys.executable, "-m", "venv", venv])
             command([self.python, "-m", "pip", "install", "-q", *PACKAGES])
+        if not build:
+            return
         say("building the workers and mcir-quantize")
-        environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
+        environment = {**os.environ, "CARGO_TARGET_DIR": str(target / "peers")}
         command(["cargo", "build", "--release", "--features", "rten,tract"], cwd=HERE, env=environment)
-        command(["cargo", "build", "--release", "-p", "mcir-quantize"], cwd=ROOT, env=environment)
+        command(["cargo", "build", "--release", "-p", "mcir-quantize"], cwd=ROOT)
 
     def versions(self):
         code = ("import importlib.metadata as m; "
@@ -87,11 +101,17 @@ def networks(tools):
     """Model files by network: both forms of each."""
     models = tools.work / "models"
     models.mkdir(exist_ok=True)
-    command([tools.programs / "make-models", models])
+    command([tools.workers / "make-models", models])
     shipped = ROOT / "boards/models/edsr-edge-x4"
+
+    def drawn(name):
+        return {form: models / f"{name}.{form}.mcir" for form in ("f32", "int8")}
+
     return {
-        "edsr-light x4": {form: models / f"edsr-light-x4.{form}.mcir" for form in ("f32", "int8")},
+        "edsr-light x4": drawn("edsr-light-x4"),
         "edsr-edge x4": {form: shipped / f"model.{form}.mcir" for form in ("f32", "int8")},
+        "swinir-edge x4": drawn("swinir-edge-x4"),
+        "swinir-light x4": drawn("swinir-light-x4"),
     }
 
 
@@ -100,19 +120,24 @@ def convert(tools, files, name, width, height):
     folder = tools.work / f"{name.replace(' ', '-')}-{width}x{height}"
     folder.mkdir(exist_ok=True)
     paths = {f"{form}.mcir": path for form, path in files.items()}
-    export = [tools.programs / "mcir-quantize", "export-onnx", "--size", f"{width}x{height}"]
+    export = [tools.quantize, "export-onnx", "--size", f"{width}x{height}"]
     for kind, form, more in (("f32", "f32", []), ("int8", "int8", []), ("int8-sums", "int8", ["--sums", "int8"])):
-        paths[f"{kind}.onnx"] = folder / f"{kind}.onnx"
-        command([*export, files[form], "-o", paths[f"{kind}.onnx"], *more])
+        try:
+            command([*export, files[form], "-o", folder / f"{kind}.onnx", *more])
+            paths[f"{kind}.onnx"] = folder / f"{kind}.onnx"
+        except RuntimeError as error:
+            say(f"  no {kind} export: {error}")
     tool = tools.python.parent
     try:
-        command([tool / "pnnx", "f32.onnx", f"inputshape=[1,3,{height},{width}]", "fp16=0"], cwd=folder)
+        command([tool / "pnnx", "f32.onnx", f"inputshape=[1,3,{height},{width}]", "fp16=0"], cwd=folder,
+                limit=CONVERSION_LIMIT)
         paths["ncnn"] = folder / "f32"
     except RuntimeError as error:
-        say(f"no ncnn: {error}")
+        say(f"  no ncnn: {error}")
     try:
-        command([tool / "mnnconvert", "-f", "ONNX", "--modelFile", "f32.onnx", "--MNNModel", "f32.mnn",
-                 "--bizCode", "mcir"], cwd=folder)
+        # The library behind the programs: those install a package and report their use over the network.
+        command([tools.python, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)", "-f", "ONNX",
+                 "--modelFile", "f32.onnx", "--MNNModel", "f32.mnn", "--bizCode", "mcir"], cwd=folder, limit=CONVERSION_LIMIT)
         paths["f32.mnn"] = folder / "f32.mnn"
         calibration = folder / "calibration"
         calibration.mkdir(exist_ok=True)
@@ -121,10 +146,11 @@ def convert(tools, files, name, width, height):
             "format": "RGB", "mean": [0, 0, 0], "normal": [1 / 255] * 3, "width": width, "height": height,
             "path": f"{calibration}/", "used_image_num": 2, "feature_quantize_method": "KL",
             "weight_quantize_method": "MAX_ABS"}))
-        command([tool / "mnnquant", "f32.mnn", "int8.mnn", "quantize.json"], cwd=folder)
+        command([tools.python, "-c", "import sys, _tools; _tools.mnnquant(*sys.argv[1:])", "f32.mnn", "int8.mnn",
+                 "quantize.json"], cwd=folder, limit=CONVERSION_LIMIT)
         paths["int8.mnn"] = folder / "int8.mnn"
     except RuntimeError as error:
-        say(f"no MNN, or not in int8: {error}")
+        say(f"  no MNN, or not in int8: {error}")
     return paths
 
 
@@ -145,12 +171,18 @@ class Worker:
         name, program, _ = engine
         self.name, self.rounds, self.peak_kb = name, [], 0
         args = [str(path), str(width), str(height), str(threads)]
-        own = tools.programs / program
+        own = tools.workers / program
         line = [str(own), *args] if "-" in program else [str(tools.python), str(HERE / "worker.py"), program, *args]
         environment = {**os.environ, "RTEN_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True, env=environment)
-        self.ready = self.answer()
+        # An engine that never answers must not keep the others waiting.
+        guard = threading.Timer(LOAD_LIMIT, self.process.kill)
+        guard.start()
+        try:
+            self.ready = self.answer()
+        finally:
+            guard.cancel()
 
     def answer(self):
         for line in self.process.stdout:
@@ -191,9 +223,13 @@ def measure(tools, paths, width, height, threads, options):
             say(f"  left out: {error}")
     for number in range(options.rounds):
         say(f"  round {number + 1} of {options.rounds}")
-        for worker in workers:
-            if worker.spent() < options.limit:
-                worker.turn(options.turn)
+        for worker in list(workers):
+            try:
+                if worker.spent() < options.limit:
+                    worker.turn(options.turn)
+            except (RuntimeError, BrokenPipeError) as error:
+                say(f"  left out: {error}")
+                workers.remove(worker)
     for worker in workers:
         worker.end()
     return workers
@@ -242,10 +278,13 @@ def cpu_name():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=ROOT / "target/peers", help="folder for everything that is made")
+    parser.add_argument("--work", type=Path, default=ROOT / "target/peers/work", help="folder for what is made")
+    parser.add_argument("--venv", type=Path, help="virtual environment with the Python engines [default: WORK/venv]")
+    parser.add_argument("--no-build", action="store_true", help="take the programs as they were built before")
+    parser.add_argument("--output", default="peers", help="name of the table and the samples in WORK")
     parser.add_argument("--size", nargs="+", default=["160x90", "320x180"])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--network", nargs="+", default=["edsr-light x4", "edsr-edge x4"])
+    parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, os.cpu_count() or 1}))
+    parser.add_argument("--network", nargs="+", default=["edsr-edge x4", "edsr-light x4", "swinir-edge x4", "swinir-light x4"])
     parser.add_argument("--only", help="engines whose name contains this, beside our int8")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--turn", type=float, default=0.4, help="seconds of an engine's turn; at least one frame")
@@ -254,14 +293,16 @@ def main():
                         help="end with 3 when an engine whose name begins so has a lower ratio")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    tools = Tools(options.work.resolve())
+    if not shutil.which("cargo"):
+        sys.exit("error: there is no cargo; install Rust from rustup.rs")
+    tools = Tools(options.work.resolve(), (options.venv or options.work / "venv").absolute(), not options.no_build)
     about = {"cpu": cpu_name(), "versions": tools.versions(), "cores": os.cpu_count(),
              "date": time.strftime("%Y-%m-%d", time.gmtime()), "load": round(os.getloadavg()[0], 1)}
     results = []
     for name, files in networks(tools).items():
         if name not in options.network:
             continue
-        inspected = json.loads(command([tools.programs / "mcir-quantize", "inspect", "--json", files["int8"]]))
+        inspected = json.loads(command([tools.quantize, "inspect", "--json", files["int8"]]))
         for size in options.size:
             width, height = map(int, size.split("x"))
             paths = convert(tools, files, name, width, height)
@@ -271,8 +312,8 @@ def main():
                 macs = inspected["macs_per_pixel"] * width * height
                 results.append({"network": name, "width": width, "height": height, "threads": threads,
                                 "lines": summary(workers, macs, threads)})
-                (options.work / "peers.json").write_text(json.dumps({"schema": 1, **about, "results": results}))
-                (options.work / "peers.md").write_text(markdown(results, about))
+                (options.work / f"{options.output}.json").write_text(json.dumps({"schema": 1, **about, "results": results}))
+                (options.work / f"{options.output}.md").write_text(markdown(results, about))
     print(markdown(results, about))
     low = [f"{line['engine']} {line['ratio']:.2f} in {r['network']} {r['width']}x{r['height']}"
            for r in results for line in r["lines"] for name, _, floor in [need.partition("=") for need in options.require]
