@@ -4,4 +4,5 @@
 pub mod contrastive;
 pub mod distance;
 pub mod pixel;
+pub mod pool;
 pub mod vgg;

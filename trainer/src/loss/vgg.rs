@@ -4,11 +4,12 @@
 //! a fixed seed stands in: its features still tell textures apart, but results then do not compare with
 //! published ones, and the caller must say so.
 
+use super::pool::max_pool;
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::import::{self, ImportError};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
-use burn::tensor::{Device, Tensor, TensorData, module::max_pool2d, ops::MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -165,7 +166,7 @@ impl Vgg {
         let mut features = Vec::new();
         for step in &self.steps {
             if step.pooled {
-                x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
+                x = max_pool(x);
             }
             let (weight, bias) = (step.weight.clone(), step.bias.clone());
             x = conv_in(self.precision, x, weight, bias, Epilogue::Relu);
