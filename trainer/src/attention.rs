@@ -2,7 +2,7 @@
 //! mask, put together, roll back. The engine computes the same without rolling; the tests compare the two
 //! through the reference networks.
 //!
-//! On the CPU it is an operation of its own ([`flex`]), which keeps a window in the cache.
+//! On the CPU it is an operation of its own (`attention/flex.rs`), which keeps a window in the cache.
 
 mod flex;
 mod tile;

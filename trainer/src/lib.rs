@@ -51,6 +51,7 @@ pub mod data;
 pub mod device;
 pub mod divergence;
 pub mod eval;
+mod exp;
 pub mod export;
 pub mod files;
 mod flex;

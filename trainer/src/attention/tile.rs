@@ -3,11 +3,8 @@
 //! A window's matrices of scores lie transposed, a row for each key, with the queries in the lanes of vectors: then
 //! softmax needs no sum across lanes. Every product is one small matrix times one with rows of queries, by [`product`].
 
+use crate::exp::exp;
 use pulp::{Simd, WithSimd};
-
-/// Exponent of a share that does not count beside the largest one, which is 1. Without the limit the products with
-/// masked shares are denormal numbers, which cost a hundred times as much.
-const NOTHING: f32 = -60.0;
 
 /// The inputs of a head in one image. Planes are `[depth, pixels]`.
 pub struct Head<'a> {
@@ -224,24 +221,4 @@ fn transpose(from: &[f32], area: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(area).enumerate() {
         to.iter_mut().zip(from[i..].iter().step_by(area)).for_each(|(to, from)| *to = *from);
     }
-}
-
-/// `eˣ` for x up to 0, within two units of the last place; zero below [`NOTHING`].
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    /// Adding it rounds to an integer, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts, the first with so few bits that products with small integers are exact.
-    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * LN_2[0] - n * LN_2[1];
-    // Taylor's series to the seventh power; |r| is at most ln 2 / 2.
-    let mut p = 1.0 / 5040.0;
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = p * r + factor;
-    }
-    let power = p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    // Not the other way round, which would hide what is not a number.
-    if x < NOTHING { 0.0 } else { power }
 }

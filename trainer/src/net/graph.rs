@@ -4,6 +4,8 @@
 //! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
+use super::gelu::gelu;
+use super::norm::channel_norm;
 use super::{blend, param};
 use crate::attention::{Window, attend};
 use crate::conv::{Epilogue, Precision, conv_in};
@@ -12,7 +14,7 @@ use crate::seed::{Purpose, Stream};
 use crate::shuffle::pixel_shuffle;
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData, activation, module::layer_norm};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use mcir_runtime::arch::edsr;
 use mcir_runtime::model::{Activation, EdgeShape, Graph, NodeId, Op, infer};
 
@@ -254,9 +256,7 @@ impl GraphNet {
                 (Op::Resize { upscale, filter }, _) => resize::resize(read(0), upscale.into(), filter),
                 (Op::Convert, _) => read(0),
                 (Op::LayerNorm { eps }, Layer::Norm(norm)) => {
-                    let x = read(0).permute([0, 2, 3, 1]);
-                    let y = layer_norm(x, norm.weight.val(), Some(norm.bias.val()), eps.into());
-                    y.permute([0, 3, 1, 2])
+                    channel_norm(read(0), norm.weight.val(), norm.bias.val(), eps)
                 }
                 (Op::WindowAttention { num_heads, window_size, shift }, Layer::Attention(attention)) => {
                     let [heads, side, shift] = [num_heads, window_size.into(), shift.into()].map(usize::from);
@@ -396,7 +396,7 @@ fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {
     match a {
         Activation::Relu => activation::relu(x),
         Activation::LeakyRelu { slope } => activation::leaky_relu(x, slope.into()),
-        Activation::Gelu => activation::gelu(x),
+        Activation::Gelu => gelu(x),
     }
 }
 

@@ -4,8 +4,10 @@
 //! ([`graph`]). A network that the engine cannot run has no such description; it is written for burn alone
 //! ([`nafnet`]) and everything but export treats it like the others.
 
+mod gelu;
 pub mod graph;
 pub mod nafnet;
+mod norm;
 
 pub use graph::{GraphNet, TABLE};
 pub use nafnet::Nafnet;
