@@ -63,7 +63,8 @@ pub struct Health {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
     health_timeout: u64,
 
-    /// Install a systemd service that runs mcir-board with these words, and restart it; it must become ready
+    /// Install a systemd service that runs mcir-board with these words, such as "camera --source rpicam: --http
+    /// 0.0.0.0:8080", and restart it; it must become ready
     #[arg(long, value_name = "WORDS")]
     service: Option<String>,
 

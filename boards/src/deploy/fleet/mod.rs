@@ -37,11 +37,11 @@ pub enum Format {
 /// What the updaters want to know.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// RAUC: certificate to sign with, as PEM
+    /// RAUC, SWUpdate: certificate to sign with, as PEM
     #[arg(long, value_name = "PEM", requires = "cert_key")]
     cert: Option<PathBuf>,
 
-    /// RAUC: the certificate's key, as PEM
+    /// RAUC, SWUpdate: the certificate's key, as PEM
     #[arg(long, value_name = "PEM", requires = "cert")]
     cert_key: Option<PathBuf>,
 
@@ -80,7 +80,7 @@ pub fn write(
         Format::Rauc => rauc(args, &folder, manifest, &compatible),
         Format::Mender => mender(&folder, manifest, &compatible),
         Format::Swupdate => {
-            swupdate(&folder, manifest)?;
+            swupdate(args, &folder, manifest)?;
             folder.move_file(SWU).map(|()| Vec::new())
         }
     }
@@ -229,7 +229,7 @@ fn mender(folder: &Input, manifest: &Manifest, compatible: &str) -> Result<Vec<S
 const SWU: &str = "update.swu";
 
 /// An archive with a description, our bundle as a file, and a script that installs it afterwards.
-fn swupdate(folder: &Input, manifest: &Manifest) -> Result<()> {
+fn swupdate(args: &Args, folder: &Input, manifest: &Manifest) -> Result<()> {
     let path = folder.path.join(BUNDLE);
     let payload = std::fs::read(&path).map_err(DeployError::io("read", &path))?;
     // SWUpdate calls a post-install script with `postinst`.
@@ -238,7 +238,8 @@ fn swupdate(folder: &Input, manifest: &Manifest) -> Result<()> {
         .replace("set -eu\n", "set -eu\n[ \"$1\" = postinst ] || exit 0\n")
         .replace("bundle=$1", &format!("bundle={place}"));
     let description = format!(
-        "software =\n{{\n    version = \"{}\";\n    description = \"mcir {}\";\n    files: (\n        {{\n            \
+        "software =\n{{\n    version = \"{}\";\n    description = \"mcir {}\";\n    \
+         hardware-compatibility: [ \"#RE:.*\" ];\n    files: (\n        {{\n            \
          filename = \"{BUNDLE}\";\n            path = \"{place}\";\n            sha256 = \"{}\";\n        }}\n    );\n    \
          scripts: (\n        {{\n            filename = \"install.sh\";\n            type = \"postinstall\";\n            \
          sha256 = \"{}\";\n        }}\n    );\n}}\n",
@@ -248,14 +249,33 @@ fn swupdate(folder: &Input, manifest: &Manifest) -> Result<()> {
         sha256(&payload),
         sha256(script.as_bytes()),
     );
+    let signature = match (&args.cert, &args.cert_key) {
+        (Some(cert), Some(key)) => Some(cms(folder, &description, cert, key)?),
+        _ => None,
+    };
     let path = folder.path.join(SWU);
     let mut file = Pending::create(&path)?;
-    let files: [(&str, &[u8]); 3] = [
-        // The description must come first.
-        ("sw-description", description.as_bytes()),
-        (BUNDLE, &payload),
-        ("install.sh", script.as_bytes()),
-    ];
+    // The description must come first, and its signature second.
+    let mut files: Vec<(&str, &[u8])> = vec![("sw-description", description.as_bytes())];
+    if let Some(signature) = &signature {
+        files.push(("sw-description.sig", signature));
+    }
+    files.extend([(BUNDLE, payload.as_slice()), ("install.sh", script.as_bytes())]);
     swu::write(&mut file, &files).map_err(DeployError::io("write", &path))?;
     file.finish()
+}
+
+/// The signature of a description as SWUpdate checks it: CMS, which also Debian's is built for.
+fn cms(folder: &Input, description: &str, cert: &Path, key: &Path) -> Result<Vec<u8>, DeployError> {
+    folder.write("sw-description", description.as_bytes(), false)?;
+    let path = folder.path.join("sw-description.sig");
+    let mut command = Command::new("openssl");
+    command.args(["cms", "-sign", "-outform", "DER", "-nosmimecap", "-binary", "-in"]);
+    command.arg(folder.path.join("sw-description")).arg("-out").arg(&path);
+    command.arg("-signer").arg(cert).arg("-inkey").arg(key);
+    tool(&mut command)?.ok_or_else(|| DeployError::Tool {
+        tool: "openssl".into(),
+        reason: "it is not installed, and --cert needs it".into(),
+    })?;
+    std::fs::read(&path).map_err(DeployError::io("read", &path))
 }

@@ -43,6 +43,9 @@ const SLOT: &str = "slot";
 const PREVIOUS: &str = "previous";
 const CONFIRMED: &str = "confirmed";
 
+/// How long a lock is waited for.
+const LOCK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The folder with the slots of a board.
 #[derive(Debug)]
 pub struct Store {
@@ -114,10 +117,19 @@ impl Store {
         let path = self.root.join(LOCK);
         let options = File::options().create(true).truncate(false).write(true).open(&path);
         let file = options.map_err(DeployError::io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Locked { store: self, _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(DeployError::Locked { path: self.root.clone() }),
-            Err(fs::TryLockError::Error(source)) => Err(DeployError::io("lock", &path)(source)),
+        // A process that a program with this lock has just started holds it until it has become another program.
+        let begin = std::time::Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Locked { store: self, _file: file }),
+                Err(fs::TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_PATIENCE / 50);
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(DeployError::Locked { path: self.root.clone() });
+                }
+                Err(fs::TryLockError::Error(source)) => return Err(DeployError::io("lock", &path)(source)),
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::{Store, change::Incoming, change::Switched, service};
 use crate::deploy::DeployError;
 use crate::error::{Error, Result};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -130,6 +131,7 @@ fn healthy(store: &Store, commit: &Commit) -> Result<(), String> {
     let Some(command) = &commit.health else { return Ok(()) };
     let mut child = Command::new("sh")
         .args(["-c", command])
+        .process_group(0)
         .current_dir(store.root())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -142,8 +144,9 @@ fn healthy(store: &Store, commit: &Commit) -> Result<(), String> {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(format!("`{command}` ended with {status}")),
             None if start.elapsed() > limit => {
-                // It may have ended just now; there is nothing more to do then.
-                let _ = child.kill();
+                // With all that it started. It may have ended just now; there is nothing more to do then.
+                let group = rustix::process::Pid::from_child(&child);
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
                 let _ = child.wait();
                 return Err(format!("`{command}` took more than {} s", limit.as_secs()));
             }

@@ -123,6 +123,29 @@ fn a_bad_health_check_goes_back_by_itself() {
 }
 
 #[test]
+fn a_health_check_that_takes_too_long_ends_with_all_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path(), "");
+    let commit = Commit { health_timeout_s: 2, ..health("sleep 1000 & echo $! > started; wait") };
+    let event = flash(&store, &bundle("one", program(GOOD)), commit);
+    assert!(
+        matches!(&event, Event::Failed { message, .. } if message.contains("more than 2 s")),
+        "{event:?}"
+    );
+    let Ok(started) = fs::read_to_string(folder.path().join("started")) else {
+        println!("skipped, because this machine is too busy to start a program in 2 s");
+        return;
+    };
+    // It is gone, or waits for somebody to take its status.
+    let status = Path::new("/proc").join(started.trim()).join("status");
+    let ended = || !fs::read_to_string(&status).is_ok_and(|s| !s.contains("State:\tZ"));
+    assert!((0..500).any(|_| ended() || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        false
+    }));
+}
+
+#[test]
 fn a_program_that_fails_its_self_test_never_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path(), "");
