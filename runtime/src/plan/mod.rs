@@ -86,8 +86,9 @@ impl Plan {
         }
         // Winograd's tiles are four rows high.
         let multiple = if isa.table().winograd.is_some() { TILE } else { 1 };
-        let band =
-            options.band.unwrap_or_else(|| default_band(model, width, options.threads).next_multiple_of(multiple));
+        let band = options
+            .band
+            .unwrap_or_else(|| default_band(model, width, options.threads).next_multiple_of(multiple));
         if band == 0 || band > MAX_BAND {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
