@@ -12,19 +12,29 @@ pub struct Detector {
     factor: f64,
     sum: f64,
     count: u64,
+    first: Option<f64>,
     last: f64,
     best: f64,
 }
 
+/// A single step whose loss is so many times the best seen is no bad batch: images lie in 0..1.
+const EXPLOSION: f64 = 1000.0;
+
 impl Detector {
-    /// A run has diverged when the mean over `window` steps is more than `factor` times the best so far.
+    /// A run has diverged when the mean over `window` steps is more than `factor` times the best so far, or when a
+    /// single loss is a thousand times the first or that mean.
     pub fn new(window: u64, factor: f64) -> Self {
-        Self { window, factor, sum: 0.0, count: 0, last: f64::INFINITY, best: f64::INFINITY }
+        Self { window, factor, sum: 0.0, count: 0, first: None, last: f64::INFINITY, best: f64::INFINITY }
     }
 
     /// Takes the loss of a step. `Some((mean, best))` when the run has diverged.
     pub fn push(&mut self, loss: f64) -> Option<(f64, f64)> {
         (self.sum, self.count) = (self.sum + loss, self.count + 1);
+        let reference = self.best.min(*self.first.get_or_insert(loss));
+        if reference > 0.0 && loss > EXPLOSION * reference {
+            self.last = loss;
+            return Some((loss, reference));
+        }
         if self.count < self.window {
             return None;
         }
@@ -60,6 +70,14 @@ mod tests {
         assert_eq!(feed(&mut d, noisy), None);
         assert!(d.is_healthy());
         assert_eq!(feed(&mut d, [1.0]), None, "one bad batch is not a collapse");
+    }
+
+    #[test]
+    fn an_explosion_is_seen_at_once() {
+        let mut d = Detector::new(500, 2.0);
+        assert_eq!(feed(&mut d, [0.08, 0.05, 40.0]), None, "a bad batch");
+        let (loss, reference) = d.push(81.0).expect("exploded");
+        assert_eq!((loss, reference), (81.0, 0.08));
     }
 
     #[test]
