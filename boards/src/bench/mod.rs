@@ -8,6 +8,7 @@ mod tests;
 
 pub use report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
 pub use system::System;
+pub(crate) use system::processor_time;
 
 use crate::args::{EngineArgs, OutputArgs};
 use crate::embedded;

@@ -1,28 +1,31 @@
 //! Networks to measure a machine's speed with: the usual shapes, with weights of no meaning.
 //!
-//! Speed does not depend on the weights, but it does on the ratio of multiplications to what steps write; the
-//! networks here span it.
+//! Speed does not depend on the weights, but it does on the ratio of multiplications to what steps write, and on how
+//! much of it is window attention; the networks here span it.
 
 use crate::error::{Error, Result};
 use mcir_runtime::arch::edsr::{self, Config};
-use mcir_runtime::arch::stand_in;
-use mcir_runtime::model::Model;
+use mcir_runtime::arch::{stand_in, swinir};
+use mcir_runtime::model::{Graph, Model};
 
-/// Names and shapes, small to large.
-pub const NETWORKS: [(&str, Config); 5] = [
-    ("edge 16x4 x4", Config::edge(4, 16, 4)),
-    ("edge 16x4 x2", Config::edge(2, 16, 4)),
-    ("edge 32x8 x2", Config::edge(2, 32, 8)),
-    ("edge 48x4 x3", Config::edge(3, 48, 4)),
-    ("light x2", Config::light(2)),
-];
+/// Names and graphs, small to large.
+pub fn networks() -> Vec<(&'static str, Graph)> {
+    let edsr = |config: Config| edsr::graph(&config);
+    vec![
+        ("edge 16x4 x4", edsr(Config::edge(4, 16, 4))),
+        ("edge 16x4 x2", edsr(Config::edge(2, 16, 4))),
+        ("edge 32x8 x2", edsr(Config::edge(2, 32, 8))),
+        ("edge 48x4 x3", edsr(Config::edge(3, 48, 4))),
+        ("light x2", edsr(Config::light(2))),
+        ("swinir-edge x4", swinir::graph(&swinir::Config::edge(4))),
+    ]
+}
 
-/// A network of this shape in f32 or int8.
+/// A network of this graph in f32 or int8.
 ///
 /// # Errors
-/// [`Error::Load`] never, unless a shape above is impossible.
-pub fn network(name: &str, config: &Config, float: bool) -> Result<Model> {
-    let graph = edsr::graph(config);
-    let graph = if float { graph } else { stand_in::int8(&graph) };
+/// [`Error::Load`] never, unless a graph above is impossible.
+pub fn network(name: &str, graph: &Graph, float: bool) -> Result<Model> {
+    let graph = if float { graph.clone() } else { stand_in::int8(graph) };
     stand_in::weighted(graph).map_err(|source| Error::Load { name: name.into(), source })
 }

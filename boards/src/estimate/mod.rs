@@ -2,8 +2,8 @@
 //! `mcir-board profile`, which measures a machine so that it can be estimated for.
 //!
 //! Memory is exact: it is the engine's own plan. Time is `macs / macs_per_cycle + values · cycles_per_value` cycles
-//! of a core; the two numbers come from measured or modelled frames, in the board's profile or in `boards/profiles/
-//! efficiency.toml`.
+//! of a core, and more for window attention ([`Efficiency`]); the numbers come from measured or modelled frames, in the
+//! board's profile or in `boards/profiles/efficiency.toml`.
 
 mod calibrate;
 mod fit;
@@ -15,8 +15,7 @@ use crate::args::OutputArgs;
 use crate::deploy::DeployError;
 use crate::error::{Error, Result};
 use crate::models::NamedModel;
-use crate::profiles::{Efficiency, Profile, efficiency_of};
-use mcir_runtime::model::{Model, NodeId};
+use crate::profiles::{Efficiency, Profile, Work, efficiency_of};
 use mcir_runtime::plan::{Plan, PlanOptions};
 use serde::Serialize;
 
@@ -78,10 +77,9 @@ pub struct Estimate {
     pub cores: u32,
     /// Time of a frame on all of them, in milliseconds.
     pub latency_all_cores_ms: f64,
-    /// Multiply-accumulates of a frame.
-    pub macs: f64,
-    /// Elements that the steps of a frame write.
-    pub values: f64,
+    /// What a frame consists of.
+    #[serde(flatten)]
+    pub work: Work,
     /// The engine's measured speed.
     pub efficiency: Efficiency,
     /// Working memory in bytes: the three below.
@@ -135,10 +133,8 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
     })?;
     let plan = Plan::new(&model.model, width, &PlanOptions::default())
         .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
-    let pixels = (width * height) as f64;
-    let macs = model.model.macs_per_pixel() as f64 * pixels;
-    let values = values_per_pixel(&model.model) * pixels;
-    let latency_ms = efficiency.cycles(macs, values) / (core.clock_mhz * 1e3);
+    let work = Work::of(&model.model, width * height);
+    let latency_ms = efficiency.cycles(&work) / (core.clock_mhz * 1e3);
     let together = if core.count > 1 { f64::from(core.count) * efficiency.parallel_efficiency } else { 1.0 };
     Ok(Estimate {
         model: model.name.clone(),
@@ -153,8 +149,7 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
         latency_ms,
         cores: core.count,
         latency_all_cores_ms: latency_ms / together.max(1.0),
-        macs,
-        values,
+        work,
         efficiency,
         memory_bytes: plan.memory_bytes(),
         arena_bytes: plan.arena_bytes(),
@@ -164,18 +159,21 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
     })
 }
 
-/// Elements of all edges but the input, for one pixel of the input image.
-pub(crate) fn values_per_pixel(model: &Model) -> f64 {
-    let of = |id: NodeId| {
-        let shape = model.shape(id);
-        f64::from(shape.channels) * f64::from(shape.upscale).powi(2)
-    };
-    (1..model.graph().nodes.len()).map(|id| of(id as NodeId)).sum()
-}
-
 fn text(e: &Estimate) -> String {
-    let (mega, multiplying, writing) =
-        (1e-6, e.macs / e.efficiency.macs_per_cycle, e.values * e.efficiency.cycles_per_value);
+    let (mega, work) = (1e-6, &e.work);
+    let (macs, attention) = match e.efficiency.cycles_per_attended.filter(|_| work.attended > 0.0) {
+        None => (work.macs, String::new()),
+        Some(each) => (
+            work.macs - work.attention_macs,
+            format!(
+                "\n         and {:.1} M values of window attention at {each:.2} cycles each are {:.0} Mcycles",
+                work.attended * mega,
+                work.attended * each * mega
+            ),
+        ),
+    };
+    let (multiplying, writing) =
+        (macs / e.efficiency.macs_per_cycle, work.values * e.efficiency.cycles_per_value);
     let share = e
         .board_memory_bytes
         .map_or(String::new(), |all| format!("; the board has {:.0} MB or more", all as f64 * mega));
@@ -195,7 +193,7 @@ fn text(e: &Estimate) -> String {
          latency  {:.1} ms on one core ({:.1} frames/s){all}\n\
          memory   {:.2} MB: {:.2} of ring buffers, {:.2} of packed weights, {:.3} for a row{share}\n\
          because  {:.0} M multiply-accumulates at {:.1} a cycle are {:.0} Mcycles,\n\
-         \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles\n\
+         \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles{attention}\n\
          source   {}{fitted}",
         e.model,
         e.precision,
@@ -213,10 +211,10 @@ fn text(e: &Estimate) -> String {
         e.arena_bytes as f64 * mega,
         e.weight_bytes as f64 * mega,
         e.row_bytes as f64 * mega,
-        e.macs * mega,
+        macs * mega,
         e.efficiency.macs_per_cycle,
         multiplying * mega,
-        e.values * mega,
+        work.values * mega,
         e.efficiency.cycles_per_value,
         writing * mega,
         e.efficiency.source,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::embedded;
-use crate::estimate::calibrate::{NETWORKS, network};
+use crate::estimate::calibrate::{network, networks};
 
 fn model() -> NamedModel {
     NamedModel::from_embedded(embedded::default_for(4).unwrap(), false).unwrap()
@@ -23,8 +23,8 @@ fn time_follows_area_clock_and_the_table() {
     let small = estimate(&model, &profile, (160, 90)).unwrap();
     let large = estimate(&model, &profile, (320, 180)).unwrap();
     assert!((large.latency_ms / small.latency_ms - 4.0).abs() < 1e-9);
-    let by_hand = (large.macs / large.efficiency.macs_per_cycle
-        + large.values * large.efficiency.cycles_per_value)
+    let by_hand = (large.work.macs / large.efficiency.macs_per_cycle
+        + large.work.values * large.efficiency.cycles_per_value)
         / (profile.cores[0].clock_mhz * 1e3);
     assert!((large.latency_ms - by_hand).abs() < 1e-9);
     assert!(large.latency_all_cores_ms < large.latency_ms);
@@ -35,7 +35,7 @@ fn time_follows_area_clock_and_the_table() {
     profile.efficiency =
         vec![Efficiency { macs_per_cycle: 1.0, cycles_per_value: 0.0, ..large.efficiency.clone() }];
     let own = estimate(&model, &profile, (320, 180)).unwrap();
-    assert!((own.latency_ms - own.macs / (profile.cores[0].clock_mhz * 1e3)).abs() < 1e-6);
+    assert!((own.latency_ms - own.work.macs / (profile.cores[0].clock_mhz * 1e3)).abs() < 1e-6);
     assert!(text(&large).contains("Mcycles") && text(&large).contains(&large.efficiency.source));
 }
 
@@ -50,17 +50,20 @@ fn what_was_not_measured_is_not_estimated() {
 
 #[test]
 fn the_networks_for_measuring_are_what_the_quantizer_would_make() {
-    for (name, config) in &NETWORKS {
-        let (float, int8) = (network(name, config, true).unwrap(), network(name, config, false).unwrap());
+    let networks = networks();
+    for (name, graph) in &networks {
+        let (float, int8) = (network(name, graph, true).unwrap(), network(name, graph, false).unwrap());
         assert!(!float.is_quantized() && int8.is_quantized());
-        assert_eq!(float.macs_per_pixel(), int8.macs_per_pixel(), "{name}");
-        // One conversion for each residual block is all that int8 adds.
-        assert!(values_per_pixel(&int8) < 1.5 * values_per_pixel(&float), "{name}");
+        let (float, int8) = (Work::of(&float, 100), Work::of(&int8, 100));
+        assert_eq!((float.macs, float.attended), (int8.macs, int8.attended), "{name}");
+        assert_eq!(float.attended > 0.0, name.starts_with("swinir"), "{name}");
+        // Conversions are all that int8 adds.
+        assert!(int8.values < 1.5 * float.values, "{name}");
     }
-    let own = model();
-    let drawn = network("edge", &NETWORKS[0].1, false).unwrap();
-    assert_eq!(own.model.macs_per_pixel(), drawn.macs_per_pixel());
-    assert!((values_per_pixel(&own.model) / values_per_pixel(&drawn) - 1.0).abs() < 0.1);
+    let (own, drawn) = (model(), network("edge", &networks[0].1, false).unwrap());
+    let (own, drawn) = (Work::of(&own.model, 1), Work::of(&drawn, 1));
+    assert_eq!(own.macs, drawn.macs);
+    assert!((own.values / drawn.values - 1.0).abs() < 0.1);
 }
 
 #[test]
