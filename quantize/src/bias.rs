@@ -39,6 +39,17 @@ pub fn corrected(
         .collect()
 }
 
+/// The biases of the model itself; empty for other nodes than convolutions.
+pub fn unchanged(model: &Model) -> Vec<Vec<f64>> {
+    let nodes = (0..).zip(&model.graph().nodes);
+    nodes
+        .map(|(id, node)| match node.op {
+            Op::Conv2d(_) => model.f32s(id, Role::Bias).into_iter().map(f64::from).collect(),
+            _ => Vec::new(),
+        })
+        .collect()
+}
+
 fn one(
     model: &Model,
     id: NodeId,

@@ -18,20 +18,22 @@ use crate::calibrate::Observation;
 use crate::error::QuantizeError;
 use mcir_runtime::model::{Activation, Conv2d, Model, NodeId, Op, Role, TensorData};
 
-/// Exponent of the ratio of the amplitudes of weights and activations; 1/2 would make the two equal.
-const STRENGTH: f64 = 0.25;
+/// Exponent of the ratio of the amplitudes of weights and activations that suits most networks; 1/2 would make the
+/// two equal.
+pub const STRENGTH: f64 = 0.25;
 /// Factors stay within this and its inverse.
 const MAX_FACTOR: f64 = 16.0;
 
-/// A float model that computes the same, with equalised channels; `seen` is what was observed on `model`.
+/// A float model that computes the same, with equalised channels; `seen` is what was observed on `model`,
+/// `strength` is [`STRENGTH`] or another exponent.
 ///
 /// # Errors
 /// [`QuantizeError::Rewrite`] when scaled weights leave the range that a model file allows.
-pub fn equalize(model: &Model, seen: &Observation) -> Result<Model, QuantizeError> {
+pub fn equalize(model: &Model, seen: &Observation, strength: f64) -> Result<Model, QuantizeError> {
     let graph = model.graph();
     let groups = Groups::of(model);
     let factors: Vec<Vec<f64>> =
-        (0..graph.nodes.len()).map(|edge| groups.factors(model, seen, edge)).collect();
+        (0..graph.nodes.len()).map(|edge| groups.factors(model, seen, edge, strength)).collect();
     let params: Vec<Vec<TensorData>> = (0..graph.nodes.len() as NodeId)
         .map(|id| {
             let Op::Conv2d(_) = graph.node(id).op else { return model.params(id) };
@@ -109,7 +111,7 @@ impl Groups {
     }
 
     /// Factors of the channels of the group of an edge; 1 for groups that stay as they are.
-    fn factors(&self, model: &Model, seen: &Observation, root: usize) -> Vec<f64> {
+    fn factors(&self, model: &Model, seen: &Observation, root: usize, strength: f64) -> Vec<f64> {
         let channels = usize::from(model.shape(root as NodeId).channels);
         if self.fixed[root] || self.root(root) != root {
             return vec![1.0; channels];
@@ -129,7 +131,7 @@ impl Groups {
             add_normalized(&mut weight, power);
         }
         let pairs = weight.iter().zip(&activation);
-        let balanced = pairs.map(|(w, a)| (w / a).powf(STRENGTH / 2.0).clamp(1.0 / MAX_FACTOR, MAX_FACTOR));
+        let balanced = pairs.map(|(w, a)| (w / a).powf(strength / 2.0).clamp(1.0 / MAX_FACTOR, MAX_FACTOR));
         // A channel that is never used, or never read, keeps its size.
         balanced.map(|s| if s.is_finite() { s } else { 1.0 }).collect()
     }

@@ -53,6 +53,15 @@ pub enum QuantizeError {
         /// Its dtype.
         dtype: String,
     },
+    /// The types in a model's metadata are not those of its edges.
+    #[error(
+        "`quantize.types` in the model's metadata cannot be used because of {what}; write it again with \
+         `mcir-quantize prepare`"
+    )]
+    Types {
+        /// What is wrong.
+        what: String,
+    },
     /// An edge of the f32 model takes infinite or undefined values.
     #[error(
         "the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate"

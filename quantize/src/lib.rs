@@ -12,6 +12,7 @@
 //! - [`fold`], [`equalize`], [`transformer`]: f32 to f32, an equal model that quantizes better;
 //! - [`calibrate`], [`histogram`]: what values the edges take;
 //! - [`params`], [`weights`]: scales and zero points for edges and weights; [`round`]: the better rounding;
+//! - [`types`]: the types of edges on their way to the trainer and back;
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
 //! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
 //! - [`sensitivity`], [`ladder`], [`cost`]: where it hurts, the way back to 16 bits and floats for those
@@ -41,6 +42,7 @@ pub mod rewrite;
 pub mod round;
 pub mod sensitivity;
 pub mod transformer;
+pub mod types;
 pub mod weights;
 
 pub use error::QuantizeError;

@@ -20,6 +20,7 @@ enum Command {
     Run(commands::run::Args),
     Check(commands::check::Args),
     Inspect(commands::inspect::Args),
+    Prepare(commands::prepare::Args),
     ExportOnnx(commands::export_onnx::Args),
 }
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Prepare(args) => commands::prepare::run(&args),
         Command::ExportOnnx(args) => commands::export_onnx::run(&args),
     };
     match result {

@@ -2,15 +2,17 @@
 
 use crate::bias;
 use crate::calibrate::{Detail, Observation, observe};
-use crate::equalize::equalize;
+use crate::engine::Runner;
+use crate::equalize::{STRENGTH, equalize};
 use crate::error::QuantizeError;
 use crate::fold::fold;
 use crate::images::Sample;
-use crate::parallel::Progress;
+use crate::parallel::{self, Progress};
 use crate::params::{EdgeTypes, edge_types};
 use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
 use crate::round;
 use crate::transformer::balance;
+use crate::types;
 use crate::weights::{self, QuantizedWeights};
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
 
@@ -21,11 +23,32 @@ const BIAS_ROUNDS: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Effort {
     /// Weights go to the nearest step.
+    Low,
+    /// Weights are rounded with regard to each other, see [`round`].
     #[default]
     Normal,
-    /// Weights are rounded with regard to each other; takes a few times as long.
+    /// Several models with other settings are made, of which the one closest to the float model on the calibration images
+    /// is kept; takes a few times as long.
     High,
 }
+
+/// What differs between the models that are tried.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    /// See [`equalize`].
+    strength: f64,
+    /// See [`round`]; without it, weights go to the nearest step.
+    rounding: bool,
+}
+
+const LOW: Choice = Choice { strength: STRENGTH, rounding: false };
+const NORMAL: Choice = Choice { strength: STRENGTH, rounding: true };
+/// What [`Effort::High`] tries beside [`NORMAL`].
+const OTHERS: [Choice; 3] = [
+    LOW,
+    Choice { strength: 2.0 * STRENGTH, rounding: true },
+    Choice { strength: 2.0 * STRENGTH, rounding: false },
+];
 
 /// How the work is done.
 #[derive(Clone, Copy)]
@@ -46,23 +69,54 @@ pub struct Calibrated<'a> {
     samples: &'a [Sample],
     settings: Settings<'a>,
     folded: Model,
-    seen: Observation,
+    /// What the float model's edges carry; `None` for a model that came with its types.
+    seen: Option<Observation>,
     types: Vec<EdgeTypes>,
     weights: Vec<Option<QuantizedWeights>>,
 }
 
 impl<'a> Calibrated<'a> {
-    /// Observes a float model and chooses types and weights.
+    /// Observes a float model and chooses types and weights. A model that comes with its types, as
+    /// [`prepared`](Self::prepared) makes it and the trainer tunes it, is taken as it is.
     ///
     /// # Errors
     /// What [`fold`] and [`observe`] refuse.
     pub fn new(model: &Model, samples: &'a [Sample], settings: Settings<'a>) -> Result<Self, QuantizeError> {
         let folded = fold(model)?;
+        if let Some(types) = types::from_metadata(&folded)? {
+            return Ok(Self::tuned(folded, samples, settings, types));
+        }
         let Settings { threads, progress, .. } = settings;
         progress.begin("equalising", samples.len());
         let seen = observe(&folded, samples, Detail::Moments, threads, progress)?;
         progress.end();
-        let folded = equalize(&balance(&folded, &seen)?, &seen)?;
+        let chosen = |choice| Self::chosen(&folded, &seen, samples, settings, choice);
+        let normal = match settings.effort {
+            Effort::Low => return chosen(LOW),
+            Effort::Normal => return chosen(NORMAL),
+            Effort::High => chosen(NORMAL)?,
+        };
+        let mut best = (normal.distance(model)?, normal);
+        for choice in OTHERS {
+            let other = chosen(choice)?;
+            let distance = other.distance(model)?;
+            if distance < best.0 {
+                best = (distance, other);
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// Types and weights by one choice; `seen` is what was observed on `folded`.
+    fn chosen(
+        folded: &Model,
+        seen: &Observation,
+        samples: &'a [Sample],
+        settings: Settings<'a>,
+        choice: Choice,
+    ) -> Result<Self, QuantizeError> {
+        let Settings { threads, progress, .. } = settings;
+        let folded = equalize(&balance(folded, seen)?, seen, choice.strength)?;
         progress.begin("calibrating", samples.len());
         let seen = observe(&folded, samples, Detail::All, threads, progress)?;
         progress.end();
@@ -70,11 +124,57 @@ impl<'a> Calibrated<'a> {
         let weights = (0..folded.graph().nodes.len() as NodeId)
             .map(|id| quantized_weights(&folded, id, &seen, &types))
             .collect();
-        let mut calibrated = Self { samples, settings, folded, seen, types, weights };
-        if settings.effort == Effort::High {
+        let mut calibrated = Self { samples, settings, folded, seen: Some(seen), types, weights };
+        if choice.rounding {
             calibrated.round_weights()?;
         }
         Ok(calibrated)
+    }
+
+    /// How far the int8 model's images are from those of `original`: the logarithm of the mean squared difference,
+    /// mean over the samples, so that smooth images, where little is a loss, count as much as others.
+    fn distance(&self, original: &Model) -> Result<f64, QuantizeError> {
+        let int8 = self.build(&[])?.model;
+        let Settings { threads, progress, .. } = self.settings;
+        progress.begin("comparing", self.samples.len());
+        let init = || [Runner::new(original), Runner::new(&int8)];
+        let (logs, _) = parallel::map(self.samples, threads, init, |[original, int8], sample| {
+            let (a, b) = (original.upscale(&sample.lr)?, int8.upscale(&sample.lr)?);
+            let pairs = a.data().iter().zip(b.data());
+            let sum: u64 = pairs.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+            progress.step();
+            // Half a unit: equal images are good, but not infinitely so.
+            Ok::<_, QuantizeError>(((sum as f64 + 0.5) / a.data().len() as f64).ln())
+        })?;
+        progress.end();
+        Ok(logs.iter().sum::<f64>() / logs.len() as f64)
+    }
+
+    /// A model whose weights have been tuned for these types: the int8 model computes what was tuned.
+    fn tuned(folded: Model, samples: &'a [Sample], settings: Settings<'a>, types: Vec<EdgeTypes>) -> Self {
+        let plainly = |id: NodeId| {
+            let node = folded.graph().node(id);
+            let Op::Conv2d(_) = node.op else { return None };
+            let DType::I8 { scale, .. } = types[usize::from(node.inputs[0])].narrow else {
+                unreachable!("the narrow form has 8 bits")
+            };
+            let (weight, bias) = (folded.f32s(id, Role::Weight), folded.f32s(id, Role::Bias));
+            Some(weights::quantize_plainly(&weight, &bias, scale))
+        };
+        let weights = (0..folded.graph().nodes.len() as NodeId).map(plainly).collect();
+        Self { samples, settings, folded, seen: None, types, weights }
+    }
+
+    /// The folded and equalised float model with the types of its edges in the metadata, ready to be tuned for
+    /// them.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Rewrite`] when the metadata gets too long.
+    pub fn prepared(&self) -> Result<Model, QuantizeError> {
+        let mut metadata = self.folded.metadata().to_vec();
+        metadata.retain(|(key, _)| key != types::KEY);
+        metadata.push((types::KEY.into(), types::to_text(&self.folded, &self.types)));
+        self.folded.clone().with_metadata(metadata).map_err(QuantizeError::Rewrite)
     }
 
     /// Replaces all weights with better rounded ones.
@@ -100,9 +200,9 @@ impl<'a> Calibrated<'a> {
         &self.folded
     }
 
-    /// What was seen on [`folded`](Self::folded).
-    pub fn seen(&self) -> &Observation {
-        &self.seen
+    /// What was seen on [`folded`](Self::folded); nothing when that came with its types.
+    pub fn seen(&self) -> Option<&Observation> {
+        self.seen.as_ref()
     }
 
     /// Convolutions of the folded model, in order.
@@ -140,11 +240,12 @@ impl<'a> Calibrated<'a> {
     /// What [`rewrite`] refuses.
     pub fn build(&self, kept: &Kept) -> Result<Rewritten, QuantizeError> {
         let (mut recipe, mut rewritten) = self.first_build(kept)?;
+        let Some(seen) = &self.seen else { return Ok(rewritten) };
         let Settings { threads, progress, .. } = self.settings;
         progress.begin("correcting biases", BIAS_ROUNDS * self.samples.len());
         for _ in 0..BIAS_ROUNDS {
             let now = observe(&rewritten.model, self.samples, Detail::Moments, threads, progress)?;
-            recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, Some((&rewritten, &now)));
+            recipe.bias = bias::corrected(&self.folded, seen, &recipe, Some((&rewritten, &now)));
             rewritten = rewrite(&self.folded, &recipe)?;
         }
         progress.end();
@@ -169,7 +270,10 @@ impl<'a> Calibrated<'a> {
             }
         }
         let mut recipe = Recipe { types: self.types.clone(), precision, weights, bias: Vec::new() };
-        recipe.bias = bias::corrected(&self.folded, &self.seen, &recipe, None);
+        recipe.bias = match &self.seen {
+            Some(seen) => bias::corrected(&self.folded, seen, &recipe, None),
+            None => bias::unchanged(&self.folded),
+        };
         let rewritten = rewrite(&self.folded, &recipe)?;
         Ok((recipe, rewritten))
     }

@@ -1,4 +1,4 @@
-//! Rounding weights with regard to each other (`--effort high`).
+//! Rounding weights with regard to each other.
 //!
 //! The inputs of a convolution are correlated: neighbouring pixels are alike. So the error of one weight can be
 //! made up for by its neighbour, and the best rounding is not the nearest one. With `C` the covariance of what
@@ -8,6 +8,10 @@
 //!
 //! `C` is gathered from patches of the integer edges, so its sums are exact and do not depend on the order of
 //! the images.
+//!
+//! Over the 19 images of Set5 and Set14 it took a short-trained `swinir-edge` x4 from 0.0625 dB lost (worst image
+//! 0.215) to 0.0096 dB (worst 0.027): the inputs of its linear layers have a few strong directions in common.
+//! Convolutions of `edsr-edge` gain nothing: 0.0129 dB without it and 0.0158 with it at x2, 0.0077 and 0.0082 at x4.
 //!
 //! Source: the objective is that of Nagel et al., "Up or down? Adaptive rounding for post-training
 //! quantization", ICML 2020, equation 13; coordinate descent instead of a relaxation.

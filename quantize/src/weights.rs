@@ -58,6 +58,23 @@ pub fn quantize(weights: &[f32], importance: &[f32], bias: &[f32], input_scale: 
     QuantizedWeights { values, scales }
 }
 
+/// Quantizes weights `[out, depth]` that were tuned for it: the largest of each row becomes 127.
+///
+/// # Panics
+/// If the lengths do not fit together.
+pub fn quantize_plainly(weights: &[f32], bias: &[f32], input_scale: f32) -> QuantizedWeights {
+    assert!(weights.len().is_multiple_of(bias.len()), "as many rows as biases");
+    let rows = weights.chunks_exact(weights.len() / bias.len()).zip(bias);
+    let (mut values, mut scales) = (Vec::with_capacity(weights.len()), Vec::with_capacity(bias.len()));
+    for (row, bias) in rows {
+        let largest = row.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+        let scale = (largest / I8_MAX).max(least_scale(*bias, input_scale));
+        values.extend(row.iter().map(|&w| round(w, scale)));
+        scales.push(scale);
+    }
+    QuantizedWeights { values, scales }
+}
+
 /// A bias in steps of the accumulator, `input_scale · weight_scale`.
 pub fn quantize_bias(bias: f64, input_scale: f32, weight_scale: f32) -> i32 {
     let steps = bias / (f64::from(input_scale) * f64::from(weight_scale));

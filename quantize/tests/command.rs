@@ -343,3 +343,46 @@ fn bad_models_are_refused() {
     place.fails(&["inspect", "model.f32", "--width", "0"], 1, "width 0 is not in");
     place.fails(&["inspect", "cut"], 1, "model is truncated");
 }
+
+#[test]
+fn a_prepared_model_is_quantized_with_its_types() {
+    let place = Place::new(&random(graph(&Config::edge(2, 8, 1)), 3));
+    let prepare = ["prepare", "model.f32", "-c", "photos", "-o", "prepared.f32"];
+    assert_eq!(place.run(&prepare).status.code(), Some(0));
+    let prepared = load(&place.path("prepared.f32"));
+    assert!(!prepared.is_quantized() && prepared.meta("quantize.types").is_some());
+    let run = ["run", "prepared.f32", "-c", "photos", "-o", "model.int8", "--max-drop-db", "9"];
+    let against = [&run[..], &["--against", "model.f32", "--json"]].concat();
+    let result = json(&place.run(&against));
+    assert_eq!(result["written"], true);
+    assert_eq!(load(&place.path("model.int8")).meta("quantize.types"), None);
+    let held_out = result["images"][0]["psnr_f32_db"].as_f64().unwrap();
+    let check = json(&place.run(&["check", "model.f32", "model.int8", "photos", "--json"]));
+    let images = check["images"].as_array().unwrap();
+    assert!(
+        images.iter().any(|i| i["psnr_f32_db"].as_f64() == Some(held_out)),
+        "measured against that model"
+    );
+    std::fs::remove_file(place.path("model.int8")).unwrap();
+
+    let metadata = vec![("quantize.types".into(), "input i8:1".into())];
+    std::fs::write(place.path("wrong.f32"), prepared.with_metadata(metadata).unwrap().to_bytes()).unwrap();
+    place.fails(&["run", "wrong.f32", "-c", "photos", "-o", "out"], 1, "`mcir-quantize prepare`");
+    place.fails(&["prepare", "model.f32", "-c", "photos", "-o", "model.f32"], 1, "is the input");
+}
+
+#[test]
+fn damaged_weights_are_refused() {
+    let model = sharpener(2, 0.5, 0.0);
+    let place = Place::new(&model);
+    let mut bytes = std::fs::read(place.path("model.f32")).unwrap();
+    // The first weight becomes NaN, and the checksum (all bytes but its own four) is right again.
+    let weights = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    bytes[weights..weights + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..20]);
+    crc.update(&bytes[24..]);
+    bytes[20..24].copy_from_slice(&crc.finalize().to_le_bytes());
+    std::fs::write(place.path("nan"), &bytes).unwrap();
+    place.fails(&["run", "nan", "-c", "photos", "-o", "out"], 1, "of node 1 is not an allowed value");
+}

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod export_onnx;
 pub mod inspect;
+pub mod prepare;
 pub mod run;
 
 use anyhow::Result;

@@ -6,7 +6,7 @@ use mcir_quantize::QuantizeError;
 use mcir_quantize::cost::{self, BASIS, KeptNode, kept_nodes, total_ms};
 use mcir_quantize::error::Skipped;
 use mcir_quantize::fold::fold;
-use mcir_quantize::gate::{Drops, task_of};
+use mcir_quantize::gate::{Drops, common_task};
 use mcir_quantize::images::{self, DEFAULT_CALIBRATION, Task};
 use mcir_quantize::ladder::{Candidate, climb, try_with};
 use mcir_quantize::page::{Details, crops, page};
@@ -14,6 +14,7 @@ use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::report::{SCHEMA, drops_to_text, kept_to_text, sensitivity_to_text};
 use mcir_quantize::rewrite::Precision;
 use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, sensitivities};
+use mcir_quantize::types;
 use mcir_runtime::model::{Model, NodeId};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -31,6 +32,10 @@ pub struct Args {
     /// images, which are then not calibrated on]
     #[arg(short = 'v', long)]
     validation: Option<PathBuf>,
+    /// Float model file that the drop is measured against, for one that was tuned with `mcir-train qat` from
+    /// another [default: the model itself]
+    #[arg(long, value_name = "MODEL")]
+    against: Option<PathBuf>,
     /// Largest allowed mean drop of PSNR-Y against the float model on held-out images, in dB
     #[arg(long, default_value_t = 0.1)]
     max_drop_db: f64,
@@ -72,14 +77,17 @@ const SENSITIVITY_IMAGES: usize = 8;
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum EffortArg {
     /// Weights go to the nearest step
+    Low,
+    /// Weights are rounded with regard to each other
     Normal,
-    /// Weights are rounded with regard to each other; takes a few times as long
+    /// The best of several models on the calibration images; takes a few times as long
     High,
 }
 
 impl From<EffortArg> for Effort {
     fn from(arg: EffortArg) -> Self {
         match arg {
+            EffortArg::Low => Self::Low,
             EffortArg::Normal => Self::Normal,
             EffortArg::High => Self::High,
         }
@@ -123,7 +131,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let model = load_model(&args.model)?;
     // Refuses quantized models and unknown operators before any image is read.
     fold(&model)?;
-    let task = task_of(&model)?;
+    let reference = args.against.as_deref().map(load_model).transpose()?;
+    let reference = reference.as_ref().unwrap_or(&model);
+    let task = common_task(reference, &model)?;
     let (progress, threads) = (args.common.progress(), args.common.threads());
 
     let files = images::list(&args.calibration)?;
@@ -144,7 +154,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let calibrated = Calibrated::new(&model, &samples, settings)?;
     let mut kept = named(&calibrated, &args.keep_float, Precision::F32)?;
     kept.extend(named(&calibrated, &args.keep_int16, Precision::Int16)?);
-    let mut candidate = try_with(&model, &calibrated, kept, &held_out)?;
+    let mut candidate = try_with(reference, &calibrated, kept, &held_out)?;
     let fails = |candidate: &Candidate| !candidate.drops.passes(args.max_drop_db);
     let fallback = fails(&candidate) && !args.no_fallback;
     let costs = if args.sensitivity || fallback {
@@ -157,7 +167,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "{:.4} dB lost with this: moving the costliest convolutions to 16 bits or f32",
             candidate.drops.mean_drop_db
         ));
-        candidate = climb(&model, &calibrated, candidate, &costs, &held_out, args.max_drop_db)?;
+        candidate = climb(reference, &calibrated, candidate, &costs, &held_out, args.max_drop_db)?;
     }
     let snr = match args.sensitivity || args.report.is_some() {
         true => edge_snr(calibrated.folded(), &candidate.rewritten, &samples, threads)?,
@@ -172,7 +182,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(report) = &args.report {
         let worst = held_out.iter().find(|path| images::name_of(path) == drops.worst().name);
         let crops =
-            crops(&model, &rewritten.model, worst.expect("the worst image is one of those measured"))?;
+            crops(reference, &rewritten.model, worst.expect("the worst image is one of those measured"))?;
         let details = Details { snr: &snr, costs: &costs, kept: &kept };
         let name = model.meta("name").unwrap_or("model");
         write_whole(report, page(name, &drops, &crops, details).as_bytes())?;
@@ -236,6 +246,8 @@ fn sensitivity_files(args: &Args, calibration: &[PathBuf], task: Task) -> Vec<Pa
 /// Adds how the model was quantized to its metadata.
 fn describe(model: Model, kept: &[KeptNode], samples: usize, drops: &Drops) -> Result<Model> {
     let mut metadata = model.metadata().to_vec();
+    // The int8 model's edges have the types themselves.
+    metadata.retain(|(key, _)| key != types::KEY);
     let mut set = |key: &str, value: String| {
         metadata.retain(|(k, _)| k != key);
         metadata.push((key.to_string(), value));
