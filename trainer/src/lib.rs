@@ -34,6 +34,7 @@
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
 //! - [`import`], [`export`], [`weights`]: values in and out.
 //! - [`files`]: files that are there whole or not at all.
+//! - [`qat`]: fine-tuning for int8.
 //! - [`seed`]: random numbers that depend on seed, purpose and step only.
 //!
 //! # Reproducibility
@@ -60,6 +61,7 @@ pub mod log;
 pub mod loss;
 pub mod negatives;
 pub mod net;
+pub mod qat;
 pub mod resize;
 pub mod seed;
 pub mod shuffle;

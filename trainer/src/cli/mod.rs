@@ -5,6 +5,7 @@ mod eval;
 mod export;
 mod import;
 mod progress;
+mod qat;
 mod settings;
 mod train;
 
@@ -32,6 +33,8 @@ enum Verb {
     Import(import::Args),
     /// Write the model file of a checkpoint
     Export(export::Args),
+    /// Tune a float model until it loses less in int8
+    Qat(qat::Args),
 }
 
 /// Options that every verb takes.
@@ -66,5 +69,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Verb::Eval(args) => eval::run(args),
         Verb::Import(args) => import::run(args),
         Verb::Export(args) => export::run(args),
+        Verb::Qat(args) => qat::run(args),
     }
 }

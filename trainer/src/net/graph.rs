@@ -16,7 +16,7 @@ use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use mcir_runtime::arch::edsr;
-use mcir_runtime::model::{Activation, EdgeShape, Graph, NodeId, Op, infer};
+use mcir_runtime::model::{Activation, EdgeShape, Graph, Node, NodeId, Op, infer};
 
 /// Name of the position table in published checkpoints.
 pub const TABLE: &str = "relative_position_bias_table";
@@ -63,6 +63,14 @@ pub struct Affine {
     pub weight: Param<Tensor<1>>,
     /// `[channels]`.
     pub bias: Param<Tensor<1>>,
+}
+
+/// Stands between an operator that computes on 8 bits in an int8 model and its values; see [`qat`](crate::qat).
+pub trait Simulate {
+    /// What a convolution, activation or attention reads in place of the values `x` of an edge; same shape.
+    fn input(&self, edge: NodeId, x: Tensor<4>) -> Tensor<4>;
+    /// What is used in place of weights `[out, in, kernel, kernel]`; same shape.
+    fn weight(&self, weight: Tensor<4>) -> Tensor<4>;
 }
 
 /// A network of the engine that can be trained: the graph and one [`Layer`] for each of its nodes.
@@ -209,18 +217,31 @@ impl GraphNet {
     /// # Shapes
     /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
     pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        self.forward_with(image, None)
+    }
+
+    /// As [`forward`](Self::forward), with operators that read and use what `simulate` makes of their inputs and
+    /// weights.
+    ///
+    /// # Shapes
+    /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
+    pub fn forward_with(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>) -> Tensor<4> {
         let [_, _, h, w] = image.dims();
         let multiple = self.graph.pad_multiple();
         let image = reflect(reflect(image, 2, multiple), 3, multiple);
-        let y = self.walk(image);
+        let y = self.walk(image, simulate);
         let [_, _, padded_h, padded_w] = y.dims();
         let (h, w) = (h * self.upscale(), w * self.upscale());
         if (h, w) == (padded_h, padded_w) { y } else { y.narrow(2, 0, h).narrow(3, 0, w) }
     }
 
-    fn walk(&self, image: Tensor<4>) -> Tensor<4> {
+    fn walk(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>) -> Tensor<4> {
         let mut image = Some(image);
         let mut edges: Vec<Option<Tensor<4>>> = Vec::with_capacity(self.graph.nodes.len());
+        let stored = |node: &Node, x: Tensor<4>| match simulate {
+            Some(simulate) => simulate.input(node.inputs[0], x),
+            None => x,
+        };
         for (index, (node, layer)) in self.graph.nodes.iter().zip(&self.layers).enumerate() {
             let mut read = |k: usize| {
                 let edge = usize::from(node.inputs[k]);
@@ -234,8 +255,12 @@ impl GraphNet {
             let y = match (node.op, layer) {
                 (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
                 (Op::Conv2d(c), Layer::Conv(conv)) => {
-                    let (weight, bias) = (conv.weight.val(), conv.bias.val());
-                    let conv = |epilogue| conv_in(self.precision, read(0), weight, bias, epilogue);
+                    let (x, weight) = (stored(node, read(0)), conv.weight.val());
+                    let weight = match simulate {
+                        Some(simulate) => simulate.weight(weight),
+                        None => weight,
+                    };
+                    let conv = |epilogue| conv_in(self.precision, x, weight, conv.bias.val(), epilogue);
                     match c.activation {
                         Some(Activation::Relu) => conv(Epilogue::Relu),
                         Some(a) => activate(conv(Epilogue::Linear), a),
@@ -251,7 +276,7 @@ impl GraphNet {
                     let row = |p: &Param<Tensor<1>>| p.val().reshape([1, channels, 1, 1]);
                     read(0) * row(&affine.weight) + row(&affine.bias)
                 }
-                (Op::Activation(a), _) => activate(read(0), a),
+                (Op::Activation(a), _) => activate(stored(node, read(0)), a),
                 (Op::PixelShuffle { upscale }, _) => pixel_shuffle(read(0), upscale.into()),
                 (Op::Resize { upscale, filter }, _) => resize::resize(read(0), upscale.into(), filter),
                 (Op::Convert, _) => read(0),
@@ -260,7 +285,7 @@ impl GraphNet {
                 }
                 (Op::WindowAttention { num_heads, window_size, shift }, Layer::Attention(attention)) => {
                     let [heads, side, shift] = [num_heads, window_size.into(), shift.into()].map(usize::from);
-                    attend(read(0), attention.table.val(), Window { heads, side, shift })
+                    attend(stored(node, read(0)), attention.table.val(), Window { heads, side, shift })
                 }
                 (Op::Conv2d(_) | Op::Affine | Op::LayerNorm { .. } | Op::WindowAttention { .. }, _) => {
                     unreachable!("from_tensors made the layers from these nodes")
