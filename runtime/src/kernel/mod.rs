@@ -91,6 +91,10 @@ type AddRow = fn(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &m
 
 /// The 8-bit edge that a row is converted to.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    not(any(target_arch = "aarch64", target_arch = "x86_64")),
+    expect(dead_code, reason = "only these have kernels for rows")
+)]
 pub(crate) struct Narrowing {
     pub zero_point: i32,
     pub xor: u8,
