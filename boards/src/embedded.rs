@@ -26,7 +26,8 @@ macro_rules! embedded {
 }
 
 /// All embedded models. The first one of a factor is the default for it.
-pub const MODELS: &[Embedded] = &[embedded!("edsr-edge-x4", 4), embedded!("edsr-edge-x2", 2)];
+pub const MODELS: &[Embedded] =
+    &[embedded!("edsr-edge-x4", 4), embedded!("edsr-edge-x2", 2), embedded!("edsr-edge-m-x4", 4)];
 
 /// The default model for a factor.
 pub fn default_for(upscale: usize) -> Option<&'static Embedded> {
