@@ -13,6 +13,7 @@ pub(super) const TABLE: Table = Table {
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x16c1_fma", lanes: 8, kt: 1, max_nv: 2, layout: Layout::Dot },
     winograd: None,
+    few: None,
     rows: None,
     xor: 0,
 };

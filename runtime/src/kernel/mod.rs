@@ -6,6 +6,7 @@
 //! an implementation of [`tile::Tile`] and one row in [`Isa::table`].
 
 pub(crate) mod attention;
+pub(crate) mod few;
 pub(crate) mod pack;
 pub(crate) mod parallel;
 mod peak;
@@ -36,6 +37,7 @@ pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
 
+use few::FewRow;
 use peak::Peak;
 use tile::{ConvRow, Geometry};
 pub(crate) use wide::WideTable;
@@ -68,6 +70,8 @@ pub(crate) struct Table {
     pub f32: Geometry,
     /// 3x3 convolutions with fewer multiplications, where that is faster.
     pub winograd: Option<winograd::Strip>,
+    /// Convolutions to a few channels, where there is something better than `conv_i8`.
+    pub few: Option<FewRow>,
     /// Pointwise work on rows, where the compiler's vectors are not good enough.
     pub rows: Option<RowKernels>,
     /// How 8-bit activations are kept in memory: `stored = value ^ xor`. `vpdpbusd` wants them unsigned.

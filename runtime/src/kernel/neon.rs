@@ -15,6 +15,7 @@ pub(super) const TABLE: Table = Table {
     conv_f32,
     f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
     winograd: Some(super::neon_winograd::strip),
+    few: None,
     rows: Some(ROWS),
     xor: 0,
 };

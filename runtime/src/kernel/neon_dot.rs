@@ -15,6 +15,7 @@ pub(super) const TABLE: Table = Table {
     conv_f32: CONV_F32,
     f32: neon::TABLE.f32,
     winograd: None,
+    few: None,
     rows: neon::TABLE.rows,
     xor: 0,
 };

@@ -154,7 +154,7 @@ impl Conv2dStep {
         let store = store(Codec::new(output, table.xor), relu);
         let plain_order = order.iter().enumerate().all(|(n, &channel)| n == channel);
         let few = (plain_order && matches!(store, Store::I8 { .. }))
-            .then(|| FewChannels::new(shape, weights, &requant, &table.i8))
+            .then(|| FewChannels::new(shape, weights, &requant, &table))
             .flatten();
         Self {
             winograd,

@@ -1,15 +1,17 @@
 //! 8-bit convolutions to a few channels: the last layer of a network that draws its picture with one.
 //!
-//! A vector of 16 sums holds three channels and is three quarters empty. Here its lanes are the kernel's columns
+//! A vector of 16 sums holds three channels and is three quarters empty. Where the instruction set has kernels of their
+//! own for them (`kernel/few.rs`), those do it. Elsewhere the lanes are the kernel's columns
 //! times the channels: every input pixel is multiplied once with the kernel rows of all columns, and an output
 //! pixel is the sum of what its neighbours have for it, `out[x] = Σ partial[x + kx][kx]`. A third of the
 //! multiplications for 3x3, and the same bits: sums of integers below 2²⁴ are exact in floats too.
 
+use crate::kernel::few::{self, FewArgs, FewRow, FewWeights, few_row};
 use crate::kernel::pack::{ConvShape, Packed, pack};
 use crate::kernel::requant::Requant;
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
-use crate::kernel::{Elementwise, Isa};
+use crate::kernel::{Elementwise, Isa, Table};
 use alloc::{vec, vec::Vec};
 
 /// Channels of a kernel column: that many lanes, used or not.
@@ -19,8 +21,16 @@ const PIXELS: usize = 64;
 /// Sums below this are exact in floats.
 const MAX_SUM: i64 = 1 << 24;
 
+/// A convolution to a few channels, in one of two ways.
+pub(super) enum FewChannels {
+    /// By kernels of the instruction set.
+    Kernel(FewRow, FewWeights),
+    /// By columns that are channels.
+    Columns(Columns),
+}
+
 /// A convolution whose columns are channels.
-pub(super) struct FewChannels {
+pub(super) struct Columns {
     packed: Packed,
     /// Initial sums: the bias in the first column's lanes.
     bias: Vec<u8>,
@@ -31,16 +41,66 @@ pub(super) struct FewChannels {
 
 impl FewChannels {
     /// For a convolution with `weights` `[out, kernel, kernel, in]`, in this order, and `requant`; `None` where the
-    /// direct way takes fewer multiplications or the sums may leave what floats hold exactly.
-    pub fn new(shape: ConvShape, weights: &[i8], requant: &Requant, geometry: &Geometry) -> Option<Self> {
+    /// direct way takes fewer multiplications.
+    pub fn new(shape: ConvShape, weights: &[i8], requant: &Requant, table: &Table) -> Option<Self> {
+        let columns = || Columns::new(shape, weights, requant, &table.i8).map(Self::Columns);
+        let Some(entry) = table.few else { return columns() };
+        // Instructions that multiply, and those that add the lanes up.
+        let multiplications = shape.kernel * shape.row_len().div_ceil(few::CHUNK) * shape.out_channels;
+        let additions = 3 * shape.out_channels;
+        let direct = shape.kernel * shape.row_len().div_ceil(table.i8.kt);
+        if shape.out_channels > few::MAX_CHANNELS
+            || multiplications + additions >= direct
+            || requant.offset.is_some()
+        {
+            return columns();
+        }
+        let bias = biases(requant, shape.out_channels);
+        let mult = &requant.mult[..shape.out_channels];
+        Some(Self::Kernel(entry, FewWeights::new(shape, weights, &bias, mult)))
+    }
+
+    /// A row. `taps` are the rows under the kernel, beginning with the leftmost value under the first pixel's.
+    pub fn row(
+        &self,
+        kernel: (ConvRow, &Geometry, Isa),
+        taps: &[&[u8]],
+        store: Store,
+        out: &mut [u8],
+        channels: usize,
+    ) {
+        match self {
+            Self::Kernel(entry, weights) => {
+                few_row(*entry, FewArgs { taps, pixels: out.len() / channels, weights, store, out });
+            }
+            Self::Columns(columns) => columns.row(kernel, taps, store, out, channels),
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Kernel(_, weights) => size_of_val(weights.weights.as_slice()),
+            Self::Columns(columns) => columns.bytes(),
+        }
+    }
+}
+
+/// The initial sums of the first channels.
+fn biases(requant: &Requant, channels: usize) -> Vec<i32> {
+    let (bias, _) = requant.bias.as_chunks::<4>();
+    bias[..channels].iter().map(|&bytes| i32::from_ne_bytes(bytes)).collect()
+}
+
+impl Columns {
+    /// As [`FewChannels::new`]; `None` also where the sums may leave what floats hold exactly.
+    fn new(shape: ConvShape, weights: &[i8], requant: &Requant, geometry: &Geometry) -> Option<Self> {
         let ConvShape { in_channels, out_channels, kernel, columns } = shape;
         let lanes = geometry.lanes;
         let fewer = (columns * CHANNELS).div_ceil(lanes) < columns * out_channels.div_ceil(lanes);
         if out_channels > CHANNELS || !fewer || requant.offset.is_some() {
             return None;
         }
-        let (bias, _) = requant.bias.as_chunks::<4>();
-        let bias: Vec<i32> = bias[..out_channels].iter().map(|&bytes| i32::from_ne_bytes(bytes)).collect();
+        let bias = biases(requant, out_channels);
         let depth = weights.len() / out_channels;
         let exact = weights.chunks_exact(depth).zip(&bias).all(|(row, &bias)| {
             let largest: i64 = row.iter().map(|&w| 255 * i64::from(w).abs()).sum();
@@ -76,7 +136,7 @@ impl FewChannels {
     /// A row. `taps` are the rows under the kernel, beginning with the leftmost value under the first pixel's; `out`
     /// takes `pixels` pixels.
     #[inline(never)]
-    pub fn row(
+    fn row(
         &self,
         (entry, geometry, isa): (ConvRow, &Geometry, Isa),
         taps: &[&[u8]],
@@ -110,7 +170,7 @@ impl FewChannels {
         }
     }
 
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         size_of_val(self.packed.weights.as_slice()) + self.bias.len() + size_of_val(self.ones.as_slice())
     }
 }

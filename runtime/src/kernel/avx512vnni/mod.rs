@@ -3,6 +3,7 @@
 //! folded bias.
 
 mod depth;
+mod few;
 mod rows;
 mod store;
 
@@ -18,6 +19,7 @@ pub(super) const TABLE: Table = Table {
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
     winograd: None,
+    few: Some(few::row),
     rows: Some(rows::ROWS),
     xor: 0x80,
 };
