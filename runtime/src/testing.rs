@@ -139,6 +139,24 @@ pub fn few_channels_graph(num_feat: u16) -> Graph {
     g
 }
 
+/// A quantized network x4 that shuffles twice before its last convolution, as EDSR-light does.
+pub fn shuffled_graph(num_feat: u16) -> Graph {
+    let conv = |from, to, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation })
+    };
+    let n = num_feat;
+    let (wide, narrow) = (DType::I16 { scale: 0.0013 }, DType::I8 { scale: 0.03, zero_point: -9 });
+    let mut g = Graph::new(3, DType::PIXEL);
+    let x = g.push("conv_first", conv(3, n, None), &[0], DType::I8 { scale: 0.02, zero_point: 7 });
+    let x = g.push("upsample.0", conv(n, 4 * n, None), &[x], wide);
+    let x = g.push("upsample.1", Op::PixelShuffle { upscale: 2 }, &[x], wide);
+    let x = g.push("quantize", Op::Convert, &[x], narrow);
+    let x = g.push("upsample.2", conv(n, 4 * n, Some(Activation::Relu)), &[x], narrow);
+    let x = g.push("upsample.3", Op::PixelShuffle { upscale: 2 }, &[x], narrow);
+    g.push("conv_last", conv(n, 3, None), &[x], DType::PIXEL);
+    g
+}
+
 /// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
 pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     let conv = |from, to, kernel| {

@@ -8,7 +8,8 @@ use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model};
 use crate::plan::PlanOptions;
 use crate::testing::{
-    Rng, few_channels_graph, label, quantized_graph, quantized_swinir, random_model, whole_image, wide_graph,
+    Rng, few_channels_graph, label, quantized_graph, quantized_swinir, random_model, shuffled_graph,
+    whole_image, wide_graph,
 };
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
@@ -55,6 +56,12 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("int8 swinir, windows of 5", random_model(quantized_swinir(2, 32, 5), 13)),
         ("int8, few channels of 7", random_model(few_channels_graph(7), 15)),
         ("int8, few channels of 72", random_model(few_channels_graph(72), 16)),
+        (
+            "paper x2, whole vectors",
+            random_model(graph(&Config { num_feat: 32, num_block: 1, ..Config::light(2) }), 17),
+        ),
+        ("int8, shuffled twice", random_model(shuffled_graph(32), 18)),
+        ("int8, shuffled twice, by panels of parts", random_model(shuffled_graph(10), 19)),
     ]
 }
 
@@ -161,7 +168,10 @@ fn the_bits_do_not_depend_on_the_processor() {
         3_430_977_600,
         903_238_439,
         2_154_146_393,
-        3_384_031_111_u32,
+        3_384_031_111,
+        677_105_733,
+        4_201_053_639,
+        3_731_956_753_u32,
     ];
     assert_eq!(crcs, expected);
 }

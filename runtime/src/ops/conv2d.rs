@@ -58,7 +58,13 @@ struct Convert {
 }
 
 impl Conv2dStep {
+    /// With the output channels in the order that the pixel shuffle reading them wants, if that is `order`.
     pub fn new(model: &Model, id: NodeId, order: Order, isa: Isa) -> Self {
+        Self::of_channels(model, id, &channel_order(model, id, order), isa)
+    }
+
+    /// With just these output channels.
+    pub fn of_channels(model: &Model, id: NodeId, order: &[usize], isa: Isa) -> Self {
         let Op::Conv2d(conv) = model.graph().node(id).op else { unreachable!("the node is a convolution") };
         let ([input, _], output) = dtypes(model, id);
         match input {
@@ -96,12 +102,12 @@ impl Conv2dStep {
         step
     }
 
-    fn float(model: &Model, id: NodeId, conv: Conv2d, (order, isa): (Order, Isa)) -> Self {
+    fn float(model: &Model, id: NodeId, conv: Conv2d, (order, isa): (&[usize], Isa)) -> Self {
         let table = isa.table();
-        let shape = shape(conv);
-        let order = channel_order(model, id, order);
-        let packed = pack(shape, &table.f32, &model.f32s(id, Role::Weight), &order);
-        let bias = packed.pad(&model.f32s(id, Role::Bias), &order);
+        let shape = shape(conv, order);
+        let packed =
+            pack(shape, &table.f32, &gather(&model.f32s(id, Role::Weight), conv, order), &plain(shape));
+        let bias = packed.pad(&gather(&model.f32s(id, Role::Bias), conv, order), &plain(shape));
         let relu = conv.activation == Some(Activation::Relu);
         Self {
             winograd: None,
@@ -124,20 +130,19 @@ impl Conv2dStep {
         model: &Model,
         id: NodeId,
         conv: Conv2d,
-        (order, isa): (Order, Isa),
+        (order, isa): (&[usize], Isa),
         (scale, zero_point): (f32, i32),
         output: DType,
     ) -> Self {
         let table = isa.table();
-        let shape = shape(conv);
-        let order = channel_order(model, id, order);
-        let weights = model.i8s(id, Role::Weight);
-        let packed = pack(shape, &table.i8, weights, &order);
+        let shape = shape(conv, order);
+        let weights = &gather(model.i8s(id, Role::Weight), conv, order);
+        let plain = plain(shape);
+        let packed = pack(shape, &table.i8, weights, &plain);
         // stored = x + offset, so Σ stored·w − (zero_point + offset)·Σw = Σ (x − zero_point)·w.
         let offset = if table.xor == 0 { 0 } else { 128 };
         let depth = weights.len() / shape.out_channels;
-        let folded: Vec<i32> = model
-            .i32s(id, Role::Bias)
+        let folded: Vec<i32> = gather(&model.i32s(id, Role::Bias), conv, order)
             .iter()
             .zip(weights.chunks_exact(depth))
             .map(|(bias, row)| {
@@ -146,14 +151,13 @@ impl Conv2dStep {
             })
             .collect();
         let relu = conv.activation == Some(Activation::Relu);
-        let mult = multipliers(model, id, scale, output);
-        let requant = Requant::new(&packed, &order, weights, &folded, &mult, &table);
+        let mult = gather(&multipliers(model, id, scale, output), conv, order);
+        let requant = Requant::new(&packed, &plain, weights, &folded, &mult, &table);
         let winograd = table.winograd.filter(|_| shape.kernel == 3).and_then(|strip| {
-            Some((strip, Winograd::new(weights, &order, shape.in_channels, shape.out_channels, &requant)?))
+            Some((strip, Winograd::new(weights, &plain, shape.in_channels, shape.out_channels, &requant)?))
         });
         let store = store(Codec::new(output, table.xor), relu);
-        let plain_order = order.iter().enumerate().all(|(n, &channel)| n == channel);
-        let few = (plain_order && matches!(store, Store::I8 { .. }))
+        let few = matches!(store, Store::I8 { .. })
             .then(|| FewChannels::new(shape, weights, &requant, &table))
             .flatten();
         Self {
@@ -173,21 +177,24 @@ impl Conv2dStep {
         model: &Model,
         id: NodeId,
         conv: Conv2d,
-        (order, isa): (Order, Isa),
+        (order, isa): (&[usize], Isa),
         scale: f32,
         output: DType,
     ) -> Self {
         let table = isa.wide();
-        let order = channel_order(model, id, order);
-        let weights: Vec<i16> = model.i8s(id, Role::Weight).iter().map(|&w| i16::from(w)).collect();
-        let packed = pack(shape(conv), &table.geometry, &weights, &order);
+        let weights = gather(model.i8s(id, Role::Weight), conv, order);
+        let weights: Vec<i16> = weights.into_iter().map(i16::from).collect();
+        let shape = shape(conv, order);
+        let plain = plain(shape);
+        let packed = pack(shape, &table.geometry, &weights, &plain);
+        let pad = |values: &[i32]| packed.pad(&gather(values, conv, order), &plain);
         let relu = conv.activation == Some(Activation::Relu);
         Self {
             winograd: None,
             few: None,
             requant: Requant {
-                bias: bytemuck::cast_slice(&packed.pad(&model.i32s(id, Role::Bias), &order)).to_vec(),
-                mult: packed.pad(&multipliers(model, id, scale, output), &order),
+                bias: bytemuck::cast_slice(&pad(&model.i32s(id, Role::Bias))).to_vec(),
+                mult: packed.pad(&gather(&multipliers(model, id, scale, output), conv, order), &plain),
                 offset: None,
             },
             store: store(Codec::new(output, isa.table().xor), relu),
@@ -197,6 +204,15 @@ impl Conv2dStep {
             after: After::Nothing,
             packed,
         }
+    }
+
+    /// Whether the channels of this convolution and pixel shuffle are worth computing row by row of the shuffled output:
+    /// whole panels, and nothing that does several rows at once.
+    pub fn shuffles(conv: Conv2d, upscale: usize, isa: Isa) -> bool {
+        let table = isa.table();
+        let row = usize::from(conv.out_channels) / upscale;
+        let winograd = conv.kernel == 3 && table.winograd.is_some();
+        !winograd && row.is_multiple_of(table.i8.lanes * table.i8.max_nv)
     }
 
     pub fn run(&self, io: &mut Io<'_>) {
@@ -226,15 +242,34 @@ impl Conv2dStep {
                         true => row(y + ky),
                         false => &[],
                     });
-                    self.row(io, y, &taps[..shape.kernel], px_bytes);
+                    self.row(io, y, &taps[..shape.kernel], (px_bytes, cols.len()));
                     y += 1;
                 }
             }
         }
     }
 
-    /// Row `y`, of the input rows `taps`.
-    fn row(&self, io: &mut Io<'_>, y: usize, taps: &[&[u8]], px_bytes: usize) {
+    /// Row `y` of an output with `upscale` times the input's resolution, whose pixels are the channels of one input
+    /// pixel, one after the other.
+    pub fn shuffled_row(&self, io: &mut Io<'_>, y: usize, upscale: usize) {
+        let shape = self.packed.shape;
+        let half = shape.kernel / 2;
+        let px_bytes = shape.in_channels * self.element_bytes;
+        let (input, cols) = (io.inputs[0], io.out.cols());
+        debug_assert!(
+            cols.start.is_multiple_of(upscale) && cols.end.is_multiple_of(upscale),
+            "columns are whole input pixels"
+        );
+        let start = (input.pad() - half + cols.start / upscale) * px_bytes;
+        let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
+            true => &input.padded_row((y / upscale + ky) as isize - half as isize)[start..],
+            false => &[],
+        });
+        self.row(io, y, &taps[..shape.kernel], (px_bytes, cols.len() / upscale));
+    }
+
+    /// Row `y`, of the input rows `taps`, for so many input pixels of so many bytes.
+    fn row(&self, io: &mut Io<'_>, y: usize, taps: &[&[u8]], (px_bytes, pixels): (usize, usize)) {
         if let Some(few) = &self.few {
             let kernel = (self.entry, &self.geometry, io.isa);
             few.row(kernel, taps, self.store, io.out.row_mut(y), self.packed.shape.out_channels);
@@ -243,7 +278,7 @@ impl Conv2dStep {
         let args = RowArgs {
             taps,
             px_bytes,
-            pixels: io.out.cols().len(),
+            pixels,
             packed: &self.packed,
             bias: &self.requant.bias,
             mult: &self.requant.mult,
@@ -374,10 +409,21 @@ fn multipliers(model: &Model, id: NodeId, scale: f32, output: DType) -> Vec<f32>
     model.f32s(id, Role::WeightScale).iter().map(|w| scale * w / out_scale).collect()
 }
 
-fn shape(conv: Conv2d) -> ConvShape {
+/// What the output channels `order` have of `values`, which all of them have the same number of.
+fn gather<T: Copy>(values: &[T], conv: Conv2d, order: &[usize]) -> Vec<T> {
+    let each = values.len() / usize::from(conv.out_channels);
+    order.iter().flat_map(|&channel| &values[channel * each..][..each]).copied().collect()
+}
+
+/// The output channels as they come: those of a step are gathered before they are packed.
+fn plain(shape: ConvShape) -> Vec<usize> {
+    (0..shape.out_channels).collect()
+}
+
+fn shape(conv: Conv2d, order: &[usize]) -> ConvShape {
     ConvShape {
         in_channels: usize::from(conv.in_channels),
-        out_channels: usize::from(conv.out_channels),
+        out_channels: order.len(),
         kernel: usize::from(conv.kernel),
         columns: usize::from(conv.kernel),
     }

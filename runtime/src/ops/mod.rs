@@ -16,9 +16,11 @@ mod math;
 mod pixel_shuffle;
 mod resize;
 pub(crate) mod rows;
+mod shuffled_conv;
 mod shuffled_resize;
 mod window_attention;
 
+pub(crate) use conv2d::Conv2dStep;
 pub(crate) use pixel_shuffle::Order;
 pub(crate) use shuffled_resize::MAX_SHUFFLED_UPSCALE;
 
@@ -51,6 +53,7 @@ pub(crate) enum Step {
     PixelShuffle(pixel_shuffle::PixelShuffleStep),
     Resize(resize::ResizeStep),
     ShuffledResize(shuffled_resize::ShuffledResizeStep),
+    ShuffledConv(shuffled_conv::ShuffledConvStep),
     Convert(convert::ConvertStep),
     LayerNorm(layer_norm::LayerNormStep),
     WindowAttention(window_attention::WindowAttentionStep),
@@ -67,6 +70,9 @@ impl Step {
                 Self::Conv2d(conv2d::Conv2dStep::chain(model, conv, sum, convert, isa))
             }
             Action::Operator(order) => Self::operator(model, id, order, isa)?,
+            Action::ShuffledConvolution(upscale) => {
+                Self::ShuffledConv(shuffled_conv::ShuffledConvStep::new(model, id, usize::from(upscale), isa))
+            }
             Action::ShuffledResize => {
                 Self::ShuffledResize(shuffled_resize::ShuffledResizeStep::new(model, id, isa)?)
             }
@@ -124,6 +130,7 @@ impl Step {
             Self::PixelShuffle(step) => step.run(io),
             Self::Resize(step) => step.run(io),
             Self::ShuffledResize(step) => step.run(io),
+            Self::ShuffledConv(step) => step.run(io),
             Self::Convert(step) => pointwise(step, io),
             Self::LayerNorm(step) => pointwise(step, io),
             Self::WindowAttention(step) => step.run(io),
@@ -136,6 +143,7 @@ impl Step {
         match self {
             Self::Conv2d(step) => step.weight_bytes(),
             Self::ShuffledResize(step) => step.weight_bytes(),
+            Self::ShuffledConv(step) => step.weight_bytes(),
             Self::IntAttention(step) => step.weight_bytes(),
             Self::Add(_)
             | Self::Affine(_)
@@ -201,6 +209,16 @@ impl Reach {
             | Op::Activation(_)
             | Op::LayerNorm { .. }
             | Op::Convert => rows(1, 0),
+        }
+    }
+
+    /// As this one, for an output of `upscale` times the resolution.
+    pub fn scaled(self, upscale: u8) -> Self {
+        match self {
+            Self::Rows { upscale: r, above, below } => {
+                Self::Rows { upscale: r * i64::from(upscale), above, below }
+            }
+            Self::Windows { .. } => unreachable!("windows are not shuffled"),
         }
     }
 

@@ -1,7 +1,8 @@
 //! From the graph to the nodes that are run: mostly one to one, with rewrites that change no value.
 
+use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model, NodeId, Op};
-use crate::ops::{MAX_SHUFFLED_UPSCALE, Order, Reach, column_padding};
+use crate::ops::{Conv2dStep, MAX_SHUFFLED_UPSCALE, Order, Reach, column_padding};
 use alloc::{vec, vec::Vec};
 
 /// What a node computes.
@@ -22,6 +23,8 @@ pub(crate) enum Action {
     ShuffledResize,
     /// A pixel shuffle of channels in the order [`Order::Rows`], by this factor.
     Shuffle(u8),
+    /// A convolution whose output channels are written where a pixel shuffle by this factor would put them.
+    ShuffledConvolution(u8),
 }
 
 /// A node to run; its number is also that of the edge it writes.
@@ -46,7 +49,7 @@ pub(crate) fn one_to_one(model: &Model) -> Vec<Lowered> {
 }
 
 /// The nodes of the graph with rewrites for speed.
-pub(crate) fn lower(model: &Model) -> Vec<Lowered> {
+pub(crate) fn lower(model: &Model, isa: Isa) -> Vec<Lowered> {
     let graph = model.graph();
     let mut nodes: Vec<Lowered> = vec![];
     // The edge that stands for each of the graph's.
@@ -54,6 +57,7 @@ pub(crate) fn lower(model: &Model) -> Vec<Lowered> {
     let images: Vec<ImageAdd> =
         (0..graph.nodes.len() as NodeId).filter_map(|id| ImageAdd::at(model, id)).collect();
     let chains: Vec<Chain> = (0..graph.nodes.len() as NodeId).filter_map(|id| Chain::at(model, id)).collect();
+    let images_shuffle = |id: NodeId| images.iter().any(|i| i.resize == id || i.shuffle == id);
     for id in 0..graph.nodes.len() as NodeId {
         if let Some(chain) = chains.iter().find(|c| c.contains(id)) {
             if chain.end() == id {
@@ -61,7 +65,24 @@ pub(crate) fn lower(model: &Model) -> Vec<Lowered> {
             }
             continue;
         }
-        if images.iter().any(|i| i.resize == id || i.shuffle == id) {
+        if images_shuffle(id) {
+            continue;
+        }
+        let shuffle = shuffled_by(model, id, isa).filter(|(shuffle, _)| !images_shuffle(*shuffle));
+        if let Some((shuffle, upscale)) = shuffle {
+            let conv = node(model, id, Order::Rows);
+            edges[usize::from(shuffle)] = nodes.len();
+            nodes.push(Lowered {
+                action: Action::ShuffledConvolution(upscale),
+                inputs: conv.inputs.iter().map(|&i| edges[i]).collect(),
+                reach: conv.reach.scaled(upscale),
+                padding: conv.padding,
+                ..node(model, shuffle, Order::Rows)
+            });
+            continue;
+        }
+        // Done with its convolution.
+        if edges[usize::from(id)] != usize::MAX {
             continue;
         }
         if let Some(image) = images.iter().find(|i| i.add == id) {
@@ -221,6 +242,20 @@ impl ImageAdd {
             ..node(model, self.shuffle, Order::Rows)
         });
     }
+}
+
+/// The pixel shuffle that alone reads convolution `id`, and its factor, if the convolution can do its work.
+fn shuffled_by(model: &Model, id: NodeId, isa: Isa) -> Option<(NodeId, u8)> {
+    let graph = model.graph();
+    let Op::Conv2d(conv) = graph.node(id).op else { return None };
+    if shuffle_order(model, id) != Order::Rows {
+        return None;
+    }
+    let shuffle = graph.readers(id).next()?;
+    let Op::PixelShuffle { upscale } = graph.node(shuffle).op else { return None };
+    let fits = graph.node(shuffle).dtype == graph.node(id).dtype
+        && Conv2dStep::shuffles(conv, usize::from(upscale), isa);
+    fits.then_some((shuffle, upscale))
 }
 
 /// The channel order of the edge between a convolution and a pixel shuffle: row by row when node `id` is one

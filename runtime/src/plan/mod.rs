@@ -93,7 +93,7 @@ impl Plan {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
         let padded_width = width.next_multiple_of(model.graph().pad_multiple());
-        let lowered = if options.observable { lower::one_to_one(model) } else { lower::lower(model) };
+        let lowered = if options.observable { lower::one_to_one(model) } else { lower::lower(model, isa) };
         let multiple = model.graph().pad_multiple();
         let (rings, arena_bytes) = rings::lay_out(&lowered, padded_width, band, multiple);
         if arena_bytes > MAX_ARENA_BYTES {

@@ -6,7 +6,7 @@ use crate::arch::edsr::{Config, graph};
 use crate::arch::swinir;
 use crate::model::Filter;
 use crate::ops::Order;
-use crate::testing::{quantized_graph, random_model};
+use crate::testing::{quantized_graph, random_model, shuffled_graph};
 use alloc::vec;
 
 fn model() -> Model {
@@ -40,7 +40,7 @@ fn rings_overlap_only_in_time() {
     for (model, multiple) in
         [(model(), 1), (random_model(quantized_graph(8, 4, Filter::Bilinear), 1), 1), (swin, 8)]
     {
-        for nodes in [lower::one_to_one(&model), lower::lower(&model)] {
+        for nodes in [lower::one_to_one(&model), lower::lower(&model, Isa::best())] {
             let (rings, bytes) = rings::lay_out(&nodes, 64, 3, multiple);
             let needs = rings::needs(&nodes, 3, multiple);
             assert_eq!(rings.iter().map(|r| r.range().end).max().unwrap() as u64, bytes);
@@ -60,8 +60,8 @@ fn rings_overlap_only_in_time() {
 #[test]
 fn memory_grows_with_width_only() {
     let model = model();
-    let (_, bytes) = rings::lay_out(&lower::lower(&model), 33, 3, 1);
-    let (_, double) = rings::lay_out(&lower::lower(&model), 66, 3, 1);
+    let (_, bytes) = rings::lay_out(&lower::lower(&model, Isa::best()), 33, 3, 1);
+    let (_, double) = rings::lay_out(&lower::lower(&model, Isa::best()), 66, 3, 1);
     assert!(double > bytes && double <= 2 * bytes);
 }
 
@@ -98,7 +98,7 @@ fn the_channel_order_changes_only_between_convolution_and_shuffle() {
 #[test]
 fn the_interpolated_image_is_added_before_the_shuffle() {
     let model = random_model(quantized_graph(8, 4, Filter::Bilinear), 1);
-    let nodes = lower::lower(&model);
+    let nodes = lower::lower(&model, Isa::best());
     let actions: Vec<Action> = nodes.iter().map(|n| n.action).collect();
     assert_eq!(
         actions[actions.len() - 3..],
@@ -108,14 +108,14 @@ fn the_interpolated_image_is_added_before_the_shuffle() {
     assert_eq!(nodes.len(), model.graph().nodes.len() - 1);
     // Only exact for bilinear, and only for integers.
     for other in [random_model(quantized_graph(8, 4, Filter::Bicubic), 1), self::model()] {
-        assert!(lower::lower(&other).iter().all(|n| n.action != Action::ShuffledResize));
+        assert!(lower::lower(&other, Isa::best()).iter().all(|n| n.action != Action::ShuffledResize));
     }
 }
 
 #[test]
 fn residual_sums_and_conversions_are_done_with_their_convolution() {
     let model = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
-    let nodes = lower::lower(&model);
+    let nodes = lower::lower(&model, Isa::best());
     let chains: Vec<_> = nodes
         .iter()
         .filter_map(|n| match n.action {
@@ -133,5 +133,20 @@ fn residual_sums_and_conversions_are_done_with_their_convolution() {
         for id in 1..nodes.len() {
             assert!(nodes[id].action != Action::Along || rows[id] == rows[id - 1]);
         }
+    }
+}
+
+#[test]
+fn whole_panels_are_written_where_the_shuffle_would_put_them() {
+    for isa in Isa::available() {
+        let geometry = isa.table().i8;
+        let widest = (geometry.lanes * geometry.max_nv) as u16;
+        let shuffles = |num_feat| {
+            let nodes = lower::lower(&random_model(shuffled_graph(num_feat), 1), isa);
+            nodes.iter().filter(|n| n.action == Action::ShuffledConvolution(2)).count()
+        };
+        let expected = if isa.table().winograd.is_some() { 0 } else { 2 };
+        assert_eq!(shuffles(widest), expected, "{}", isa.name());
+        assert_eq!(shuffles(widest / 2 + 1), 0, "{}", isa.name());
     }
 }
