@@ -1,12 +1,12 @@
 //! Watching a model work on images: what values its edges take.
 //!
-//! Everything is streamed: memory is one histogram an edge and thread, whatever the number of images.
+//! Everything is streamed: memory is one image and one histogram an edge for each thread, whatever the number of images.
 
 use crate::engine::Runner;
 use crate::error::QuantizeError;
 use crate::histogram::Histogram;
-use crate::images::Sample;
 use crate::parallel::{self, Progress};
+use crate::samples::Samples;
 use mcir_runtime::model::{Model, NodeId};
 
 /// Mean and variance of each channel of an edge.
@@ -63,7 +63,7 @@ struct State<'m> {
 /// [`QuantizeError::NotFinite`] when an edge overflows, and what the engine refuses.
 pub fn observe(
     model: &Model,
-    samples: &[Sample],
+    samples: &Samples,
     detail: Detail,
     threads: usize,
     progress: &dyn Progress,
@@ -75,7 +75,10 @@ pub fn observe(
         histograms: if detail == Detail::All { vec![Histogram::default(); edges] } else { Vec::new() },
         row: Vec::new(),
     };
-    let (images, states) = parallel::map(samples, threads, init, |state, sample| {
+    let mut total: Vec<Sums> = vec![Sums::default(); edges];
+    let add = |image: Vec<Sums>| total.iter_mut().zip(&image).for_each(|(total, sums)| total.merge(sums));
+    let work = |state: &mut State<'_>, entry: &_| {
+        let sample = samples.read(entry)?;
         let mut sums: Vec<Sums> = vec![Sums::default(); edges];
         let State { runner, histograms, row } = state;
         runner.observe(&sample.lr, &mut |id, _, values| {
@@ -95,16 +98,11 @@ pub fn observe(
             None => Ok(sums),
             Some(edge) => Err(QuantizeError::NotFinite {
                 node: model.graph().nodes[edge].name.clone(),
-                image: sample.name.clone(),
+                image: sample.name,
             }),
         }
-    })?;
-    let mut total: Vec<Sums> = vec![Sums::default(); edges];
-    for image in &images {
-        for (total, sums) in total.iter_mut().zip(image) {
-            total.merge(sums);
-        }
-    }
+    };
+    let states = parallel::in_order(samples.entries(), threads, init, work, add)?;
     let mut histograms = vec![Histogram::default(); edges];
     for state in &states {
         for (total, part) in histograms.iter_mut().zip(&state.histograms) {

@@ -119,6 +119,14 @@ pub enum QuantizeError {
         /// What is wrong, as the end of a sentence.
         reason: String,
     },
+    /// The temporary file that holds the images to calibrate on fails.
+    #[error("cannot keep images in {}: {source}; make room there, or point TMPDIR to another folder", .folder.display())]
+    Spool {
+        /// Folder of temporary files.
+        folder: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
     /// Window attention is exported for images of one size.
     #[error(
         "node `{node}` attends inside windows, which needs a fixed image size; give one with `--size WIDTHxHEIGHT`"

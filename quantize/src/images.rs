@@ -12,7 +12,7 @@ pub const MIN_LR_SIDE: usize = 16;
 pub const MIN_CALIBRATION: usize = 4;
 /// Images to calibrate on unless told otherwise.
 pub const DEFAULT_CALIBRATION: usize = 100;
-/// Calibration takes the middle of larger images, so that its time and memory do not depend on their size.
+/// Calibration takes the middle of larger images, so that its time does not depend on their size.
 const MAX_CALIBRATION_SIDE: usize = 192;
 /// Without a validation folder, one image in this many is set aside.
 const HELD_OUT: usize = 6;
@@ -32,15 +32,6 @@ pub struct Pair {
     /// `[height, width, channels]`, a multiple of the upscaling factor.
     pub hr: Image,
     /// `[height / upscale, width / upscale, channels]`.
-    pub lr: Image,
-}
-
-/// A low-resolution image to calibrate on.
-#[derive(Debug, Clone)]
-pub struct Sample {
-    /// File name without the folder.
-    pub name: String,
-    /// The image, or the middle of it.
     pub lr: Image,
 }
 
@@ -113,40 +104,6 @@ pub fn spread(files: &[PathBuf], limit: usize) -> Vec<PathBuf> {
     (0..n).map(|i| files[i * files.len() / n].clone()).collect()
 }
 
-/// Loads the images to calibrate on; those that cannot be used are listed, not an error.
-///
-/// # Errors
-/// [`QuantizeError::TooFewImages`] when less than [`MIN_CALIBRATION`] are left.
-pub fn samples(
-    folder: &Path,
-    files: &[PathBuf],
-    task: Task,
-    threads: usize,
-    progress: &dyn Progress,
-) -> Result<(Vec<Sample>, Vec<Skipped>), QuantizeError> {
-    progress.begin("reading images", files.len());
-    let loaded = parallel::map(
-        files,
-        threads,
-        || (),
-        |(), path| {
-            let sample = load(path, task).map(|pair| Sample { name: name_of(path), lr: middle(pair.lr) });
-            progress.step();
-            Ok::<_, QuantizeError>(sample.map_err(|reason| Skipped { name: name_of(path), reason }))
-        },
-    )?;
-    progress.end();
-    let (mut samples, mut skipped) = (Vec::new(), Vec::new());
-    for result in loaded.0 {
-        match result {
-            Ok(sample) => samples.push(sample),
-            Err(reason) => skipped.push(reason),
-        }
-    }
-    enough(folder, samples.len(), MIN_CALIBRATION, &skipped)?;
-    Ok((samples, skipped))
-}
-
 /// The files of a folder that can be used, and the others.
 ///
 /// # Errors
@@ -181,7 +138,12 @@ pub fn usable(
     Ok((good, skipped))
 }
 
-fn enough(folder: &Path, found: usize, needed: usize, skipped: &[Skipped]) -> Result<(), QuantizeError> {
+pub(crate) fn enough(
+    folder: &Path,
+    found: usize,
+    needed: usize,
+    skipped: &[Skipped],
+) -> Result<(), QuantizeError> {
     if found >= needed {
         return Ok(());
     }
@@ -193,7 +155,8 @@ pub fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-fn middle(lr: Image) -> Image {
+/// What is calibrated on: the middle of larger images.
+pub(crate) fn middle(lr: Image) -> Image {
     let (width, height) = (lr.width().min(MAX_CALIBRATION_SIDE), lr.height().min(MAX_CALIBRATION_SIDE));
     let (x, y) = ((lr.width() - width) / 2, (lr.height() - height) / 2);
     lr.crop(x, y, width, height).expect("the middle lies inside the image")

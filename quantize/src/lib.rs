@@ -18,7 +18,7 @@
 //! - [`sensitivity`], [`ladder`], [`cost`]: where it hurts, the way back to 16 bits and floats for those
 //!   nodes, and its price;
 //! - [`onnx`]: the same network as an ONNX file, for other engines;
-//! - [`images`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`], [`page`]:
+//! - [`images`], [`samples`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`], [`page`]:
 //!   tables and an HTML page.
 
 pub mod bias;
@@ -40,6 +40,7 @@ pub mod pipeline;
 pub mod report;
 pub mod rewrite;
 pub mod round;
+pub mod samples;
 pub mod sensitivity;
 pub mod transformer;
 pub mod types;

@@ -1,5 +1,6 @@
 //! Work on many items with all cores, and the same result on any number of them.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -44,19 +45,49 @@ where
     R: Send,
     E: Send,
 {
-    let next = AtomicUsize::new(0);
+    let mut results = Vec::with_capacity(items.len());
+    let states = in_order(items, threads, init, f, |result| results.push(result))?;
+    Ok((results, states))
+}
+
+/// Results on their way to `sink`.
+struct Queue<R, E, F> {
+    /// The item whose result `sink` gets next.
+    next: usize,
+    /// Results of later items, which wait for it: few, as all threads take items in order.
+    waiting: BTreeMap<usize, R>,
+    error: Option<(usize, E)>,
+    sink: F,
+}
+
+/// As [`map`], but gives the results to `sink`, one after another in the order of the items, instead of keeping them.
+///
+/// # Errors
+/// As [`map`]; `sink` may have got results by then.
+pub fn in_order<T, S, R, E>(
+    items: &[T],
+    threads: usize,
+    init: impl Fn() -> S + Sync,
+    f: impl Fn(&mut S, &T) -> Result<R, E> + Sync,
+    sink: impl FnMut(R) + Send,
+) -> Result<Vec<S>, E>
+where
+    T: Sync,
+    S: Send,
+    R: Send,
+    E: Send,
+{
+    let taken = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
-    let results: Mutex<Vec<(usize, Result<R, E>)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let queue = Mutex::new(Queue { next: 0, waiting: BTreeMap::new(), error: None, sink });
     let work = || {
         let mut state = init();
         while !failed.load(Ordering::Relaxed) {
-            let i = next.fetch_add(1, Ordering::Relaxed);
+            let i = taken.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(i) else { break };
             let result = f(&mut state, item);
-            if result.is_err() {
-                failed.store(true, Ordering::Relaxed);
-            }
-            results.lock().expect("no thread panics while it holds the lock").push((i, result));
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            queue.lock().expect("no thread panics while it holds the lock").push(i, result);
         }
         state
     };
@@ -72,10 +103,29 @@ where
         }
         states
     });
-    let mut results = results.into_inner().expect("no thread panicked");
-    results.sort_by_key(|(i, _)| *i);
-    let results: Result<Vec<R>, E> = results.into_iter().map(|(_, result)| result).collect();
-    results.map(|results| (results, states))
+    match queue.into_inner().expect("no thread panicked").error {
+        Some((_, error)) => Err(error),
+        None => Ok(states),
+    }
+}
+
+impl<R, E, F: FnMut(R)> Queue<R, E, F> {
+    fn push(&mut self, item: usize, result: Result<R, E>) {
+        match result {
+            Ok(result) => {
+                self.waiting.insert(item, result);
+            }
+            Err(error) => {
+                if self.error.as_ref().is_none_or(|(first, _)| item < *first) {
+                    self.error = Some((item, error));
+                }
+            }
+        }
+        while let Some(result) = self.waiting.remove(&self.next) {
+            (self.sink)(result);
+            self.next += 1;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +152,21 @@ mod tests {
             assert_eq!(sums.iter().sum::<u64>(), 4950);
         }
         assert_eq!(map(&[] as &[u8], 3, || (), |(), _| Ok::<_, ()>(1)).unwrap().0, []);
+    }
+
+    #[test]
+    fn results_reach_the_sink_in_order() {
+        let items: Vec<u64> = (0..200).collect();
+        for threads in [1, 3, 8] {
+            let mut seen = Vec::new();
+            // Some items take much longer than those after them.
+            let slow = |(): &mut (), &x: &u64| {
+                (0..(x % 7) * 1000).for_each(|i| _ = std::hint::black_box(i));
+                Ok::<_, ()>(x)
+            };
+            in_order(&items, threads, || (), slow, |x| seen.push(x)).unwrap();
+            assert_eq!(seen, items);
+        }
     }
 
     #[test]

@@ -6,11 +6,11 @@ use crate::engine::Runner;
 use crate::equalize::{STRENGTH, equalize};
 use crate::error::QuantizeError;
 use crate::fold::fold;
-use crate::images::Sample;
 use crate::parallel::{self, Progress};
 use crate::params::{EdgeTypes, edge_types};
 use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
 use crate::round;
+use crate::samples::Samples;
 use crate::transformer::balance;
 use crate::types;
 use crate::weights::{self, QuantizedWeights};
@@ -66,7 +66,7 @@ pub type Kept = [(NodeId, Precision)];
 
 /// A float model that was observed on images, ready to be quantized in any mixture of precisions.
 pub struct Calibrated<'a> {
-    samples: &'a [Sample],
+    samples: &'a Samples,
     settings: Settings<'a>,
     folded: Model,
     /// What the float model's edges carry; `None` for a model that came with its types.
@@ -81,7 +81,7 @@ impl<'a> Calibrated<'a> {
     ///
     /// # Errors
     /// What [`fold`] and [`observe`] refuse.
-    pub fn new(model: &Model, samples: &'a [Sample], settings: Settings<'a>) -> Result<Self, QuantizeError> {
+    pub fn new(model: &Model, samples: &'a Samples, settings: Settings<'a>) -> Result<Self, QuantizeError> {
         let folded = fold(model)?;
         if let Some(types) = types::from_metadata(&folded)? {
             return Ok(Self::tuned(folded, samples, settings, types));
@@ -111,7 +111,7 @@ impl<'a> Calibrated<'a> {
     fn chosen(
         folded: &Model,
         seen: &Observation,
-        samples: &'a [Sample],
+        samples: &'a Samples,
         settings: Settings<'a>,
         choice: Choice,
     ) -> Result<Self, QuantizeError> {
@@ -138,7 +138,8 @@ impl<'a> Calibrated<'a> {
         let Settings { threads, progress, .. } = self.settings;
         progress.begin("comparing", self.samples.len());
         let init = || [Runner::new(original), Runner::new(&int8)];
-        let (logs, _) = parallel::map(self.samples, threads, init, |[original, int8], sample| {
+        let (logs, _) = parallel::map(self.samples.entries(), threads, init, |[original, int8], entry| {
+            let sample = self.samples.read(entry)?;
             let (a, b) = (original.upscale(&sample.lr)?, int8.upscale(&sample.lr)?);
             let pairs = a.data().iter().zip(b.data());
             let sum: u64 = pairs.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
@@ -151,7 +152,7 @@ impl<'a> Calibrated<'a> {
     }
 
     /// A model whose weights have been tuned for these types: the int8 model computes what was tuned.
-    fn tuned(folded: Model, samples: &'a [Sample], settings: Settings<'a>, types: Vec<EdgeTypes>) -> Self {
+    fn tuned(folded: Model, samples: &'a Samples, settings: Settings<'a>, types: Vec<EdgeTypes>) -> Self {
         let plainly = |id: NodeId| {
             let node = folded.graph().node(id);
             let Op::Conv2d(_) = node.op else { return None };

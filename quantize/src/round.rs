@@ -18,8 +18,8 @@
 
 use crate::engine::Runner;
 use crate::error::QuantizeError;
-use crate::images::Sample;
 use crate::parallel::{self, Progress};
+use crate::samples::Samples;
 use crate::weights::{I8_MAX, QuantizedWeights};
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op};
 use std::collections::VecDeque;
@@ -70,12 +70,12 @@ struct Sums {
 pub fn covariances(
     int8: &Model,
     nodes: &[NodeId],
-    samples: &[Sample],
+    samples: &Samples,
     threads: usize,
     progress: &dyn Progress,
     mut use_one: impl FnMut(usize, Covariance),
 ) -> Result<(), QuantizeError> {
-    let pixels: usize = samples.iter().map(|s| s.lr.width() * s.lr.height()).sum();
+    let pixels = samples.pixels();
     let all: Vec<(usize, Gather)> = nodes
         .iter()
         .enumerate()
@@ -101,13 +101,14 @@ pub fn covariances(
 fn gather(
     int8: &Model,
     batch: &[(usize, Gather)],
-    samples: &[Sample],
+    samples: &Samples,
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Vec<Sums>, QuantizeError> {
     let empty: Vec<Sums> = batch.iter().map(|(_, g)| Sums::new(g.depth())).collect();
     let init = || (Runner::observing(int8), empty.clone(), Vec::new());
-    let (_, states) = parallel::map(samples, threads, init, |(runner, sums, patch), sample| {
+    let (_, states) = parallel::map(samples.entries(), threads, init, |(runner, sums, patch), entry| {
+        let sample = samples.read(entry)?;
         sums.iter_mut().for_each(|s| s.rows.clear());
         runner.observe(&sample.lr, &mut |id, y, values| {
             for ((_, gather), sums) in batch.iter().zip(sums.iter_mut()).filter(|((_, g), _)| g.edge == id) {

@@ -3,10 +3,10 @@
 use crate::engine::Runner;
 use crate::error::QuantizeError;
 use crate::gate::{Drops, measure};
-use crate::images::Sample;
 use crate::parallel;
 use crate::pipeline::{Calibrated, Kept};
 use crate::rewrite::{Precision, Rewritten};
+use crate::samples::Samples;
 use mcir_runtime::image::Image;
 use mcir_runtime::model::{Model, NodeId};
 use serde::Serialize;
@@ -65,14 +65,14 @@ struct Power {
 pub fn edge_snr(
     float: &Model,
     int8: &Rewritten,
-    samples: &[Sample],
+    samples: &Samples,
     threads: usize,
 ) -> Result<Vec<EdgeSnr>, QuantizeError> {
     let edges = float.graph().nodes.len();
     let init = || [Runner::observing(float), Runner::observing(&int8.model)];
-    let samples = &samples[..samples.len().min(SNR_IMAGES)];
-    let (images, _) = parallel::map(samples, threads, init, |[float, quantized], sample| {
-        let lr = small(&sample.lr);
+    let few = &samples.entries()[..samples.len().min(SNR_IMAGES)];
+    let (images, _) = parallel::map(few, threads, init, |[float, quantized], entry| {
+        let lr = small(&samples.read(entry)?.lr);
         let mut expected: Vec<Vec<f32>> = vec![Vec::new(); edges];
         float.observe(&lr, &mut |id, _, row| {
             let values = &mut expected[usize::from(id)];

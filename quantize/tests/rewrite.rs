@@ -12,6 +12,7 @@ use mcir_quantize::fold::fold;
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::report::summary;
 use mcir_quantize::rewrite::{Precision, Rewritten};
+use mcir_quantize::samples::Sample;
 use mcir_quantize::sensitivity::edge_snr;
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::metrics::psnr_rgb;
@@ -350,8 +351,8 @@ fn a_perfect_recipe_leaves_the_bias_alone() {
 #[test]
 fn the_result_does_not_depend_on_the_threads() {
     let model = random(graph(&Config::edge(2, 8, 1)), 4);
-    let mut samples = samples(7, 32, 24, 3);
-    samples[2].lr = lr_image(5, 40, 20, 3);
+    let mut samples = samples(6, 32, 24, 3);
+    samples.push(&Sample { name: "other".into(), lr: lr_image(5, 40, 20, 3) }).unwrap();
     let bytes = [1, 2, 5].map(|threads| {
         let settings = Settings { threads, ..SETTINGS };
         let int8 = Calibrated::new(&model, &samples, settings).unwrap().build(&[]).unwrap();
@@ -456,7 +457,8 @@ fn high_effort_is_at_least_as_close_on_the_calibration_images() {
     let mean_db = |effort: Effort| {
         let calibrated = Calibrated::new(&model, &samples, Settings { effort, ..SETTINGS }).unwrap();
         let int8 = calibrated.build(&[]).unwrap().model;
-        let images = samples.iter().map(|sample| {
+        let images = samples.entries().iter().map(|entry| {
+            let sample = samples.read(entry).unwrap();
             let [a, b] = [&model, &int8].map(|m| Runner::new(m).upscale(&sample.lr).unwrap());
             psnr_rgb(&a, &b, 0).unwrap()
         });

@@ -5,6 +5,7 @@ use mcir_boards::{files, models::NamedModel, upscaler::Upscaler};
 use mcir_quantize::gate;
 use mcir_quantize::images::{self, Task};
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::samples::Samples;
 use mcir_runtime::image::Image;
 use mcir_runtime::metrics::psnr_y;
 use mcir_runtime::model::Model;
@@ -95,7 +96,7 @@ fn photographs_become_an_int8_model_that_upscales_a_file() {
     }
     let task: Task = gate::task_of(&float).expect("a super-resolution model");
     let (calibration, held_out) = images::split(&images::list(&photos).expect("lists"), 100);
-    let (samples, skipped) = images::samples(&photos, &calibration, task, 2, &()).expect("reads");
+    let (samples, skipped) = Samples::gather(&photos, &calibration, task, 2, &()).expect("reads");
     assert!(skipped.is_empty());
     let settings = Settings { threads: 2, progress: &(), effort: Effort::Normal };
     let int8 =

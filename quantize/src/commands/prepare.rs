@@ -6,6 +6,7 @@ use mcir_quantize::fold::fold;
 use mcir_quantize::gate::task_of;
 use mcir_quantize::images::{self, DEFAULT_CALIBRATION};
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::samples::Samples;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,7 +35,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let task = task_of(&model)?;
     let (progress, threads) = (args.common.progress(), args.common.threads());
     let files = images::spread(&images::list(&args.calibration)?, args.images);
-    let (samples, skipped) = images::samples(&args.calibration, &files, task, threads, &progress)?;
+    let (samples, skipped) = Samples::gather(&args.calibration, &files, task, threads, &progress)?;
     args.common.warn_skipped(&args.calibration, &skipped);
     // The weights will be tuned, so their rounding does not matter here.
     let settings = Settings { effort: Effort::Low, threads, progress: &progress };

@@ -13,6 +13,7 @@ use mcir_quantize::page::{Details, crops, page};
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::report::{SCHEMA, drops_to_text, kept_to_text, sensitivity_to_text};
 use mcir_quantize::rewrite::Precision;
+use mcir_quantize::samples::Samples;
 use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, sensitivities};
 use mcir_quantize::types;
 use mcir_runtime::model::{Model, NodeId};
@@ -144,7 +145,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             (calibration, held_out, &args.calibration)
         }
     };
-    let (samples, mut skipped) = images::samples(&args.calibration, &calibration, task, threads, &progress)?;
+    let (samples, mut skipped) = Samples::gather(&args.calibration, &calibration, task, threads, &progress)?;
     args.common.warn_skipped(&args.calibration, &skipped);
     let (held_out, more) = images::usable(held_out_folder, held_out, task, threads, &progress)?;
     args.common.warn_skipped(held_out_folder, &more);

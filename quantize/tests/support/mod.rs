@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use image::{Rgb, RgbImage};
-use mcir_quantize::images::Sample;
+use mcir_quantize::samples::{Sample, Samples};
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::image::Image;
 use mcir_runtime::model::{Graph, Model, NodeId, Op, ParamSpec, Role, TensorData, infer, param_specs_of};
@@ -137,8 +137,12 @@ pub fn write_pictures(folder: &Path, n: u64, width: u32, height: u32) {
 }
 
 /// Low-resolution images to calibrate on.
-pub fn samples(n: u64, width: u32, height: u32, channels: usize) -> Vec<Sample> {
-    (0..n).map(|i| Sample { name: format!("{i}"), lr: lr_image(i, width, height, channels) }).collect()
+pub fn samples(n: u64, width: u32, height: u32, channels: usize) -> Samples {
+    let mut samples = Samples::new().unwrap();
+    for i in 0..n {
+        samples.push(&Sample { name: format!("{i}"), lr: lr_image(i, width, height, channels) }).unwrap();
+    }
+    samples
 }
 
 /// A picture as the engine takes it.
