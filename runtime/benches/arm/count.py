@@ -133,6 +133,7 @@ def parse():
     parser.add_argument("--only", help="network of the benchmark")
     parser.add_argument("--size", default="160x90", help="input image (default %(default)s)")
     parser.add_argument("--isa", help="instruction set, if not the best one of the processor")
+    parser.add_argument("--program", help="a benchmark that is already built")
     parser.add_argument("--hot", type=int, default=0, metavar="N", help="also list the N costliest blocks")
     parser.add_argument("--list", action="store_true", help="with --hot: the instructions of the blocks")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -153,7 +154,7 @@ def main():
     cases = json.loads((HERE / "limits.json").read_text())["cases"]
     if options.cpu:
         cases = [{"cpu": options.cpu, "network": options.only, "isa": options.isa}]
-    program = build()
+    program = options.program or build()
     name_of = symbols(program)
     rows, cores = [], {}
     with tempfile.TemporaryDirectory() as folder:

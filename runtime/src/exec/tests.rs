@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::arch::edsr::{Config, graph};
-use crate::arch::swinir;
+use crate::arch::{stand_in, swinir};
 use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model};
 use crate::plan::PlanOptions;
@@ -119,6 +119,26 @@ fn every_instruction_set_gives_the_same_bits() {
                     "{name} on {} {case}",
                     isa.name()
                 );
+            }
+        }
+    }
+}
+
+/// The end of a real-time network, which some instruction sets compute in one step.
+#[test]
+fn interpolated_images_with_corrections_are_the_same_bits() {
+    for upscale in [2, 3, 4] {
+        let model = stand_in::weighted(stand_in::int8(&graph(&Config::edge(upscale, 16, 1)))).unwrap();
+        for (width, height) in [(1, 1), (2, 3), (5, 2), (33, 9), (64, 5)] {
+            let pixels = Rng(height as u64).bytes(width * height * 3);
+            let plain = PlanOptions { isa: Some(Isa::Scalar), observable: true, ..Default::default() };
+            let expected = run(&model, &plain, &pixels, width);
+            for isa in Isa::available() {
+                for threads in [1, 2] {
+                    let options = PlanOptions { isa: Some(isa), threads, ..Default::default() };
+                    let found = run(&model, &options, &pixels, width);
+                    assert!(found == expected, "x{upscale} on {} {width}x{height}", isa.name());
+                }
             }
         }
     }

@@ -7,6 +7,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod few;
+pub(crate) mod image;
 pub(crate) mod pack;
 pub(crate) mod parallel;
 mod peak;
@@ -26,6 +27,8 @@ mod avx512vnni;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dot;
+#[cfg(target_arch = "aarch64")]
+mod neon_image;
 #[cfg(target_arch = "aarch64")]
 mod neon_rows;
 #[cfg(target_arch = "aarch64")]
@@ -74,6 +77,8 @@ pub(crate) struct Table {
     pub few: Option<FewRow>,
     /// Pointwise work on rows, where the compiler's vectors are not good enough.
     pub rows: Option<RowKernels>,
+    /// The end of a real-time network in one pass.
+    pub image: Option<image::ImageRows>,
     /// How 8-bit activations are kept in memory: `stored = value ^ xor`. `vpdpbusd` wants them unsigned.
     pub xor: u8,
 }

@@ -17,6 +17,7 @@ pub(super) const TABLE: Table = Table {
     winograd: Some(super::neon_winograd::strip),
     few: None,
     rows: Some(ROWS),
+    image: Some(super::neon_image::pairs),
     xor: 0,
 };
 

@@ -17,6 +17,7 @@ pub(super) const TABLE: Table = Table {
     winograd: None,
     few: None,
     rows: neon::TABLE.rows,
+    image: Some(super::neon_image::dot),
     xor: 0,
 };
 

@@ -14,6 +14,7 @@ pub(super) const TABLE: Table = Table {
     winograd: None,
     few: None,
     rows: None,
+    image: None,
     xor: 0,
 };
 

@@ -10,6 +10,7 @@ mod affine;
 mod conv2d;
 mod convert;
 mod few_channels;
+mod image_add;
 mod int_attention;
 mod layer_norm;
 mod math;
@@ -21,6 +22,7 @@ mod shuffled_resize;
 mod window_attention;
 
 pub(crate) use conv2d::Conv2dStep;
+pub(crate) use image_add::ImageAddStep;
 pub(crate) use pixel_shuffle::Order;
 pub(crate) use shuffled_resize::MAX_SHUFFLED_UPSCALE;
 
@@ -54,6 +56,7 @@ pub(crate) enum Step {
     Resize(resize::ResizeStep),
     ShuffledResize(shuffled_resize::ShuffledResizeStep),
     ShuffledConv(shuffled_conv::ShuffledConvStep),
+    ImageAdd(ImageAddStep),
     Convert(convert::ConvertStep),
     LayerNorm(layer_norm::LayerNormStep),
     WindowAttention(window_attention::WindowAttentionStep),
@@ -76,6 +79,9 @@ impl Step {
             Action::ShuffledResize => {
                 Self::ShuffledResize(shuffled_resize::ShuffledResizeStep::new(model, id, isa)?)
             }
+            Action::ImageAdd { resize } => Self::ImageAdd(
+                ImageAddStep::new(model, id, resize, isa).ok_or(PlanError::Unsupported { node: id })?,
+            ),
             Action::Shuffle(upscale) => Self::PixelShuffle(pixel_shuffle::PixelShuffleStep::new(
                 usize::from(upscale),
                 node.channels,
@@ -131,6 +137,7 @@ impl Step {
             Self::Resize(step) => step.run(io),
             Self::ShuffledResize(step) => step.run(io),
             Self::ShuffledConv(step) => step.run(io),
+            Self::ImageAdd(step) => step.run(io),
             Self::Convert(step) => pointwise(step, io),
             Self::LayerNorm(step) => pointwise(step, io),
             Self::WindowAttention(step) => step.run(io),
@@ -144,6 +151,7 @@ impl Step {
             Self::Conv2d(step) => step.weight_bytes(),
             Self::ShuffledResize(step) => step.weight_bytes(),
             Self::ShuffledConv(step) => step.weight_bytes(),
+            Self::ImageAdd(step) => step.weight_bytes(),
             Self::IntAttention(step) => step.weight_bytes(),
             Self::Add(_)
             | Self::Affine(_)

@@ -2,7 +2,7 @@
 
 use crate::kernel::Isa;
 use crate::model::{DType, Filter, Model, NodeId, Op};
-use crate::ops::{Conv2dStep, MAX_SHUFFLED_UPSCALE, Order, Reach, column_padding};
+use crate::ops::{Conv2dStep, ImageAddStep, MAX_SHUFFLED_UPSCALE, Order, Reach, column_padding};
 use alloc::{vec, vec::Vec};
 
 /// What a node computes.
@@ -21,6 +21,8 @@ pub(crate) enum Action {
     Along,
     /// A bilinear `Resize` whose output stays at the input's resolution, `upscale²` times as many channels.
     ShuffledResize,
+    /// A bilinear `Resize` (of this node), the addition to it, and the pixel shuffle, at once.
+    ImageAdd { resize: NodeId },
     /// A pixel shuffle of channels in the order [`Order::Rows`], by this factor.
     Shuffle(u8),
     /// A convolution whose output channels are written where a pixel shuffle by this factor would put them.
@@ -48,7 +50,7 @@ pub(crate) fn one_to_one(model: &Model) -> Vec<Lowered> {
     (0..model.graph().nodes.len() as NodeId).map(|id| node(model, id, Order::Torch)).collect()
 }
 
-/// The nodes of the graph with rewrites for speed.
+/// The nodes of the graph with rewrites for speed on this instruction set.
 pub(crate) fn lower(model: &Model, isa: Isa) -> Vec<Lowered> {
     let graph = model.graph();
     let mut nodes: Vec<Lowered> = vec![];
@@ -86,7 +88,7 @@ pub(crate) fn lower(model: &Model, isa: Isa) -> Vec<Lowered> {
             continue;
         }
         if let Some(image) = images.iter().find(|i| i.add == id) {
-            image.lower(model, &mut nodes, &mut edges);
+            image.lower(model, isa, &mut nodes, &mut edges);
             continue;
         }
         let mut lowered = node(model, id, shuffle_order(model, id));
@@ -211,10 +213,22 @@ impl ImageAdd {
         (fits && quantized && ordered).then_some(Self { resize, shuffle, add, upscale })
     }
 
-    fn lower(&self, model: &Model, nodes: &mut Vec<Lowered>, edges: &mut [usize]) {
+    fn lower(&self, model: &Model, isa: Isa, nodes: &mut Vec<Lowered>, edges: &mut [usize]) {
         let graph = model.graph();
         let edge_read_by = |id: NodeId| edges[usize::from(graph.node(id).inputs[0])];
         let corrections = edge_read_by(self.shuffle);
+        if ImageAddStep::new(model, self.add, self.resize, isa).is_some() {
+            let inputs = vec![corrections, edge_read_by(self.resize)];
+            edges[usize::from(self.add)] = nodes.len();
+            nodes.push(Lowered {
+                inputs,
+                action: Action::ImageAdd { resize: self.resize },
+                reach: Reach::Rows { upscale: i64::from(self.upscale), above: 1, below: 1 },
+                padding: 1,
+                ..node(model, self.add, Order::Torch)
+            });
+            return;
+        }
         let wide = nodes[corrections].channels;
         let upscale = nodes[corrections].upscale;
         let base = nodes.len();

@@ -3,7 +3,7 @@
 use super::lower::{Action, shuffle_order};
 use super::*;
 use crate::arch::edsr::{Config, graph};
-use crate::arch::swinir;
+use crate::arch::{stand_in, swinir};
 use crate::model::Filter;
 use crate::ops::Order;
 use crate::testing::{quantized_graph, random_model, shuffled_graph};
@@ -40,7 +40,7 @@ fn rings_overlap_only_in_time() {
     for (model, multiple) in
         [(model(), 1), (random_model(quantized_graph(8, 4, Filter::Bilinear), 1), 1), (swin, 8)]
     {
-        for nodes in [lower::one_to_one(&model), lower::lower(&model, Isa::best())] {
+        for nodes in [lower::one_to_one(&model), lower::lower(&model, Isa::Scalar)] {
             let (rings, bytes) = rings::lay_out(&nodes, 64, 3, multiple);
             let needs = rings::needs(&nodes, 3, multiple);
             assert_eq!(rings.iter().map(|r| r.range().end).max().unwrap() as u64, bytes);
@@ -60,8 +60,8 @@ fn rings_overlap_only_in_time() {
 #[test]
 fn memory_grows_with_width_only() {
     let model = model();
-    let (_, bytes) = rings::lay_out(&lower::lower(&model, Isa::best()), 33, 3, 1);
-    let (_, double) = rings::lay_out(&lower::lower(&model, Isa::best()), 66, 3, 1);
+    let (_, bytes) = rings::lay_out(&lower::lower(&model, Isa::Scalar), 33, 3, 1);
+    let (_, double) = rings::lay_out(&lower::lower(&model, Isa::Scalar), 66, 3, 1);
     assert!(double > bytes && double <= 2 * bytes);
 }
 
@@ -98,7 +98,7 @@ fn the_channel_order_changes_only_between_convolution_and_shuffle() {
 #[test]
 fn the_interpolated_image_is_added_before_the_shuffle() {
     let model = random_model(quantized_graph(8, 4, Filter::Bilinear), 1);
-    let nodes = lower::lower(&model, Isa::best());
+    let nodes = lower::lower(&model, Isa::Scalar);
     let actions: Vec<Action> = nodes.iter().map(|n| n.action).collect();
     assert_eq!(
         actions[actions.len() - 3..],
@@ -108,14 +108,28 @@ fn the_interpolated_image_is_added_before_the_shuffle() {
     assert_eq!(nodes.len(), model.graph().nodes.len() - 1);
     // Only exact for bilinear, and only for integers.
     for other in [random_model(quantized_graph(8, 4, Filter::Bicubic), 1), self::model()] {
-        assert!(lower::lower(&other, Isa::best()).iter().all(|n| n.action != Action::ShuffledResize));
+        assert!(lower::lower(&other, Isa::Scalar).iter().all(|n| n.action != Action::ShuffledResize));
+    }
+}
+
+#[test]
+fn the_end_of_a_network_is_one_step_where_there_is_a_kernel() {
+    let float = graph(&Config::edge(4, 8, 1));
+    let model = stand_in::weighted(stand_in::int8(&float)).unwrap();
+    for isa in Isa::available() {
+        let nodes = lower::lower(&model, isa);
+        let one = matches!(nodes.last().unwrap().action, Action::ImageAdd { .. });
+        assert_eq!(one, isa.table().image.is_some(), "{}", isa.name());
+        // Only where the interpolated image's 16 bits are exact.
+        let other = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
+        assert!(lower::lower(&other, isa).iter().all(|n| !matches!(n.action, Action::ImageAdd { .. })));
     }
 }
 
 #[test]
 fn residual_sums_and_conversions_are_done_with_their_convolution() {
     let model = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
-    let nodes = lower::lower(&model, Isa::best());
+    let nodes = lower::lower(&model, Isa::Scalar);
     let chains: Vec<_> = nodes
         .iter()
         .filter_map(|n| match n.action {

@@ -21,6 +21,7 @@ pub(super) const TABLE: Table = Table {
     winograd: None,
     few: Some(few::row),
     rows: Some(rows::ROWS),
+    image: None,
     xor: 0x80,
 };
 
