@@ -172,6 +172,7 @@ fn features(flags: &[&str]) -> Vec<String> {
 fn isa(architecture: &str, flags: &[&str]) -> &'static str {
     let has = |needed: &[&str]| needed.iter().all(|f| flags.contains(f));
     match architecture {
+        "aarch64" if has(&["asimddp", "i8mm"]) => "neon_i8mm",
         "aarch64" if has(&["asimddp"]) => "neon_dot",
         "aarch64" => "neon",
         "x86_64" if has(&["avx512f", "avx512bw", "avx512vl", "avx512_vnni"]) => "avx512vnni",

@@ -5,6 +5,11 @@
 //! the float path always uses fused multiply-add in the same order. A new instruction set is one file with
 //! an implementation of [`tile::Tile`] and one row in [`Isa::table`].
 
+// First, because the others use its macros.
+#[cfg(target_arch = "aarch64")]
+#[macro_use]
+mod neon_tile;
+
 pub(crate) mod attention;
 pub(crate) mod few;
 pub(crate) mod image;
@@ -26,7 +31,11 @@ mod avx512vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
+mod neon_column;
+#[cfg(target_arch = "aarch64")]
 mod neon_dot;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
 mod neon_image;
 #[cfg(target_arch = "aarch64")]
@@ -59,6 +68,8 @@ pub enum Isa {
     Neon,
     /// aarch64 with the dot product extension: Cortex-A55, A76, A78AE.
     NeonDot,
+    /// aarch64 with the int8 matrix multiplication as well: Cortex-A510, A710, X2, Neoverse V1 and later.
+    NeonI8mm,
 }
 
 /// Kernels of one instruction set.
@@ -121,6 +132,8 @@ impl Isa {
         Self::Neon,
         #[cfg(target_arch = "aarch64")]
         Self::NeonDot,
+        #[cfg(target_arch = "aarch64")]
+        Self::NeonI8mm,
     ];
 
     /// Name for command lines and reports.
@@ -131,6 +144,7 @@ impl Isa {
             Self::Avx512Vnni => "avx512vnni",
             Self::Neon => "neon",
             Self::NeonDot => "neon_dot",
+            Self::NeonI8mm => "neon_i8mm",
         }
     }
 
@@ -178,10 +192,12 @@ impl Isa {
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot => neon_dot::available(),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm => neon_i8mm::available(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512Vnni => false,
             #[cfg(not(target_arch = "aarch64"))]
-            Self::Neon | Self::NeonDot => false,
+            Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }
 
@@ -200,10 +216,12 @@ impl Isa {
             Self::Neon => neon::TABLE,
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot => neon_dot::TABLE,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm => neon_i8mm::TABLE,
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512Vnni => scalar::TABLE,
             #[cfg(not(target_arch = "aarch64"))]
-            Self::Neon | Self::NeonDot => scalar::TABLE,
+            Self::Neon | Self::NeonDot | Self::NeonI8mm => scalar::TABLE,
         }
     }
 

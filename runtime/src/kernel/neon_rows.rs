@@ -87,10 +87,19 @@ fn narrow_row(values: &[i16], factor: f32, to: Narrowing, out: &mut [u8]) -> boo
     if to.xor != 0 || factor.abs() * I16_MAX >= MAX_ROUNDED {
         return false;
     }
-    let factor = Factor::new(factor);
+    match to.zero_point & 1 {
+        0 => narrow_all::<0>(values, &Factor::new(factor), to, out),
+        _ => narrow_all::<1>(values, &Factor::new(factor), to, out),
+    }
+    true
+}
+
+/// As [`narrow_row`], for a zero point that is odd or not.
+#[inline(always)]
+fn narrow_all<const ODD: i32>(values: &[i16], factor: &Factor, to: Narrowing, out: &mut [u8]) {
     let convert = |values: &[i16; STEP]| {
         // SAFETY: the array holds two vectors; NEON is part of the target.
-        unsafe { to_bytes(|k| products(vld1q_s16(values.as_ptr().add(k)), &factor), to) }
+        unsafe { to_bytes::<ODD>(|k| products(vld1q_s16(values.as_ptr().add(k)), factor), to) }
     };
     let (values, values_rest) = values.as_chunks::<STEP>();
     let (out, out_rest) = out.as_chunks_mut::<STEP>();
@@ -101,7 +110,6 @@ fn narrow_row(values: &[i16], factor: f32, to: Narrowing, out: &mut [u8]) -> boo
     let mut last = [0; STEP];
     last[..n].copy_from_slice(values_rest);
     out_rest.copy_from_slice(&convert(&last)[..n]);
-    true
 }
 
 /// `round(a · factors[0] + b · factors[1])` as 8 bits; whether it was done.
@@ -111,6 +119,16 @@ fn add(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -
         return false;
     }
     let factors = factors.map(Factor::new);
+    match to.zero_point & 1 {
+        0 => add_all::<0>(a, b, &factors, to, out),
+        _ => add_all::<1>(a, b, &factors, to, out),
+    }
+    true
+}
+
+/// As [`add`], for a zero point that is odd or not.
+#[inline(always)]
+fn add_all<const ODD: i32>(a: &[i16], b: &[i16], factors: &[Factor; 2], to: Narrowing, out: &mut [u8]) {
     let sum = |a: &[i16; STEP], b: &[i16; STEP]| {
         // SAFETY: the arrays hold two vectors each; NEON is part of the target.
         unsafe {
@@ -119,7 +137,7 @@ fn add(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -
                 let b = products(vld1q_s16(b.as_ptr().add(k)), &factors[1]);
                 [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])]
             };
-            to_bytes(half, to)
+            to_bytes::<ODD>(half, to)
         }
     };
     let (a, a_rest) = a.as_chunks::<STEP>();
@@ -133,7 +151,6 @@ fn add(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -
     last_a[..n].copy_from_slice(a_rest);
     last_b[..n].copy_from_slice(b_rest);
     out_rest.copy_from_slice(&sum(&last_a, &last_b)[..n]);
-    true
 }
 
 /// A short factor as [`products`] takes it.
@@ -168,16 +185,15 @@ unsafe fn products(values: int16x8_t, by: &Factor) -> [float32x4_t; 2] {
     }
 }
 
-/// Rounded to even, plus the zero point, clamped. `values(k)` are the eight values from `k` on.
+/// Rounded to even, plus the zero point (of which `ODD` is what is odd), clamped. `values(k)` are the eight values from `k` on.
 ///
 /// # Safety
 /// NEON is part of the target, so none; `unsafe` only for the intrinsics.
 #[inline(always)]
-unsafe fn to_bytes(values: impl Fn(usize) -> [float32x4_t; 2], to: Narrowing) -> [u8; STEP] {
+unsafe fn to_bytes<const ODD: i32>(values: impl Fn(usize) -> [float32x4_t; 2], to: Narrowing) -> [u8; STEP] {
     let Narrowing { zero_point, .. } = to;
     // Rounding to even does not change when an even number is added first.
-    let odd = zero_point & 1;
-    let magic = MAGIC + (zero_point - odd) as f32;
+    let magic = MAGIC + (zero_point - ODD) as f32;
     let mut out = [0; STEP];
     for k in (0..STEP).step_by(16) {
         // SAFETY: whole vectors of the array; NEON is part of the target.
@@ -185,7 +201,7 @@ unsafe fn to_bytes(values: impl Fn(usize) -> [float32x4_t; 2], to: Narrowing) ->
             let half = |k: usize| {
                 let [low, high] = values(k).map(|x| vreinterpretq_s16_f32(vaddq_f32(x, vdupq_n_f32(magic))));
                 let half = vuzp1q_s16(low, high);
-                if odd == 0 { half } else { vqaddq_s16(half, vdupq_n_s16(1)) }
+                if ODD == 0 { half } else { vqaddq_s16(half, vdupq_n_s16(1)) }
             };
             let bytes = vreinterpretq_u8_s8(narrow([half(k), half(k + 8)]));
             vst1q_u8(out.as_mut_ptr().add(k), bytes);

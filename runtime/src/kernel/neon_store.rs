@@ -44,6 +44,13 @@ pub(super) unsafe fn store_sums<const MR: usize, const NV: usize>(
                     }
                 }
             }
+            Store::I16 { lo, .. } if to.wide => {
+                for (m, sums) in sums.iter().enumerate() {
+                    let halves =
+                        saturated(rounded(sums, to, MAGIC)).map(|h| vmaxq_s16(h, vdupq_n_s16(lo as i16)));
+                    store_halves::<NV>(halves, to.out.add(m * to.px_bytes));
+                }
+            }
             // Products are within 16 bits, so only a bound inside of them is one.
             Store::I16 { lo, .. } if lo == 0.0 => {
                 for (m, sums) in sums.iter().enumerate() {
@@ -115,6 +122,22 @@ unsafe fn halves<const NV: usize>(values: [int16x8_t; NV]) -> [int16x8_t; 2] {
     unsafe {
         let last = NV - 1;
         [vuzp1q_s16(values[0], values[last.min(1)]), vuzp1q_s16(values[last.min(2)], values[last.min(3)])]
+    }
+}
+
+/// As [`halves`], but of integers in the bits of `MAGIC` that may be beyond 16 bits: saturating.
+///
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn saturated<const NV: usize>(values: [int16x8_t; NV]) -> [int16x8_t; 2] {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let base = vdupq_n_s32(MAGIC.to_bits().cast_signed());
+        let integers = values.map(|v| vsubq_s32(vreinterpretq_s32_s16(v), base));
+        let last = NV - 1;
+        let low = vqmovn_high_s32(vqmovn_s32(integers[0]), integers[last.min(1)]);
+        [low, vqmovn_high_s32(vqmovn_s32(integers[last.min(2)]), integers[last.min(3)])]
     }
 }
 

@@ -12,12 +12,15 @@
 use super::Table;
 use super::pack::Packed;
 use super::scalar::MAGIC;
+use super::tile::Store;
 use alloc::vec::Vec;
 
 /// Sums stay below this in magnitude, so that the float's last bit is worth one.
 const MAX_SUM: i64 = 1 << 22;
 /// Products stay below this: with a zero point they fit 16 bits.
 const MAX_PRODUCT: f32 = 32500.0;
+/// Products that are clamped to 16 bits stay below this: rounded, they still stand in the low bits of a float.
+const MAX_WIDE: f32 = 4e6;
 /// Multipliers stay below this, where sums are always zero: `MAGIC` times it is a float.
 const MAX_MULT: f32 = 1e6;
 
@@ -34,11 +37,16 @@ pub(crate) struct Requant {
     pub mult: Vec<f32>,
     /// `−MAGIC · mult`, where the sums start at `MAGIC`.
     pub offset: Option<Vec<f32>>,
+    /// Whether there are offsets but products may be beyond 16 bits.
+    pub wide: bool,
 }
 
 impl Requant {
     /// For the 8-bit convolution `packed`, whose weights were `weights` in `order`. `bias` are the sums' initial
     /// values, `mult` the multipliers, both by the weights' channel.
+    ///
+    /// Products beyond 16 bits are clamped where 16 bits are stored. Trained networks need it: what the sums could
+    /// reach is far from what they do reach, and the scale is chosen for that.
     pub fn new(
         packed: &Packed,
         order: &[usize],
@@ -46,9 +54,11 @@ impl Requant {
         bias: &[i32],
         mult: &[f32],
         table: &Table,
+        store: Store,
     ) -> Self {
         let mult: Vec<f32> = mult.iter().map(|&m| short(m)).collect();
         let depth = weights.len() / packed.shape.out_channels;
+        let mut widest = 0.0_f32;
         let bounded = weights.chunks_exact(depth).zip(bias).zip(&mult).all(|((row, &bias), &mult)| {
             // Activations are -128..=127; every product at its largest or its smallest.
             let (mut low, mut high) = (i64::from(bias), i64::from(bias));
@@ -57,15 +67,19 @@ impl Requant {
                 high += (-128 * w).max(127 * w);
             }
             let largest = high.max(-low);
-            largest < MAX_SUM && mult.abs() < MAX_MULT && largest as f32 * mult.abs() < MAX_PRODUCT
+            widest = widest.max(largest as f32 * mult.abs());
+            largest < MAX_SUM && mult.abs() < MAX_MULT
         });
+        let limit = if matches!(store, Store::I16 { .. }) { MAX_WIDE } else { MAX_PRODUCT };
+        let bounded = bounded && widest < limit;
         let mult = packed.pad(&mult, order);
         let mut bias = packed.pad(bias, order);
         let offset = (table.takes_floats && bounded).then(|| {
             bias.iter_mut().for_each(|b| *b += MAGIC.to_bits().cast_signed());
             mult.iter().map(|m| -MAGIC * m).collect()
         });
-        Self { bias: bytemuck::cast_slice(&bias).to_vec(), mult, offset }
+        let wide = offset.is_some() && widest >= MAX_PRODUCT;
+        Self { bias: bytemuck::cast_slice(&bias).to_vec(), mult, offset, wide }
     }
 
     /// Bytes of all of it.

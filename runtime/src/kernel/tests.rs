@@ -79,7 +79,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                 let rows = stored(&rows, table.xor);
                 let taps: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
                 let mult = vec![1.0 / 1024.0; packed.padded_out];
-                let run_from = |bias: &[i32], offset: Option<&[f32]>, store: Store| {
+                let run_with = |mult: &[f32], bias: &[i32], offset: Option<(&[f32], bool)>, store: Store| {
                     let mut out = vec![0; width * out_channels * store.size_bytes()];
                     let args = RowArgs {
                         taps: &taps,
@@ -87,15 +87,16 @@ fn int8_kernels_equal_a_direct_convolution() {
                         pixels: width,
                         packed: &packed,
                         bias: bytemuck::cast_slice(bias),
-                        mult: &mult,
-                        offset,
+                        mult,
+                        offset: offset.map(|(offset, _)| offset),
+                        wide: offset.is_some_and(|(_, wide)| wide),
                         store,
                         out: &mut out,
                     };
                     conv_row(table.conv_i8, &table.i8, 1, args);
                     out
                 };
-                let run = |store: Store| run_from(&bias, None, store);
+                let run = |store: Store| run_with(&mult, &bias, None, store);
                 let label = || alloc::format!("{} {shape:?} width {width} case {case}", isa.name());
                 if table.takes_floats && expected.iter().all(|e| e.abs() < 1 << 22) {
                     let magic = super::scalar::MAGIC;
@@ -109,9 +110,17 @@ fn int8_kernels_equal_a_direct_convolution() {
                         Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: 0 },
                         Store::I8 { lo: 0.0, hi: 127.0, zero_point: 0, xor: 0 },
                     ] {
-                        let found = run_from(&raised, Some(&offset), store);
+                        let found = run_with(&mult, &raised, Some((&offset, false)), store);
                         assert!(found == run(store), "{} {store:?}", label());
                         disguised += 1;
+                    }
+                    // Products far beyond 16 bits.
+                    let large = vec![0.75; packed.padded_out];
+                    let offset: Vec<f32> = large.iter().map(|m| -magic * m).collect();
+                    for lo in [-32767.0, 0.0] {
+                        let store = Store::I16 { lo, hi: 32767.0 };
+                        let found = run_with(&large, &raised, Some((&offset, true)), store);
+                        assert!(found == run_with(&large, &bias, None, store), "{} {store:?}", label());
                     }
                 }
                 let floats = run(Store::F32 { relu: false });
@@ -165,6 +174,7 @@ fn float_kernels_give_the_same_bits() {
                     bias: bytemuck::cast_slice(&bias),
                     mult: &vec![1.0; packed.padded_out],
                     offset: None,
+                    wide: false,
                     store: Store::F32 { relu: true },
                     out: &mut out,
                 };
@@ -196,6 +206,7 @@ fn short_rows_are_refused_before_the_kernel_runs() {
         bias: &bias,
         mult: &mult,
         offset: None,
+        wide: false,
         store: Store::F32 { relu: false },
         out: &mut [0; 32],
     };
@@ -274,6 +285,9 @@ fn row_kernels_equal_the_plain_code() {
     }
 }
 
+/// 16 bits, which products may be beyond.
+const WIDEST: Store = Store::I16 { lo: -32767.0, hi: 32767.0 };
+
 #[test]
 fn winograd_equals_the_direct_convolution() {
     use super::requant::Requant;
@@ -300,7 +314,7 @@ fn winograd_equals_the_direct_convolution() {
                 let rows = stored(&rows, table.xor);
                 let packed = pack(shape, &table.i8, &weights, &order);
                 let mult = vec![1.0 / 1024.0; out_channels];
-                let requant = Requant::new(&packed, &order, &weights, &bias, &mult, &table);
+                let requant = Requant::new(&packed, &order, &weights, &bias, &mult, &table, WIDEST);
                 let transformed = Winograd::new(&weights, &order, in_channels, out_channels, &requant)
                     .expect("sums fit and channels are whole vectors");
                 for store in [
@@ -321,6 +335,7 @@ fn winograd_equals_the_direct_convolution() {
                                 bias: &requant.bias,
                                 mult: &requant.mult,
                                 offset: requant.offset.as_deref(),
+                                wide: requant.wide,
                                 store,
                                 out: &mut out,
                             };
@@ -364,7 +379,7 @@ fn winograd_refuses_sums_that_might_not_fit() {
         let weights = vec![weight; 4 * 9 * 64];
         let order = [0, 1, 2, 3];
         let packed = pack(shape, &table.i8, &weights, &order);
-        let requant = Requant::new(&packed, &order, &weights, &[0; 4], &[1e-3; 4], &table);
+        let requant = Requant::new(&packed, &order, &weights, &[0; 4], &[1e-3; 4], &table, WIDEST);
         assert!(requant.offset.is_some(), "the direct sums fit");
         assert_eq!(Winograd::new(&weights, &order, 64, 4, &requant).is_some(), taken, "weights of {weight}");
     }

@@ -75,6 +75,8 @@ pub(crate) struct RowArgs<'a> {
     ///
     /// [`requant`]: super::requant
     pub offset: Option<&'a [f32]>,
+    /// Whether products of such sums may be beyond 16 bits; only where 16 bits are stored.
+    pub wide: bool,
     pub store: Store,
     /// `pixels · out_channels` values.
     pub out: &'a mut [u8],
@@ -190,6 +192,20 @@ pub(crate) unsafe trait Tile {
             sums
         }
     }
+    /// [`sums`](Self::sums) and [`store_tile`](Self::store_tile) in one, for tiles that an instruction set has such a
+    /// way for; whether it did.
+    #[inline(always)]
+    unsafe fn whole<const MR: usize, const NV: usize>(
+        _bias: *const u8,
+        _taps: &[*const u8],
+        _at: usize,
+        _groups: usize,
+        _px: usize,
+        _w: *const u8,
+        _to: &Destination<'_>,
+    ) -> bool {
+        false
+    }
     /// Stores the first `lanes` sums; `mult` points to LANES multipliers.
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize);
     /// Stores the sums of a tile.
@@ -219,6 +235,9 @@ pub(crate) struct Destination<'a> {
     /// Their offsets; null unless the sums are floats in disguise.
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON takes such sums"))]
     pub offset: *const f32,
+    /// Whether products may be beyond the 16 bits that are stored.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON takes such sums"))]
+    pub wide: bool,
     pub store: &'a Store,
     /// Place of the first pixel's first channel.
     pub out: *mut u8,
@@ -259,6 +278,7 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
             to: Destination {
                 mult: args.mult.as_ptr().add(panel.first),
                 offset: args.offset.map_or(core::ptr::null(), |o| o.as_ptr().add(panel.first)),
+                wide: args.wide,
                 store: &store,
                 out: args.out.as_mut_ptr().add(panel.first * store.size_bytes()),
                 px_bytes: channels * store.size_bytes(),
@@ -304,8 +324,11 @@ unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(panel: &PanelArgs<'_>,
     let PanelArgs { taps, groups, px_in, weights, bias, to } = *panel;
     // SAFETY: passed on.
     unsafe {
-        let sums = T::sums::<MR, NV>(bias, taps, x * px_in, groups, px_in, weights);
-        T::store_tile(&sums, &Destination { out: to.out.add(x * to.px_bytes), ..to });
+        let (at, to) = (x * px_in, Destination { out: to.out.add(x * to.px_bytes), ..to });
+        if !T::whole::<MR, NV>(bias, taps, at, groups, px_in, weights, &to) {
+            let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);
+            T::store_tile(&sums, &to);
+        }
     }
 }
 

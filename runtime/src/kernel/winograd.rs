@@ -28,7 +28,7 @@ const KERNEL: usize = 3;
 /// Factor on `G`, a dimension.
 const SCALE: i64 = 24;
 /// Output channels of a block of weights.
-pub(crate) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 8;
 /// Input channels: in units of one vector of 16-bit values, few enough for the working memory on the stack.
 pub(crate) const CHANNELS: usize = 8;
 pub(crate) const MAX_CHANNELS: usize = 64;
@@ -40,7 +40,9 @@ const G: [[i32; KERNEL]; PATCH] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 
 pub(crate) struct Winograd {
     pub in_channels: usize,
     pub out_channels: usize,
-    /// `[output channels / BLOCK][PLACES][input channel][BLOCK]` of 16 bits, zero-padded.
+    /// Of 16 bits, zero-padded, `[output channels / BLOCK][column][input channels / CHANNELS]` and in these, for three
+    /// pairs of rows of the transformed domain, `[input channel][row of the pair][BLOCK]`. One more line, which a
+    /// kernel may load ahead.
     pub weights: Vec<Line>,
 }
 
@@ -69,7 +71,7 @@ impl Winograd {
             return None;
         }
         let blocks = out_channels.div_ceil(BLOCK);
-        let mut lines = aligned(2 * blocks * BLOCK * PLACES * in_channels);
+        let mut lines = aligned(2 * blocks * BLOCK * PLACES * in_channels + size_of::<Line>());
         let packed: &mut [i16] = bytemuck::cast_slice_mut(&mut lines);
         for (n, &source) in order.iter().enumerate() {
             let kernel = &weights[source * depth..][..depth];
@@ -81,7 +83,10 @@ impl Winograd {
                         .map(|t| down[t / KERNEL] * along[t % KERNEL] * g(t / KERNEL, t % KERNEL))
                         .sum();
                     // At most 12 · 12 · 127.
-                    packed[((n / BLOCK * PLACES + place) * in_channels + c) * BLOCK + n % BLOCK] = sum as i16;
+                    let (y, x) = (place / PATCH, place % PATCH);
+                    let group = (n / BLOCK * PATCH + x) * in_channels / CHANNELS + c / CHANNELS;
+                    let row = ((group * (PATCH / 2) + y / 2) * CHANNELS + c % CHANNELS) * 2 + y % 2;
+                    packed[row * BLOCK + n % BLOCK] = sum as i16;
                 }
             }
         }
@@ -121,7 +126,8 @@ pub(crate) fn strip(entry: Strip, mut args: StripArgs<'_, '_>) {
     assert!(args.taps.iter().all(|tap| tap.len() >= row), "rows reach over the last pixel's kernel");
     assert!(in_channels.is_multiple_of(CHANNELS) && in_channels <= MAX_CHANNELS, "channels are vectors");
     let padded = out_channels.next_multiple_of(BLOCK);
-    assert!(size_of_val(weights.as_slice()) >= 2 * padded * PLACES * in_channels, "all weights are there");
+    let all = 2 * padded * PLACES * in_channels + size_of::<Line>();
+    assert!(size_of_val(weights.as_slice()) >= all, "all weights are there");
     let lanes = out_channels.next_multiple_of(TILE);
     assert!(
         args.requant.bias.len() >= 4 * lanes && args.requant.mult.len() >= lanes,

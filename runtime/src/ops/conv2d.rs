@@ -116,6 +116,7 @@ impl Conv2dStep {
                 bias: bytemuck::cast_slice(&bias).to_vec(),
                 mult: alloc::vec![1.0; packed.padded_out],
                 offset: None,
+                wide: false,
             },
             store: Store::F32 { relu },
             entry: table.conv_f32,
@@ -152,11 +153,11 @@ impl Conv2dStep {
             .collect();
         let relu = conv.activation == Some(Activation::Relu);
         let mult = gather(&multipliers(model, id, scale, output), conv, order);
-        let requant = Requant::new(&packed, &plain, weights, &folded, &mult, &table);
+        let store = store(Codec::new(output, table.xor), relu);
+        let requant = Requant::new(&packed, &plain, weights, &folded, &mult, &table, store);
         let winograd = table.winograd.filter(|_| shape.kernel == 3).and_then(|strip| {
             Some((strip, Winograd::new(weights, &plain, shape.in_channels, shape.out_channels, &requant)?))
         });
-        let store = store(Codec::new(output, table.xor), relu);
         let few = matches!(store, Store::I8 { .. })
             .then(|| FewChannels::new(shape, weights, &requant, &table))
             .flatten();
@@ -196,6 +197,7 @@ impl Conv2dStep {
                 bias: bytemuck::cast_slice(&pad(&model.i32s(id, Role::Bias))).to_vec(),
                 mult: packed.pad(&gather(&multipliers(model, id, scale, output), conv, order), &plain),
                 offset: None,
+                wide: false,
             },
             store: store(Codec::new(output, isa.table().xor), relu),
             entry: table.conv,
@@ -283,6 +285,7 @@ impl Conv2dStep {
             bias: &self.requant.bias,
             mult: &self.requant.mult,
             offset: self.requant.offset.as_deref(),
+            wide: self.requant.wide,
             store: self.store,
             out: io.out.row_mut(y),
         };

@@ -162,6 +162,7 @@ impl Columns {
                 bias: &self.bias,
                 mult: &self.ones,
                 offset: None,
+                wide: false,
                 store: Store::F32 { relu: false },
                 out: bytemuck::cast_slice_mut(partial),
             };

@@ -65,9 +65,10 @@ impl ShuffledResizeStep {
         let offset = if table.xor == 0 { 0 } else { 128 };
         let bias = vec![-(i32::from(zero_point) + offset) * (total * total) as i32; shape.out_channels];
         let mult = vec![scale / (scale_of(to) * (total * total)); shape.out_channels];
+        let store = conv2d::store(Codec::new(to, table.xor), false);
         Ok(Self {
-            requant: Requant::new(&packed, &order, &weights, &bias, &mult, &table),
-            store: conv2d::store(Codec::new(to, table.xor), false),
+            requant: Requant::new(&packed, &order, &weights, &bias, &mult, &table, store),
+            store,
             packed,
             isa,
         })
@@ -110,6 +111,7 @@ impl ShuffledResizeStep {
             bias: &self.requant.bias,
             mult: &self.requant.mult,
             offset: self.requant.offset.as_deref(),
+            wide: self.requant.wide,
             store: self.store,
             out,
         };

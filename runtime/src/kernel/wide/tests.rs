@@ -68,6 +68,7 @@ fn wide_kernels_equal_a_direct_convolution() {
                         bias: bytemuck::cast_slice(&bias),
                         mult: &mult,
                         offset: None,
+                        wide: false,
                         store,
                         out: &mut out,
                     };
