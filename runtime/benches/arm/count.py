@@ -162,15 +162,16 @@ def main():
         subprocess.run([cc, "-O2", "-shared", "-fPIC", "-o", plugin, HERE / "blocks.c"], check=True)
         for case in cases:
             core = cores.setdefault(case["cpu"], Core(case["cpu"], mc, mca))
-            arguments = ["--only", case["network"], "--size", options.size]
+            size = case.get("size", options.size)
+            arguments = ["--only", case["network"], "--size", size]
             arguments += ["--isa", case["isa"]] if case.get("isa") else []
             instructions, cycles, macs, hot = frame(program, plugin, arguments, case["cpu"], core)
-            row = {"cpu": case["cpu"], "network": case["network"], "isa": case.get("isa"), "size": options.size,
+            row = {"cpu": case["cpu"], "network": case["network"], "isa": case.get("isa"), "size": size,
                    "mega_cycles": round(cycles / 1e6, 2), "mega_instructions": round(instructions / 1e6, 2),
                    "instructions_per_mac": round(instructions / macs, 4), "macs_per_cycle": round(macs / cycles, 2)}
-            # Limits are for 160x90; cycles grow with the pixels.
-            width, height = map(int, options.size.split("x"))
-            scale = width * height / (160 * 90)
+            # Limits of cases without a size of their own are for 160x90; cycles grow with the pixels.
+            width, height = map(int, size.split("x"))
+            scale = 1 if "size" in case else width * height / (160 * 90)
             row["limit_mega_cycles"] = case.get("mega_cycles") and case["mega_cycles"] * scale
             row["limit_instructions_per_mac"] = case.get("instructions_per_mac")
             over = [what for what in ("mega_cycles", "instructions_per_mac")
