@@ -36,6 +36,8 @@ enum Verb {
     Raw(raw::Cmd),
     #[command(hide = true)]
     Slot(slots::Cmd),
+    #[command(hide = true)]
+    Measure(compare::remote::Cmd),
     Completions(completions::Cmd),
 }
 
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Prune(cmd) => resident::prune(&cmd),
         Verb::Raw(cmd) => raw::run(&cmd),
         Verb::Slot(cmd) => slots::run(&cmd),
+        Verb::Measure(cmd) => compare::remote::run(&cmd),
         Verb::Completions(cmd) => completions::run(&cmd, Cli::command()),
     };
     match result {

@@ -128,6 +128,15 @@ impl NamedModel {
         Self::new(&path.display().to_string(), Cow::Owned(bytes), true)
     }
 
+    /// A model that came over a connection, with the name and the file size that it has at the other end.
+    ///
+    /// # Errors
+    /// As [`NamedModel::forms`].
+    pub fn received(name: &str, bytes: Vec<u8>, file_bytes: usize) -> Result<Self> {
+        let model = Self::new(name, Cow::Owned(bytes), false)?;
+        Ok(Self { name: name.into(), file_bytes, ..model })
+    }
+
     fn new(name: &str, bytes: Cow<'static, [u8]>, is_path: bool) -> Result<Self> {
         let file_bytes = bytes.len();
         let model = Model::from_bytes(bytes).map_err(|source| Error::Load { name: name.into(), source })?;

@@ -23,7 +23,7 @@ fn measures_bicubic_and_models_on_a_folder() {
     picture(64, 64).save(data.join("square.jpg")).unwrap();
     let args = ["compare", "-m", arg(&x2), "-m", arg(&x4), "--data", arg(&data), "-j", "1"];
     let json = board(args.iter().chain(&["--json"])).succeeds().json();
-    assert_eq!(json["schema"], 1);
+    assert_eq!(json["schema"], 2);
     assert_eq!(json["data"], "data");
     assert_eq!(json["latency"]["threads"], 1);
     let sections = json["sections"].as_array().unwrap();

@@ -1,6 +1,7 @@
 //! Running frames with a clock.
 
 use super::report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
+use super::steady::warm_up;
 use super::system::{Reading, process_peak_bytes, processor_time, waited_ns};
 use crate::error::{Error, Result};
 use crate::models::NamedModel;
@@ -10,10 +11,8 @@ use mcir_runtime::model::NodeId;
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::time::{Duration, Instant};
 
-/// Frames of each half that the warm-up compares, and by how much they may differ.
-const STEADY: (usize, f64) = (5, 0.03);
 /// The warm-up ends after this, steady or not.
-const WARMUP: Duration = Duration::from_secs(3);
+const WARMUP: Duration = Duration::from_secs(10);
 /// Profiled frames.
 const PROFILES: usize = 9;
 /// No more profiled frames are begun after this time.
@@ -51,7 +50,8 @@ pub(super) fn bench(
         name: &model.name,
     };
     let first_ms = runner.frame()?;
-    let warmup_frames = runner.warm_up()?;
+    progress(0, "warm up");
+    let warm_up = warm_up(WARMUP, &mut || runner.frame())?;
 
     let before = Reading::now();
     let mut peak = peak_gmacs(plan.isa());
@@ -93,7 +93,8 @@ pub(super) fn bench(
         band: plan.band(),
         macs,
         first_ms,
-        warmup_frames,
+        warmup_frames: warm_up.frames,
+        steady: warm_up.steady,
         latency,
         cpu_p50_ms: Latency::of(&cpu_times).p50_ms,
         fps: 1e3 / latency.p50_ms,
@@ -136,23 +137,6 @@ impl Runner<'_> {
         });
         taken.map_err(failed)?;
         Ok(start.elapsed().as_secs_f64() * 1e3)
-    }
-
-    /// Runs frames until their time is steady; returns how many.
-    fn warm_up(&mut self) -> Result<usize> {
-        let (half, tolerance) = STEADY;
-        let start = Instant::now();
-        let mut times = Vec::new();
-        while start.elapsed() < WARMUP {
-            times.push(self.frame()?);
-            if let Some(last) = times.len().checked_sub(2 * half).map(|from| &times[from..]) {
-                let [early, late] = [&last[..half], &last[half..]].map(|part| Latency::of(part).p50_ms);
-                if (early / late - 1.0).abs() < tolerance {
-                    break;
-                }
-            }
-        }
-        Ok(times.len())
     }
 
     /// Times of the nodes that take any: of each the least of several frames, for what disturbs one frame is rarely at

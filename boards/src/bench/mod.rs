@@ -2,13 +2,15 @@
 
 mod measure;
 mod report;
+mod steady;
 mod system;
 #[cfg(test)]
 mod tests;
 
 pub use report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
 pub use system::System;
-pub(crate) use system::processor_time;
+pub(crate) use steady::warm_up;
+pub(crate) use system::{Reading, processor_time};
 
 use crate::args::{EngineArgs, OutputArgs};
 use crate::embedded;
@@ -167,7 +169,8 @@ impl Floor {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// A time on the command line.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err(format!("`{text}` is not a time of 0.01 to 86400 seconds; give for example 30")),

@@ -41,6 +41,8 @@ pub struct BenchReport {
     pub first_ms: f64,
     /// Frames run until the time was steady; not in the samples.
     pub warmup_frames: usize,
+    /// Whether it was steady when the warm-up ended; a frame of seconds has no time for that.
+    pub steady: bool,
     /// Times of the samples.
     pub latency: Latency,
     /// Median of the processor time of a frame, all threads together, in milliseconds: what the frame costs where other
@@ -190,8 +192,10 @@ impl fmt::Display for BenchReport {
         let Latency { samples, min_ms, p50_ms, p90_ms, p99_ms, max_ms } = self.latency;
         writeln!(
             f,
-            "first frame {:.2} ms; {} to warm up, {samples} measured",
-            self.first_ms, self.warmup_frames
+            "first frame {:.2} ms; {} to warm up{}, {samples} measured",
+            self.first_ms,
+            self.warmup_frames,
+            if self.steady { "" } else { ", not yet steady" }
         )?;
         writeln!(
             f,

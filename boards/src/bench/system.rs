@@ -24,7 +24,8 @@ pub struct System {
 }
 
 /// The machine's state with what is needed to compare it with a later one.
-pub(super) struct Reading {
+pub(crate) struct Reading {
+    /// What a report has of it.
     pub system: System,
     machine: Machine,
 }

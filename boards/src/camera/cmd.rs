@@ -351,9 +351,10 @@ impl Report {
             text += &format!("; the camera came back {} times", self.reconnects);
         }
         let ms = |v: f64| format!("{v:.2}");
-        let heading = ["latency, ms", "p50", "p99"].map(String::from).to_vec();
-        let line = |l: &Latency| vec![l.stage.to_owned(), ms(l.p50_ms), ms(l.p99_ms)];
-        let table = Table { heading, lines: self.latency.iter().map(line).collect() };
+        let mut table = Table::new(["latency, ms", "p50", "p99"]);
+        for stage in &self.latency {
+            table.push([stage.stage.to_owned(), ms(stage.p50_ms), ms(stage.p99_ms)]);
+        }
         if !table.lines.is_empty() {
             text += &format!("\n{}", table.to_string().trim_end());
         }

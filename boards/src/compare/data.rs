@@ -69,6 +69,24 @@ impl TestSet {
         })
     }
 
+    /// The files for these factors, each with its path in a folder that [`TestSet::folder`] reads the same set from. None
+    /// for drawn images. A low-resolution image that is not there is left out: [`TestSet::pair`] will say so.
+    pub fn files(&self, upscales: &[usize]) -> Vec<(String, PathBuf)> {
+        let mut files = Vec::new();
+        for image in &self.images {
+            let Source::File(path) = &image.source else { continue };
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            files.push((format!("HR/{name}"), path.clone()));
+            for upscale in upscales {
+                let lr = self.lr_file(image, *upscale).filter(|path| path.is_file());
+                files.extend(lr.map(|lr| {
+                    (format!("LR_bicubic/X{upscale}/{}x{upscale}.png", image.name), lr)
+                }));
+            }
+        }
+        files
+    }
+
     /// An image cut to a multiple of `upscale`, with its low-resolution version.
     ///
     /// # Errors

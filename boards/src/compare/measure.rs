@@ -1,18 +1,28 @@
 //! Measuring one method: its images' quality, and how long it takes.
 
+use crate::bench::{Latency, warm_up};
 use crate::error::{Error, Result};
-use crate::report::{Quality, Row};
+use crate::machine::energy::Meter;
+use crate::report::{HERE, Quality, Row};
 use crate::upscaler::Upscaler;
 use mcir_runtime::image::{Image, resize_bicubic};
 use mcir_runtime::metrics::{psnr_y, ssim_y};
 use mcir_runtime::plan::Plan;
 use std::time::{Duration, Instant};
 
-/// Size of the image that latency is measured with, in pixels.
-pub const LATENCY_SIZE: (usize, usize) = (320, 180);
-/// Runs of the latency measurement: at least, at most, and no more are begun after this time.
-const RUNS: (usize, usize) = (3, 21);
-const RUN_TIME: Duration = Duration::from_millis(1500);
+/// Runs of the latency measurement, at least and at most.
+const RUNS: (usize, usize) = (3, 200);
+/// The warm-up ends after this, steady or not.
+const WARMUP: Duration = Duration::from_secs(2);
+
+/// How latency is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// Width and height of the input image in pixels.
+    pub size: (usize, usize),
+    /// No more runs are begun after this time.
+    pub time: Duration,
+}
 
 /// A way to upscale.
 pub enum Method {
@@ -51,44 +61,66 @@ impl Method {
         }
     }
 
-    /// Its line of a report: latency measured now, qualities as given.
+    /// Its line of a report: qualities and CRCs of its images, and times of its runs in milliseconds.
     ///
-    /// # Errors
-    /// As [`Method::run`].
-    pub fn row(&mut self, upscale: usize, images: Vec<Quality>) -> Result<Row> {
-        let (latency_ms, latency_runs) = self.latency(upscale)?;
+    /// # Panics
+    /// Without any time.
+    pub fn row(&self, images: Vec<(Quality, u32)>, samples_ms: Vec<f64>) -> Row {
+        let latency = Latency::of(&samples_ms);
+        let (images, crc32): (Vec<_>, Vec<_>) = images.into_iter().unzip();
         let mean = |value: fn(&Quality) -> f64| images.iter().map(value).sum::<f64>() / images.len() as f64;
-        let model = match &*self {
+        let model = match self {
             Self::Bicubic => None,
             Self::Model(upscaler) => Some(upscaler.model()),
         };
-        Ok(Row {
+        Row {
+            target: HERE.into(),
             name: model.map_or_else(|| "bicubic".into(), |m| m.name.clone()),
-            precision: model.map(|m| m.precision()),
+            precision: model.map(|m| m.precision().into()),
             psnr_y_db: mean(|q| q.psnr_y_db),
             gain_db: None,
             ssim_y: mean(|q| q.ssim_y),
             drop_db: None,
-            latency_ms,
-            latency_runs,
+            latency_ms: latency.p50_ms,
+            latency,
+            samples_ms,
+            energy_mj: None,
             memory_bytes: self.plan().map(Plan::memory_bytes),
             file_bytes: model.map(|m| m.file_bytes),
+            same_bits: None,
             images,
-        })
+            crc32,
+        }
     }
 
-    /// Median time in milliseconds and the number of runs, after one run to warm up.
-    fn latency(&mut self, upscale: usize) -> Result<(f64, usize)> {
-        let image = probe();
-        self.run(&image, upscale)?;
-        let (start, mut times) = (Instant::now(), Vec::new());
-        while times.len() < RUNS.0 || (times.len() < RUNS.1 && start.elapsed() < RUN_TIME) {
+    /// Times of runs in milliseconds after a warm-up, and the energy of one in millijoules.
+    ///
+    /// # Errors
+    /// As [`Method::run`].
+    pub fn latency(
+        &mut self,
+        upscale: usize,
+        timing: &Timing,
+        meter: Option<&Meter>,
+    ) -> Result<(Vec<f64>, Option<f64>)> {
+        let image = probe(timing.size);
+        let mut run = || -> Result<f64> {
             let start = Instant::now();
-            self.run(&image, upscale)?;
-            times.push(start.elapsed());
+            std::hint::black_box(self.run(&image, upscale)?);
+            Ok(start.elapsed().as_secs_f64() * 1e3)
+        };
+        // A plan is made for the width before anything is timed.
+        run()?;
+        warm_up(WARMUP.min(timing.time), &mut run)?;
+        let energy = meter.map(Meter::start);
+        let (start, mut times) = (Instant::now(), Vec::new());
+        while times.len() < RUNS.0 || (times.len() < RUNS.1 && start.elapsed() < timing.time) {
+            // To a tenth of a microsecond: a report has many of them.
+            times.push((run()? * 1e4).round() * 1e-4);
         }
-        times.sort();
-        Ok((times[times.len() / 2].as_secs_f64() * 1e3, times.len()))
+        let runs = times.len() as f64;
+        let energy_mj = energy.and_then(|energy| energy.joules()).map(|joules| joules / runs * 1e3);
+        Ok((times, energy_mj))
     }
 }
 
@@ -104,9 +136,13 @@ pub fn quality(name: &str, sr: &Image, hr: &Image, upscale: usize) -> Result<Qua
     })
 }
 
+/// CRC-32 of the samples of an image.
+pub fn crc32(image: &Image) -> u32 {
+    crc32fast::hash(image.data())
+}
+
 /// A picture with smooth and busy parts in every channel.
-fn probe() -> Image {
-    let (width, height) = LATENCY_SIZE;
+fn probe((width, height): (usize, usize)) -> Image {
     let value = |i: usize| {
         let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
         (x * (c + 1) + y * 3 + ((x ^ y) & 15) * 6) as u8

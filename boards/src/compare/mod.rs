@@ -1,25 +1,32 @@
-//! `mcir-board compare`: quality and speed of models against bicubic interpolation and one another.
+//! `mcir-board compare`: quality and speed of models against bicubic interpolation and one another, on this machine or
+//! on boards.
 
 pub(crate) mod data;
+mod here;
 pub(crate) mod measure;
 mod page;
+pub mod remote;
 
-use crate::args::{EngineArgs, OutputArgs};
+use crate::args::{EngineArgs, OutputArgs, all_threads};
+use crate::deploy::DeployError;
+use crate::deploy::target::{Reach, Target};
 use crate::embedded;
 use crate::error::{Error, Result};
+use crate::estimate::size;
 use crate::models::NamedModel;
-use crate::report::{Latency, Quality, Report, SCHEMA, Section, Skipped};
-use crate::upscaler::Upscaler;
+use crate::report::{HERE, Latency, Report};
 use data::TestSet;
-use mcir_runtime::image::Image;
+use here::Settings;
 use mcir_runtime::plan::PlanOptions;
-use measure::{LATENCY_SIZE, Method, quality};
-use std::collections::BTreeMap;
+use measure::Timing;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Compare models and bicubic interpolation: quality, latency, pictures
 ///
-/// Without arguments, the embedded models on test cards that the program draws itself.
+/// Without arguments, the embedded models on test cards that the program draws itself, on this machine. With `--target`,
+/// on each of these boards, by the program that is flashed there or one that is uploaded and removed again; a board
+/// that cannot be measured is a line with its cause.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// Model file, folder with model.f32.mcir and model.int8.mcir, or embedded model; may be repeated
@@ -35,9 +42,30 @@ pub struct Cmd {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Write a web page with the pictures side by side
+    /// Size of the image that latency is measured with
+    #[arg(long, value_name = "WxH", default_value = "320x180", value_parser = latency_size)]
+    size: (usize, usize),
+
+    /// Time to measure each latency for; at least 3 runs, at most 200
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.5, value_parser = crate::bench::seconds)]
+    seconds: f64,
+
+    /// Write a web page with plots, and the pictures side by side
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+
+    /// Board to measure on, ssh://user@host:port/folder (port and folder may be left out) or local:FOLDER; may be
+    /// repeated [default: this machine]
+    #[arg(long = "target", value_name = "TARGET")]
+    targets: Vec<Target>,
+
+    /// mcir-board as built for a board, to be uploaded instead of what is flashed there; may be repeated for boards of
+    /// several kinds [default: the flashed program, or this one or one built beside it where it fits]
+    #[arg(long = "binary", value_name = "FILE", requires = "targets")]
+    binaries: Vec<PathBuf>,
+
+    #[command(flatten)]
+    reach: Reach,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -49,35 +77,47 @@ pub struct Cmd {
 /// Does it.
 ///
 /// # Errors
-/// What keeps a model from being read or run; [`Error::Some`] when images had to be left out.
+/// What keeps a model from being read or run here; after the report, [`Error::Some`] when images had to be left out and
+/// [`DeployError::SomeTargets`] when boards could not be measured.
 pub fn run(cmd: &Cmd) -> Result<()> {
-    // One thread: a figure that does not depend on how many processors there are and what else they do.
-    let options = cmd.engine.plan_options(1)?;
-    let by_upscale = cmd.open_models(options)?;
+    let models = cmd.open_models()?;
     let set = cmd.data.as_deref().map_or_else(|| Ok(TestSet::cards()), TestSet::folder)?;
-
-    let steps = by_upscale.values().map(|m| (m.len() * (set.images.len() + 1)) as u64).sum();
-    let bar = cmd.print.progress(steps);
-    let mut report = Report {
-        schema: SCHEMA,
-        command: "compare",
-        version: env!("CARGO_PKG_VERSION"),
-        data: set.description.clone(),
-        latency: Latency {
-            width: LATENCY_SIZE.0,
-            height: LATENCY_SIZE.1,
-            threads: options.threads,
-            isa: options.isa.unwrap_or_else(mcir_runtime::Isa::best).name(),
-        },
-        sections: Vec::new(),
-        skipped: Vec::new(),
-    };
+    let timing = Timing { size: cmd.size, time: Duration::from_secs_f64(cmd.seconds) };
+    let bar = cmd.print.progress(0);
     let mut plates = cmd.report.is_some().then(Vec::new);
-    for (upscale, methods) in by_upscale {
-        measure_section(&set, upscale, methods, &mut report, plates.as_mut(), &bar)?;
-    }
+    // One thread: a figure that does not depend on how many processors there are and what else they do.
+    let report = if cmd.targets.is_empty() {
+        let settings = Settings { options: cmd.engine.plan_options(1)?, timing: Some(timing) };
+        here::measure(models, &set, &settings, plates.as_mut(), &mut progress(&bar, &cmd.print))?
+    } else {
+        // The pictures, and the bits that all boards should have.
+        let options = PlanOptions { threads: all_threads(), ..PlanOptions::default() };
+        let settings = Settings { options, timing: None };
+        let job = remote::Job::new(&models, &set, timing, &cmd.engine)?;
+        let reference =
+            here::measure(models, &set, &settings, plates.as_mut(), &mut progress(&bar, &cmd.print))?;
+        let mut report =
+            Report { targets: Vec::new(), sections: Vec::new(), skipped: Vec::new(), ..reference.clone() };
+        report.latency = Latency {
+            width: cmd.size.0,
+            height: cmd.size.1,
+            threads: cmd.engine.threads.map_or(1, usize::from),
+        };
+        for target in &cmd.targets {
+            let name = target.to_string();
+            let mut doing = progress(&bar, &cmd.print);
+            let doing = &mut |at: here::Progress<'_>| doing(here::Progress { target: &name, ..at });
+            match remote::measure(target, &cmd.reach, &cmd.binaries, &job, doing) {
+                Ok(of_target) => report.add(&name, of_target, &reference.sections),
+                Err(error) => {
+                    cmd.print.note(&bar, format_args!("{name}: failed: {error}\n  help: {}", error.help()));
+                    report.add_failed(&name, &error);
+                }
+            }
+        }
+        report
+    };
     bar.finish_and_clear();
-
     if let (Some(path), Some(plates)) = (&cmd.report, &plates) {
         page::write(path, &report, plates)?;
         cmd.print.note(&bar, format_args!("the page with the pictures is {}", path.display()));
@@ -86,6 +126,10 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         cmd.print.result(serde_json::to_string_pretty(&report).expect("a report is plain data"))?;
     } else if !cmd.print.quiet {
         cmd.print.result(report.to_string().trim_end())?;
+    }
+    if report.failed() > 0 {
+        let (failed, total) = (report.failed(), report.targets.len());
+        return Err(DeployError::SomeTargets { failed, total }.into());
     }
     match report.skipped.len() {
         0 => Ok(()),
@@ -96,86 +140,53 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     }
 }
 
-impl Cmd {
-    /// The methods to compare for each factor, bicubic first.
-    fn open_models(&self, options: PlanOptions) -> Result<BTreeMap<usize, Vec<Method>>> {
-        let models = if self.models.is_empty() {
-            let both = |m| [NamedModel::from_embedded(m, true), NamedModel::from_embedded(m, false)];
-            embedded::MODELS.iter().flat_map(both).collect::<Result<Vec<_>>>()?
-        } else {
-            let forms = self.models.iter().map(|name| NamedModel::forms(name)).collect::<Result<Vec<_>>>()?;
-            forms.into_iter().flatten().collect()
-        };
-        let asked = self.upscale.map(usize::from);
-        let mut by_upscale = BTreeMap::new();
-        for model in models {
-            let upscale = model.upscale();
-            if asked.is_none_or(|asked| asked == upscale) {
-                let methods = by_upscale.entry(upscale).or_insert_with(|| vec![Method::Bicubic]);
-                methods.push(Method::Model(Box::new(Upscaler::new(model, options))));
-            }
+/// Shows progress on a bar, and errors of single images above it.
+fn progress<'a>(
+    bar: &'a indicatif::ProgressBar,
+    print: &'a OutputArgs,
+) -> impl FnMut(here::Progress<'_>) + 'a {
+    move |at| {
+        bar.set_length(at.total);
+        bar.set_position(at.done);
+        match at.target {
+            HERE => bar.set_message(at.what.to_owned()),
+            target => bar.set_message(format!("{target}: {}", at.what)),
         }
-        match asked {
-            Some(upscale) if by_upscale.is_empty() => {
-                Err(Error::NoEmbedded { upscale, embedded: embedded::names() })
-            }
-            None if by_upscale.is_empty() => Ok(BTreeMap::from([(4, vec![Method::Bicubic])])),
-            _ => Ok(by_upscale),
+        if let Some(error) = at.error {
+            bar.suspend(|| eprintln!("error: {error}\n  help: {}", error.help()));
+        }
+        if print.verbose && at.target != HERE {
+            print.note(bar, format_args!("{}: {}", at.target, at.what));
         }
     }
 }
 
-/// Runs all methods of one factor over all images.
-fn measure_section(
-    set: &TestSet,
-    upscale: usize,
-    mut methods: Vec<Method>,
-    report: &mut Report,
-    mut plates: Option<&mut Vec<page::Plate>>,
-    bar: &indicatif::ProgressBar,
-) -> Result<()> {
-    let mut images = Vec::new();
-    let mut qualities: Vec<Vec<Quality>> = vec![Vec::new(); methods.len()];
-    for image in &set.images {
-        bar.set_message(format!("x{upscale} {}", image.name));
-        let measured = set.pair(image, upscale).and_then(|pair| {
-            let run = |method: &mut Method| -> Result<(Image, Quality)> {
-                let sr = method.run(&pair.lr, upscale)?;
-                let quality = quality(&image.name, &sr, &pair.hr, upscale)?;
-                bar.inc(1);
-                Ok((sr, quality))
-            };
-            let results = methods.iter_mut().map(run).collect::<Result<Vec<_>>>()?;
-            Ok((pair.hr, results))
-        });
-        match measured {
-            Ok((hr, results)) => {
-                images.push(image.name.clone());
-                for (all, (_, quality)) in qualities.iter_mut().zip(&results) {
-                    all.push(*quality);
-                }
-                if let Some(plates) = plates.as_deref_mut() {
-                    plates.push(page::Plate::new(upscale, &image.name, &hr, &methods, results)?);
-                }
-            }
-            Err(error @ (Error::Plan { .. } | Error::Run { .. })) => return Err(error),
-            Err(error) => {
-                bar.suspend(|| eprintln!("error: {error}\n  help: {}", error.help()));
-                report.skipped.push(Skipped { image: image.name.clone(), error: error.to_string() });
-            }
+/// Most pixels of the image that latency is measured with: its output has to fit into a board's memory.
+const MAX_LATENCY_PIXELS: usize = 1 << 22;
+
+fn latency_size(text: &str) -> Result<(usize, usize), String> {
+    let (width, height) = size(text)?;
+    match width * height <= MAX_LATENCY_PIXELS {
+        true => Ok((width, height)),
+        false => Err(format!("it has {} pixels; the limit is {MAX_LATENCY_PIXELS}", width * height)),
+    }
+}
+
+impl Cmd {
+    /// The models to compare.
+    fn open_models(&self) -> Result<Vec<NamedModel>> {
+        let models: Vec<_> = if self.models.is_empty() {
+            let both = |m| [NamedModel::from_embedded(m, true), NamedModel::from_embedded(m, false)];
+            embedded::MODELS.iter().flat_map(both).collect::<Result<_>>()?
+        } else {
+            let forms = self.models.iter().map(|name| NamedModel::forms(name)).collect::<Result<Vec<_>>>()?;
+            forms.into_iter().flatten().collect()
+        };
+        let Some(upscale) = self.upscale.map(usize::from) else { return Ok(models) };
+        let fitting: Vec<_> = models.into_iter().filter(|m| m.upscale() == upscale).collect();
+        match fitting.is_empty() {
+            true => Err(Error::NoEmbedded { upscale, embedded: embedded::names() }),
+            false => Ok(fitting),
         }
     }
-    if images.is_empty() {
-        return Ok(());
-    }
-    bar.set_message(format!("x{upscale} latency"));
-    let rows = methods.iter_mut().zip(qualities).map(|(method, qualities)| {
-        let row = method.row(upscale, qualities);
-        bar.inc(1);
-        row
-    });
-    let mut section = Section { upscale, crop_border: upscale, images, rows: rows.collect::<Result<_>>()? };
-    section.relate();
-    report.sections.push(section);
-    Ok(())
 }

@@ -201,6 +201,14 @@ pub enum DeployError {
         /// What systemctl says, or what is missing.
         reason: String,
     },
+    /// Some boards could not be measured; each was reported when it failed.
+    #[error("{failed} of {total} targets could not be measured")]
+    SomeTargets {
+        /// Boards that failed.
+        failed: usize,
+        /// Boards that were asked for.
+        total: usize,
+    },
     /// A tool that is needed ended with an error.
     #[error("{tool} failed: {reason}")]
     Tool {
@@ -276,7 +284,9 @@ impl DeployError {
                  aarch64-unknown-linux-musl, and give target/…/release/mcir-board to --binary"
                 .into(),
             Self::Architecture { .. } => {
-                "give the program that was built for the board to mcir-board bundle --binary".into()
+                "build the program for the board, cargo build --release -p mcir-boards --target \
+                 aarch64-unknown-linux-musl, and give it to --binary"
+                    .into()
             }
             Self::OtherBoard { .. } => {
                 "check --target, make a bundle for this board with --board, or leave --board out".into()
@@ -294,6 +304,7 @@ impl DeployError {
                 "see the reason above; on the board, journalctl -u mcir shows more".into()
             }
             Self::Service { .. } => "flash without --service and start the program in your own way".into(),
+            Self::SomeTargets { .. } => "see the message for each of them above".into(),
             Self::Tool { .. } => "see its message; --format NAME without the tool writes its input".into(),
             Self::Raw { .. } => "give the right partition, or a larger one".into(),
             Self::NoEfficiency { .. } => {

@@ -1,8 +1,9 @@
 //! Which processor a program file is for.
 
 use super::DeployError;
+use super::manifest::PROGRAM;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `e_machine` of the ELF header and the names that `uname -m` has for it.
 const MACHINES: [(u16, &str); 4] = [(183, "aarch64"), (62, "x86_64"), (40, "armv7l"), (243, "riscv64")];
@@ -31,6 +32,22 @@ fn machine(head: &[u8]) -> Result<&'static str, String> {
     }
     let found = MACHINES.iter().find(|(number, _)| *number == read(18));
     found.map(|&(_, name)| name).ok_or_else(|| format!("its machine is number {}", read(18)))
+}
+
+/// This program's file.
+///
+/// # Errors
+/// [`DeployError::Io`] when the system does not tell.
+pub fn this() -> Result<PathBuf, DeployError> {
+    std::env::current_exe().map_err(DeployError::io("read", Path::new("this program")))
+}
+
+/// The program for another architecture, where cargo has built one beside that at `here`.
+pub fn built_beside(here: &Path, architecture: &str) -> Option<PathBuf> {
+    let folders = here.ancestors().skip(2).take(2);
+    let triples = [format!("{architecture}-unknown-linux-musl"), format!("{architecture}-unknown-linux-gnu")];
+    let mut found = folders.flat_map(|f| triples.iter().map(move |t| f.join(t).join("release").join(PROGRAM)));
+    found.find(|path| path.is_file())
 }
 
 /// Whether a program of one architecture runs on a machine of another.

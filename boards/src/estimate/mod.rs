@@ -14,6 +14,7 @@ mod tests;
 use crate::args::OutputArgs;
 use crate::deploy::DeployError;
 use crate::error::{Error, Result};
+use crate::files::MAX_PIXELS;
 use crate::models::NamedModel;
 use crate::profiles::{Efficiency, Profile, Work, efficiency_of};
 use mcir_runtime::plan::{Plan, PlanOptions};
@@ -46,8 +47,12 @@ pub struct Cmd {
 /// `320x180` as width and height.
 pub(crate) fn size(text: &str) -> Result<(usize, usize), String> {
     let parsed = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-    let sound = |&(w, h): &(usize, usize)| (1..=32768).contains(&w) && (1..=32768).contains(&h);
-    parsed.filter(sound).ok_or_else(|| "it must be WIDTHxHEIGHT, each 1 to 32768, as in 320x180".into())
+    let sound = |&(w, h): &(usize, usize)| {
+        (1..=32768).contains(&w) && (1..=32768).contains(&h) && (w * h) as u64 <= MAX_PIXELS
+    };
+    parsed.filter(sound).ok_or_else(|| {
+        format!("it must be WIDTHxHEIGHT, each 1 to 32768, together {MAX_PIXELS} pixels at most, as in 320x180")
+    })
 }
 
 /// A prediction, with what it was made from.

@@ -3,6 +3,7 @@
 //! Everything comes from a [`Snapshot`] of files, so that a board is read through its shell before anything is
 //! installed there, and tests read trees of files.
 
+pub mod energy;
 mod snapshot;
 #[cfg(test)]
 mod tests;

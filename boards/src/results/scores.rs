@@ -2,10 +2,10 @@
 
 use super::runs::{Group, Run, describe_setting, describe_spn, group, lambda};
 use crate::compare::data::TestSet;
-use crate::compare::measure::{LATENCY_SIZE, Method, quality};
+use crate::compare::measure::{Method, Timing, quality};
 use crate::error::Result;
 use crate::models::NamedModel;
-use crate::report::{Quality, SCHEMA};
+use crate::report::Quality;
 use crate::upscaler::Upscaler;
 use mcir_runtime::plan::PlanOptions;
 use serde::Serialize;
@@ -175,7 +175,7 @@ impl Evidence {
             Ok(report(g, runs, scores, cost(first, options)?))
         };
         Ok(Self {
-            schema: SCHEMA,
+            schema: 1,
             command: "results",
             version: env!("CARGO_PKG_VERSION"),
             sets: sets.iter().map(|set| set.description.clone()).collect(),
@@ -213,17 +213,21 @@ fn report(group: &Group, runs: &[Run], scores: &[Scores], cost: Cost) -> GroupRe
     }
 }
 
+/// How their latency is measured.
+const TIMING: Timing = Timing { size: (320, 180), time: std::time::Duration::from_millis(1500) };
+
 /// Latency and memory of a run's models.
 fn cost(run: &Run, options: PlanOptions) -> Result<Cost> {
     let of = |path: &Path| -> Result<(f64, usize)> {
         let model = NamedModel::from_file(path)?;
         let upscale = model.upscale();
         let mut method = Method::Model(Box::new(Upscaler::new(model, options)));
-        let row = method.row(upscale, Vec::new())?;
+        let (samples, _) = method.latency(upscale, &TIMING, None)?;
+        let row = method.row(Vec::new(), samples);
         Ok((row.latency_ms, row.memory_bytes.unwrap_or(0)))
     };
     Ok(Cost {
-        size: LATENCY_SIZE,
+        size: TIMING.size,
         threads: options.threads,
         isa: options.isa.unwrap_or_else(mcir_runtime::Isa::best).name(),
         f32: of(&run.float)?,

@@ -1,7 +1,8 @@
 //! The page as text.
 
 use super::Plate;
-use crate::report::{Report, Section, Table};
+use super::plot::{self, Key};
+use crate::report::{HERE, Line, Report, Section, Table, Target};
 use std::fmt::{self, Display, Formatter, Write};
 
 /// Most images that are shown for one factor; more would make the page too large to open.
@@ -25,10 +26,14 @@ impl Display for Page<'_> {
              <header><h1>Super-resolution compared</h1><p>{} · mcir-board {}</p></header>\n<main>\n",
             Text(&report.data),
             Text(&report.data),
-            Text(report.version),
+            Text(&report.version),
         )?;
+        if report.targets.iter().any(|t| t.target != HERE || !t.invalid_because.is_empty()) {
+            machines(f, &report.targets)?;
+        }
+        let key = Key::new(report.sections.iter().flat_map(|s| &s.rows));
         for section in &report.sections {
-            self.section(f, section)?;
+            self.section(f, section, &key)?;
         }
         if !report.skipped.is_empty() {
             f.write_str("<section><h2>Left out</h2><ul>")?;
@@ -42,7 +47,7 @@ impl Display for Page<'_> {
 }
 
 impl Page<'_> {
-    fn section(&self, f: &mut Formatter<'_>, section: &Section) -> fmt::Result {
+    fn section(&self, f: &mut Formatter<'_>, section: &Section, key: &Key) -> fmt::Result {
         let upscale = section.upscale;
         write!(
             f,
@@ -50,10 +55,10 @@ impl Page<'_> {
              left out. Latency: {}. The details are where the models differ most from bicubic, for better or worse.</p>\n",
             section.images.len(),
             section.crop_border,
-            Text(&self.report.latency.describe(upscale)),
+            Text(&self.report.latency.describe(upscale, &self.report.targets)),
         )?;
-        table(f, &section.summary())?;
-        bars(f, section)?;
+        table(f, &section.summary(&self.report.targets))?;
+        plots(f, section, key)?;
         f.write_str("<details><summary>Every image</summary>\n")?;
         table(f, &section.details())?;
         f.write_str("</details>\n")?;
@@ -71,44 +76,93 @@ impl Page<'_> {
 
 fn table(f: &mut Formatter<'_>, table: &Table) -> fmt::Result {
     f.write_str("<div class=\"scroll\"><table>\n<thead><tr>")?;
-    for cell in &table.heading {
-        write!(f, "<th>{}</th>", Text(cell))?;
+    for (column, cell) in table.heading.iter().enumerate() {
+        let class = if column < table.text_columns { " class=\"text\"" } else { "" };
+        write!(f, "<th{class}>{}</th>", Text(cell))?;
     }
     f.write_str("</tr></thead>\n<tbody>\n")?;
     for line in &table.lines {
-        f.write_str("<tr>")?;
-        for cell in line {
-            write!(f, "<td>{}</td>", Text(cell))?;
+        match line {
+            Line::Cells(cells) => {
+                f.write_str("<tr>")?;
+                for (column, cell) in cells.iter().enumerate() {
+                    let class = match cell.as_str() {
+                        _ if column < table.text_columns => " class=\"text\"",
+                        "NO" => " class=\"wrong\"",
+                        _ => "",
+                    };
+                    write!(f, "<td{class}>{}</td>", Text(cell))?;
+                }
+            }
+            Line::Across(first, text) => write!(
+                f,
+                "<tr class=\"wrong\"><td class=\"text\">{}</td><td class=\"text\" colspan=\"{}\">{}</td>",
+                Text(first),
+                table.heading.len() - 1,
+                Text(text)
+            )?,
         }
         f.write_str("</tr>\n")?;
     }
     f.write_str("</tbody></table></div>\n")
 }
 
-/// Gain and latency as bars, to be taken in at a glance.
-fn bars(f: &mut Formatter<'_>, section: &Section) -> fmt::Result {
-    let group = |f: &mut Formatter<'_>, title: &str, values: Vec<(String, f64, String)>| {
-        let largest = values.iter().map(|v| v.1).fold(0.0, f64::max);
-        if values.is_empty() || largest <= 0.0 {
-            return Ok(());
-        }
-        write!(f, "<figure><figcaption>{}</figcaption><dl>", Text(title))?;
-        for (label, value, text) in values {
-            let percent = (100.0 * value / largest).clamp(0.0, 100.0);
+/// What was measured on, and how it felt: a card for each machine.
+fn machines(f: &mut Formatter<'_>, targets: &[Target]) -> fmt::Result {
+    f.write_str("<section>\n<h2>Machines</h2>\n<div class=\"machines\">\n")?;
+    for target in targets {
+        let wrong = target.failed.is_some() || !target.invalid_because.is_empty();
+        let class = if wrong { "machine wrong" } else { "machine" };
+        write!(f, "<div class=\"{class}\"><h3>{}</h3>", Text(&target.target))?;
+        if let Some(failure) = &target.failed {
             write!(
                 f,
-                "<dt>{}</dt><dd><span class=\"bar\" style=\"--part:{percent:.1}%\"></span>{}</dd>",
-                Text(&label),
-                Text(&text)
+                "<p><b>Not measured:</b> {}</p><p>{}</p></div>\n",
+                Text(&failure.message),
+                Text(&failure.help)
             )?;
+            continue;
         }
-        f.write_str("</dl></figure>\n")
-    };
-    let gain = |r: &crate::report::Row| r.gain_db.map(|g| (r.label(), g, format!("{g:+.2} dB")));
-    f.write_str("<div class=\"bars\">\n")?;
-    group(f, "PSNR-Y above bicubic, more is better", section.rows.iter().filter_map(gain).collect())?;
-    let latency = |r: &crate::report::Row| (r.label(), r.latency_ms, format!("{:.1} ms", r.latency_ms));
-    group(f, "Latency, less is better", section.rows.iter().map(latency).collect())?;
+        for reason in &target.invalid_because {
+            write!(f, "<p><b>Not valid:</b> {}</p>", Text(reason))?;
+        }
+        f.write_str("<dl>")?;
+        let kernels = [&target.architecture, &target.isa].into_iter().flatten().cloned().collect::<Vec<_>>();
+        let lines = [
+            ("machine", target.machine.clone()),
+            ("kernels", Some(kernels.join(", "))),
+            ("program", target.program.clone()),
+            ("before", Some(target.before.to_string())),
+            ("after", Some(target.after.to_string())),
+            ("energy", Some(target.energy_source.clone().unwrap_or_else(|| "not readable".into()))),
+        ];
+        for (label, value) in lines {
+            if let Some(value) = value {
+                write!(f, "<dt>{label}</dt><dd>{}</dd>", Text(&value))?;
+            }
+        }
+        f.write_str("</dl></div>\n")?;
+    }
+    f.write_str("</div>\n</section>\n")
+}
+
+/// Latency against PSNR, and the distribution of latency, with the meaning of colours and shapes.
+fn plots(f: &mut Formatter<'_>, section: &Section, key: &Key) -> fmt::Result {
+    f.write_str("<p class=\"key\">")?;
+    for (colour, name) in key.entries() {
+        write!(f, "<span><i class=\"swatch c{colour}\"></i>{}</span>", Text(name))?;
+    }
+    f.write_str("<span class=\"shapes\">● int8 &nbsp; ◆ f32 &nbsp; ■ interpolation</span></p>\n<div class=\"plots\">\n")?;
+    write!(
+        f,
+        "<figure><figcaption>Quality against time: up and to the left is better</figcaption>{}</figure>\n",
+        plot::scatter(section, key)
+    )?;
+    write!(
+        f,
+        "<figure><figcaption>Every run: box to p90, thick bar at the median, thin bar at p99</figcaption>{}</figure>\n",
+        plot::distribution(section, key)
+    )?;
     f.write_str("</div>\n")
 }
 
@@ -151,7 +205,7 @@ fn plate(f: &mut Formatter<'_>, plate: &Plate) -> fmt::Result {
 }
 
 /// Text with the characters escaped that mean something in HTML.
-struct Text<'a>(&'a str);
+pub(super) struct Text<'a>(pub &'a str);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

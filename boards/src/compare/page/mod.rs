@@ -2,6 +2,7 @@
 
 mod html;
 mod plate;
+mod plot;
 
 pub use plate::Plate;
 

@@ -153,12 +153,12 @@ impl Cmd {
                 _ => Ok((path.clone(), found)),
             };
         }
-        let here = std::env::current_exe().map_err(DeployError::io("read", Path::new("this program")))?;
+        let here = program::this()?;
         let found = program::architecture(&here)?;
         let Some(board) = board.filter(|b| !program::fits(found, &b.architecture)) else {
             return Ok((here, found));
         };
-        let path = built_for(&here, &board.architecture).ok_or_else(|| DeployError::Architecture {
+        let path = program::built_beside(&here, &board.architecture).ok_or_else(|| DeployError::Architecture {
             program: found.into(),
             board: board.title.clone(),
             found: board.architecture.clone(),
@@ -201,15 +201,6 @@ impl Cmd {
             manifest.self_test.crc32,
         ))
     }
-}
-
-/// The program that cargo built for an architecture beside this one: `target/TRIPLE/release/mcir-board`.
-fn built_for(here: &Path, architecture: &str) -> Option<PathBuf> {
-    let folders = here.ancestors().skip(2).take(2);
-    let triples = [format!("{architecture}-unknown-linux-musl"), format!("{architecture}-unknown-linux-gnu")];
-    let mut found =
-        folders.flat_map(|f| triples.iter().map(move |t| f.join(t).join("release").join(manifest::PROGRAM)));
-    found.find(|path| path.is_file())
 }
 
 /// Measures what the model makes of the pictures.

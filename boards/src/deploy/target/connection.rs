@@ -5,10 +5,14 @@ use crate::deploy::DeployError;
 use crate::deploy::bundle::Bundle;
 use crate::deploy::manifest::PROGRAM;
 use crate::deploy::program;
-use crate::deploy::slots::protocol::{Event, MAX_LINE, Request, VERSION};
+use crate::deploy::slots::protocol::{Event, Request, VERSION};
+use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout};
 use std::thread::JoinHandle;
+
+/// Longest line that is read, in bytes: a report of many images is one.
+const LONGEST_LINE: u64 = 1 << 26;
 
 /// Called with the bytes sent so far of what is being sent.
 pub type Progress<'a> = dyn FnMut(u64) + 'a;
@@ -132,7 +136,7 @@ impl Connection {
     }
 
     /// Starts a script and reads its greeting: the words after the architecture.
-    fn open(target: &Target, reach: &Reach, script: &str) -> Result<(Self, Vec<String>), DeployError> {
+    pub(crate) fn open(target: &Target, reach: &Reach, script: &str) -> Result<(Self, Vec<String>), DeployError> {
         let mut child = target.start(reach, script)?;
         let mut stderr = child.stderr.take().expect("it was asked for");
         let stderr = std::thread::spawn(move || {
@@ -237,7 +241,7 @@ impl Connection {
         self.send_bytes(&mut line.as_slice(), "send a request", &mut |_| {})
     }
 
-    fn send_bytes(
+    pub(crate) fn send_bytes(
         &mut self,
         reader: &mut dyn Read,
         doing: &str,
@@ -256,7 +260,8 @@ impl Connection {
         }
     }
 
-    fn event(&mut self, doing: &str) -> Result<Event, DeployError> {
+    /// The next line of the program there, while it is `doing` something.
+    pub(crate) fn event<T: DeserializeOwned>(&mut self, doing: &str) -> Result<T, DeployError> {
         let Some(line) = self.line() else { return Err(self.lost(doing, None)) };
         serde_json::from_str(&line).map_err(|e| self.odd(format!("{e} in {:.80}", line.trim_end())))
     }
@@ -264,7 +269,7 @@ impl Connection {
     /// A line of the output; `None` at its end.
     fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
-        let read = self.output.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).ok()?;
+        let read = self.output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).ok()?;
         (read > 0).then(|| String::from_utf8_lossy(&line).into_owned())
     }
 
@@ -273,7 +278,7 @@ impl Connection {
         DeployError::Lost { target: self.target.clone(), doing: doing.into(), reason }
     }
 
-    fn odd(&self, reason: String) -> DeployError {
+    pub(crate) fn odd(&self, reason: String) -> DeployError {
         DeployError::Protocol { target: self.target.clone(), reason }
     }
 

@@ -4,7 +4,7 @@
 //! but the words before the command is the same.
 
 mod connection;
-mod shell;
+pub(crate) mod shell;
 #[cfg(test)]
 mod tests;
 
@@ -145,7 +145,7 @@ impl Target {
     }
 
     /// The folder with the slots, as a word of a shell script.
-    fn root_word(&self) -> String {
+    pub(crate) fn root_word(&self) -> String {
         match self {
             Self::Local { folder } => shell::quote(&folder.to_string_lossy()),
             Self::Ssh { folder: Some(folder), .. } => shell::quote(folder),

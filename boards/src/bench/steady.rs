@@ -1,0 +1,62 @@
+//! Warming up: caches, clock and thread pools settle in the first frames.
+
+use super::report::Latency;
+use crate::error::Result;
+use std::time::{Duration, Instant};
+
+/// Frames of each half that are compared, and by how much their medians may differ.
+const HALF: usize = 5;
+const TOLERANCE: f64 = 0.03;
+
+/// How a warm-up ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WarmUp {
+    /// Frames that were run.
+    pub frames: usize,
+    /// Whether their times were steady at its end.
+    pub steady: bool,
+}
+
+/// Runs frames, which return their time in milliseconds, until the times are steady or `limit` is over.
+pub(crate) fn warm_up(limit: Duration, frame: &mut dyn FnMut() -> Result<f64>) -> Result<WarmUp> {
+    let (start, mut times) = (Instant::now(), Vec::new());
+    let mut steady = false;
+    while !steady && (times.is_empty() || start.elapsed() < limit) {
+        times.push(frame()?);
+        steady = is_steady(&times);
+    }
+    Ok(WarmUp { frames: times.len(), steady })
+}
+
+/// Whether the last frames took as long as those before them.
+fn is_steady(times: &[f64]) -> bool {
+    let Some(last) = times.len().checked_sub(2 * HALF).map(|from| &times[from..]) else { return false };
+    let [early, late] = [&last[..HALF], &last[HALF..]].map(|part| Latency::of(part).p50_ms);
+    (early / late - 1.0).abs() < TOLERANCE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_when_times_are_steady() {
+        // The clock rises for twelve frames, and one frame in between is disturbed.
+        let mut n = 0;
+        let mut frame = || {
+            n += 1;
+            Ok(if n == 18 { 90.0 } else { 10.0 + 30.0 / f64::from(n.min(12)) })
+        };
+        let warm_up = warm_up(Duration::from_secs(3600), &mut frame).unwrap();
+        assert!(warm_up.steady);
+        assert!((17..=22).contains(&warm_up.frames), "{warm_up:?}");
+    }
+
+    #[test]
+    fn it_ends_unsteady_when_the_time_is_over() {
+        let mut frame = || Ok(1.0);
+        assert_eq!(warm_up(Duration::ZERO, &mut frame).unwrap(), WarmUp { frames: 1, steady: false });
+        assert!(!is_steady(&[1.0; 9]) && is_steady(&[1.0; 10]));
+        assert!(!is_steady(&[1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0]));
+    }
+}
