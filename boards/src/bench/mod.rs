@@ -8,8 +8,8 @@ mod system;
 mod tests;
 
 pub use report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
-pub use system::System;
 pub(crate) use steady::warm_up;
+pub use system::System;
 pub(crate) use system::{Reading, processor_time};
 
 use crate::args::{EngineArgs, OutputArgs};

@@ -79,9 +79,8 @@ impl TestSet {
             files.push((format!("HR/{name}"), path.clone()));
             for upscale in upscales {
                 let lr = self.lr_file(image, *upscale).filter(|path| path.is_file());
-                files.extend(lr.map(|lr| {
-                    (format!("LR_bicubic/X{upscale}/{}x{upscale}.png", image.name), lr)
-                }));
+                files
+                    .extend(lr.map(|lr| (format!("LR_bicubic/X{upscale}/{}x{upscale}.png", image.name), lr)));
             }
         }
         files

@@ -110,7 +110,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             match remote::measure(target, &cmd.reach, &cmd.binaries, &job, doing) {
                 Ok(of_target) => report.add(&name, of_target, &reference.sections),
                 Err(error) => {
-                    cmd.print.note(&bar, format_args!("{name}: failed: {error}\n  help: {}", error.help()));
+                    bar.suspend(|| eprintln!("error: {name}: {error}\n  help: {}", error.help()));
                     report.add_failed(&name, &error);
                 }
             }

@@ -340,6 +340,10 @@ fn connection_help(reason: &str) -> &'static str {
         ("No route", "check that the board is switched on and in this network"),
         ("Permission denied", "give a folder that this user may write to: ssh://user@host/folder"),
         ("Read-only", "give a folder on a writable file system: ssh://user@host/folder"),
+        (
+            "cannot create directory",
+            "give a folder that can be made there: ssh://user@host/folder, or local:FOLDER",
+        ),
         ("No space left", "free some space on the board: mcir-board prune --target …"),
         ("Exec format", "give the program that was built for the board to mcir-board bundle --binary"),
         ("not found", "try the static program: build with --target aarch64-unknown-linux-musl"),

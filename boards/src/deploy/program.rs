@@ -46,7 +46,8 @@ pub fn this() -> Result<PathBuf, DeployError> {
 pub fn built_beside(here: &Path, architecture: &str) -> Option<PathBuf> {
     let folders = here.ancestors().skip(2).take(2);
     let triples = [format!("{architecture}-unknown-linux-musl"), format!("{architecture}-unknown-linux-gnu")];
-    let mut found = folders.flat_map(|f| triples.iter().map(move |t| f.join(t).join("release").join(PROGRAM)));
+    let mut found =
+        folders.flat_map(|f| triples.iter().map(move |t| f.join(t).join("release").join(PROGRAM)));
     found.find(|path| path.is_file())
 }
 

@@ -2,8 +2,8 @@
 //! `mcir-board profile`, which measures a machine so that it can be estimated for.
 //!
 //! Memory is exact: it is the engine's own plan. Time is `macs / macs_per_cycle + values · cycles_per_value` cycles
-//! of a core, and more for window attention ([`Efficiency`]); the numbers come from measured or modelled frames, in the
-//! board's profile or in `boards/profiles/efficiency.toml`.
+//! of a core, and more for layer norms, window attention and activations ([`Efficiency`]); the numbers come from measured
+//! or modelled frames, in the board's profile or in `boards/profiles/efficiency.toml`.
 
 mod calibrate;
 mod fit;
@@ -51,7 +51,9 @@ pub(crate) fn size(text: &str) -> Result<(usize, usize), String> {
         (1..=32768).contains(&w) && (1..=32768).contains(&h) && (w * h) as u64 <= MAX_PIXELS
     };
     parsed.filter(sound).ok_or_else(|| {
-        format!("it must be WIDTHxHEIGHT, each 1 to 32768, together {MAX_PIXELS} pixels at most, as in 320x180")
+        format!(
+            "it must be WIDTHxHEIGHT, each 1 to 32768, together {MAX_PIXELS} pixels at most, as in 320x180"
+        )
     })
 }
 
@@ -138,7 +140,7 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
     })?;
     let plan = Plan::new(&model.model, width, &PlanOptions::default())
         .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
-    let work = Work::of(&model.model, width * height);
+    let work = Work::of(&model.model, size);
     let latency_ms = efficiency.cycles(&work) / (core.clock_mhz * 1e3);
     let together = if core.count > 1 { f64::from(core.count) * efficiency.parallel_efficiency } else { 1.0 };
     Ok(Estimate {
@@ -166,19 +168,26 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
 
 fn text(e: &Estimate) -> String {
     let (mega, work) = (1e-6, &e.work);
-    let (macs, attention) = match e.efficiency.cycles_per_attended.filter(|_| work.attended > 0.0) {
-        None => (work.macs, String::new()),
-        Some(each) => (
-            work.macs - work.attention_macs,
-            format!(
-                "\n         and {:.1} M values of window attention at {each:.2} cycles each are {:.0} Mcycles",
-                work.attended * mega,
-                work.attended * each * mega
-            ),
-        ),
+    let (macs, values) = match e.efficiency.operators {
+        Some(_) => (work.plain_macs, work.plain_values),
+        None => (work.macs, work.values),
     };
-    let (multiplying, writing) =
-        (macs / e.efficiency.macs_per_cycle, work.values * e.efficiency.cycles_per_value);
+    let (multiplying, writing) = (macs / e.efficiency.macs_per_cycle, values * e.efficiency.cycles_per_value);
+    let line = |amount: f64, unit: &str, cycles: f64| match amount > 0.0 {
+        true => format!("\n         and {:.1} M {unit} take {:.0} Mcycles", amount * mega, cycles * mega),
+        false => String::new(),
+    };
+    let others = e.efficiency.operators.map_or(String::new(), |o| {
+        line(
+            work.norm_values,
+            "values of layer norms",
+            o.norm_pixel * work.norm_pixels + o.norm_value * work.norm_values,
+        ) + &line(
+            work.scores,
+            "scores of window attention",
+            o.attention_score * work.scores + o.attention_mac * work.attention_macs,
+        ) + &line(work.activated, "values of activations", o.activation * work.activated)
+    });
     let share = e
         .board_memory_bytes
         .map_or(String::new(), |all| format!("; the board has {:.0} MB or more", all as f64 * mega));
@@ -198,7 +207,7 @@ fn text(e: &Estimate) -> String {
          latency  {:.1} ms on one core ({:.1} frames/s){all}\n\
          memory   {:.2} MB: {:.2} of ring buffers, {:.2} of packed weights, {:.3} for a row{share}\n\
          because  {:.0} M multiply-accumulates at {:.1} a cycle are {:.0} Mcycles,\n\
-         \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles{attention}\n\
+         \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles{others}\n\
          source   {}{fitted}",
         e.model,
         e.precision,
@@ -219,7 +228,7 @@ fn text(e: &Estimate) -> String {
         macs * mega,
         e.efficiency.macs_per_cycle,
         multiplying * mega,
-        work.values * mega,
+        values * mega,
         e.efficiency.cycles_per_value,
         writing * mega,
         e.efficiency.source,

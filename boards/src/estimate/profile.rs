@@ -1,7 +1,7 @@
 //! `mcir-board profile`: measures this machine and writes its profile.
 
 use super::calibrate::{network, networks};
-use super::fit::{Frame, fit};
+use super::fit::{Frame, Sample, fit};
 use crate::args::{EngineArgs, OutputArgs, all_threads};
 use crate::bench::processor_time;
 use crate::deploy::DeployError;
@@ -10,17 +10,20 @@ use crate::files::Pending;
 use crate::machine::Machine;
 use crate::profiles::{Cores, Efficiency, Profile, Throttle, Work};
 use indicatif::ProgressBar;
-use mcir_runtime::model::{Graph, Model};
+use mcir_runtime::exec::Workspace;
+use mcir_runtime::model::{Activation, Conv2d, Graph, Model, Op};
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Size of the frames: as wide as they are in use, and of as few rows as show the speed.
-const SIZE: (usize, usize) = (320, 60);
+/// Size of the frames: as wide as they are in use, and of as few rows as show the speed; whole windows.
+const SIZE: (usize, usize) = (320, 64);
 /// Frames of each network, at least, and until this time is over.
 const FRAMES: usize = 5;
 const TIME: Duration = Duration::from_millis(800);
+/// Time in which one core and all of them take turns.
+const PARALLEL_TIME: Duration = Duration::from_secs(4);
 /// Clock that is assumed where the system tells none; estimates do not depend on it.
 const NO_CLOCK_MHZ: f64 = 1000.0;
 
@@ -65,9 +68,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         for (name, graph) in &networks {
             let model = network(name, graph, float)?;
             bar.set_message(format!("{} {name}", if float { "f32" } else { "int8" }));
-            let seconds = median(measure(name, &model, &one, processor_time)?);
-            let work = Work::of(&model, SIZE.0 * SIZE.1);
-            frames.push(Frame { work, cycles: seconds * clock_mhz * 1e6 });
+            frames.push(frame(name, &model, &one, clock_mhz * 1e6)?);
             bar.inc(1);
         }
         let fitted = fit(&frames).ok_or_else(|| DeployError::Tool {
@@ -79,16 +80,11 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         } else {
             parallel(&networks[2], &one, &all, &bar)?
         };
+        let precision = if float { "f32" } else { "int8" };
         profile.efficiency.push(Efficiency {
-            core: profile.cores[0].kind.clone(),
-            isa: isa.into(),
-            precision: if float { "f32" } else { "int8" }.into(),
-            macs_per_cycle: fitted.macs_per_cycle,
-            cycles_per_value: fitted.cycles_per_value,
-            cycles_per_attended: fitted.cycles_per_attended,
             parallel_efficiency,
             source: source.clone(),
-            fit_error: Some(fitted.error),
+            ..fitted.named(&profile.cores[0].kind, isa, precision)
         });
     }
     bar.finish_and_clear();
@@ -103,13 +99,17 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     for e in &profile.efficiency {
         let (error, share) = (e.fit_error.unwrap_or(0.0) * 100.0, e.parallel_efficiency * 100.0);
         cmd.print.result(format_args!(
-            "{} {}: {:.1} multiply-accumulates a cycle at {clock_mhz:.0} MHz, {:.2} cycles a value, {:.1} a value of \
-             window attention, met within {error:.0} %; {} cores keep {share:.0} % each",
+            "{} {}: {:.1} multiply-accumulates a cycle at {clock_mhz:.0} MHz, {:.2} cycles a value{}; met within \
+             {error:.0} %; {} cores keep {share:.0} % each",
             e.isa,
             e.precision,
             e.macs_per_cycle,
             e.cycles_per_value,
-            e.cycles_per_attended.unwrap_or(0.0),
+            e.operators.map_or(String::new(), |o| format!(
+                "; layer norm {:.1} a pixel and {:.2} a value, attention {:.2} a score and {:.3} a multiplication, \
+                 activation {:.2} a value",
+                o.norm_pixel, o.norm_value, o.attention_score, o.attention_mac, o.activation
+            )),
             all.threads
         ))?;
     }
@@ -157,27 +157,79 @@ fn describe(cmd: &Cmd, machine: &Machine) -> Profile {
     }
 }
 
-/// Times of frames in seconds, by a clock: that of this program's processor time, or of the world.
-fn measure(name: &str, model: &Model, options: &PlanOptions, clock: fn() -> Duration) -> Result<Vec<f64>> {
-    let (width, height) = SIZE;
-    let plan =
-        Plan::new(model, width, options).map_err(|source| Error::Plan { name: name.into(), source })?;
-    let mut workspace = plan.workspace();
-    let pixels: Vec<u8> = (0..plan.in_row_bytes() * height).map(|i| ((i * 37) >> 3) as u8).collect();
-    let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
-    let mut run = || {
-        let start = clock();
-        plan.run_image(&mut workspace, &pixels, height, &mut out)
-            .map(|()| (clock() - start).as_secs_f64())
-            .map_err(|source| Error::Run { name: name.into(), source })
-    };
-    // Once to warm up.
-    run()?;
-    let (begin, mut seconds) = (clock(), Vec::new());
-    while seconds.len() < FRAMES || clock() - begin < TIME {
-        seconds.push(run()?);
+/// A plan with all that a frame needs.
+struct Bench<'a> {
+    name: &'a str,
+    plan: Plan,
+    workspace: Workspace,
+    pixels: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl<'a> Bench<'a> {
+    /// Runs a frame to warm up.
+    fn new(name: &'a str, model: &Model, options: &PlanOptions) -> Result<Self> {
+        let (width, height) = SIZE;
+        let plan =
+            Plan::new(model, width, options).map_err(|source| Error::Plan { name: name.into(), source })?;
+        let mut bench = Self {
+            name,
+            workspace: plan.workspace(),
+            pixels: (0..plan.in_row_bytes() * height).map(|i| ((i * 37) >> 3) as u8).collect(),
+            out: vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())],
+            plan,
+        };
+        bench.frame(elapsed)?;
+        Ok(bench)
     }
-    Ok(seconds)
+
+    /// Time of a frame in seconds, by a clock: that of this program's processor time, or of the world.
+    fn frame(&mut self, clock: fn() -> Duration) -> Result<f64> {
+        let start = clock();
+        self.plan
+            .run_image(&mut self.workspace, &self.pixels, SIZE.1, &mut self.out)
+            .map(|()| (clock() - start).as_secs_f64())
+            .map_err(|source| Error::Run { name: self.name.into(), source })
+    }
+
+    /// Processor time of each node in a frame, in seconds.
+    fn nodes(&mut self) -> Result<Vec<f64>> {
+        let mut clock = || processor_time().as_nanos() as u64;
+        let spent = self.plan.profile(&mut self.workspace, &self.pixels, SIZE.1, &mut clock);
+        let spent = spent.map_err(|source| Error::Run { name: self.name.into(), source })?;
+        Ok(spent.iter().map(|&ns| ns as f64 * 1e-9).collect())
+    }
+}
+
+/// Times a network: whole frames, and how they are divided among its nodes. Reading the clock at every step takes time
+/// itself, so only the shares are from there.
+fn frame(name: &str, model: &Model, options: &PlanOptions, hertz: f64) -> Result<Frame> {
+    let mut bench = Bench::new(name, model, options)?;
+    let (begin, mut seconds, mut nodes) = (processor_time(), Vec::new(), Vec::<Vec<f64>>::new());
+    while seconds.len() < FRAMES || processor_time() - begin < TIME {
+        seconds.push(bench.frame(processor_time)?);
+        nodes.push(bench.nodes()?);
+    }
+    let shares: Vec<f64> =
+        (0..nodes[0].len()).map(|id| median(nodes.iter().map(|spent| spent[id]).collect())).collect();
+    let cycles = median(seconds) * hertz / shares.iter().sum::<f64>();
+    let pixels = Work::pixels(model, SIZE);
+    let mut sums: [Option<Sample>; 4] = [None; 4];
+    for (id, (node, share)) in (0_u16..).zip(model.graph().nodes.iter().zip(&shares)) {
+        let kind = match node.op {
+            Op::LayerNorm { .. } => 1,
+            Op::WindowAttention { .. } => 2,
+            Op::Activation(_) | Op::Conv2d(Conv2d { activation: Some(Activation::Gelu), .. }) => 3,
+            _ => 0,
+        };
+        let sum = sums[kind].get_or_insert(Sample { work: Work::default(), cycles: 0.0 });
+        sum.cycles += share * cycles;
+        if id > 0 {
+            sum.work.add(&Work::of_node(model, id, pixels));
+        }
+    }
+    let [plain, norms, attention, activations] = sums.map(|sum| sum.into_iter().collect());
+    Ok(Frame { plain, norms, attention, activations })
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {
@@ -185,8 +237,8 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Share of its speed that each core keeps when all work. By the fastest frames: whatever else runs on the machine takes
-/// more from all cores than from one.
+/// Share of its speed that each core keeps when all work. By the fastest frames, one and all cores in turn: whatever else
+/// runs on the machine takes more from all cores than from one.
 fn parallel(
     (name, graph): &(&str, Graph),
     one: &PlanOptions,
@@ -195,11 +247,15 @@ fn parallel(
 ) -> Result<f64> {
     bar.set_message("all cores");
     let model = network(name, graph, false)?;
-    let fastest = |options| -> Result<f64> {
-        Ok(measure(name, &model, options, elapsed)?.into_iter().fold(f64::INFINITY, f64::min))
-    };
-    let (alone, together) = (fastest(one)?, fastest(all)?);
+    let mut benches = [Bench::new(name, &model, one)?, Bench::new(name, &model, all)?];
+    let (begin, mut fastest) = (elapsed(), [f64::INFINITY; 2]);
+    while elapsed() - begin < PARALLEL_TIME {
+        for (bench, fastest) in benches.iter_mut().zip(&mut fastest) {
+            *fastest = fastest.min(bench.frame(elapsed)?);
+        }
+    }
     bar.inc(1);
+    let [alone, together] = fastest;
     Ok((alone / together / all.threads as f64).clamp(0.01, 1.0))
 }
 

@@ -54,22 +54,38 @@ fn the_networks_for_measuring_are_what_the_quantizer_would_make() {
     for (name, graph) in &networks {
         let (float, int8) = (network(name, graph, true).unwrap(), network(name, graph, false).unwrap());
         assert!(!float.is_quantized() && int8.is_quantized());
-        let (float, int8) = (Work::of(&float, 100), Work::of(&int8, 100));
-        assert_eq!((float.macs, float.attended), (int8.macs, int8.attended), "{name}");
-        assert_eq!(float.attended > 0.0, name.starts_with("swinir"), "{name}");
+        let (float, int8) = (Work::of(&float, (24, 16)), Work::of(&int8, (24, 16)));
+        assert_eq!((float.macs, float.scores), (int8.macs, int8.scores), "{name}");
+        assert_eq!((float.norm_values, float.activated), (int8.norm_values, int8.activated), "{name}");
+        assert_eq!(float.scores > 0.0, name.starts_with("swinir"), "{name}");
         // Conversions are all that int8 adds.
         assert!(int8.values < 1.5 * float.values, "{name}");
     }
     let (own, drawn) = (model(), network("edge", &networks[0].1, false).unwrap());
-    let (own, drawn) = (Work::of(&own.model, 1), Work::of(&drawn, 1));
+    let (own, drawn) = (Work::of(&own.model, (8, 8)), Work::of(&drawn, (8, 8)));
     assert_eq!(own.macs, drawn.macs);
     assert!((own.values / drawn.values - 1.0).abs() < 0.1);
 }
 
 #[test]
+fn networks_with_windows_compute_whole_ones() {
+    let networks = networks();
+    let (name, graph) = networks.iter().find(|(name, _)| name.starts_with("swinir")).unwrap();
+    let model = network(name, graph, true).unwrap();
+    assert_eq!(Work::of(&model, (9, 15)), Work::of(&model, (16, 16)));
+    let work = Work::of(&model, (8, 8));
+    // 64 pixels with 64 keys each, 4 heads, 2 layers; a query and a key of 8 channels, and as many for the sum.
+    assert_eq!((work.scores, work.attention_macs), (64.0 * 64.0 * 4.0 * 2.0, 64.0 * 64.0 * 4.0 * 2.0 * 16.0));
+    let (_, plain) = &networks[0];
+    assert_eq!(Work::pixels(&network("edsr", plain, true).unwrap(), (9, 15)), 135.0);
+}
+
+#[test]
 fn sizes_are_read() {
     assert_eq!(size("320x180"), Ok((320, 180)));
-    for text in ["", "320", "0x1", "1x0", "ax1", "-1x5", "40000x2", "1x2x3", "18446744073709551616x1"] {
+    for text in
+        ["", "320", "0x1", "1x0", "ax1", "-1x5", "40000x2", "1x2x3", "18446744073709551616x1", "32768x32768"]
+    {
         assert!(size(text).is_err(), "{text}");
     }
 }

@@ -131,7 +131,10 @@ fn monitor(root: &Path) -> Option<Meter> {
             let label = text(&folder.join(format!("in{n}_label"))).unwrap_or_default();
             return Some(Meter { source: from(&label), kind: Kind::Product(volts, amperes) });
         }
-        let file = ["power1_input", "power1_average"].iter().map(|f| folder.join(f)).find(|f| number(f).is_some())?;
+        let file = ["power1_input", "power1_average"]
+            .iter()
+            .map(|f| folder.join(f))
+            .find(|f| number(f).is_some())?;
         Some(Meter { source: from("power"), kind: Kind::Power(file, 1e-6) })
     };
     folders(&root.join("sys/class/hwmon"), "hwmon").into_iter().find_map(meter)

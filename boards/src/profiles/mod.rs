@@ -8,7 +8,7 @@ mod efficiency;
 #[cfg(test)]
 mod tests;
 
-pub use efficiency::{Efficiency, Work, efficiency_of};
+pub use efficiency::{Efficiency, Operators, Work, efficiency_of};
 
 use crate::deploy::DeployError;
 use serde::{Deserialize, Serialize};

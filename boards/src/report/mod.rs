@@ -168,9 +168,8 @@ impl Section {
     /// Fills in what follows from all rows of a machine together: gain over bicubic and drop of int8 against f32.
     pub fn relate(&mut self) {
         let psnr = |of: &Row, name: &str, precision: Option<&str>| {
-            let fits = |r: &&Row| {
-                r.target == of.target && r.name == name && r.precision.as_deref() == precision
-            };
+            let fits =
+                |r: &&Row| r.target == of.target && r.name == name && r.precision.as_deref() == precision;
             self.rows.iter().find(fits).map(|r| r.psnr_y_db)
         };
         let relations: Vec<_> = self
@@ -265,8 +264,11 @@ impl Target {
         if let Some(failure) = &self.failed {
             return format!("failed: {}; {}", failure.message, failure.help);
         }
-        let mut parts: Vec<String> =
-            [&self.machine, &self.architecture, &self.isa, &self.program].into_iter().flatten().cloned().collect();
+        let mut parts: Vec<String> = [&self.machine, &self.architecture, &self.isa, &self.program]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
         parts.push(format!("before: {}; after: {}", self.before, self.after));
         parts.extend(self.energy_source.iter().map(|source| format!("energy of the {source}")));
         parts.extend(self.invalid_because.iter().map(|why| format!("NOT VALID: {why}")));

@@ -111,9 +111,13 @@ fn reports_of_several_machines_become_one() {
     assert_eq!(bits[..4], [Some(true); 4]);
     assert_eq!(bits[4..], [Some(true), Some(false), Some(true), Some(true)]);
     let text = all.to_string();
-    let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("  ssh") || l.starts_with("  local")).collect();
+    let lines: Vec<&str> =
+        text.lines().filter(|l| l.starts_with("  ssh") || l.starts_with("  local")).collect();
     assert_eq!(lines.len(), 9, "{text}");
-    assert!(lines[2].contains("edge int8") && lines[2].contains("41.2") && lines[2].ends_with("yes"), "{text}");
+    assert!(
+        lines[2].contains("edge int8") && lines[2].contains("41.2") && lines[2].ends_with("yes"),
+        "{text}"
+    );
     assert_eq!(lines[4], "  ssh://gone  failed: there does not exist");
     assert!(lines[6].starts_with("  local:odd   edge f32 ") && lines[6].ends_with("NO"), "{text}");
     assert!(text.contains("check the path") && text.contains("edge f32, local:odd"), "{text}");

@@ -167,6 +167,17 @@ impl Run {
         self
     }
 
+    /// It ended with this exit code and a message of the command line's parser with each of `parts`.
+    #[track_caller]
+    pub fn fails_plainly(self, code: i32, parts: &[&str]) -> Self {
+        let message = self.stderr();
+        assert_eq!(self.output.status.code(), Some(code), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "`{part}` is not in: {message}");
+        }
+        self
+    }
+
     /// It ended with this exit code, a message with each of `parts` and a line of help, and did not panic.
     #[track_caller]
     pub fn fails(self, code: i32, parts: &[&str]) -> Self {

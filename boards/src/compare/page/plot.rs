@@ -154,7 +154,8 @@ pub fn scatter(section: &Section, key: &Key) -> String {
         (top + bottom) / 2.0
     );
     for row in rows.iter().filter(|r| r.precision.as_deref() == Some("int8")) {
-        let same = |r: &&&Row| r.target == row.target && r.name == row.name && r.precision.as_deref() == Some("f32");
+        let same =
+            |r: &&&Row| r.target == row.target && r.name == row.name && r.precision.as_deref() == Some("f32");
         if let Some(float) = rows.iter().find(same) {
             let _ = writeln!(
                 out,
@@ -274,7 +275,11 @@ pub fn distribution(section: &Section, key: &Key) -> String {
     for (n, row) in section.rows.iter().enumerate() {
         let middle = top + ROW * (n as f64 + 0.5);
         let colour = key.colour(row);
-        let names = if several { [(-2.0, row.label()), (12.0, row.target.clone())] } else { [(4.0, row.label()), (0.0, String::new())] };
+        let names = if several {
+            [(-2.0, row.label()), (12.0, row.target.clone())]
+        } else {
+            [(4.0, row.label()), (0.0, String::new())]
+        };
         for ((down, name), class) in names.iter().zip(["label", "tick"]) {
             if !name.is_empty() {
                 let _ = writeln!(
@@ -353,14 +358,24 @@ mod tests {
     fn labels_do_not_cover_one_another() {
         let mut taken = Vec::new();
         let area = [0.0, 0.0, 400.0, 300.0];
-        let places: Vec<_> = (0..6).filter_map(|_| place("edsr-edge-x4", 200.0, 150.0, area, &mut taken)).collect();
+        let places: Vec<_> =
+            (0..6).filter_map(|_| place("edsr-edge-x4", 200.0, 150.0, area, &mut taken)).collect();
         assert!(places.len() >= 4, "{places:?}");
         for (i, a) in taken.iter().enumerate() {
             for b in &taken[i + 1..] {
                 assert!(a[2] < b[0] || b[2] < a[0] || a[3] < b[1] || b[3] < a[1], "{a:?} {b:?}");
             }
         }
-        assert_eq!(place("a label that is far too long for the picture, at any place of it, by some way", 200.0, 150.0, area, &mut taken), None);
+        assert_eq!(
+            place(
+                "a label that is far too long for the picture, at any place of it, by some way",
+                200.0,
+                150.0,
+                area,
+                &mut taken
+            ),
+            None
+        );
     }
 
     #[test]

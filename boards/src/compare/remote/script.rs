@@ -102,7 +102,10 @@ mod tests {
         assert!(answer("").contains(" none\n"));
         // One for another processor answers under the emulator only.
         let emulator = folder.path().join("emulator");
-        script(&emulator, "shift; exec sh -c '[ \"$2\" = --protocol ] && echo 1 || echo emulated \"$2\"' x \"$@\"");
+        script(
+            &emulator,
+            "shift; exec sh -c '[ \"$2\" = --protocol ] && echo 1 || echo emulated \"$2\"' x \"$@\"",
+        );
         let run_with = emulator.to_str().unwrap();
         assert!(answer(run_with).contains(" emulated\nemulated --dir"), "{}", answer(run_with));
     }

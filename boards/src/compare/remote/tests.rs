@@ -48,7 +48,10 @@ fn a_board_measures_what_it_is_sent() {
     assert_eq!((report.data.as_str(), report.targets[0].target.as_str()), ("photos", HERE));
     let rows = &report.sections[0].rows;
     assert_eq!(rows.iter().map(|r| r.label()).collect::<Vec<_>>(), ["bicubic", "mine int8"]);
-    assert_eq!((rows[1].file_bytes, rows[1].latency.samples), (Some(model.file_bytes), rows[1].samples_ms.len()));
+    assert_eq!(
+        (rows[1].file_bytes, rows[1].latency.samples),
+        (Some(model.file_bytes), rows[1].samples_ms.len())
+    );
     // The bits are those of this program.
     let lr = mcir_runtime::image::resize_bicubic(&hr, 24, 20).unwrap();
     let sr = Upscaler::new(model, Default::default()).run(&lr, &mut |_| {}).unwrap();

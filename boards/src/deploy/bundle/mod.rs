@@ -158,11 +158,12 @@ impl Cmd {
         let Some(board) = board.filter(|b| !program::fits(found, &b.architecture)) else {
             return Ok((here, found));
         };
-        let path = program::built_beside(&here, &board.architecture).ok_or_else(|| DeployError::Architecture {
-            program: found.into(),
-            board: board.title.clone(),
-            found: board.architecture.clone(),
-        })?;
+        let path =
+            program::built_beside(&here, &board.architecture).ok_or_else(|| DeployError::Architecture {
+                program: found.into(),
+                board: board.title.clone(),
+                found: board.architecture.clone(),
+            })?;
         let found = program::architecture(&path)?;
         Ok((path, found))
     }

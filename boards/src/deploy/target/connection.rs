@@ -136,7 +136,11 @@ impl Connection {
     }
 
     /// Starts a script and reads its greeting: the words after the architecture.
-    pub(crate) fn open(target: &Target, reach: &Reach, script: &str) -> Result<(Self, Vec<String>), DeployError> {
+    pub(crate) fn open(
+        target: &Target,
+        reach: &Reach,
+        script: &str,
+    ) -> Result<(Self, Vec<String>), DeployError> {
         let mut child = target.start(reach, script)?;
         let mut stderr = child.stderr.take().expect("it was asked for");
         let stderr = std::thread::spawn(move || {
