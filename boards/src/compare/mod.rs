@@ -110,7 +110,10 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             match remote::measure(target, &cmd.reach, &cmd.binaries, &job, doing) {
                 Ok(of_target) => report.add(&name, of_target, &reference.sections),
                 Err(error) => {
-                    bar.suspend(|| eprintln!("error: {name}: {error}\n  help: {}", error.help()));
+                    // Most errors of boards name them.
+                    let text = error.to_string();
+                    let place = if text.contains(&name) { String::new() } else { format!("{name}: ") };
+                    bar.suspend(|| eprintln!("error: {place}{text}\n  help: {}", error.help()));
                     report.add_failed(&name, &error);
                 }
             }

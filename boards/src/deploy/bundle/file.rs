@@ -44,7 +44,8 @@ impl Bundle {
         let (mut read, mut offsets) = (None::<Manifest>, Vec::new());
         let (mut manifest_bytes, mut signature) = (Vec::new(), None);
         for entry in entries {
-            let mut entry = entry.map_err(|e| wrong(format!("{e}")))?;
+            // What tar says quotes the bytes that it stumbled over, which may be anything.
+            let mut entry = entry.map_err(|_| wrong("it is no archive of tar, or cut off".into()))?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let size = entry.size();
             if !entry.header().entry_type().is_file() {
