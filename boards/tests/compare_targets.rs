@@ -133,8 +133,9 @@ fn a_board_that_fails_is_a_line_with_its_cause() {
     desk.compare(&["--target", &good, "--binary", arg(&broken)])
         .fails(1, &["ended while it was to start its program", "1 of 1 targets"]);
     assert!(!desk.folder.path("board").exists());
-    // What this machine cannot do either is an error before any board is asked.
-    desk.compare(&["--target", &good, "--size", "0x4"]).fails_plainly(2, &["WIDTHxHEIGHT"]);
+    // What no board can do is told before any is asked, and what one cannot do by this one.
+    board(["compare", "--target", &good, "--size", "0x4"]).fails_plainly(2, &["WIDTHxHEIGHT"]);
+    board(["compare", "--target", &good, "--size", "4096x4096"]).fails_plainly(2, &["the limit is 4194304"]);
     desk.compare(&["--target", &good, "--isa", "mmx"]).fails(1, &["no instruction set `mmx`"]);
 }
 

@@ -13,6 +13,7 @@ use crate::deploy::target::{Reach, Target};
 use crate::embedded;
 use crate::error::{Error, Result};
 use crate::estimate::size;
+use crate::files::Pending;
 use crate::models::NamedModel;
 use crate::report::{HERE, Latency, Report};
 use data::TestSet;
@@ -83,6 +84,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let models = cmd.open_models()?;
     let set = cmd.data.as_deref().map_or_else(|| Ok(TestSet::cards()), TestSet::folder)?;
     let timing = Timing { size: cmd.size, time: Duration::from_secs_f64(cmd.seconds) };
+    // A page that cannot be written is told before anything is measured.
+    let file = cmd.report.as_deref().map(Pending::create).transpose()?;
     let bar = cmd.print.progress(0);
     let mut plates = cmd.report.is_some().then(Vec::new);
     // One thread: a figure that does not depend on how many processors there are and what else they do.
@@ -121,8 +124,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         report
     };
     bar.finish_and_clear();
-    if let (Some(path), Some(plates)) = (&cmd.report, &plates) {
-        page::write(path, &report, plates)?;
+    if let (Some(path), Some(file), Some(plates)) = (&cmd.report, file, &plates) {
+        page::write(file, path, &report, plates)?;
         cmd.print.note(&bar, format_args!("the page with the pictures is {}", path.display()));
     }
     if cmd.print.json {

@@ -53,6 +53,8 @@ pub struct Cmd {
 /// # Errors
 /// When the file cannot be written, or the measured times make no sense.
 pub fn run(cmd: &Cmd) -> Result<()> {
+    // A file that cannot be written is told before a minute of measuring.
+    let mut file = Pending::create(&cmd.output)?;
     let machine = Machine::here();
     let mut profile = describe(cmd, &machine);
     let clock_mhz = profile.cores[0].clock_mhz;
@@ -88,9 +90,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         });
     }
     bar.finish_and_clear();
-    let failed = || DeployError::io("write", &cmd.output);
-    let mut file = Pending::create(&cmd.output)?;
-    file.write_all(profile.to_toml().as_bytes()).map_err(failed())?;
+    file.write_all(profile.to_toml().as_bytes()).map_err(DeployError::io("write", &cmd.output))?;
     file.finish()?;
     if cmd.print.json {
         let object = serde_json::json!({ "schema": 1, "command": "profile", "output": cmd.output, "profile": profile });

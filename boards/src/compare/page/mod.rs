@@ -12,12 +12,11 @@ use crate::report::Report;
 use std::io::Write;
 use std::path::Path;
 
-/// Writes the page.
+/// Writes the page into a file that was begun before anything was measured.
 ///
 /// # Errors
 /// [`Error::Io`]; a file that had the name before is then unchanged.
-pub fn write(path: &Path, report: &Report, plates: &[Plate]) -> Result<()> {
-    let mut file = Pending::create(path)?;
+pub fn write(mut file: Pending, path: &Path, report: &Report, plates: &[Plate]) -> Result<()> {
     let failed = |source| Error::Io { action: "write", path: path.into(), source };
     write!(file, "{}", html::Page { report, plates }).map_err(failed)?;
     file.finish()

@@ -249,7 +249,7 @@ fn place(
 pub fn distribution(section: &Section, key: &Key) -> String {
     const ROW: f64 = 34.0;
     let several = section.rows.iter().any(|r| r.target != HERE);
-    let (left, right, top) = (210.0, 610.0, 6.0);
+    let (left, right, top) = (226.0, 612.0, 6.0);
     let bottom = top + ROW * section.rows.len() as f64;
     let latencies = section.rows.iter().flat_map(|r| [r.latency.min_ms, r.latency.max_ms]);
     let x = Log::over(latencies, left, right);
@@ -331,7 +331,7 @@ pub fn distribution(section: &Section, key: &Key) -> String {
 
 /// The end of a name that is too long for its place: hosts and folders differ there.
 fn shortened(name: &str) -> String {
-    const LONGEST: usize = 30;
+    const LONGEST: usize = 26;
     let count = name.chars().count();
     match count > LONGEST {
         true => format!("…{}", name.chars().skip(count - LONGEST + 1).collect::<String>()),
@@ -382,6 +382,6 @@ mod tests {
     fn long_names_keep_their_end() {
         assert_eq!(shortened("ssh://pi@10.0.0.7"), "ssh://pi@10.0.0.7");
         let long = shortened("ssh://somebody@a-board-in-the-lab.example:2222/opt/mcir");
-        assert!(long.starts_with('…') && long.ends_with(":2222/opt/mcir") && long.chars().count() == 30);
+        assert!(long.starts_with('…') && long.ends_with(":2222/opt/mcir") && long.chars().count() == 26);
     }
 }

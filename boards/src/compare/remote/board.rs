@@ -69,16 +69,16 @@ pub(super) fn serve(dir: &Path, input: impl Read, mut output: impl Write) -> Res
 fn measure(dir: &Path, input: impl Read, tell: &mut here::OnProgress<'_>) -> Result<crate::report::Report> {
     let mut input = BufReader::new(input);
     let (order, models) = receive(dir, &mut input, tell)?;
+    crate::compare::latency_size(&format!("{}x{}", order.size.0, order.size.1)).map_err(odd)?;
+    let engine = EngineArgs { threads: order.threads, isa: order.isa.clone() };
+    let time = Duration::try_from_secs_f64(order.seconds).map_err(|e| odd(e.to_string()))?;
+    let settings =
+        Settings { options: engine.plan_options(1)?, timing: Some(Timing { size: order.size, time }) };
     let mut set = match order.images.is_empty() {
         true => TestSet::cards(),
         false => TestSet::folder(&data_folder(dir))?,
     };
     set.description = order.data;
-    crate::compare::latency_size(&format!("{}x{}", order.size.0, order.size.1)).map_err(odd)?;
-    let engine = EngineArgs { threads: order.threads, isa: order.isa };
-    let time = Duration::try_from_secs_f64(order.seconds).map_err(|e| odd(e.to_string()))?;
-    let settings =
-        Settings { options: engine.plan_options(1)?, timing: Some(Timing { size: order.size, time }) };
     here::measure(models, &set, &settings, None, tell)
 }
 

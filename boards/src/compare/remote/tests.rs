@@ -76,7 +76,8 @@ fn a_board_refuses_what_it_should() {
         (words(&Order { models: vec![model(5)], ..order() }, &[b"12"]), "in the middle of a file"),
         (words(&Order { isa: Some("mmx".into()), ..order() }, &[]), "no instruction set `mmx`"),
         (words(&Order { size: (0, 5), ..order() }, &[]), "WIDTHxHEIGHT"),
-        (words(&Order { size: (30000, 30000), ..order() }, &[]), "the limit is"),
+        (words(&Order { size: (30000, 30000), ..order() }, &[]), "pixels at most"),
+        (words(&Order { size: (4096, 4096), ..order() }, &[]), "the limit is"),
         (words(&Order { seconds: -1.0, ..order() }, &[]), "negative"),
     ] {
         let events = answers(folder.path(), &input);
