@@ -4,6 +4,8 @@
 
 mod support;
 
+// Nothing is dragged here.
+#[allow(dead_code, reason = "shared with the test of the live page")]
 #[path = "support/browser.rs"]
 mod browser;
 #[path = "support/sshd.rs"]

@@ -65,7 +65,7 @@ pub fn fit(frames: &[Frame]) -> Option<Fit> {
         return None;
     }
     let plain = two(all(|f| &f.plain).map(|s| (s.work.plain_macs, s.work.plain_values, s.cycles)))?;
-    if !(plain.0 > 0.0) {
+    if plain.0 <= 0.0 {
         return None;
     }
     let base = |w: &Work| plain.0 * w.plain_macs + plain.1 * w.plain_values;

@@ -115,9 +115,9 @@ fn machines(f: &mut Formatter<'_>, targets: &[Target]) -> fmt::Result {
         let class = if wrong { "machine wrong" } else { "machine" };
         write!(f, "<div class=\"{class}\"><h3>{}</h3>", Text(&target.target))?;
         if let Some(failure) = &target.failed {
-            write!(
+            writeln!(
                 f,
-                "<p><b>Not measured:</b> {}</p><p>{}</p></div>\n",
+                "<p><b>Not measured:</b> {}</p><p>{}</p></div>",
                 Text(&failure.message),
                 Text(&failure.help)
             )?;
@@ -153,14 +153,14 @@ fn plots(f: &mut Formatter<'_>, section: &Section, key: &Key) -> fmt::Result {
         write!(f, "<span><i class=\"swatch c{colour}\"></i>{}</span>", Text(name))?;
     }
     f.write_str("<span class=\"shapes\">● int8 &nbsp; ◆ f32 &nbsp; ■ interpolation</span></p>\n<div class=\"plots\">\n")?;
-    write!(
+    writeln!(
         f,
-        "<figure><figcaption>Quality against time: up and to the left is better</figcaption>{}</figure>\n",
+        "<figure><figcaption>Quality against time: up and to the left is better</figcaption>{}</figure>",
         plot::scatter(section, key)
     )?;
-    write!(
+    writeln!(
         f,
-        "<figure><figcaption>Every run: box to p90, thick bar at the median, thin bar at p99</figcaption>{}</figure>\n",
+        "<figure><figcaption>Every run: box to p90, thick bar at the median, thin bar at p99</figcaption>{}</figure>",
         plot::distribution(section, key)
     )?;
     f.write_str("</div>\n")

@@ -76,11 +76,6 @@ impl Key {
         let name = if self.by_target { &row.target } else { &row.name };
         self.names.iter().position(|n| n == name).unwrap_or(0) % COLOURS
     }
-
-    /// What a row is called beside its mark.
-    fn label(&self, row: &Row) -> String {
-        row.label()
-    }
 }
 
 /// A picture with its axes' descriptions.
@@ -172,7 +167,7 @@ pub fn scatter(section: &Section, key: &Key) -> String {
     let mut taken: Vec<[f64; 4]> = marks.iter().map(|&(x, y)| [x - 7.0, y - 7.0, x + 7.0, y + 7.0]).collect();
     for (row, &(at_x, at_y)) in rows.iter().zip(&marks) {
         mark(&mut out, row, key.colour(row), at_x, at_y);
-        let label = key.label(row);
+        let label = row.label();
         if let Some((tx, ty, anchor)) = place(&label, at_x, at_y, [left, top, right, bottom], &mut taken) {
             let _ = writeln!(
                 out,
