@@ -200,6 +200,14 @@ pub enum Error {
         /// Why.
         source: ImageError,
     },
+    /// There is no room for an image.
+    #[error("{name}: there is no memory for {bytes} bytes of pixels")]
+    Memory {
+        /// The image, or the model that makes it.
+        name: String,
+        /// Bytes needed.
+        bytes: usize,
+    },
     /// A folder without any training run.
     #[error("there is no training run in the folder {}", path.display())]
     NoRuns {
@@ -282,6 +290,9 @@ impl Error {
             Self::Load { .. } => "copy the model file again, or export it again".into(),
             Self::Plan { source: PlanError::Width { limit, .. }, .. } => {
                 format!("cut the image into parts of at most {limit} pixels in width")
+            }
+            Self::Plan { source: PlanError::Memory { .. }, .. } | Self::Memory { .. } => {
+                "end other programs, or cut the image into parts".into()
             }
             Self::Plan { .. } => "try another model, or another instruction set with --isa".into(),
             Self::Run { .. } => "this is a fault of the program; please report it with the model".into(),

@@ -1,7 +1,7 @@
 //! A model with the plan for the width that was last seen: whole pictures in, whole pictures out.
 
 use crate::error::{Error, Result};
-use crate::files::Picture;
+use crate::files::{self, Picture};
 use crate::models::NamedModel;
 use mcir_runtime::exec::{Frame, Workspace};
 use mcir_runtime::image::{Image, ImageError, resize_bicubic};
@@ -43,7 +43,7 @@ impl Upscaler {
         let (upscale, name) = (self.model.upscale(), self.model.name.clone());
         let failed = |source| Error::Run { name: name.clone(), source };
         let (width, height) = (image.width() * upscale, image.height() * upscale);
-        let mut out = Vec::with_capacity(width * height * image.channels());
+        let mut out = files::buffer(&name, width * height * image.channels())?;
         let mut frame = self.frame(image.width(), image.height())?;
         let mut rgb = Vec::new();
         for start in (0..image.height()).step_by(ROWS_PER_REPORT) {
@@ -75,7 +75,8 @@ impl Upscaler {
             self.ready = None;
             let plan = Plan::new(&self.model.model, width, &self.options)
                 .map_err(|source| Error::Plan { name: name.clone(), source })?;
-            let workspace = plan.workspace();
+            let workspace =
+                plan.try_workspace().map_err(|source| Error::Plan { name: name.clone(), source })?;
             self.ready = Some((plan, workspace));
         }
         let (plan, workspace) = self.ready.as_mut().expect("the plan was just made");

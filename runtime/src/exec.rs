@@ -7,8 +7,8 @@
 #[cfg(test)]
 mod tests;
 
-use crate::error::RunError;
-use crate::kernel::pack::{Line, aligned};
+use crate::error::{PlanError, RunError};
+use crate::kernel::pack::{Line, aligned, try_aligned};
 use crate::kernel::parallel::{Band, Pool, Rings, run_band};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::view::{InView, OutView};
@@ -42,7 +42,20 @@ pub struct Workspace {
 impl Plan {
     /// Allocates what running the plan needs; nothing else is allocated later.
     pub fn workspace(&self) -> Workspace {
-        let mut arena = aligned(self.arena_bytes());
+        self.workspace_in(aligned(self.arena_bytes()))
+    }
+
+    /// The same where memory may be short: instead of ending the program it says so.
+    ///
+    /// # Errors
+    /// [`PlanError::Memory`] when there is no room for the ring buffers.
+    pub fn try_workspace(&self) -> Result<Workspace, PlanError> {
+        let bytes = self.arena_bytes();
+        let arena = try_aligned(bytes).ok_or(PlanError::Memory { bytes: bytes as u64 })?;
+        Ok(self.workspace_in(arena))
+    }
+
+    fn workspace_in(&self, mut arena: Vec<Line>) -> Workspace {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut arena);
         // Padding is written once: steps only write the pixels between.
         for node in &self.nodes {

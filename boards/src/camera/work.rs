@@ -123,7 +123,9 @@ impl Worker {
         if self.colours.as_ref().is_none_or(|(plan, _)| plan.width() != small.width()) {
             let plan = Plan::new(&interpolation(upscale), small.width(), &self.options)
                 .map_err(|source| Error::Plan { name: name.clone(), source })?;
-            let workspaces = [plan.workspace(), plan.workspace()];
+            let workspace =
+                || plan.try_workspace().map_err(|source| Error::Plan { name: name.clone(), source });
+            let workspaces = [workspace()?, workspace()?];
             self.colours = Some((plan, workspaces));
         }
         let (plan, [for_cb, for_cr]) = self.colours.as_mut().expect("the plan was just made");

@@ -58,6 +58,18 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
+/// An empty buffer for this many bytes of an image.
+///
+/// # Errors
+/// [`Error::Memory`] when there is no room for it.
+pub fn buffer(name: &str, bytes: usize) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    match buffer.try_reserve_exact(bytes) {
+        Ok(()) => Ok(buffer),
+        Err(_) => Err(Error::Memory { name: name.into(), bytes }),
+    }
+}
+
 /// An error about the pixels of a file.
 fn image_error(path: &Path) -> impl Fn(ImageError) -> Error + '_ {
     move |source| Error::Image { name: path.display().to_string(), source }

@@ -1,6 +1,6 @@
 //! Decoding, with limits that are checked before pixels are allocated.
 
-use super::{MAX_PIXELS, Picture, image_error};
+use super::{MAX_PIXELS, Picture, buffer, image_error};
 use crate::error::{Error, Result};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use mcir_runtime::image::Image;
@@ -49,6 +49,9 @@ pub fn read(path: &Path, upscale: usize) -> Result<Picture> {
     let icc_profile = decoder.icc_profile().unwrap_or_default();
     let orientation = decoder.orientation().map_err(damaged)?;
     let colour_type = decoder.color_type();
+    // The decoder would end the program where there is no room for the pixels. They are allocated and freed here to
+    // find out; unlike a reservation that is kept, this costs no memory.
+    drop(buffer(&path.display().to_string(), usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX))?);
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     decoded.apply_orientation(orientation);
     let mut picture = split(decoded).map_err(image_error(path))?;

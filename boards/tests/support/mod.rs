@@ -145,6 +145,10 @@ impl Run {
         Self { output }
     }
 
+    pub fn exit_code(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.output.stdout
     }

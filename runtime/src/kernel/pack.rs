@@ -19,6 +19,15 @@ pub(crate) fn aligned(bytes: usize) -> Vec<Line> {
     vec![Line([0; 64]); bytes.div_ceil(64)]
 }
 
+/// The same, or nothing where there is no memory for it.
+pub(crate) fn try_aligned(bytes: usize) -> Option<Vec<Line>> {
+    let lines = bytes.div_ceil(64);
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(lines).ok()?;
+    memory.resize(lines, Line([0; 64]));
+    Some(memory)
+}
+
 /// Shape of a convolution, as packing sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvShape {

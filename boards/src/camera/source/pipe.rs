@@ -192,9 +192,14 @@ fn start(
     let stderr = Arc::new(Mutex::new(VecDeque::new()));
     let listener = child.stderr.take().map(|source| {
         let (kept, verbose, program) = (Arc::clone(&stderr), request.verbose, program.to_owned());
-        std::thread::spawn(move || listen(source, &kept, verbose.then_some(program.as_str())))
+        let listen = move || listen(source, &kept, verbose.then_some(program.as_str()));
+        std::thread::Builder::new().spawn(listen)
     });
     children.put(child);
+    let listener = listener.transpose().map_err(|error| {
+        children.stop();
+        CameraError::Thread(error)
+    })?;
     Ok(Some(Pipe {
         program: program.into(),
         frames: 0,

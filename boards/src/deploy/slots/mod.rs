@@ -86,7 +86,8 @@ pub struct Slot {
 #[derive(Debug)]
 pub struct Locked<'a> {
     store: &'a Store,
-    _file: File,
+    /// None where nobody can change anything.
+    _file: Option<File>,
 }
 
 impl Store {
@@ -115,13 +116,19 @@ impl Store {
             fs::create_dir_all(&path).map_err(DeployError::io("create", &path))?;
         }
         let path = self.root.join(LOCK);
-        let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = options.map_err(DeployError::io("create", &path))?;
+        let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            Ok(file) => file,
+            // A disk with errors is often mounted anew without writing: what is on it runs on, and can be looked at.
+            Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                return Ok(Locked { store: self, _file: None });
+            }
+            Err(error) => return Err(DeployError::io("create", &path)(error)),
+        };
         // A process that a program with this lock has just started holds it until it has become another program.
         let begin = std::time::Instant::now();
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Locked { store: self, _file: file }),
+                Ok(()) => return Ok(Locked { store: self, _file: Some(file) }),
                 Err(fs::TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PATIENCE / 50);
                 }

@@ -143,12 +143,16 @@ impl Connection {
     ) -> Result<(Self, Vec<String>), DeployError> {
         let mut child = target.start(reach, script)?;
         let mut stderr = child.stderr.take().expect("it was asked for");
-        let stderr = std::thread::spawn(move || {
+        let listen = move || {
             let mut text = Vec::new();
             // What a lost connection has not said cannot be read.
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
-        });
+        };
+        let stderr = std::thread::Builder::new().spawn(listen).map_err(|error| DeployError::Connect {
+            target: target.to_string(),
+            reason: format!("no thread can be started: {error}"),
+        })?;
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("it was asked for"));
         let mut connection = Self {
