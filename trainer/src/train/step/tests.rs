@@ -174,6 +174,10 @@ fn other_backends_do_the_step_of_the_cpu() {
             (4, &["spn.negative=latency", "train.loss=psnr"]),
         ] {
             let config = config(network, more);
+            if name == "ndarray" && config.name.starts_with("swinir") {
+                eprintln!("skipped {} on {name}, because burn-ndarray ends at 6 dimensions", config.name);
+                continue;
+            }
             let batch = batch(&config);
             let (mut cpu, mut other) = (trainer(&config, &Device::flex()), trainer(&config, &device));
             let ((loss, grads), (other_loss, other_grads)) =
