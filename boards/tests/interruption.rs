@@ -1,4 +1,4 @@
-//! `flash` killed at 50 random points: whatever the moment, what runs on the board is whole.
+//! `flash` killed or asked to end at 50 random points: whatever the moment, what runs on the board is whole.
 
 #![cfg(target_os = "linux")]
 
@@ -68,7 +68,8 @@ fn killed_at_any_point_the_board_runs_something_whole() {
         std::thread::sleep(wait.max(Duration::from_millis(1)));
         // The workstation's program, the shell and the board's program: all that is in the group.
         let group = format!("-{}", child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let signal = if number % 2 == 0 { "-KILL" } else { "-TERM" };
+        let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
         let _ = child.wait();
 
         let json = board(["status", "--verify", "--target", &target, "--json"]).succeeds().json();
