@@ -93,7 +93,9 @@ where
     };
     let states = std::thread::scope(|scope| {
         let threads = threads.clamp(1, items.len().max(1));
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Threads that the system does not give make it slower, not wrong.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).map_while(start).collect();
         let mut states = vec![work()];
         for other in others {
             match other.join() {

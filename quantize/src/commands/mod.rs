@@ -118,6 +118,11 @@ pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
         "cannot write {}: it is not a file name in an existing folder; make the folder first",
         output.display()
     );
+    // A disk that cannot be written to is found out now, not after minutes of work.
+    let probe = folder.join(format!(".mcir-quantize.{}.tmp", std::process::id()));
+    std::fs::File::create(&probe)
+        .and_then(|_| std::fs::remove_file(&probe))
+        .map_err(|source| QuantizeError::Write { path: output.to_path_buf(), source })?;
     for input in inputs {
         if let (Ok(a), Ok(b)) = (output.canonicalize(), input.canonicalize()) {
             anyhow::ensure!(
