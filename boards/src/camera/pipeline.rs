@@ -357,3 +357,6 @@ impl<'a> Watch<'a> {
         self.notifier.stopping();
     }
 }
+
+#[cfg(test)]
+mod tests;

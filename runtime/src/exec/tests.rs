@@ -32,6 +32,21 @@ fn small_swinir(upscale: u8) -> swinir::Config {
     }
 }
 
+#[test]
+fn memory_that_is_not_there_is_an_error() {
+    let model = random_model(graph(&Config::edge(2, 8, 1)), 1);
+    let mut plan = Plan::new(&model, 4, &PlanOptions::default()).unwrap();
+    let pixels = Rng(3).bytes(4 * 3);
+    assert_eq!(run(&model, &PlanOptions::default(), &pixels, 4), {
+        let mut out = vec![0; 8 * 2 * 3];
+        plan.run_image(&mut plan.try_workspace().unwrap(), &pixels, 1, &mut out).unwrap();
+        out
+    });
+    plan.arena_bytes = isize::MAX as usize & !63;
+    let bytes = plan.arena_bytes as u64;
+    assert_eq!(plan.try_workspace().err(), Some(PlanError::Memory { bytes }));
+}
+
 fn networks() -> Vec<(&'static str, Model)> {
     let paper = Config { num_feat: 20, num_block: 2, ..Config::light(4) };
     let classical = swinir::Config { tail: swinir::Tail::Classical(8), ..small_swinir(3) };
@@ -222,6 +237,23 @@ fn every_number_of_threads_gives_the_same_bits() {
                 let case = label(&[("width", width), ("threads", threads)]);
                 assert!(run(&model, &options, &pixels, width) == expected, "{name} {case}");
             }
+        }
+    }
+}
+
+/// Little work for every operator, instruction set and kind of loop: what tools can watch that make programs hundreds
+/// of times slower.
+#[test]
+fn small_images_take_every_path() {
+    for (name, model) in networks() {
+        // One unit of columns and a ragged rest.
+        let (width, height) = (9, 2);
+        let pixels = Rng(21).bytes(width * height * 3);
+        let run = |options| run(&model, &options, &pixels, width);
+        let expected = run(PlanOptions { isa: Some(Isa::Scalar), band: Some(1), ..Default::default() });
+        for isa in Isa::available() {
+            let options = PlanOptions { isa: Some(isa), threads: 2, ..Default::default() };
+            assert!(run(options) == expected, "{name} on {}", isa.name());
         }
     }
 }

@@ -126,7 +126,52 @@ fn columns(width: usize, thread: usize, threads: usize) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::columns;
+    use super::*;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Two steps from ring to ring; the thread with column `bad` panics in the second.
+    struct Fragile {
+        rings: [Ring; 3],
+        bad: AtomicUsize,
+    }
+
+    impl Band for Fragile {
+        fn len(&self) -> usize {
+            2
+        }
+        fn rings(&self, i: usize) -> Rings<'_> {
+            Rings { inputs: [(&self.rings[i], 1); 2], out: &self.rings[i + 1], second: None }
+        }
+        fn run(&self, i: usize, [input, _]: [InView<'_>; 2], mut out: OutView<'_>, _: Option<OutView<'_>>) {
+            let cols = out.cols();
+            assert!(i == 0 || !cols.contains(&self.bad.load(Ordering::Relaxed)), "on purpose");
+            out.row_mut(0).copy_from_slice(input.pixels(0, cols));
+        }
+    }
+
+    #[test]
+    fn a_step_that_panics_on_any_thread_reaches_the_caller() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+        let (width, threads) = (32, 4);
+        let row_bytes = Ring::stride(width, 0, 1);
+        let ring =
+            |n: usize| Ring { offset: n * 2 * row_bytes, rows: 1, row_bytes, pad: 0, width, px_bytes: 1 };
+        let band = Fragile { rings: [ring(0), ring(1), ring(2)], bad: AtomicUsize::new(usize::MAX) };
+        let mut arena = std::vec![7; 6 * row_bytes];
+        for bad in [0, 8, 31] {
+            let pool = Pool::new(threads).unwrap();
+            band.bad.store(usize::MAX, Ordering::Relaxed);
+            arena[4 * row_bytes..].fill(0);
+            run_band(Some(&pool), &mut arena, width, &band);
+            assert_eq!(arena[4 * row_bytes..][..width], [7; 32]);
+            band.bad.store(bad, Ordering::Relaxed);
+            // The second time the pool is broken, and says so instead of waiting for a thread that is gone.
+            for _ in 0..2 {
+                let run = || run_band(Some(&pool), &mut arena, width, &band);
+                assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "column {bad}");
+            }
+        }
+    }
 
     #[test]
     fn columns_cover_the_width_once() {

@@ -85,7 +85,7 @@ fn damage_is_named() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 2000 }))]
 
     /// Any change that the checksum does not catch is an error or another valid model, never a panic.
     #[test]
