@@ -90,6 +90,57 @@ fn a_nafnet_is_recognised() {
     assert_eq!((model, tensors), (Model::Nafnet(config), net.to_tensors()));
 }
 
+/// Every damage is an error or another network, never a panic or an abort for memory that the file does not
+/// have.
+#[test]
+fn damaged_files_never_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("net.safetensors");
+    let config = edsr::Config { num_feat: 8, num_block: 1, ..edsr::Config::light(2) };
+    let net = Net::random(&Model::Edsr(config).architecture(), 1, &Device::flex()).expect("valid");
+    safetensors(&net.to_tensors(), &path);
+    let mut files = vec![("safetensors", std::fs::read(&path).expect("read"))];
+    for (extension, file) in [("pth", "weights.pth"), ("pt", "weights_legacy.pt")] {
+        if let Some(path) = shared::path(&format!("reference/models/edsr_pytorch_small_x4/{file}")) {
+            files.push((extension, std::fs::read(path).expect("read")));
+        }
+    }
+    let mut state = 1_u64;
+    let mut below = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    let mut refused = 0;
+    for (extension, bytes) in files {
+        let path = folder.path().join(format!("damaged.{extension}"));
+        // Names, shapes and lengths stand in the first and the last part of these formats.
+        let interesting = bytes.len().min(4096);
+        for round in 0..500 {
+            let mut damaged = bytes.clone();
+            match round % 4 {
+                0 => damaged.truncate(below(bytes.len())),
+                1 => (0..8).for_each(|i| damaged[i] = below(256) as u8),
+                _ => {
+                    for _ in 0..=below(4) {
+                        let at = below(interesting);
+                        let at = if round % 4 == 2 { at } else { bytes.len() - 1 - at };
+                        damaged[at] = [0, 0x7f, 0x80, 0xff, below(256) as u8][below(5)];
+                    }
+                }
+            }
+            std::fs::write(&path, &damaged).expect("written");
+            let loaded = std::panic::catch_unwind(|| load(&path, &Options::default()).is_ok());
+            let loaded = loaded.unwrap_or_else(|_| {
+                let kept = std::env::temp_dir().join(format!("mcir-import-panic.{extension}"));
+                let _ = std::fs::copy(&path, &kept);
+                panic!("round {round} of {extension} panics: {}", kept.display());
+            });
+            refused += usize::from(!loaded);
+        }
+    }
+    assert!(refused > 200, "{refused} damaged files were refused");
+}
+
 /// The format: length of a JSON header, the header, the values.
 fn safetensors(tensors: &Tensors, path: &Path) {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
