@@ -24,7 +24,7 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("model.f32"), sharpener(2, 0.5, 0.0).to_bytes()).unwrap();
-        write_pictures(&folder.path().join("photos"), 4, 72, 64);
+        write_pictures(&folder.path().join("photos"), 6, 72, 64);
         std::fs::create_dir(folder.path().join("disk")).unwrap();
         let place = Self { folder };
         place.again();
