@@ -37,7 +37,7 @@ pub fn random_model(graph: Graph, seed: u64) -> Model {
                 .iter()
                 .map(|spec| {
                     let fan_in = (spec.len() / spec.dims[0]).max(1) as f32;
-                    let gain = 1.7 / libm::sqrtf(fan_in);
+                    let gain = 1.7 / crate::kernel::sqrt(fan_in);
                     match (spec.element, spec.role) {
                         (Element::I8, _) => {
                             TensorData::I8((0..spec.len()).map(|_| (rng.unit() * 127.0) as i8).collect())

@@ -23,6 +23,8 @@ struct Shared {
     barrier: Barrier,
     /// The work, while there is some. `None` after the first barrier tells the workers to end.
     work: Mutex<Option<&'static Work<'static>>>,
+    /// Workers that have left: what they did happened before their leaving is seen.
+    gone: AtomicUsize,
 }
 
 impl Pool {
@@ -31,7 +33,11 @@ impl Pool {
     /// # Errors
     /// The operating system's, when it has no more threads to give.
     pub fn new(threads: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { barrier: Barrier::new(threads), work: Mutex::new(None) });
+        let shared = Arc::new(Shared {
+            barrier: Barrier::new(threads),
+            work: Mutex::new(None),
+            gone: AtomicUsize::new(0),
+        });
         let mut pool = Self { shared, workers: Vec::new() };
         for thread in 1..threads {
             let shared = pool.shared.clone();
@@ -61,7 +67,7 @@ impl Pool {
         // SAFETY: only the lifetime changes. The reference is used by the workers between the two barriers
         // below and not after; this function passes the second only when all of them have. It does not
         // return or unwind before: a panic of `work` is caught, and after one anywhere in the pool the
-        // workers are joined, that is, gone, before it goes on.
+        // workers have left before it goes on.
         let erased = unsafe { core::mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
         *lock(&self.shared.work) = Some(erased);
         let barrier = &self.shared.barrier;
@@ -73,7 +79,8 @@ impl Pool {
         *lock(&self.shared.work) = None;
         if let Err(panic) = result {
             barrier.fail();
-            while !self.workers.iter().all(JoinHandle::is_finished) {
+            // Not `JoinHandle::is_finished`, which does not synchronize with what the thread did.
+            while self.shared.gone.load(Ordering::Acquire) < self.workers.len() {
                 std::thread::yield_now();
             }
             resume_unwind(panic);
@@ -107,6 +114,7 @@ fn worker(thread: usize, shared: &Shared) {
     if result.is_err() {
         barrier.fail();
     }
+    shared.gone.fetch_add(1, Ordering::Release);
 }
 
 /// The lock only guards a copy of a reference, which no panic can leave half-written.

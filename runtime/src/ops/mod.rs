@@ -31,6 +31,7 @@ use crate::kernel::view::{InView, OutView};
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{DType, Model, NodeId, Op};
 use crate::plan::lower::{Action, Lowered};
+use alloc::boxed::Box;
 use core::ops::Range;
 
 /// What a step reads and writes in one call.
@@ -48,7 +49,7 @@ pub(crate) struct Io<'a> {
 
 /// A node prepared for execution.
 pub(crate) enum Step {
-    Conv2d(conv2d::Conv2dStep),
+    Conv2d(Box<conv2d::Conv2dStep>),
     Add(add::AddStep),
     Affine(affine::AffineStep),
     Activation(activation::ActivationStep),
@@ -70,7 +71,7 @@ impl Step {
         Ok(Some(match node.action {
             Action::Input | Action::Along => return Ok(None),
             Action::Convolution { conv, sum, convert } => {
-                Self::Conv2d(conv2d::Conv2dStep::chain(model, conv, sum, convert, isa))
+                Self::Conv2d(Box::new(conv2d::Conv2dStep::chain(model, conv, sum, convert, isa)))
             }
             Action::Operator(order) => Self::operator(model, id, order, isa)?,
             Action::ShuffledConvolution(upscale) => {
@@ -94,7 +95,7 @@ impl Step {
     fn operator(model: &Model, id: NodeId, order: Order, isa: Isa) -> Result<Self, PlanError> {
         let node = model.graph().node(id);
         Ok(match node.op {
-            Op::Conv2d(_) => Self::Conv2d(conv2d::Conv2dStep::new(model, id, order, isa)),
+            Op::Conv2d(_) => Self::Conv2d(Box::new(conv2d::Conv2dStep::new(model, id, order, isa))),
             Op::Add { res_scale } => Self::Add(add::AddStep::new(model, id, res_scale, isa)),
             Op::Affine => Self::Affine(affine::AffineStep::new(model, id, isa)),
             Op::Activation(a) => Self::Activation(activation::ActivationStep::new(model, id, a, isa)),
