@@ -10,6 +10,7 @@ pub(super) const TABLE: Table = Table {
     peak_i8: super::peak::avx2,
     i8: Geometry { name: "gemm_i8_4x16c2_avx2", lanes: 8, kt: 2, max_nv: 2, layout: Layout::Dot },
     takes_floats: false,
+    chains: false,
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x16c1_fma", lanes: 8, kt: 1, max_nv: 2, layout: Layout::Dot },
     winograd: None,

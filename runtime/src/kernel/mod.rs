@@ -80,6 +80,8 @@ pub(crate) struct Table {
     pub i8: Geometry,
     /// Whether `conv_i8` takes sums that are floats in disguise (see [`requant`]).
     pub takes_floats: bool,
+    /// Whether `conv_i8` does what a [`Chain`](tile::Chain) says.
+    pub chains: bool,
     pub conv_f32: ConvRow,
     pub f32: Geometry,
     /// 3x3 convolutions with fewer multiplications, where that is faster.

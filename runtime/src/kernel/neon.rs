@@ -12,6 +12,7 @@ pub(super) const TABLE: Table = Table {
     peak_i8: super::peak::neon,
     i8: Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
     takes_floats: true,
+    chains: false,
     conv_f32,
     f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
     winograd: Some(super::neon_winograd::strip),

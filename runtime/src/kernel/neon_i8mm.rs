@@ -15,6 +15,7 @@ pub(super) const TABLE: Table = Table {
     peak_i8: super::peak::neon_i8mm,
     i8: Geometry { name: "gemm_i8_6x16c8_neon_i8mm", lanes: 4, kt: 8, max_nv: 4, layout: Layout::Dot },
     takes_floats: true,
+    chains: false,
     conv_f32: CONV_F32,
     f32: neon::TABLE.f32,
     winograd: None,

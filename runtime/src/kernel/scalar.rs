@@ -9,6 +9,7 @@ pub(super) const TABLE: Table = Table {
     peak_i8: super::peak::scalar,
     i8: Geometry { name: "gemm_i8_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
     takes_floats: false,
+    chains: false,
     conv_f32,
     f32: Geometry { name: "gemm_f32_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
     winograd: None,

@@ -1,6 +1,8 @@
 //! Every kernel that this processor has, against a direct convolution in 64 bits: equal, not close, over
 //! ragged widths, channel counts and depths, and extreme values.
 
+mod chain;
+
 use super::Isa;
 use super::pack::{ConvShape, pack};
 use super::tile::{RowArgs, Store, conv_row};
@@ -91,6 +93,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                         offset: offset.map(|(offset, _)| offset),
                         wide: offset.is_some_and(|(_, wide)| wide),
                         store,
+                        chain: None,
                         out: &mut out,
                     };
                     conv_row(table.conv_i8, &table.i8, 1, args);
@@ -176,6 +179,7 @@ fn float_kernels_give_the_same_bits() {
                     offset: None,
                     wide: false,
                     store: Store::F32 { relu: true },
+                    chain: None,
                     out: &mut out,
                 };
                 conv_row(table.conv_f32, &table.f32, 4, args);
@@ -208,6 +212,7 @@ fn short_rows_are_refused_before_the_kernel_runs() {
         offset: None,
         wide: false,
         store: Store::F32 { relu: false },
+        chain: None,
         out: &mut [0; 32],
     };
     conv_row(table.conv_i8, &table.i8, 1, args);
@@ -337,6 +342,7 @@ fn winograd_equals_the_direct_convolution() {
                                 offset: requant.offset.as_deref(),
                                 wide: requant.wide,
                                 store,
+                                chain: None,
                                 out: &mut out,
                             };
                             conv_row(table.conv_i8, &table.i8, 1, args);

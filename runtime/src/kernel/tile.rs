@@ -5,6 +5,7 @@
 //! so the values under one kernel row are contiguous and the next pixel is one stride further. Everything
 //! here is generic over [`Tile`], the handful of vector operations that an instruction set provides.
 
+use super::Narrowing;
 use super::pack::{Packed, Panel};
 use super::view::SLACK_BYTES;
 
@@ -78,8 +79,55 @@ pub(crate) struct RowArgs<'a> {
     /// Whether products of such sums may be beyond 16 bits; only where 16 bits are stored.
     pub wide: bool,
     pub store: Store,
+    /// What else is done with the values before they leave the registers; only where 16 bits are stored, and only on
+    /// instruction sets whose table says that they chain.
+    pub chain: Option<Chain<'a>>,
     /// `pixels · out_channels` values.
     pub out: &'a mut [u8],
+}
+
+/// What follows a convolution to 16 bits: a residual sum, which is stored instead of the convolution's own values, and a
+/// copy in 8 bits of what is stored.
+pub(crate) struct Chain<'a> {
+    /// Values `r` that make `round(conv · factors[0] + r · factors[1])` of the convolution's, and the factors.
+    pub residual: Option<(&'a [i16], [f32; 2])>,
+    /// Where `round(stored · factor)` goes, the factor, and the 8-bit edge.
+    pub narrow: Option<(&'a mut [u8], f32, Narrowing)>,
+}
+
+/// The place of a tile's first value in the rows of a [`Chain`].
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 chains"))]
+pub(crate) struct ChainAt {
+    /// Residual; null if there is none.
+    pub residual: *const i16,
+    pub factors: [f32; 2],
+    /// 8-bit copy; null if there is none.
+    pub narrow: *mut u8,
+    pub factor: f32,
+    pub to: Narrowing,
+}
+
+impl ChainAt {
+    /// Of a row's first value.
+    fn new(chain: &mut Chain<'_>) -> Self {
+        let (residual, factors) =
+            chain.residual.map_or((core::ptr::null(), [1.0; 2]), |(row, factors)| (row.as_ptr(), factors));
+        let nothing = Narrowing { zero_point: 0, xor: 0 };
+        let (narrow, factor, to) =
+            chain.narrow.as_mut().map_or((core::ptr::null_mut(), 1.0, nothing), |(row, factor, to)| {
+                (row.as_mut_ptr(), *factor, *to)
+            });
+        Self { residual, factors, narrow, factor, to }
+    }
+
+    /// So many values further on; what is not there stays null.
+    fn after(self, values: usize) -> Self {
+        let Self { residual, narrow, .. } = self;
+        let residual = if residual.is_null() { residual } else { residual.wrapping_add(values) };
+        let narrow = if narrow.is_null() { narrow } else { narrow.wrapping_add(values) };
+        Self { residual, narrow, ..self }
+    }
 }
 
 /// Entry of an instruction set: one row of a convolution.
@@ -116,7 +164,13 @@ pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize
     assert!(args.mult.len() == args.packed.padded_out, "one multiplier for every lane");
     assert!(args.offset.is_none_or(|o| o.len() == args.packed.padded_out), "one offset for every lane");
     let store_bytes = args.store.size_bytes();
-    assert_eq!(args.out.len(), args.pixels * shape.out_channels * store_bytes, "the output row fits");
+    let values = args.pixels * shape.out_channels;
+    assert_eq!(args.out.len(), values * store_bytes, "the output row fits");
+    if let Some(chain) = &args.chain {
+        assert!(matches!(args.store, Store::I16 { .. }), "16 bits are worked on");
+        assert!(chain.residual.is_none_or(|(row, _)| row.len() == values), "the residual row fits");
+        assert!(chain.narrow.as_ref().is_none_or(|(row, ..)| row.len() == values), "the 8-bit row fits");
+    }
     // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
     // entry only on a processor that has it.
     unsafe { entry(&mut args) }
@@ -206,6 +260,17 @@ pub(crate) unsafe trait Tile {
     ) -> bool {
         false
     }
+    /// Whether [`store_chain`](Self::store_chain) is there.
+    const CHAINS: bool = false;
+    /// [`store_tile`](Self::store_tile) with what a [`Chain`] adds to it.
+    #[inline(always)]
+    unsafe fn store_chain<const MR: usize, const NV: usize>(
+        _sums: &[[Self::V; NV]; MR],
+        _to: &Destination<'_>,
+        _chain: &ChainAt,
+    ) {
+        unreachable!("rows are not chained on this instruction set")
+    }
     /// Stores the first `lanes` sums; `mult` points to LANES multipliers.
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize);
     /// Stores the sums of a tile.
@@ -258,6 +323,7 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
 ) {
     let packed = args.packed;
     let channels = packed.shape.out_channels;
+    assert!(T::CHAINS || args.chain.is_none(), "no chain on an instruction set without");
     let mut taps = [core::ptr::null(); MAX_KERNEL];
     for (to, tap) in taps.iter_mut().zip(args.taps) {
         *to = tap.as_ptr();
@@ -284,6 +350,7 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
                 px_bytes: channels * store.size_bytes(),
                 lanes: (channels - panel.first).min(NV * T::LANES),
             },
+            chain: args.chain.as_mut().map(|chain| ChainAt::new(chain).after(panel.first)),
         };
         let mut x = 0;
         if pixels >= MR {
@@ -313,6 +380,7 @@ struct PanelArgs<'a> {
     bias: *const u8,
     /// Place of pixel 0.
     to: Destination<'a>,
+    chain: Option<ChainAt>,
 }
 
 /// Pixels `x..x + MR`.
@@ -321,10 +389,18 @@ struct PanelArgs<'a> {
 /// As [`columns`]; there are so many pixels.
 #[inline(always)]
 unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(panel: &PanelArgs<'_>, x: usize) {
-    let PanelArgs { taps, groups, px_in, weights, bias, to } = *panel;
+    let PanelArgs { taps, groups, px_in, weights, bias, to, chain } = *panel;
     // SAFETY: passed on.
     unsafe {
         let (at, to) = (x * px_in, Destination { out: to.out.add(x * to.px_bytes), ..to });
+        if T::CHAINS
+            && let Some(chain) = chain
+        {
+            let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);
+            // As many values in each row as there are of two bytes in the output.
+            T::store_chain(&sums, &to, &chain.after(x * to.px_bytes / 2));
+            return;
+        }
         if !T::whole::<MR, NV>(bias, taps, at, groups, px_in, weights, &to) {
             let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);
             T::store_tile(&sums, &to);

@@ -9,7 +9,7 @@ use super::{Io, Order, activation, add, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
 use crate::kernel::requant::{Requant, short};
 use crate::kernel::scalar::round_clamp;
-use crate::kernel::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::kernel::tile::{Chain, ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::kernel::winograd::{PATCH, Strip, StripArgs, TILE, Winograd, strip};
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Conv2d, DType, Model, NodeId, Op, Role};
@@ -30,6 +30,8 @@ pub(crate) struct Conv2dStep {
     element_bytes: usize,
     /// What is done with a row while it is in the first-level cache.
     after: After,
+    /// Whether the kernel does it, while the values are in its registers.
+    chains: bool,
 }
 
 /// What follows the convolution of a row.
@@ -99,6 +101,8 @@ impl Conv2dStep {
             Convert { factor: short(scale_of(from) / scale_of(to)), to: Codec::new(to, isa.table().xor) }
         });
         step.after = After::Chain { sum, convert };
+        let ([input, _], _) = dtypes(model, conv);
+        step.chains = isa.table().chains && matches!(input, DType::I8 { .. });
         step
     }
 
@@ -123,6 +127,7 @@ impl Conv2dStep {
             geometry: table.f32,
             element_bytes: 4,
             after: conv.activation.filter(|_| !relu).map_or(After::Nothing, After::Activation),
+            chains: false,
             packed,
         }
     }
@@ -170,6 +175,7 @@ impl Conv2dStep {
             geometry: table.i8,
             element_bytes: 1,
             after: After::Nothing,
+            chains: false,
             packed,
         }
     }
@@ -204,6 +210,7 @@ impl Conv2dStep {
             geometry: table.geometry,
             element_bytes: 2,
             after: After::Nothing,
+            chains: false,
             packed,
         }
     }
@@ -277,6 +284,18 @@ impl Conv2dStep {
             few.row(kernel, taps, self.store, io.out.row_mut(y), self.packed.shape.out_channels);
             return;
         }
+        let chain = match self.after {
+            After::Chain { sum, convert } if self.chains => {
+                let cols = io.out.cols();
+                let residual =
+                    sum.map(|sum| (bytemuck::cast_slice(io.inputs[1].pixels(y, cols)), sum.factors));
+                let narrow = convert.zip(io.second.as_mut()).and_then(|(convert, second)| {
+                    Some((second.row_mut(y), convert.factor, convert.to.narrowing()?))
+                });
+                Some(Chain { residual, narrow })
+            }
+            _ => None,
+        };
         let args = RowArgs {
             taps,
             px_bytes,
@@ -287,10 +306,13 @@ impl Conv2dStep {
             offset: self.requant.offset.as_deref(),
             wide: self.requant.wide,
             store: self.store,
+            chain,
             out: io.out.row_mut(y),
         };
         conv_row(self.entry, &self.geometry, self.element_bytes, args);
-        self.finish(io, y);
+        if !self.chains {
+            self.finish(io, y);
+        }
     }
 
     fn strip(

@@ -164,6 +164,7 @@ impl Columns {
                 offset: None,
                 wide: false,
                 store: Store::F32 { relu: false },
+                chain: None,
                 out: bytemuck::cast_slice_mut(partial),
             };
             conv_row(entry, geometry, 1, args);

@@ -113,6 +113,7 @@ impl ShuffledResizeStep {
             offset: self.requant.offset.as_deref(),
             wide: self.requant.wide,
             store: self.store,
+            chain: None,
             out,
         };
         conv_row(table.conv_i8, &table.i8, 1, args);

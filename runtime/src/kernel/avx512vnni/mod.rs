@@ -2,12 +2,15 @@
 //! each of 16 sums. Activations are stored with their sign bit flipped; the offset of 128 is part of the
 //! folded bias.
 
+mod chain;
 mod depth;
 mod few;
 mod rows;
 mod store;
 
-use super::tile::{Destination, Geometry, Layout, MAX_KERNEL, Store, Tile, conv_entry, depth as plain_depth};
+use super::tile::{
+    ChainAt, Destination, Geometry, Layout, MAX_KERNEL, Store, Tile, conv_entry, depth as plain_depth,
+};
 use super::{Elementwise, Table};
 use core::arch::x86_64::*;
 
@@ -16,6 +19,7 @@ pub(super) const TABLE: Table = Table {
     peak_i8: super::peak::avx512vnni,
     i8: Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
     takes_floats: false,
+    chains: true,
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
     winograd: None,
@@ -173,15 +177,21 @@ unsafe impl Tile for I8 {
         // SAFETY: passed on.
         unsafe {
             if !store::whole(sums, to) {
-                for (m, sums) in sums.iter().enumerate() {
-                    for (n, &sum) in sums.iter().enumerate() {
-                        let lanes = (to.lanes - 16 * n).min(16);
-                        let out = to.out.add(m * to.px_bytes + 16 * n * to.store.size_bytes());
-                        Self::store(sum, to.mult.add(16 * n), to.store, out, lanes);
-                    }
-                }
+                // A copy, so that the sums of whole tiles need no place in memory.
+                let sums = *sums;
+                store_each(&sums, to);
             }
         }
+    }
+    const CHAINS: bool = true;
+    #[inline(always)]
+    unsafe fn store_chain<const MR: usize, const NV: usize>(
+        sums: &[[Self::V; NV]; MR],
+        to: &Destination<'_>,
+        chain: &ChainAt,
+    ) {
+        // SAFETY: passed on.
+        unsafe { chain::store(sums, to, chain) }
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
@@ -210,6 +220,25 @@ unsafe impl Tile for I8 {
                     }
                 }
                 Store::F32 { relu } => store_f32(x, relu, out, lanes),
+            }
+        }
+    }
+}
+
+/// Stores the sums of a tile one by one.
+///
+/// # Safety
+/// As [`Tile::store_tile`].
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn store_each<const MR: usize, const NV: usize>(sums: &[[__m512i; NV]; MR], to: &Destination<'_>) {
+    for (m, sums) in sums.iter().enumerate() {
+        for (n, &sum) in sums.iter().enumerate() {
+            let lanes = (to.lanes - 16 * n).min(16);
+            // SAFETY: passed on.
+            unsafe {
+                let out = to.out.add(m * to.px_bytes + 16 * n * to.store.size_bytes());
+                I8::store(sum, to.mult.add(16 * n), to.store, out, lanes);
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) unsafe fn whole<const MR: usize, const NV: usize>(
 /// # Safety
 /// As [`whole`].
 #[inline(always)]
-unsafe fn place<const NV: usize>(to: &Destination<'_>, k: usize) -> *mut u8 {
+pub(super) unsafe fn place<const NV: usize>(to: &Destination<'_>, k: usize) -> *mut u8 {
     // SAFETY: a vector of the tile.
     unsafe { to.out.add(k / NV * to.px_bytes + k % NV * 16 * to.store.size_bytes()) }
 }
@@ -50,14 +50,39 @@ unsafe fn bytes<const MR: usize, const NV: usize>(
 ) {
     // SAFETY: as promised by the caller.
     unsafe {
-        let (hi, finish) = (_mm512_set1_ps(hi), Bytes::new(lo, zero_point));
-        for k in (0..MR * NV).step_by(4) {
-            let q0 = rounded(sums[k / NV][k % NV], to.mult.add(16 * (k % NV)), hi);
-            let q1 = rounded(sums[(k + 1) / NV][(k + 1) % NV], to.mult.add(16 * ((k + 1) % NV)), hi);
-            let q2 = rounded(sums[(k + 2) / NV][(k + 2) % NV], to.mult.add(16 * ((k + 2) % NV)), hi);
-            let q3 = rounded(sums[(k + 3) / NV][(k + 3) % NV], to.mult.add(16 * ((k + 3) % NV)), hi);
-            _mm512_storeu_si512(place::<NV>(to, k).cast(), finish.pack([q0, q1, q2, q3]));
-        }
+        let hi = _mm512_set1_ps(hi);
+        let finish = Bytes::new(lo, zero_point);
+        four_bytes::<0, MR, NV>(sums, to, hi, finish);
+        four_bytes::<4, MR, NV>(sums, to, hi, finish);
+        four_bytes::<8, MR, NV>(sums, to, hi, finish);
+        four_bytes::<12, MR, NV>(sums, to, hi, finish);
+        four_bytes::<16, MR, NV>(sums, to, hi, finish);
+        four_bytes::<20, MR, NV>(sums, to, hi, finish);
+    }
+}
+
+/// Vectors `K..K + 4` as bytes, if the tile has them. (Not a loop: the compiler would write the sums to memory to count
+/// through them.)
+///
+/// # Safety
+/// As [`whole`].
+#[inline(always)]
+unsafe fn four_bytes<const K: usize, const MR: usize, const NV: usize>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    hi: __m512,
+    finish: Bytes,
+) {
+    if K >= MR * NV {
+        return;
+    }
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let q0 = rounded(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
+        let q1 = rounded(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
+        let q2 = rounded(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)), hi);
+        let q3 = rounded(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)), hi);
+        _mm512_storeu_si512(place::<NV>(to, K).cast(), finish.pack([q0, q1, q2, q3]));
     }
 }
 
@@ -72,11 +97,40 @@ unsafe fn shorts<const MR: usize, const NV: usize>(
     // SAFETY: as promised by the caller.
     unsafe {
         let (lo, hi) = (_mm512_set1_epi16(lo as i16), _mm512_set1_ps(hi));
-        for k in (0..MR * NV).step_by(2) {
-            let q0 = rounded(sums[k / NV][k % NV], to.mult.add(16 * (k % NV)), hi);
-            let q1 = rounded(sums[(k + 1) / NV][(k + 1) % NV], to.mult.add(16 * ((k + 1) % NV)), hi);
-            _mm512_storeu_si512(place::<NV>(to, k).cast(), pack_shorts([q0, q1], lo));
-        }
+        two_shorts::<0, MR, NV>(sums, to, lo, hi);
+        two_shorts::<2, MR, NV>(sums, to, lo, hi);
+        two_shorts::<4, MR, NV>(sums, to, lo, hi);
+        two_shorts::<6, MR, NV>(sums, to, lo, hi);
+        two_shorts::<8, MR, NV>(sums, to, lo, hi);
+        two_shorts::<10, MR, NV>(sums, to, lo, hi);
+        two_shorts::<12, MR, NV>(sums, to, lo, hi);
+        two_shorts::<14, MR, NV>(sums, to, lo, hi);
+        two_shorts::<16, MR, NV>(sums, to, lo, hi);
+        two_shorts::<18, MR, NV>(sums, to, lo, hi);
+        two_shorts::<20, MR, NV>(sums, to, lo, hi);
+        two_shorts::<22, MR, NV>(sums, to, lo, hi);
+    }
+}
+
+/// Vectors `K` and `K + 1` as 16 bits, if the tile has them.
+///
+/// # Safety
+/// As [`whole`].
+#[inline(always)]
+unsafe fn two_shorts<const K: usize, const MR: usize, const NV: usize>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    lo: __m512i,
+    hi: __m512,
+) {
+    if K >= MR * NV {
+        return;
+    }
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let q0 = rounded(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
+        let q1 = rounded(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
+        _mm512_storeu_si512(place::<NV>(to, K).cast(), pack_shorts([q0, q1], lo));
     }
 }
 
@@ -86,7 +140,7 @@ unsafe fn shorts<const MR: usize, const NV: usize>(
 /// # Safety
 /// 16 multipliers; the processor has AVX-512.
 #[inline(always)]
-unsafe fn rounded(sum: __m512i, mult: *const f32, hi: __m512) -> __m512i {
+pub(super) unsafe fn rounded(sum: __m512i, mult: *const f32, hi: __m512) -> __m512i {
     // SAFETY: as promised by the caller.
     unsafe { capped(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult)), hi) }
 }

@@ -70,6 +70,7 @@ fn wide_kernels_equal_a_direct_convolution() {
                         offset: None,
                         wide: false,
                         store,
+                        chain: None,
                         out: &mut out,
                     };
                     conv_row(table.conv, &table.geometry, 2, args);

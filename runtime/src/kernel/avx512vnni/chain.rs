@@ -1,0 +1,202 @@
+//! Stores a tile of 16-bit values together with the residual sum and the 8-bit copy that follow: the values are in
+//! registers, where a second pass over the row would have to read them again from a cache that a row of 16-bit values, its
+//! residual and its copy do not fit in.
+
+use super::super::tile::{ChainAt, Destination, Store};
+use super::mask;
+use super::store::{capped, pack_shorts, place, rounded};
+use core::arch::x86_64::*;
+
+const I16_MAX: f32 = 32767.0;
+
+/// Stores the sums of a tile, with what is chained to them.
+///
+/// # Safety
+/// As `Tile::store_chain`; the processor has AVX-512 BW.
+#[inline(always)]
+pub(super) unsafe fn store<const MR: usize, const NV: usize>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    chain: &ChainAt,
+) {
+    let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
+    // Sums of integers have nothing to round; a copy has its sign bits flipped, as this instruction set wants it. Four
+    // vectors lie one behind the other where all of them are whole.
+    let usual = chain.factors == [1.0; 2] && (chain.narrow.is_null() || chain.to.xor == 0x80);
+    let dense = to.px_bytes == NV * 32 && (MR * NV).is_multiple_of(4);
+    // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
+    // the output has one.
+    unsafe {
+        match (chain.residual.is_null(), chain.narrow.is_null()) {
+            _ if !usual || to.lanes != NV * 16 || !(dense || NV == 4) => {
+                // A copy, so that the others' sums need no place in memory.
+                let sums = *sums;
+                each(&sums, to, chain, (lo, hi));
+            }
+            (false, false) => whole::<MR, NV, true, true>(sums, to, chain, (lo, hi)),
+            (false, true) => whole::<MR, NV, true, false>(sums, to, chain, (lo, hi)),
+            (true, false) => whole::<MR, NV, false, true>(sums, to, chain, (lo, hi)),
+            (true, true) => whole::<MR, NV, false, false>(sums, to, chain, (lo, hi)),
+        }
+    }
+}
+
+/// Four vectors at a time: 64 values, which lie one behind the other in each row.
+///
+/// # Safety
+/// As [`store`]; there are a residual and a copy if it is `SUM` and `NARROW`.
+#[inline(always)]
+unsafe fn whole<const MR: usize, const NV: usize, const SUM: bool, const NARROW: bool>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    chain: &ChainAt,
+    limits: (f32, f32),
+) {
+    // SAFETY: passed on.
+    unsafe {
+        four::<0, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        four::<4, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        four::<8, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        four::<12, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        four::<16, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        four::<20, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+    }
+}
+
+/// Vectors `K..K + 4`, if the tile has them. (Not a loop: the compiler would write the sums to memory to count through
+/// them.)
+///
+/// # Safety
+/// As [`whole`].
+#[inline(always)]
+unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: bool, const NARROW: bool>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    chain: &ChainAt,
+    (lo, hi): (f32, f32),
+) {
+    if K >= MR * NV {
+        return;
+    }
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let (lowest, hi) = (_mm512_set1_epi16(lo as i16), _mm512_set1_ps(hi));
+        let out = place::<NV>(to, K).cast::<i16>();
+        // Where `out` is, in values from the first.
+        let at = K / NV * (to.px_bytes / 2) + K % NV * 16;
+        let q0 = rounded(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
+        let q1 = rounded(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
+        let q2 = rounded(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)), hi);
+        let q3 = rounded(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)), hi);
+        let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
+        if SUM {
+            values = [plus(values[0], chain.residual.add(at)), plus(values[1], chain.residual.add(at + 32))];
+        }
+        _mm512_storeu_si512(out.cast(), values[0]);
+        _mm512_storeu_si512(out.add(32).cast(), values[1]);
+        if NARROW {
+            _mm512_storeu_si512(chain.narrow.add(at).cast(), narrow(values, chain));
+        }
+    }
+}
+
+/// The sum of values and 32 of a residual.
+///
+/// # Safety
+/// `residual` points to them; the processor has AVX-512 BW.
+#[inline(always)]
+unsafe fn plus(values: __m512i, residual: *const i16) -> __m512i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let sums = _mm512_adds_epi16(values, _mm512_loadu_si512(residual.cast()));
+        _mm512_max_epi16(sums, _mm512_set1_epi16(-(I16_MAX as i16)))
+    }
+}
+
+/// `round(values · factor)` as bytes.
+///
+/// # Safety
+/// The processor has AVX-512 BW.
+#[inline(always)]
+unsafe fn narrow(values: [__m512i; 2], chain: &ChainAt) -> __m512i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        // Values stand in the upper halves of what is converted, so a float is 2^16 times its value, which is exact, as is
+        // the division of the factor. Unpacking keeps to the quarters of a vector, and so does packing.
+        let zero = _mm512_setzero_si512();
+        let factor = _mm512_set1_ps(chain.factor / 65536.0);
+        let hi = _mm512_set1_ps((127 - chain.to.zero_point) as f32);
+        let q0 = scaled(_mm512_unpacklo_epi16(zero, values[0]), factor, hi);
+        let q1 = scaled(_mm512_unpackhi_epi16(zero, values[0]), factor, hi);
+        let q2 = scaled(_mm512_unpacklo_epi16(zero, values[1]), factor, hi);
+        let q3 = scaled(_mm512_unpackhi_epi16(zero, values[1]), factor, hi);
+        let offset = _mm512_set1_epi16((chain.to.zero_point + 128) as i16);
+        // Below the lower bound the sums are negative, or saturate there, and become 0.
+        let low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), offset);
+        let high = _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), offset);
+        let in_order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+        _mm512_permutexvar_epi64(in_order, _mm512_packus_epi16(low, high))
+    }
+}
+
+/// `round(values · factor)`, not above `hi`.
+///
+/// # Safety
+/// The processor has AVX-512.
+#[inline(always)]
+unsafe fn scaled(values: __m512i, factor: __m512, hi: __m512) -> __m512i {
+    // SAFETY: as promised by the caller.
+    unsafe { capped(_mm512_mul_ps(_mm512_cvtepi32_ps(values), factor), hi) }
+}
+
+/// One vector at a time, of any number of lanes.
+///
+/// # Safety
+/// As [`store`].
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn each<const MR: usize, const NV: usize>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    chain: &ChainAt,
+    (lo, hi): (f32, f32),
+) {
+    // SAFETY: as promised by the caller; masked loads and stores touch no more lanes than the tile has.
+    unsafe {
+        let lowest = _mm512_set1_epi32(-(I16_MAX as i32));
+        let highest = _mm512_set1_epi32(I16_MAX as i32);
+        let hi = _mm512_set1_ps(hi);
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                let at = m * (to.px_bytes / 2) + 16 * n;
+                let lanes = mask((to.lanes - 16 * n).min(16));
+                let q = rounded(sum, to.mult.add(16 * n), hi);
+                let mut values = _mm512_max_epi32(q, _mm512_set1_epi32(lo as i32));
+                if !chain.residual.is_null() {
+                    let residual = _mm256_maskz_loadu_epi16(lanes, chain.residual.add(at));
+                    let residual = _mm512_cvtepi16_epi32(residual);
+                    values = if chain.factors == [1.0; 2] {
+                        _mm512_add_epi32(values, residual)
+                    } else {
+                        let [mine, theirs] = chain.factors;
+                        let values = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(mine));
+                        let residual = _mm512_mul_ps(_mm512_cvtepi32_ps(residual), _mm512_set1_ps(theirs));
+                        capped(_mm512_add_ps(values, residual), _mm512_set1_ps(I16_MAX))
+                    };
+                    values = _mm512_max_epi32(_mm512_min_epi32(values, highest), lowest);
+                }
+                let shorts = to.out.cast::<i16>().add(at);
+                _mm256_mask_storeu_epi16(shorts, lanes, _mm512_cvtepi32_epi16(values));
+                if !chain.narrow.is_null() {
+                    let zero_point = chain.to.zero_point;
+                    let hi = _mm512_set1_ps((127 - zero_point) as f32);
+                    let q = scaled(values, _mm512_set1_ps(chain.factor), hi);
+                    let q = _mm512_max_epi32(q, _mm512_set1_epi32(-128 - zero_point));
+                    let q = _mm512_cvtepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(zero_point)));
+                    let q = _mm_xor_si128(q, _mm_set1_epi8(chain.to.xor.cast_signed()));
+                    _mm_mask_storeu_epi8(chain.narrow.add(at).cast(), lanes, q);
+                }
+            }
+        }
+    }
+}
