@@ -24,7 +24,7 @@ const SHAPES: [(usize, usize, usize); 12] = [
     (2, 130, 9),
     (7, 27, 7),
 ];
-const WIDTHS: [usize; 8] = [1, 2, 5, 6, 8, 13, 24, 37];
+const WIDTHS: [usize; 10] = [1, 2, 5, 6, 8, 9, 11, 13, 24, 37];
 
 /// Activations and weights: random, or all at an extreme.
 fn values(case: usize, n: usize, rng: &mut Rng) -> Vec<i8> {

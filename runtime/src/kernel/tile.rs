@@ -12,6 +12,11 @@ use super::view::SLACK_BYTES;
 /// Largest kernel side.
 pub(crate) const MAX_KERNEL: usize = 9;
 
+/// Vectors in a panel of which tiles of [`FOUR`] pixels still have sums enough to keep the multipliers busy.
+const WIDEST: usize = 4;
+/// Pixels of the tiles at the end of a row, where an instruction set has [`Tile::FOURS`].
+const FOUR: usize = 4;
+
 /// Order of the weights inside a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
@@ -190,6 +195,9 @@ pub(crate) unsafe trait Tile {
     const A_GROUPS: usize;
     /// Bytes of weights for one vector and group.
     const W_BYTES: usize;
+    /// Whether tiles of four pixels and [`WIDEST`] vectors are as fast for their size as those of the usual number of
+    /// pixels, so that the end of a row is better made of them than of a tile that computes pixels once more.
+    const FOURS: bool = false;
     /// LANES sums.
     type V: Copy;
     /// Activations of one pixel, ready to multiply.
@@ -354,9 +362,15 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
         };
         let mut x = 0;
         if pixels >= MR {
-            while x + MR <= pixels {
+            // The end may come out even with tiles of four, or nearly.
+            let fours = T::FOURS && NV == WIDEST && MR > FOUR;
+            while x + MR <= pixels && !(fours && (MR + 1..=2 * FOUR).contains(&(pixels - x))) {
                 tile::<T, MR, NV>(&panel, x);
                 x += MR;
+            }
+            while fours && x < pixels && pixels - x != MR - 1 {
+                tile::<T, FOUR, NV>(&panel, x.min(pixels - FOUR));
+                x += FOUR;
             }
             if x < pixels {
                 // The last pixels once more as a full tile: the same values are written again.

@@ -113,6 +113,7 @@ unsafe impl Tile for I8 {
     const GROUP_BYTES: usize = 4;
     const A_GROUPS: usize = 1;
     const W_BYTES: usize = 64;
+    const FOURS: bool = true;
     type V = __m512i;
     type A = __m512i;
     type W = __m512i;
@@ -153,6 +154,7 @@ unsafe impl Tile for I8 {
             match (MR, NV) {
                 _ if groups == 0 || taps.is_empty() => {}
                 (6, 4) => return cast(depth::rows_6x4(&all)),
+                (4, 4) => return cast(depth::rows_4x4(&all)),
                 (8, 3) => return cast(depth::rows_8x3(&all)),
                 (12, 2) => return cast(depth::rows_12x2(&all)),
                 (16, 1) if all.fits_columns() => return cast(depth::columns_16x1(&all)),

@@ -12,7 +12,7 @@ use alloc::{vec, vec::Vec};
 /// Input and output channels: whole vectors in panels of one to four, and ragged ones.
 const SHAPES: [(usize, usize); 9] =
     [(8, 16), (4, 32), (8, 48), (16, 64), (3, 128), (5, 80), (6, 60), (2, 7), (4, 65)];
-const WIDTHS: [usize; 7] = [1, 2, 5, 6, 16, 23, 37];
+const WIDTHS: [usize; 9] = [1, 2, 5, 6, 9, 14, 16, 23, 37];
 const FACTORS: [[f32; 2]; 3] = [[1.0, 1.0], [0.75, 0.5], [0.6, 1.3]];
 
 #[test]
