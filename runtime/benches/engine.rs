@@ -1,10 +1,11 @@
 //! Frames of the usual networks, one thread: time, GMAC/s, share of the core's int8 peak, time a node.
 //!
 //! `cargo bench -p mcir-runtime --bench engine -- [--isa NAME] [--size WxH] [--threads N] [--band ROWS]
-//! [--only NETWORK] [--f32] [--nodes] [--frames N] [--assert SHARE]`
+//! [--only NETWORK] [--f32] [--winograd] [--nodes] [--frames N] [--assert SHARE]`
 //!
 //! `--frames` runs just so many frames without a clock: for counting instructions from outside, also of a
 //! build for another processor under an emulator. Two counts with different numbers give those of a frame.
+//! `--winograd` runs int8 networks as they are when quantized for Winograd's convolution in 8 bits.
 //! Weights are random: as long as they are distributed like trained ones, speed does not depend on them. `--assert`
 //! fails when an int8 EDSR-light frame reaches less than this share of the peak that was measured in the same run.
 
@@ -26,6 +27,7 @@ fn main() {
     let threads = value("--threads").map_or(1, |n| n.parse().expect("a number of threads"));
     let band = value("--band").map(|n| n.parse().expect("a number of rows"));
     let only = value("--only");
+    let winograd = args.iter().any(|a| a == "--winograd");
     let frames: Option<usize> = value("--frames").map(|n| n.parse().expect("a number of frames"));
     let options = PlanOptions { isa: Some(isa), threads, band, ..PlanOptions::default() };
 
@@ -44,11 +46,13 @@ fn main() {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        for (kind, graph) in [("int8", stand_in::int8(&graph)), ("f32", graph.clone())] {
+        let int8 = if winograd { stand_in::int8_winograd(&graph) } else { stand_in::int8(&graph) };
+        for (kind, graph) in [("int8", int8), ("f32", graph.clone())] {
             if kind == "f32" && !args.iter().any(|a| a == "--f32") {
                 continue;
             }
-            let model = stand_in::weighted(graph).expect("the graph is sound");
+            let model = if winograd { stand_in::weighted_winograd(graph) } else { stand_in::weighted(graph) };
+            let model = model.expect("the graph is sound");
             let macs = model.macs_per_pixel() * (width * height) as u64;
             let plan = Plan::new(&model, width, &options).expect("the engine runs it");
             let mut workspace = plan.workspace();

@@ -131,6 +131,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cpu", help="emulated processor, with --only instead of the cases of limits.json")
     parser.add_argument("--only", help="network of the benchmark")
+    parser.add_argument("--winograd", action="store_true", help="networks quantized for Winograd in 8 bits")
     parser.add_argument("--size", default="160x90", help="input image (default %(default)s)")
     parser.add_argument("--isa", help="instruction set, if not the best one of the processor")
     parser.add_argument("--program", help="a benchmark that is already built")
@@ -153,7 +154,7 @@ def main():
         return 1 if options.require else 0
     cases = json.loads((HERE / "limits.json").read_text())["cases"]
     if options.cpu:
-        cases = [{"cpu": options.cpu, "network": options.only, "isa": options.isa}]
+        cases = [{"cpu": options.cpu, "network": options.only, "isa": options.isa, "winograd": options.winograd}]
     program = options.program or build()
     name_of = symbols(program)
     rows, cores = [], {}
@@ -165,8 +166,10 @@ def main():
             size = case.get("size", options.size)
             arguments = ["--only", case["network"], "--size", size]
             arguments += ["--isa", case["isa"]] if case.get("isa") else []
+            arguments += ["--winograd"] if case.get("winograd") else []
             instructions, cycles, macs, hot = frame(program, plugin, arguments, case["cpu"], core)
             row = {"cpu": case["cpu"], "network": case["network"], "isa": case.get("isa"), "size": size,
+                   "winograd": bool(case.get("winograd")),
                    "mega_cycles": round(cycles / 1e6, 2), "mega_instructions": round(instructions / 1e6, 2),
                    "instructions_per_mac": round(instructions / macs, 4), "macs_per_cycle": round(macs / cycles, 2)}
             # Limits of cases without a size of their own are for 160x90; cycles grow with the pixels.
@@ -180,7 +183,7 @@ def main():
             rows.append(row)
             if not options.json:
                 limit = f"  limit {row['limit_mega_cycles']:.2f}" if row["limit_mega_cycles"] else ""
-                print(f"{row['cpu']:11} {row['isa'] or 'best':9} {row['network']:14} {row['size']:8} "
+                print(f"{row['cpu']:11} {row['isa'] or 'best':9} {row['network']:14} {row['size']:8} {'winograd' if row['winograd'] else '':8} "
                       f"{row['mega_cycles']:9.2f} Mcycles{limit}  {row['instructions_per_mac']:.4f} instructions/MAC  "
                       f"{row['macs_per_cycle']:6.2f} MAC/cycle{'  ABOVE ITS LIMIT' if over else ''}", flush=True)
             for spent, runs, (address, code) in hot[:options.hot]:

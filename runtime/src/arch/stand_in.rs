@@ -13,10 +13,21 @@ use alloc::{format, vec, vec::Vec};
 /// The graph that the quantizer makes of a float one, with arbitrary scales: convolutions in 8 bits,
 /// residual sums in 16, attention and tables between 8 bits.
 pub fn int8(graph: &Graph) -> Graph {
+    // What is never negative uses all of the range.
+    int8_from(graph, -128)
+}
+
+/// As [`int8`], with activations in the middle half of their range, as the quantizer makes them for Winograd's
+/// convolution in 8 bits.
+pub fn int8_winograd(graph: &Graph) -> Graph {
+    int8_from(graph, -64)
+}
+
+/// The graph, with this zero point where values are never negative.
+fn int8_from(graph: &Graph, zero_point: i8) -> Graph {
     let (q, sum) = (DType::I8 { scale: 0.02, zero_point: 0 }, DType::I16 { scale: 0.001 });
     let mut out = Graph::new(3, DType::PIXEL);
-    // What is never negative uses all of the range.
-    let positive = DType::I8 { scale: 0.02, zero_point: -128 };
+    let positive = DType::I8 { scale: 0.02, zero_point };
     let mut map: Vec<NodeId> = vec![0];
     let mut quantized: Vec<Option<NodeId>> = vec![Some(0)];
     let last = graph.output();
@@ -77,6 +88,19 @@ fn shuffles_into_conv(graph: &Graph, id: NodeId) -> bool {
 /// # Errors
 /// As [`Model::new`]: when the graph is not a sound one.
 pub fn weighted(graph: Graph) -> Result<Model, LoadError> {
+    weighted_up_to(graph, 127)
+}
+
+/// As [`weighted`], with 8-bit weights of which three add up to 8 bits.
+///
+/// # Errors
+/// As [`weighted`].
+pub fn weighted_winograd(graph: Graph) -> Result<Model, LoadError> {
+    weighted_up_to(graph, 42)
+}
+
+/// A model with 8-bit weights up to `most` in magnitude.
+fn weighted_up_to(graph: Graph, most: i32) -> Result<Model, LoadError> {
     let shapes = infer(&graph)?;
     let mut seed = 1_u32;
     let mut next = move || {
@@ -87,7 +111,7 @@ pub fn weighted(graph: Graph) -> Result<Model, LoadError> {
         // Bell-shaped, as those of trained networks are: how large a sum can get decides which kernels take it.
         (Element::I8, _) => {
             let mut weight = || (0..4).map(|_| i32::from(next())).sum::<i32>() / 4;
-            TensorData::I8((0..spec.len()).map(|_| weight().max(-127) as i8).collect())
+            TensorData::I8((0..spec.len()).map(|_| (weight() * most / 127).max(-most) as i8).collect())
         }
         (Element::I32, _) => TensorData::I32(vec![0; spec.len()]),
         (Element::F32, Role::WeightScale) => TensorData::F32(vec![0.001; spec.len()]),
@@ -120,6 +144,7 @@ mod tests {
         for graph in graphs {
             let (float, small) = (weighted(graph.clone()).unwrap(), weighted(int8(&graph)).unwrap());
             assert!(!float.is_quantized() && small.is_quantized());
+            assert!(weighted_winograd(int8_winograd(&graph)).unwrap().is_quantized());
             assert_eq!(float.macs_per_pixel(), small.macs_per_pixel());
             assert_eq!(float.upscale(), small.upscale());
         }

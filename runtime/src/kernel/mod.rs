@@ -20,6 +20,7 @@ mod peak;
 mod pool;
 pub(crate) mod requant;
 pub(crate) mod tile;
+pub(crate) mod two_rows;
 pub(crate) mod view;
 mod wide;
 pub(crate) mod winograd;
@@ -42,6 +43,8 @@ mod neon_image;
 mod neon_rows;
 #[cfg(target_arch = "aarch64")]
 mod neon_store;
+#[cfg(target_arch = "aarch64")]
+mod neon_two_rows;
 #[cfg(target_arch = "aarch64")]
 mod neon_winograd;
 pub(crate) mod scalar;
@@ -85,7 +88,7 @@ pub(crate) struct Table {
     pub conv_f32: ConvRow,
     pub f32: Geometry,
     /// 3x3 convolutions with fewer multiplications, where that is faster.
-    pub winograd: Option<winograd::Strip>,
+    pub winograd: Option<winograd::Kernel>,
     /// Convolutions to a few channels, where there is something better than `conv_i8`.
     pub few: Option<FewRow>,
     /// Pointwise work on rows, where the compiler's vectors are not good enough.

@@ -5,6 +5,7 @@ use super::Table;
 use super::neon_rows::ROWS;
 use super::neon_store::{store_f32, store_i32, store_sums};
 use super::tile::{Destination, Geometry, Layout, Store, Tile, conv_entry};
+use super::winograd::Kernel;
 use core::arch::aarch64::*;
 
 pub(super) const TABLE: Table = Table {
@@ -15,7 +16,7 @@ pub(super) const TABLE: Table = Table {
     chains: false,
     conv_f32,
     f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
-    winograd: Some(super::neon_winograd::strip),
+    winograd: Some(Kernel::FourRows(super::neon_winograd::strip)),
     few: None,
     rows: Some(ROWS),
     image: Some(super::neon_image::pairs),

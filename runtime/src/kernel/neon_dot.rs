@@ -5,6 +5,7 @@ use super::neon::CONV_F32;
 use super::neon_store::{store_i32, store_sums};
 use super::neon_tile::{Depth, Finish, Kind, TILE};
 use super::tile::{Destination, Geometry, Layout, MAX_KERNEL, Store, Tile, conv_entry};
+use super::winograd::Kernel;
 use super::{Table, neon};
 use core::arch::{aarch64::*, asm};
 
@@ -16,7 +17,7 @@ pub(super) const TABLE: Table = Table {
     chains: false,
     conv_f32: CONV_F32,
     f32: neon::TABLE.f32,
-    winograd: None,
+    winograd: Some(Kernel::TwoRows(super::neon_two_rows::pass)),
     few: None,
     rows: neon::TABLE.rows,
     image: Some(super::neon_image::dot),

@@ -16,7 +16,7 @@ use super::tile::Store;
 use alloc::vec::Vec;
 
 /// Sums stay below this in magnitude, so that the float's last bit is worth one.
-const MAX_SUM: i64 = 1 << 22;
+pub(crate) const MAX_SUM: i64 = 1 << 22;
 /// Products stay below this: with a zero point they fit 16 bits.
 const MAX_PRODUCT: f32 = 32500.0;
 /// Products that are clamped to 16 bits stay below this: rounded, they still stand in the low bits of a float.

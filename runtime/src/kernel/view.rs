@@ -129,6 +129,17 @@ impl<'a> OutView<'a> {
         })
     }
 
+    /// This view's pixels of two rows.
+    pub fn two_rows_mut(&mut self, rows: [usize; 2]) -> [&mut [u8]; 2] {
+        assert_ne!(self.ring.slot(rows[0]), self.ring.slot(rows[1]), "the rows have slots of their own");
+        rows.map(|y| {
+            let row: *mut [u8] = self.row_mut(y);
+            // SAFETY: the rows lie in different slots, so the slices do not overlap; the view stays borrowed for as
+            // long as they live.
+            unsafe { &mut *row }
+        })
+    }
+
     /// This view's pixels of row `y`.
     pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
         let start = self.ring.slot(y) + (self.ring.pad + self.cols.start) * self.ring.px_bytes;

@@ -99,6 +99,26 @@ impl Winograd {
     }
 }
 
+/// What an instruction set has for 3x3 convolutions.
+#[derive(Clone, Copy)]
+pub(crate) enum Kernel {
+    /// Of four rows, as described here.
+    FourRows(Strip),
+    /// As described in [`two_rows`](super::two_rows).
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
+    TwoRows(super::two_rows::Pass),
+}
+
+impl Kernel {
+    /// Rows that are best done at once.
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::FourRows(_) => TILE,
+            Self::TwoRows(_) => 2,
+        }
+    }
+}
+
 /// Everything that four rows of a convolution need.
 pub(crate) struct StripArgs<'a, 'b> {
     /// Six input rows, starting at the leftmost value under the first pixel's kernel.

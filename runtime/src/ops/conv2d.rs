@@ -10,7 +10,8 @@ use crate::kernel::pack::{ConvShape, Packed, pack};
 use crate::kernel::requant::{Requant, short};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{Chain, ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
-use crate::kernel::winograd::{PATCH, Strip, StripArgs, TILE, Winograd, strip};
+use crate::kernel::two_rows::{self, Pass, TwoRows, TwoRowsArgs, two_rows};
+use crate::kernel::winograd::{Kernel, PATCH, Strip, StripArgs, TILE, Winograd, strip};
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Conv2d, DType, Model, NodeId, Op, Role};
 use alloc::vec::Vec;
@@ -20,6 +21,8 @@ pub(crate) struct Conv2dStep {
     packed: Packed,
     /// Another way to the same sums.
     winograd: Option<(Strip, Winograd)>,
+    /// Another way to the same sums, of two rows.
+    two_rows: Option<(Pass, TwoRows)>,
     /// Another way to the same bytes.
     few: Option<FewChannels>,
     /// Initial sums (32-bit integers or floats) and multipliers.
@@ -115,6 +118,7 @@ impl Conv2dStep {
         let relu = conv.activation == Some(Activation::Relu);
         Self {
             winograd: None,
+            two_rows: None,
             few: None,
             requant: Requant {
                 bias: bytemuck::cast_slice(&bias).to_vec(),
@@ -160,14 +164,23 @@ impl Conv2dStep {
         let mult = gather(&multipliers(model, id, scale, output), conv, order);
         let store = store(Codec::new(output, table.xor), relu);
         let requant = Requant::new(&packed, &plain, weights, &folded, &mult, &table, store);
-        let winograd = table.winograd.filter(|_| shape.kernel == 3).and_then(|strip| {
-            Some((strip, Winograd::new(weights, &plain, shape.in_channels, shape.out_channels, &requant)?))
-        });
+        let (inputs, outputs) = (shape.in_channels, shape.out_channels);
+        let (mut winograd, mut two_rows) = (None, None);
+        match table.winograd.filter(|_| shape.kernel == 3) {
+            Some(Kernel::FourRows(strip)) => {
+                winograd = Winograd::new(weights, &plain, inputs, outputs, &requant).map(|w| (strip, w));
+            }
+            Some(Kernel::TwoRows(pass)) => {
+                two_rows = TwoRows::new(weights, inputs, outputs, &requant).map(|w| (pass, w));
+            }
+            None => {}
+        }
         let few = matches!(store, Store::I8 { .. })
             .then(|| FewChannels::new(shape, weights, &requant, &table))
             .flatten();
         Self {
             winograd,
+            two_rows,
             few,
             requant,
             store,
@@ -198,6 +211,7 @@ impl Conv2dStep {
         let relu = conv.activation == Some(Activation::Relu);
         Self {
             winograd: None,
+            two_rows: None,
             few: None,
             requant: Requant {
                 bias: bytemuck::cast_slice(&pad(&model.i32s(id, Role::Bias))).to_vec(),
@@ -220,7 +234,7 @@ impl Conv2dStep {
     pub fn shuffles(conv: Conv2d, upscale: usize, isa: Isa) -> bool {
         let table = isa.table();
         let row = usize::from(conv.out_channels) / upscale;
-        let winograd = conv.kernel == 3 && table.winograd.is_some();
+        let winograd = conv.kernel == 3 && matches!(table.winograd, Some(Kernel::FourRows(_)));
         !winograd && row.is_multiple_of(table.i8.lanes * table.i8.max_nv)
     }
 
@@ -246,6 +260,12 @@ impl Conv2dStep {
                     (y..y + rows).for_each(|y| self.finish(io, y));
                     y += rows;
                 }
+                _ if rows > 1 && self.two_rows.is_some() => {
+                    let taps = core::array::from_fn(|i| row(y + i));
+                    self.two_rows(taps, cols.len(), io.out.rows_mut::<2>(y));
+                    (y..y + 2).for_each(|y| self.finish(io, y));
+                    y += 2;
+                }
                 _ => {
                     let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
                         true => row(y + ky),
@@ -259,8 +279,8 @@ impl Conv2dStep {
     }
 
     /// Row `y` of an output with `upscale` times the input's resolution, whose pixels are the channels of one input
-    /// pixel, one after the other.
-    pub fn shuffled_row(&self, io: &mut Io<'_>, y: usize, upscale: usize) {
+    /// pixel, one after the other; and the row `upscale` further down, where two are done at once. How many were.
+    pub fn shuffled_rows(&self, io: &mut Io<'_>, y: usize, upscale: usize) -> usize {
         let shape = self.packed.shape;
         let half = shape.kernel / 2;
         let px_bytes = shape.in_channels * self.element_bytes;
@@ -270,11 +290,18 @@ impl Conv2dStep {
             "columns are whole input pixels"
         );
         let start = (input.pad() - half + cols.start / upscale) * px_bytes;
+        let row = |ky: usize| &input.padded_row((y / upscale + ky) as isize - half as isize)[start..];
+        if self.two_rows.is_some() && y + upscale < io.rows.end {
+            let out = io.out.two_rows_mut([y, y + upscale]);
+            self.two_rows(core::array::from_fn(row), cols.len() / upscale, out);
+            return 2;
+        }
         let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
-            true => &input.padded_row((y / upscale + ky) as isize - half as isize)[start..],
+            true => row(ky),
             false => &[],
         });
         self.row(io, y, &taps[..shape.kernel], (px_bytes, cols.len() / upscale));
+        1
     }
 
     /// Row `y`, of the input rows `taps`, for so many input pixels of so many bytes.
@@ -296,6 +323,20 @@ impl Conv2dStep {
             }
             _ => None,
         };
+        self.direct(taps, (px_bytes, pixels), chain, io.out.row_mut(y));
+        if !self.chains {
+            self.finish(io, y);
+        }
+    }
+
+    /// A row, or a part of one, of the input rows `taps`.
+    fn direct(
+        &self,
+        taps: &[&[u8]],
+        (px_bytes, pixels): (usize, usize),
+        chain: Option<Chain<'_>>,
+        out: &mut [u8],
+    ) {
         let args = RowArgs {
             taps,
             px_bytes,
@@ -307,11 +348,28 @@ impl Conv2dStep {
             wide: self.requant.wide,
             store: self.store,
             chain,
-            out: io.out.row_mut(y),
+            out,
         };
         conv_row(self.entry, &self.geometry, self.element_bytes, args);
-        if !self.chains {
-            self.finish(io, y);
+    }
+
+    /// Two rows of which [`two_rows`](crate::kernel::two_rows) does what it can.
+    fn two_rows(&self, taps: [&[u8]; two_rows::TAPS], pixels: usize, mut out: [&mut [u8]; 2]) {
+        let Some((entry, ref weights)) = self.two_rows else { unreachable!("asked for only where it is") };
+        let shape = self.packed.shape;
+        let (px_in, px_out) = (shape.in_channels, shape.out_channels * self.store.size_bytes());
+        let pass = weights.pass(pixels);
+        for x in (0..pixels).step_by(pass) {
+            let pixels = pass.min(pixels - x);
+            let taps = taps.map(|tap| &tap[x * px_in..]);
+            let mut part = out.each_mut().map(|row| &mut row[x * px_out..][..pixels * px_out]);
+            let out = part.each_mut().map(|row| &mut **row);
+            let args = TwoRowsArgs { taps, pixels, weights, store: self.store, out };
+            if pixels < two_rows::TILE || !two_rows(entry, args) {
+                for (taps, out) in taps.windows(shape.kernel).zip(part) {
+                    self.direct(taps, (px_in, pixels), None, out);
+                }
+            }
         }
     }
 
@@ -361,8 +419,9 @@ impl Conv2dStep {
 
     pub fn weight_bytes(&self) -> usize {
         let winograd = self.winograd.as_ref().map_or(0, |(_, w)| w.bytes());
+        let two_rows = self.two_rows.as_ref().map_or(0, |(_, w)| w.bytes());
         let few = self.few.as_ref().map_or(0, FewChannels::bytes);
-        size_of_val(self.packed.weights.as_slice()) + winograd + few + self.requant.bytes()
+        size_of_val(self.packed.weights.as_slice()) + winograd + two_rows + few + self.requant.bytes()
     }
 }
 

@@ -27,8 +27,11 @@ impl ShuffledConvStep {
 
     pub fn run(&self, io: &mut Io<'_>) {
         let upscale = self.rows.len();
-        for y in io.rows.clone() {
-            self.rows[y % upscale].shuffled_row(io, y, upscale);
+        for first in io.rows.clone().take(upscale) {
+            let mut y = first;
+            while y < io.rows.end {
+                y += upscale * self.rows[y % upscale].shuffled_rows(io, y, upscale);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ mod tests;
 use crate::error::PlanError;
 use crate::kernel::Isa;
 use crate::kernel::view::Ring;
-use crate::kernel::winograd::TILE;
+use crate::kernel::winograd::Kernel;
 use crate::model::{DType, Model, NodeId};
 use crate::ops::Step;
 use crate::ops::rows::Codec;
@@ -84,8 +84,7 @@ impl Plan {
         if !isa.is_available() {
             return Err(PlanError::Isa { name: isa.name() });
         }
-        // Winograd's tiles are four rows high.
-        let multiple = if isa.table().winograd.is_some() { TILE } else { 1 };
+        let multiple = isa.table().winograd.map_or(1, Kernel::rows);
         let band = options
             .band
             .unwrap_or_else(|| default_band(model, width, options.threads).next_multiple_of(multiple));

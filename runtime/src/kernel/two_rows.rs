@@ -1,0 +1,166 @@
+//! 3x3 convolution of two rows at a time by Winograd's F(2, 3) down the columns, in 8 bits and without any error.
+//!
+//! Two outputs below each other come from four products instead of six. Of four values `d` of a column of the input and
+//! three weights `g`,
+//!
+//! ```text
+//! m = [(d0 − d2) · g0,  (d1 + d2) · (g0 + g1 + g2),  (d2 − d1) · (g0 − g1 + g2),  (d1 − d3) · g2]
+//! out = [2 m0 + m1 + m2,  m1 − m2 − 2 m3] / 2
+//! ```
+//!
+//! where both sums are even, so nothing is lost: they are the direct convolution's, and as multipliers are floats,
+//! halving those takes the place of the division. So the planner may choose this wherever the weights' sums are 8-bit
+//! integers. Whether sums and differences of the activations are is known only when they are there: additions
+//! saturate, the processor says whether one did, and the direct convolution does those pixels instead. It is rare for
+//! a network that was quantized for it (`mcir-quantize run --winograd`): with activations around the middle half of
+//! their range and weights whose sums fit.
+
+use super::pack::{Line, aligned};
+use super::requant::{MAX_SUM, Requant};
+use super::scalar::MAGIC;
+use super::tile::Store;
+use alloc::vec::Vec;
+
+#[cfg(test)]
+mod tests;
+
+/// Rows of the input under two rows of the output.
+pub(crate) const TAPS: usize = 4;
+/// Kernel side.
+const KERNEL: usize = 3;
+/// Output channels of a block of weights.
+pub(crate) const BLOCK: usize = 8;
+/// Input channels: in units of a vector of activations.
+pub(crate) const CHANNELS: usize = 16;
+/// Values of the depth that one multiplication sums up.
+const KT: usize = 4;
+/// Pixels of a tile; a pass has at least as many.
+pub(crate) const TILE: usize = 3;
+/// Bytes of the working memory for transformed rows.
+pub(crate) const SCRATCH_BYTES: usize = 16384;
+/// Most pixels of a pass: fewer are fewer to do directly if one is out of range.
+const MAX_PIXELS: usize = 48;
+/// Largest magnitude of a weight.
+const MAX_WEIGHT: i32 = 127;
+
+/// Transformed weights of a convolution, and how its sums, which are twice as large, are stored.
+pub(crate) struct TwoRows {
+    pub in_channels: usize,
+    pub out_channels: usize,
+    /// `[output channels / BLOCK][kernel column · input channels / CHANNELS][row of the transformed domain]`, and in these
+    /// `[CHANNELS / KT][BLOCK][KT]`.
+    pub weights: Vec<Line>,
+    /// The bits of `MAGIC` plus twice the initial sums.
+    pub bias: Vec<i32>,
+    pub mult: Vec<f32>,
+    pub offset: Vec<f32>,
+    /// As in [`Requant`].
+    pub wide: bool,
+}
+
+impl TwoRows {
+    /// Transforms `weights`, `[out, 3, 3, in]`; `None` if the shape is not one of this algorithm's, or if weights or sums
+    /// are too large for it.
+    pub fn new(weights: &[i8], in_channels: usize, out_channels: usize, requant: &Requant) -> Option<Self> {
+        let depth = KERNEL * KERNEL * in_channels;
+        let fits = in_channels.is_multiple_of(CHANNELS)
+            && max_pixels(in_channels) >= TILE
+            && out_channels.is_multiple_of(BLOCK)
+            && weights.len() == out_channels * depth;
+        let offset = requant.offset.as_ref().filter(|_| fits)?;
+        let direct = requant.bias.as_chunks::<4>().0.iter().map(|&b| i32::from_ne_bytes(b));
+        let direct: Vec<i32> = direct.map(|b| b - MAGIC.to_bits().cast_signed()).collect();
+        let bounded = weights.chunks_exact(depth).zip(&direct).all(|(row, &bias)| {
+            let reach: i64 = row.iter().map(|&w| 128 * i64::from(w.unsigned_abs())).sum();
+            2 * (reach + i64::from(bias).abs()) < MAX_SUM
+        });
+        if !bounded {
+            return None;
+        }
+        let row = KERNEL * in_channels;
+        let mut lines = aligned(TAPS * row * out_channels);
+        let packed: &mut [i8] = bytemuck::cast_slice_mut(&mut lines);
+        for (n, kernel) in weights.chunks_exact(depth).enumerate() {
+            for k in 0..row {
+                let g: [i32; KERNEL] = core::array::from_fn(|y| i32::from(kernel[y * row + k]));
+                for (place, weight) in transform(g)?.into_iter().enumerate() {
+                    let vectors = (n / BLOCK * (row / CHANNELS) + k / CHANNELS) * TAPS + place;
+                    let group = vectors * (CHANNELS / KT) + k % CHANNELS / KT;
+                    packed[(group * BLOCK + n % BLOCK) * KT + k % KT] = weight;
+                }
+            }
+        }
+        Some(Self {
+            in_channels,
+            out_channels,
+            weights: lines,
+            bias: direct.iter().map(|b| 2 * b + MAGIC.to_bits().cast_signed()).collect(),
+            mult: requant.mult.iter().map(|m| 0.5 * m).collect(),
+            offset: offset.iter().map(|o| 0.5 * o).collect(),
+            wide: requant.wide,
+        })
+    }
+
+    /// Bytes of all of it.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.weights.as_slice()) + 12 * self.bias.len()
+    }
+
+    /// Pixels of each pass over a row of `pixels`, but the last: about equal parts, in whole tiles.
+    pub fn pass(&self, pixels: usize) -> usize {
+        let most = max_pixels(self.in_channels);
+        let passes = pixels.div_ceil(most).max(1);
+        pixels.div_ceil(passes).next_multiple_of(TILE).min(most)
+    }
+}
+
+/// Transformed weights of a column of the kernel, if they fit 8 bits.
+fn transform([a, b, c]: [i32; KERNEL]) -> Option<[i8; TAPS]> {
+    let all = [a, a + b + c, a - b + c, c];
+    all.iter().all(|w| w.abs() <= MAX_WEIGHT).then(|| all.map(|w| w as i8))
+}
+
+/// Most pixels whose rows, and the two behind them, fit the working memory: whole tiles.
+fn max_pixels(in_channels: usize) -> usize {
+    let columns = SCRATCH_BYTES / TAPS / in_channels.max(1);
+    columns.saturating_sub(KERNEL - 1).min(MAX_PIXELS) / TILE * TILE
+}
+
+/// Everything that a pass over two rows needs.
+pub(crate) struct TwoRowsArgs<'a, 'b> {
+    /// Input rows, starting at the leftmost value under the first pixel's kernel.
+    pub taps: [&'a [u8]; TAPS],
+    /// Pixels to compute, at least [`TILE`] and at most [`TwoRows::pass`].
+    pub pixels: usize,
+    pub weights: &'a TwoRows,
+    pub store: Store,
+    /// Two output rows of `pixels · out_channels` values.
+    pub out: [&'b mut [u8]; 2],
+}
+
+/// Entry of an instruction set: two rows of a convolution. Whether it computed them: not if a sum of activations is
+/// beyond 8 bits; nothing was written then.
+///
+/// # Safety
+/// The processor has the instruction set. The arguments were checked by [`two_rows`].
+pub(crate) type Pass = unsafe fn(&mut TwoRowsArgs<'_, '_>) -> bool;
+
+/// Checks the lengths of all slices and runs `entry`, which must belong to the processor's instruction set.
+pub(crate) fn two_rows(entry: Pass, mut args: TwoRowsArgs<'_, '_>) -> bool {
+    let TwoRows { in_channels, out_channels, ref weights, ref bias, ref mult, ref offset, .. } =
+        *args.weights;
+    assert!((TILE..=max_pixels(in_channels)).contains(&args.pixels), "tiles fit the row, rows the memory");
+    let row = (args.pixels + KERNEL - 1) * in_channels;
+    assert!(args.taps.iter().all(|tap| tap.len() >= row), "rows reach over the last pixel's kernel");
+    assert!(in_channels.is_multiple_of(CHANNELS), "input channels are vectors");
+    assert!(out_channels.is_multiple_of(BLOCK), "output channels are blocks");
+    let all = TAPS * KERNEL * in_channels * out_channels;
+    assert!(size_of_val(weights.as_slice()) >= all, "all weights are there");
+    let lanes = [bias.len(), mult.len(), offset.len()];
+    assert!(lanes.iter().all(|&n| n >= out_channels), "a value for every lane");
+    let out = args.pixels * out_channels * args.store.size_bytes();
+    assert!(args.out.iter().all(|row| row.len() == out), "the output rows fit");
+    // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
+    // entry only on a processor that has it.
+    unsafe { entry(&mut args) }
+}
