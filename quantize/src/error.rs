@@ -62,6 +62,12 @@ pub enum QuantizeError {
         /// What is wrong.
         what: String,
     },
+    /// Types for Winograd's convolution are wanted for a model that comes with types.
+    #[error(
+        "the model comes with `quantize.types`, so none can be chosen for --winograd; leave the option out, or give \
+         the f32 model that it was tuned from"
+    )]
+    WinogradOfTypes,
     /// An edge of the f32 model takes infinite or undefined values.
     #[error(
         "the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate"

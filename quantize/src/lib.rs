@@ -45,5 +45,6 @@ pub mod sensitivity;
 pub mod transformer;
 pub mod types;
 pub mod weights;
+pub mod winograd;
 
 pub use error::QuantizeError;

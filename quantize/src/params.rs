@@ -64,7 +64,7 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
 }
 
 /// Types that hold an edge without any error, where there are such.
-fn exact(model: &Model, id: NodeId) -> Option<EdgeTypes> {
+pub(crate) fn exact(model: &Model, id: NodeId) -> Option<EdgeTypes> {
     let node = model.graph().node(id);
     if node.inputs != [0] {
         return None;

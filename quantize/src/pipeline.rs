@@ -14,6 +14,7 @@ use crate::samples::Samples;
 use crate::transformer::balance;
 use crate::types;
 use crate::weights::{self, QuantizedWeights};
+use crate::winograd;
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
 
 /// Rounds of bias correction: each settles what the one before has moved further up.
@@ -55,6 +56,8 @@ const OTHERS: [Choice; 3] = [
 pub struct Settings<'a> {
     /// How much of it.
     pub effort: Effort,
+    /// Whether the model is made for [Winograd's convolution in 8 bits](winograd).
+    pub winograd: bool,
     /// Threads; the result does not depend on it.
     pub threads: usize,
     /// Where progress goes.
@@ -84,6 +87,9 @@ impl<'a> Calibrated<'a> {
     pub fn new(model: &Model, samples: &'a Samples, settings: Settings<'a>) -> Result<Self, QuantizeError> {
         let folded = fold(model)?;
         if let Some(types) = types::from_metadata(&folded)? {
+            if settings.winograd {
+                return Err(QuantizeError::WinogradOfTypes);
+            }
             return Ok(Self::tuned(folded, samples, settings, types));
         }
         let Settings { threads, progress, .. } = settings;
@@ -120,9 +126,12 @@ impl<'a> Calibrated<'a> {
         progress.begin("calibrating", samples.len());
         let seen = observe(&folded, samples, Detail::All, threads, progress)?;
         progress.end();
-        let types = edge_types(&folded, &seen.histograms);
+        let mut types = edge_types(&folded, &seen.histograms);
+        if settings.winograd {
+            winograd::narrow(&folded, &seen.histograms, &mut types);
+        }
         let weights = (0..folded.graph().nodes.len() as NodeId)
-            .map(|id| quantized_weights(&folded, id, &seen, &types))
+            .map(|id| quantized_weights(&folded, id, &seen, &types, settings.winograd))
             .collect();
         let mut calibrated = Self { samples, settings, folded, seen: Some(seen), types, weights };
         if choice.rounding {
@@ -180,7 +189,9 @@ impl<'a> Calibrated<'a> {
 
     /// Replaces all weights with better rounded ones.
     fn round_weights(&mut self) -> Result<(), QuantizeError> {
-        let convolutions = self.convolutions();
+        let mut convolutions = self.convolutions();
+        // Moved by a step, the weights might not fit any more.
+        convolutions.retain(|&id| !(self.settings.winograd && winograd::is_for(&self.folded, id)));
         let int8 = self.build(&[])?;
         let Settings { threads, progress, .. } = self.settings;
         let nodes: Vec<NodeId> = convolutions.iter().map(|&id| int8.node[usize::from(id)]).collect();
@@ -285,6 +296,7 @@ fn quantized_weights(
     id: NodeId,
     seen: &Observation,
     types: &[EdgeTypes],
+    winograd: bool,
 ) -> Option<QuantizedWeights> {
     let Op::Conv2d(Conv2d { kernel, .. }) = model.graph().node(id).op else { return None };
     let input = usize::from(model.graph().node(id).inputs[0]);
@@ -295,5 +307,7 @@ fn quantized_weights(
     let channels = variance.iter().map(|v| (v + floor) as f32);
     let importance: Vec<f32> = channels.cycle().take(variance.len() * usize::from(kernel).pow(2)).collect();
     let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
-    Some(weights::quantize(&weight, &importance, &bias, scale))
+    let winograd = winograd && winograd::is_for(model, id);
+    let least = |row: &[f32]| if winograd { winograd::least_scale(row) } else { 0.0 };
+    Some(weights::quantize_from(&weight, &importance, &bias, scale, least))
 }

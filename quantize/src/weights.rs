@@ -46,12 +46,26 @@ impl QuantizedWeights {
 /// # Panics
 /// If the lengths do not fit together.
 pub fn quantize(weights: &[f32], importance: &[f32], bias: &[f32], input_scale: f32) -> QuantizedWeights {
+    quantize_from(weights, importance, bias, input_scale, |_| 0.0)
+}
+
+/// As [`quantize`], with scales that are at least what `least` says of the channel's weights.
+///
+/// # Panics
+/// If the lengths do not fit together.
+pub fn quantize_from(
+    weights: &[f32],
+    importance: &[f32],
+    bias: &[f32],
+    input_scale: f32,
+    least: impl Fn(&[f32]) -> f32,
+) -> QuantizedWeights {
     let depth = importance.len();
     assert_eq!(weights.len(), depth * bias.len(), "as many rows as biases");
     let mut values = Vec::with_capacity(weights.len());
     let mut scales = Vec::with_capacity(bias.len());
     for (row, bias) in weights.chunks_exact(depth).zip(bias) {
-        let scale = search(row, importance).max(least_scale(*bias, input_scale));
+        let scale = search(row, importance).max(least_scale(*bias, input_scale)).max(least(row));
         values.extend(row.iter().map(|&w| round(w, scale)));
         scales.push(scale);
     }

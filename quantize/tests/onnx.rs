@@ -74,7 +74,7 @@ fn cases() -> Vec<Case> {
         ("paper-int8", 3, Sums::Int16),
     ] {
         let Case { ref model, size, fixed, .. } = cases[at];
-        let settings = Settings { effort: Effort::Normal, threads: 2, progress: &() };
+        let settings = Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
         let samples = samples(3, 32, 24, model.in_channels());
         let model = Calibrated::new(model, &samples, settings).unwrap().build(&[]).unwrap().model;
         cases.push(Case { name, model, size, fixed, sums });

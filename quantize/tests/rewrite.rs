@@ -20,7 +20,8 @@ use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, NodeI
 use mcir_runtime::plan::{Plan, PlanOptions};
 use support::{Rng, lr_image, node, random, samples};
 
-const SETTINGS: Settings<'static> = Settings { effort: Effort::Normal, threads: 2, progress: &() };
+const SETTINGS: Settings<'static> =
+    Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
 
 /// PSNR between what two models make of a picture that was not calibrated on.
 fn agreement(float: &Model, int8: &Model) -> f64 {
@@ -167,7 +168,7 @@ fn weights_are_rounded_with_regard_to_each_other() {
     // The first convolution reads exact pixels, so its only error is that of the weights.
     assert!(normal > low + 2.0, "{normal:.1} dB with, {low:.1} dB without");
     let threads = [1, 3].map(|threads| {
-        let settings = Settings { effort: Effort::High, threads, progress: &() };
+        let settings = Settings { effort: Effort::High, winograd: false, threads, progress: &() };
         Calibrated::new(&model, &samples, settings).unwrap().build(&[]).unwrap().model.to_bytes()
     });
     assert!(threads[0] == threads[1], "on any number of threads");

@@ -13,7 +13,8 @@ use mcir_runtime::metrics::psnr_rgb;
 use mcir_runtime::model::{DType, Model, NodeId, Op};
 use support::{lr_image, node, random, samples};
 
-const SETTINGS: Settings<'static> = Settings { effort: Effort::Normal, threads: 2, progress: &() };
+const SETTINGS: Settings<'static> =
+    Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
 
 fn small(upscale: u8) -> Config {
     Config {

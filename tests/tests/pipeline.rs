@@ -98,7 +98,7 @@ fn photographs_become_an_int8_model_that_upscales_a_file() {
     let (calibration, held_out) = images::split(&images::list(&photos).expect("lists"), 100);
     let (samples, skipped) = Samples::gather(&photos, &calibration, task, 2, &()).expect("reads");
     assert!(skipped.is_empty());
-    let settings = Settings { threads: 2, progress: &(), effort: Effort::Normal };
+    let settings = Settings { threads: 2, progress: &(), effort: Effort::Normal, winograd: false };
     let int8 =
         Calibrated::new(&float, &samples, settings).expect("calibrates").build(&[]).expect("builds").model;
     let drops = gate::measure(&float, &int8, &held_out, 2, &()).expect("measures");

@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (samples, skipped) = Samples::gather(&args.calibration, &files, task, threads, &progress)?;
     args.common.warn_skipped(&args.calibration, &skipped);
     // The weights will be tuned, so their rounding does not matter here.
-    let settings = Settings { effort: Effort::Low, threads, progress: &progress };
+    let settings = Settings { effort: Effort::Low, winograd: false, threads, progress: &progress };
     let bytes = Calibrated::new(&model, &samples, settings)?.prepared()?.to_bytes();
     write_whole(&args.output, &bytes)?;
     if args.common.json {

@@ -49,6 +49,10 @@ pub struct Args {
     /// How much work it may be
     #[arg(long, value_enum, default_value = "normal")]
     effort: EffortArg,
+    /// Make it faster on aarch64 with the dot product (Raspberry Pi 5, Jetson Orin), at some loss: Winograd's
+    /// convolution in 8 bits, with 7 bits for activations and smaller weights
+    #[arg(long)]
+    winograd: bool,
     /// Convolution to keep in f32, by name; can be given several times
     #[arg(long, value_name = "NAME")]
     keep_float: Vec<String>,
@@ -151,7 +155,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     args.common.warn_skipped(held_out_folder, &more);
     skipped.extend::<Vec<Skipped>>(more);
 
-    let settings = Settings { effort: args.effort.into(), threads, progress: &progress };
+    let settings =
+        Settings { effort: args.effort.into(), winograd: args.winograd, threads, progress: &progress };
     let calibrated = Calibrated::new(&model, &samples, settings)?;
     let mut kept = named(&calibrated, &args.keep_float, Precision::F32)?;
     kept.extend(named(&calibrated, &args.keep_int16, Precision::Int16)?);
