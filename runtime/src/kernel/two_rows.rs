@@ -55,6 +55,7 @@ pub(crate) struct TwoRows {
     pub mult: Vec<f32>,
     pub offset: Vec<f32>,
     /// As in [`Requant`].
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
     pub wide: bool,
 }
 

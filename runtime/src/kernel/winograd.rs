@@ -103,6 +103,7 @@ impl Winograd {
 #[derive(Clone, Copy)]
 pub(crate) enum Kernel {
     /// Of four rows, as described here.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
     FourRows(Strip),
     /// As described in [`two_rows`](super::two_rows).
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
