@@ -190,7 +190,7 @@ unsafe impl Tile for I8 {
         if (MR, NV) != TILE || taps.is_empty() || groups == 0 {
             return false;
         }
-        let Some(finish) = Finish::new(to) else { return false };
+        let Some(finish) = Finish::new(to, 16) else { return false };
         // SAFETY: passed on.
         unsafe { tile_6x4(&Depth { bias, taps, at, groups, px, w }, to, &finish) };
         true

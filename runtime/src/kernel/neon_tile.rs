@@ -54,11 +54,11 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    /// `None` where a tile is not stored as a whole: sums that are no floats in disguise, channels that are padding,
+    /// For a tile of `lanes` channels. `None` where it is not stored as a whole: sums that are no floats in disguise, channels that are padding,
     /// or plain sums.
     #[inline(always)]
-    pub fn new(to: &Destination<'_>) -> Option<Self> {
-        if to.offset.is_null() || to.lanes != 16 {
+    pub fn new(to: &Destination<'_>, lanes: usize) -> Option<Self> {
+        if to.offset.is_null() || to.lanes != lanes {
             return None;
         }
         let same = |kind| Self { magic: [MAGIC; 4], odd: [0; 8], lo: [0; 16], hi: [0; 16], kind };

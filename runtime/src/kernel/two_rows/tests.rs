@@ -57,6 +57,8 @@ fn two_rows_equal_the_direct_convolution() {
                     Store::I16 { lo: 0.0, hi: 32767.0 },
                     Store::I8 { lo: 0.0, hi: 191.0, zero_point: -64, xor: 0 },
                     Store::I8 { lo: -128.0, hi: 127.0, zero_point: 0, xor: 0 },
+                    Store::I8 { lo: -133.0, hi: 122.0, zero_point: 5, xor: 0 },
+                    Store::F32 { relu: false },
                 ] {
                     let row_bytes = pixels * out_channels * store.size_bytes();
                     let mut direct = vec![vec![0; row_bytes]; 2];
