@@ -14,20 +14,21 @@ use alloc::{format, vec, vec::Vec};
 /// residual sums in 16, attention and tables between 8 bits.
 pub fn int8(graph: &Graph) -> Graph {
     // What is never negative uses all of the range.
-    int8_from(graph, -128)
+    int8_from(graph, 0.02, -128)
 }
 
 /// As [`int8`], with activations in the middle half of their range, as the quantizer makes them for Winograd's
 /// convolution in 8 bits.
 pub fn int8_winograd(graph: &Graph) -> Graph {
-    int8_from(graph, -64)
+    // Steps so large that the values of these networks stay there.
+    int8_from(graph, 0.08, -64)
 }
 
-/// The graph, with this zero point where values are never negative.
-fn int8_from(graph: &Graph, zero_point: i8) -> Graph {
-    let (q, sum) = (DType::I8 { scale: 0.02, zero_point: 0 }, DType::I16 { scale: 0.001 });
+/// The graph, with 8-bit edges of this step, and this zero point where values are never negative.
+fn int8_from(graph: &Graph, scale: f32, zero_point: i8) -> Graph {
+    let (q, sum) = (DType::I8 { scale, zero_point: 0 }, DType::I16 { scale: 0.001 });
     let mut out = Graph::new(3, DType::PIXEL);
-    let positive = DType::I8 { scale: 0.02, zero_point };
+    let positive = DType::I8 { scale, zero_point };
     let mut map: Vec<NodeId> = vec![0];
     let mut quantized: Vec<Option<NodeId>> = vec![Some(0)];
     let last = graph.output();
@@ -114,7 +115,8 @@ fn weighted_up_to(graph: Graph, most: i32) -> Result<Model, LoadError> {
             TensorData::I8((0..spec.len()).map(|_| (weight() * most / 127).max(-most) as i8).collect())
         }
         (Element::I32, _) => TensorData::I32(vec![0; spec.len()]),
-        (Element::F32, Role::WeightScale) => TensorData::F32(vec![0.001; spec.len()]),
+        // Smaller weights stand for the same values.
+        (Element::F32, Role::WeightScale) => TensorData::F32(vec![0.001 * (127 / most) as f32; spec.len()]),
         (Element::F32, _) => TensorData::F32((0..spec.len()).map(|_| f32::from(next()) / 2048.0).collect()),
     };
     let of = |id: NodeId| (graph.node(id).dtype, shapes[usize::from(id)]);

@@ -139,6 +139,39 @@ fn every_instruction_set_gives_the_same_bits() {
     }
 }
 
+/// Weights and activations in the range of Winograd's convolution in 8 bits, and activations beyond it.
+#[test]
+fn networks_for_winograd_in_8_bits_give_the_same_bits() {
+    let light = graph(&Config { num_feat: 32, num_block: 1, ..Config::light(4) });
+    let edge = graph(&Config::edge(2, 16, 2));
+    let models = [
+        ("edge x2", stand_in::int8_winograd(&edge)),
+        ("paper x4", stand_in::int8_winograd(&light)),
+        ("edge x2, all of the range", stand_in::int8(&edge)),
+        ("paper x4, all of the range", stand_in::int8(&light)),
+    ];
+    for (name, graph) in models {
+        let model = stand_in::weighted_winograd(graph).unwrap();
+        for (width, height) in [(2, 3), (17, 6), (60, 9), (150, 4)] {
+            let pixels = Rng(width as u64).bytes(width * height * 3);
+            let scalar = PlanOptions { isa: Some(Isa::Scalar), ..Default::default() };
+            let expected = run(&model, &scalar, &pixels, width);
+            assert!(expected.iter().any(|&p| p != expected[0]), "{name} does something");
+            for isa in Isa::available() {
+                for (band, threads) in [(None, 1), (Some(1), 1), (Some(3), 3)] {
+                    let options = PlanOptions { isa: Some(isa), band, threads, ..Default::default() };
+                    let case = label(&[("width", width), ("height", height), ("threads", threads)]);
+                    assert!(
+                        run(&model, &options, &pixels, width) == expected,
+                        "{name} on {} {case}",
+                        isa.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// The end of a real-time network, which some instruction sets compute in one step.
 #[test]
 fn interpolated_images_with_corrections_are_the_same_bits() {

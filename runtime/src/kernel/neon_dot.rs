@@ -123,18 +123,25 @@ unsafe impl Tile for I8 {
     unsafe fn whole<const MR: usize, const NV: usize>(
         bias: *const u8,
         taps: &[*const u8],
-        at: usize,
         groups: usize,
         px: usize,
         w: *const u8,
         to: &Destination<'_>,
+        pixels: usize,
     ) -> bool {
         if (MR, NV) != TILE || taps.is_empty() || groups == 0 {
             return false;
         }
         let Some(finish) = Finish::new(to, 16) else { return false };
-        // SAFETY: passed on.
-        unsafe { tile_6x4(&Depth { bias, taps, at, groups, px, w }, to, &finish) };
+        for x in (0..pixels).step_by(MR) {
+            // The last tile ends with the row; what it has in common with the one before is computed twice.
+            let x = x.min(pixels - MR);
+            // SAFETY: passed on, for a tile that begins `x` pixels further.
+            unsafe {
+                let to = Destination { out: to.out.add(x * to.px_bytes), ..*to };
+                tile_6x4(&Depth { bias, taps, at: x * px, groups, px, w }, &to, &finish);
+            }
+        }
         true
     }
     #[inline(always)]

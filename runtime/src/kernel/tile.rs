@@ -254,17 +254,17 @@ pub(crate) unsafe trait Tile {
             sums
         }
     }
-    /// [`sums`](Self::sums) and [`store_tile`](Self::store_tile) in one, for tiles that an instruction set has such a
-    /// way for; whether it did.
+    /// [`sums`](Self::sums) and [`store_tile`](Self::store_tile) in one for all tiles of `pixels` pixels, at least MR, of
+    /// which `to` is the first, where an instruction set has such a way; whether it did.
     #[inline(always)]
     unsafe fn whole<const MR: usize, const NV: usize>(
         _bias: *const u8,
         _taps: &[*const u8],
-        _at: usize,
         _groups: usize,
         _px: usize,
         _w: *const u8,
         _to: &Destination<'_>,
+        _pixels: usize,
     ) -> bool {
         false
     }
@@ -361,6 +361,11 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
             chain: args.chain.as_mut().map(|chain| ChainAt::new(chain).after(panel.first)),
         };
         let mut x = 0;
+        let PanelArgs { taps, groups, px_in, weights, bias, ref to, .. } = panel;
+        let whole = pixels >= MR && panel.chain.is_none();
+        if whole && T::whole::<MR, NV>(bias, taps, groups, px_in, weights, to, pixels) {
+            return;
+        }
         if pixels >= MR {
             // The end may come out even with tiles of four, or nearly.
             let fours = T::FOURS && NV == WIDEST && MR > FOUR;
@@ -415,10 +420,8 @@ unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(panel: &PanelArgs<'_>,
             T::store_chain(&sums, &to, &chain.after(x * to.px_bytes / 2));
             return;
         }
-        if !T::whole::<MR, NV>(bias, taps, at, groups, px_in, weights, &to) {
-            let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);
-            T::store_tile(&sums, &to);
-        }
+        let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);
+        T::store_tile(&sums, &to);
     }
 }
 

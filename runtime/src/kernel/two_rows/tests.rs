@@ -74,6 +74,7 @@ fn two_rows_equal_the_direct_convolution() {
                             offset: requant.offset.as_deref(),
                             wide: requant.wide,
                             store,
+                            chain: None,
                             out,
                         };
                         conv_row(table.conv_i8, &table.i8, 1, args);
