@@ -10,7 +10,7 @@ mod tests;
 pub use report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
 pub(crate) use steady::warm_up;
 pub use system::System;
-pub(crate) use system::{Reading, processor_time};
+pub(crate) use system::{Reading, processor_time, waited_ns};
 
 use crate::args::{EngineArgs, OutputArgs};
 use crate::embedded;

@@ -84,7 +84,7 @@ pub(super) fn process_peak_bytes() -> Option<u64> {
 }
 
 /// Nanoseconds in which threads of this process could have run but had no processor.
-pub(super) fn waited_ns() -> Option<u64> {
+pub(crate) fn waited_ns() -> Option<u64> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let of = |thread: PathBuf| -> Option<u64> {
         let line = fs::read_to_string(thread.join("schedstat")).ok()?;

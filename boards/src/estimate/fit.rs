@@ -94,6 +94,15 @@ pub fn fit(frames: &[Frame]) -> Option<Fit> {
     Some(Fit { macs_per_cycle: 1.0 / plain.0, cycles_per_value: plain.1, operators, error })
 }
 
+/// Parallel efficiency and cycles of a join ([`Efficiency::cycles_together`]) from frames of several networks: cycles on
+/// one core, on all `cores`, and joins. `None` for nothing to fit to.
+pub fn fit_together(cores: usize, frames: &[(f64, f64, usize)]) -> Option<(f64, f64)> {
+    let samples = frames.iter().map(|&(alone, together, joins)| (alone, joins as f64, together));
+    let (share, join) = two(samples)?;
+    // More than a whole core each is noise.
+    Some(((1.0 / (share * cores as f64)).clamp(0.01, 1.0), join))
+}
+
 /// `a` and `b`, neither negative, with which `a * x + b * y` comes closest to the cycles, relative to these. `None` for
 /// nothing to fit to.
 fn two(samples: impl Iterator<Item = (f64, f64, f64)>) -> Option<(f64, f64)> {
@@ -129,6 +138,7 @@ impl Fit {
             macs_per_cycle: self.macs_per_cycle,
             cycles_per_value: self.cycles_per_value,
             parallel_efficiency: 1.0,
+            join_cycles: 0.0,
             source: String::new(),
             fit_error: Some(self.error),
             operators: self.operators,
@@ -155,6 +165,19 @@ mod tests {
         );
         assert!(fit.error < 1e-9);
         assert_eq!(fit.operators, None);
+    }
+
+    #[test]
+    fn cores_that_meet_are_fitted_exactly() {
+        let mut efficiency = fit(&[plain(1e9, 1.0, 1e8)]).unwrap().named("", "", "");
+        (efficiency.parallel_efficiency, efficiency.join_cycles) = (0.8, 5000.0);
+        let frame = |alone, joins| (alone, efficiency.cycles_together(alone, 4, joins), joins);
+        let (share, join) = fit_together(4, &[frame(1e7, 300), frame(8e7, 700), frame(9e8, 1500)]).unwrap();
+        assert!((share - 0.8).abs() < 1e-9 && (join - 5000.0).abs() < 1e-3, "{share} {join}");
+        assert_eq!(efficiency.cycles_together(1e7, 1, 300), 1e7);
+        // Four cores cannot be more than four times as fast.
+        assert_eq!(fit_together(4, &[(1e9, 2e8, 0)]), Some((1.0, 0.0)));
+        assert_eq!(fit_together(4, &[]), None);
     }
 
     /// A network with layer norms, attention and GELUs of this width and with heads this large.

@@ -2,8 +2,9 @@
 //! `mcir-board profile`, which measures a machine so that it can be estimated for.
 //!
 //! Memory is exact: it is the engine's own plan. Time is `macs / macs_per_cycle + values · cycles_per_value` cycles
-//! of a core, and more for layer norms, window attention and activations ([`Efficiency`]); the numbers come from measured
-//! or modelled frames, in the board's profile or in `boards/profiles/efficiency.toml`.
+//! of a core, and more for layer norms, window attention and activations ([`Efficiency`]); all cores together take their
+//! share of that and the cycles in which they meet at the end of every step. The numbers come from measured or modelled
+//! frames, in the board's profile or in `boards/profiles/efficiency.toml`.
 
 mod calibrate;
 mod fit;
@@ -141,8 +142,15 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
     let plan = Plan::new(&model.model, width, &PlanOptions::default())
         .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
     let work = Work::of(&model.model, size);
-    let latency_ms = efficiency.cycles(&work) / (core.clock_mhz * 1e3);
-    let together = if core.count > 1 { f64::from(core.count) * efficiency.parallel_efficiency } else { 1.0 };
+    let alone = efficiency.cycles(&work);
+    // The band, and with it how often the cores meet, is another one for several threads.
+    let threads = PlanOptions { threads: core.count as usize, ..PlanOptions::default() };
+    let joins = Plan::new(&model.model, width, &threads)
+        .map_err(|source| Error::Plan { name: model.name.clone(), source })?
+        .joins(height);
+    // Nobody has to use more threads than help.
+    let together = efficiency.cycles_together(alone, core.count, joins).min(alone);
+    let ms = |cycles: f64| cycles / (core.clock_mhz * 1e3);
     Ok(Estimate {
         model: model.name.clone(),
         precision,
@@ -153,9 +161,9 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
         width,
         height,
         upscale: model.upscale(),
-        latency_ms,
+        latency_ms: ms(alone),
         cores: core.count,
-        latency_all_cores_ms: latency_ms / together.max(1.0),
+        latency_all_cores_ms: ms(together),
         work,
         efficiency,
         memory_bytes: plan.memory_bytes(),

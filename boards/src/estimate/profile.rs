@@ -1,15 +1,14 @@
 //! `mcir-board profile`: measures this machine and writes its profile.
 
 use super::calibrate::{network, networks};
-use super::fit::{Frame, Sample, fit};
+use super::fit::{Frame, Sample, fit, fit_together};
 use crate::args::{EngineArgs, OutputArgs, all_threads};
-use crate::bench::processor_time;
+use crate::bench::{processor_time, waited_ns};
 use crate::deploy::DeployError;
 use crate::error::{Error, Result};
 use crate::files::Pending;
 use crate::machine::Machine;
 use crate::profiles::{Cores, Efficiency, Profile, Throttle, Work};
-use indicatif::ProgressBar;
 use mcir_runtime::exec::Workspace;
 use mcir_runtime::model::{Activation, Conv2d, Graph, Model, Op};
 use mcir_runtime::plan::{Plan, PlanOptions};
@@ -22,8 +21,10 @@ const SIZE: (usize, usize) = (320, 64);
 /// Frames of each network, at least, and until this time is over.
 const FRAMES: usize = 5;
 const TIME: Duration = Duration::from_millis(800);
-/// Time in which one core and all of them take turns.
-const PARALLEL_TIME: Duration = Duration::from_secs(4);
+/// Time in which one core and all of them take turns with a network.
+const PARALLEL_TIME: Duration = Duration::from_millis(1500);
+/// Part of that time in which threads may wait for a core that another program has.
+const MAX_WAITED: f64 = 0.05;
 /// Clock that is assumed where the system tells none; estimates do not depend on it.
 const NO_CLOCK_MHZ: f64 = 1000.0;
 
@@ -59,7 +60,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let mut profile = describe(cmd, &machine);
     let clock_mhz = profile.cores[0].clock_mhz;
     let networks = networks();
-    let bar = cmd.print.progress(2 * networks.len() as u64 + 1);
+    let bar = cmd.print.progress(3 * networks.len() as u64);
     let one = cmd.engine.plan_options(1)?;
     let isa = one.isa.unwrap_or_else(mcir_runtime::Isa::best).name();
     profile.isa = isa.into();
@@ -77,14 +78,33 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             tool: "the measurement".into(),
             reason: format!("times make no sense: {frames:?}"),
         })?;
-        let parallel_efficiency = if float || all.threads == 1 {
-            profile.efficiency.first().map_or(1.0, |e: &Efficiency| e.parallel_efficiency)
+        let (parallel_efficiency, join_cycles) = if float || all.threads == 1 {
+            let measured = |e: &Efficiency| (e.parallel_efficiency, e.join_cycles);
+            profile.efficiency.first().map_or((1.0, 0.0), measured)
         } else {
-            parallel(&networks[2], &one, &all, &bar)?
+            let (mut frames, begin, waited) = (Vec::new(), elapsed(), waited_ns());
+            for (name, graph) in &networks {
+                bar.set_message(format!("all cores {name}"));
+                frames.push(parallel(name, graph, &one, &all, clock_mhz * 1e6)?);
+                bar.inc(1);
+            }
+            let waited = waited_ns().zip(waited).map_or(0, |(after, before)| after.saturating_sub(before));
+            let waited = waited as f64 / (elapsed() - begin).as_nanos() as f64;
+            if waited > MAX_WAITED {
+                bar.suspend(|| {
+                    eprintln!(
+                        "warning: other programs kept the cores busy, threads waited {:.0} % of the time: the \
+                         estimates for all cores will be too slow; measure again when the machine is idle",
+                        waited * 100.0
+                    );
+                });
+            }
+            fit_together(all.threads, &frames).unwrap_or((1.0, 0.0))
         };
         let precision = if float { "f32" } else { "int8" };
         profile.efficiency.push(Efficiency {
             parallel_efficiency,
+            join_cycles,
             source: source.clone(),
             ..fitted.named(&profile.cores[0].kind, isa, precision)
         });
@@ -100,7 +120,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         let (error, share) = (e.fit_error.unwrap_or(0.0) * 100.0, e.parallel_efficiency * 100.0);
         cmd.print.result(format_args!(
             "{} {}: {:.1} multiply-accumulates a cycle at {clock_mhz:.0} MHz, {:.2} cycles a value{}; met within \
-             {error:.0} %; {} cores keep {share:.0} % each",
+             {error:.0} %; {} cores keep {share:.0} % each and take {:.0} cycles to meet",
             e.isa,
             e.precision,
             e.macs_per_cycle,
@@ -110,7 +130,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
                  activation {:.2} a value",
                 o.norm_pixel, o.norm_value, o.attention_score, o.attention_mac, o.activation
             )),
-            all.threads
+            all.threads,
+            e.join_cycles
         ))?;
     }
     cmd.print.result(format_args!("{}  use it: --board {0}", cmd.output.display()))
@@ -237,15 +258,15 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Share of its speed that each core keeps when all work. By the fastest frames, one and all cores in turn: whatever else
-/// runs on the machine takes more from all cores than from one.
+/// Cycles of a frame on one core, on all of them, and how often these meet. By the fastest frames, one and all cores in
+/// turn: whatever else runs on the machine takes more from all cores than from one.
 fn parallel(
-    (name, graph): &(&str, Graph),
+    name: &str,
+    graph: &Graph,
     one: &PlanOptions,
     all: &PlanOptions,
-    bar: &ProgressBar,
-) -> Result<f64> {
-    bar.set_message("all cores");
+    hertz: f64,
+) -> Result<(f64, f64, usize)> {
     let model = network(name, graph, false)?;
     let mut benches = [Bench::new(name, &model, one)?, Bench::new(name, &model, all)?];
     let (begin, mut fastest) = (elapsed(), [f64::INFINITY; 2]);
@@ -254,9 +275,8 @@ fn parallel(
             *fastest = fastest.min(bench.frame(elapsed)?);
         }
     }
-    bar.inc(1);
-    let [alone, together] = fastest;
-    Ok((alone / together / all.threads as f64).clamp(0.01, 1.0))
+    let [alone, together] = fastest.map(|seconds| seconds * hertz);
+    Ok((alone, together, benches[1].plan.joins(SIZE.1)))
 }
 
 /// Time by a clock that other programs' work counts on, too.

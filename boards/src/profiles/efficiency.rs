@@ -28,6 +28,9 @@ pub struct Efficiency {
     /// Share of ideal speed that is left for each core when all cores work, 1 for none lost.
     #[serde(default = "one")]
     pub parallel_efficiency: f64,
+    /// Cycles that it takes all cores to meet at the end of a step, of which every band of a frame has one for each node.
+    #[serde(default)]
+    pub join_cycles: f64,
     /// How the numbers were found.
     pub source: String,
     /// Largest relative error on the frames that they were fitted to.
@@ -71,9 +74,18 @@ impl Efficiency {
                 all.iter().all(|cycles| (0.0..1e6).contains(cycles))
             })
             && self.parallel_efficiency > 0.0
-            && self.parallel_efficiency <= 1.0;
+            && self.parallel_efficiency <= 1.0
+            && (0.0..1e9).contains(&self.join_cycles);
         let name = || format!("efficiency of {} {} {}", self.core, self.isa, self.precision);
         if sound { Ok(()) } else { Err(format!("{}: a value is zero, negative or too large", name())) }
+    }
+
+    /// Cycles for a frame that takes one core `alone`, when `cores` share it and meet `joins` times.
+    pub fn cycles_together(&self, alone: f64, cores: u32, joins: usize) -> f64 {
+        match cores {
+            0 | 1 => alone,
+            n => alone / (f64::from(n) * self.parallel_efficiency) + self.join_cycles * joins as f64,
+        }
     }
 
     /// Cycles of one core for a frame.

@@ -154,6 +154,13 @@ impl Plan {
         self.threads
     }
 
+    /// Times that the threads wait for each other while they compute an image of `height` rows: once for each step of
+    /// every band. A few of the first and last bands may have fewer steps.
+    pub fn joins(&self, height: usize) -> usize {
+        let steps = self.nodes.iter().filter(|node| node.step.is_some()).count();
+        steps * height.next_multiple_of(self.model.graph().pad_multiple()).div_ceil(self.band)
+    }
+
     /// Bytes of one row of the input image.
     pub fn in_row_bytes(&self) -> usize {
         self.width * self.model.in_channels()
