@@ -55,14 +55,14 @@ pub fn equalize(model: &Model, seen: &Observation, strength: f64) -> Result<Mode
 }
 
 /// Sets of edges that must be scaled together.
-struct Groups {
+pub(crate) struct Groups {
     parent: Vec<usize>,
     /// Groups, by root, that cannot be scaled: something other than a convolution writes or reads them.
     fixed: Vec<bool>,
 }
 
 impl Groups {
-    fn of(model: &Model) -> Self {
+    pub fn of(model: &Model) -> Self {
         let graph = model.graph();
         let nodes = graph.nodes.len();
         let mut groups = Self { parent: (0..nodes).collect(), fixed: vec![false; nodes] };
@@ -92,6 +92,11 @@ impl Groups {
             groups.fixed[root] = true;
         }
         groups
+    }
+
+    /// Whether the channels of an edge cannot be scaled.
+    pub fn is_fixed(&self, edge: usize) -> bool {
+        self.fixed[self.root(edge)]
     }
 
     fn root(&self, mut edge: usize) -> usize {

@@ -42,6 +42,7 @@ pub mod rewrite;
 pub mod round;
 pub mod samples;
 pub mod sensitivity;
+pub mod spread;
 pub mod transformer;
 pub mod types;
 pub mod weights;

@@ -11,6 +11,7 @@ use crate::params::{EdgeTypes, edge_types};
 use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
 use crate::round;
 use crate::samples::Samples;
+use crate::spread::spread;
 use crate::transformer::balance;
 use crate::types;
 use crate::weights::{self, QuantizedWeights};
@@ -122,7 +123,7 @@ impl<'a> Calibrated<'a> {
         choice: Choice,
     ) -> Result<Self, QuantizeError> {
         let Settings { threads, progress, .. } = settings;
-        let folded = equalize(&balance(folded, seen)?, seen, choice.strength)?;
+        let folded = spread(&equalize(&balance(folded, seen)?, seen, choice.strength)?, seen)?;
         progress.begin("calibrating", samples.len());
         let seen = observe(&folded, samples, Detail::All, threads, progress)?;
         progress.end();

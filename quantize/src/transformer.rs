@@ -153,11 +153,12 @@ impl Change {
 }
 
 /// A factor within limits; 1 for a channel that never varies.
-fn bounded(factor: f64) -> f64 {
+pub(crate) fn bounded(factor: f64) -> f64 {
     if factor.is_finite() && factor > 0.0 { factor.clamp(1.0 / MAX_FACTOR, MAX_FACTOR) } else { 1.0 }
 }
 
-fn geometric_mean(values: &[f64]) -> f64 {
+/// Of the values above zero.
+pub(crate) fn geometric_mean(values: &[f64]) -> f64 {
     let positive: Vec<f64> = values.iter().copied().filter(|&v| v > 0.0).collect();
     (positive.iter().map(|v| v.ln()).sum::<f64>() / positive.len().max(1) as f64).exp()
 }

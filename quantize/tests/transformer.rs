@@ -7,10 +7,11 @@ use mcir_quantize::engine::Runner;
 use mcir_quantize::fold::fold;
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_quantize::rewrite::Precision;
+use mcir_quantize::spread::spread;
 use mcir_quantize::transformer::balance;
 use mcir_runtime::arch::swinir::{Config, Tail, graph};
 use mcir_runtime::metrics::psnr_rgb;
-use mcir_runtime::model::{DType, Model, NodeId, Op};
+use mcir_runtime::model::{DType, Model, NodeId, Op, TensorData};
 use support::{lr_image, node, random, samples};
 
 const SETTINGS: Settings<'static> =
@@ -32,7 +33,7 @@ fn uneven(config: &Config, seed: u64) -> Model {
     let params: Vec<_> = (0..model.graph().nodes.len() as NodeId)
         .map(|id| {
             let mut params = model.params(id);
-            if let (Op::LayerNorm { .. }, [mcir_runtime::model::TensorData::F32(weight), ..]) =
+            if let (Op::LayerNorm { .. }, [TensorData::F32(weight), ..]) =
                 (model.graph().node(id).op, params.as_mut_slice())
             {
                 for (c, w) in weight.iter_mut().enumerate() {
@@ -112,14 +113,9 @@ fn balancing_keeps_the_function_and_evens_channels_out() {
     assert!(agreement(&folded, &balanced) > 70.0, "only rounding differs");
 
     let [before, after] = [&folded, &balanced].map(see);
-    let spread = |variance: &[f64]| {
-        let largest = variance.iter().fold(0.0_f64, |m, v| m.max(*v));
-        let least = variance.iter().fold(f64::MAX, |m, v| m.min(*v));
-        (largest / least).sqrt()
-    };
     let at = |name: &str| usize::from(node(&folded, &format!("layers.0.residual_group.blocks.0.{name}")));
     for name in ["norm1", "norm2"] {
-        let [before, after] = [&before, &after].map(|o| spread(&o.moments[at(name)].variance));
+        let [before, after] = [&before, &after].map(|o| ratio(&o.moments[at(name)].variance));
         assert!(before > 3.0 && after < before.powf(0.4), "{name}: from {before} to {after}");
     }
     let (qkv, c) = (&after.moments[at("attn.qkv")], 12);
@@ -129,5 +125,60 @@ fn balancing_keeps_the_function_and_evens_channels_out() {
         assert!((ratio - 1.0).abs() < 0.01, "query and key {i} share their size: {ratio}");
         assert!(qkv.mean[c + i].abs() < 1e-3 && qkv.mean[2 * c + i].abs() < 1e-3);
     }
-    assert!(spread(&qkv.variance[2 * c..]) < 1.01, "values are alike");
+    assert!(ratio(&qkv.variance[2 * c..]) < 1.01, "values are alike");
+}
+
+/// The deviation of the largest channel as a multiple of the least.
+fn ratio(variance: &[f64]) -> f64 {
+    let largest = variance.iter().fold(0.0_f64, |m, v| m.max(*v));
+    let least = variance.iter().fold(f64::MAX, |m, v| m.min(*v));
+    (largest / least).sqrt()
+}
+
+#[test]
+fn sums_with_uneven_channels_are_evened_out_for_the_convolutions_that_read_them() {
+    let even = random(graph(&small(2)), 61);
+    let first = node(&even, "conv_first");
+    let params: Vec<_> = (0..even.graph().nodes.len() as NodeId)
+        .map(|id| {
+            let mut params = even.params(id);
+            if let (true, [TensorData::F32(weight), ..]) = (id == first, params.as_mut_slice()) {
+                weight[..2 * 27].iter_mut().for_each(|w| *w *= 30.0);
+            }
+            params
+        })
+        .collect();
+    let uneven = fold(&Model::new(even.graph().clone(), &params, vec![]).unwrap()).unwrap();
+    let samples = samples(4, 32, 24, 3);
+    let see = |m: &Model| observe(m, &samples, Detail::Moments, 1, &()).unwrap();
+    let model = spread(&uneven, &see(&uneven)).unwrap();
+    assert!(agreement(&uneven, &model) > 70.0, "only rounding differs");
+    let seen = see(&model);
+    let of = |id: NodeId| ratio(&seen.moments[usize::from(id)].variance);
+    let added: Vec<NodeId> = (0..model.graph().nodes.len() as NodeId)
+        .filter(|&id| model.graph().node(id).name.ends_with(".spread"))
+        .collect();
+    assert!(!added.is_empty(), "the sum of the last two is read by a convolution");
+    for id in added {
+        let sum = model.graph().node(id).inputs[0];
+        assert!(of(id) < of(sum).powf(0.5), "node {id}: from {} to {}", of(sum), of(id));
+        let convolution = |r: NodeId| matches!(model.graph().node(r).op, Op::Conv2d(_));
+        assert!(model.graph().readers(id).all(convolution));
+        assert!(!model.graph().readers(sum).any(convolution));
+    }
+    // In 8 bits, such a node reads 16 and writes 8.
+    let int8 = quantized(&uneven, &[]);
+    let nodes = &int8.graph().nodes;
+    for n in nodes.iter().filter(|n| n.name.ends_with(".spread")) {
+        let from = nodes[usize::from(n.inputs[0])].dtype;
+        assert!(matches!((from, n.dtype), (DType::I16 { .. }, DType::I8 { .. })), "{}", n.name);
+    }
+}
+
+#[test]
+fn streams_that_are_equalized_as_one_need_no_such_node() {
+    let config = mcir_runtime::arch::edsr::Config::edge(2, 16, 4);
+    let model = fold(&random(mcir_runtime::arch::edsr::graph(&config), 62)).unwrap();
+    let seen = observe(&model, &samples(4, 32, 24, 3), Detail::Moments, 1, &()).unwrap();
+    assert_eq!(spread(&model, &seen).unwrap().graph().nodes.len(), model.graph().nodes.len());
 }
