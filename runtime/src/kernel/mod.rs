@@ -13,6 +13,12 @@ mod neon_tile;
 pub(crate) mod attention;
 pub(crate) mod few;
 pub(crate) mod image;
+pub(crate) mod lookup;
+#[cfg_attr(
+    not(any(target_arch = "aarch64", target_arch = "x86_64")),
+    expect(dead_code, reason = "only these have kernels for norms")
+)]
+pub(crate) mod norm;
 pub(crate) mod pack;
 pub(crate) mod parallel;
 mod peak;

@@ -4,6 +4,7 @@ use super::math::gelu;
 use super::rows::{CHUNK, Codec, chunks};
 use super::{Pointwise, dtypes, scale_of};
 use crate::kernel::Isa;
+use crate::kernel::lookup::lookup;
 use crate::kernel::scalar::relu_f32;
 use crate::model::{Activation, Model, NodeId};
 
@@ -32,6 +33,7 @@ pub(crate) struct ActivationStep {
     to_scale: f32,
     /// Stored byte to stored byte, where both edges have 8 bits.
     table: Option<[u8; 256]>,
+    isa: Isa,
 }
 
 impl ActivationStep {
@@ -46,6 +48,7 @@ impl ActivationStep {
             from_scale: scale_of(from),
             to_scale: scale_of(to),
             table: None,
+            isa,
         };
         if matches!((from_codec, to_codec), (Codec::I8 { .. }, Codec::I8 { .. })) {
             let bytes: [u8; 256] = core::array::from_fn(|b| b as u8);
@@ -73,11 +76,7 @@ impl Pointwise for ActivationStep {
     #[inline(always)]
     fn row(&self, input: &[u8], out: &mut [u8]) {
         match &self.table {
-            Some(table) => {
-                for (out, &b) in out.iter_mut().zip(input) {
-                    *out = table[usize::from(b)];
-                }
-            }
+            Some(table) => lookup(self.isa, table, input, out),
             None => self.by_formula(input, out),
         }
     }

@@ -328,20 +328,29 @@ impl Window<'_, '_, '_> {
                 *quad = bytes;
             }
         }
+        let cols = self.queries.cols.clone();
         for y in self.queries.rows.clone() {
             let row = self.out.row_mut(y);
-            for x in self.queries.cols.clone() {
-                let (slot, at) = (corner.slot(y, x), (x - first) * channels + first_byte);
-                let pixel = &mut row[at..at + step.head];
-                for (bytes, quad) in pixel.chunks_mut(4).zip(quads.iter()) {
-                    let quad = quad[slot].to_le_bytes();
-                    match <&mut [u8; 4]>::try_from(&mut *bytes) {
-                        Ok(four) => *four = quad,
-                        Err(_) => bytes.copy_from_slice(&quad[..bytes.len()]),
-                    }
+            let slot = corner.slot(y, cols.start);
+            for (c, quads) in quads.iter().enumerate().take(step.head.div_ceil(4)) {
+                let at = (cols.start - first) * channels + first_byte + 4 * c;
+                let (quads, row) = (&quads[slot..slot + cols.len()], &mut row[at..]);
+                match step.head - 4 * c {
+                    1 => place::<1>(quads, row, channels),
+                    2 => place::<2>(quads, row, channels),
+                    3 => place::<3>(quads, row, channels),
+                    _ => place::<4>(quads, row, channels),
                 }
             }
         }
+    }
+}
+
+/// Writes the lowest `N` bytes of each number, `stride` bytes apart.
+#[inline(always)]
+fn place<const N: usize>(quads: &[u32], row: &mut [u8], stride: usize) {
+    for (quad, pixel) in quads.iter().zip(row.chunks_mut(stride)) {
+        pixel[..N].copy_from_slice(&quad.to_le_bytes()[..N]);
     }
 }
 

@@ -1,20 +1,19 @@
 //! Normalisation over the channels of each pixel: `(x − mean) / √(variance + eps) · weight[c] + bias[c]`.
 //!
 //! Computed in float inside, whatever the dtypes of the edges. Sums run in 16 interleaved parts that are
-//! added in a fixed order, so that they vectorize and still give the same bits everywhere. A pixel's channels
-//! stay in registers; the lanes behind the last channel are of the next pixel and masked out.
+//! added in a fixed order, so that they vectorize and still give the same bits everywhere. The lanes behind the last
+//! channel are of the next pixel and masked out. `kernel::norm` does the same for 16-bit pixels of few channels.
 
 use super::rows::Codec;
 use super::{Pointwise, dtypes, scale_of};
 use crate::error::PlanError;
-use crate::kernel::scalar::round_clamp;
+use crate::kernel::norm::{self, LANES, Norm};
 use crate::kernel::{Isa, sqrt};
 use crate::model::{Model, NodeId, Role};
 use alloc::vec::Vec;
 
 /// Most channels; a pixel is kept on the stack.
 const MAX_CHANNELS: usize = 1024;
-const LANES: usize = 16;
 
 /// A layer norm.
 pub(crate) struct LayerNormStep {
@@ -26,6 +25,7 @@ pub(crate) struct LayerNormStep {
     /// Weight and bias in units of the output's scale, with zeros up to whole vectors; from 8 on, a power of two.
     weight: Vec<[f32; LANES]>,
     bias: Vec<[f32; LANES]>,
+    kernel: Option<norm::Kernel>,
 }
 
 impl LayerNormStep {
@@ -49,7 +49,7 @@ impl LayerNormStep {
         };
         let (weight, bias) = (in_output_steps(Role::Weight), in_output_steps(Role::Bias));
         let (from_scale, from, to) = (scale_of(from), Codec::new(from, xor), Codec::new(to, xor));
-        Ok(Self { from, to, from_scale, eps, channels, weight, bias })
+        Ok(Self { from, to, from_scale, eps, channels, weight, bias, kernel: isa.norm() })
     }
 
     /// All pixels of a row with `N` vectors each.
@@ -57,32 +57,13 @@ impl LayerNormStep {
     fn pixels<const N: usize>(&self, input: &[u8], out: &mut [u8]) {
         let total = out.len() / self.to.size_bytes();
         let whole = N * LANES;
-        let mut at = 0;
-        match (self.from, self.to) {
-            (Codec::I16, Codec::I8 { zero_point, xor }) => {
-                let values: &[i16] = bytemuck::cast_slice(input);
-                let (lo, hi) = self.to.limits();
-                while at + whole <= total {
-                    let mut x = [[0.0; LANES]; N];
-                    for (x, &v) in x.as_flattened_mut().iter_mut().zip(&values[at..at + whole]) {
-                        *x = f32::from(v);
-                    }
-                    self.normalize(&mut x);
-                    for (to, &x) in out[at..at + whole].iter_mut().zip(x.as_flattened()) {
-                        *to = (round_clamp(x, lo, hi) + zero_point) as u8 ^ xor;
-                    }
-                    at += self.channels;
-                }
-            }
-            _ => {
-                while at + whole <= total {
-                    let mut x = [[0.0; LANES]; N];
-                    self.from.load(input, at, x.as_flattened_mut());
-                    self.normalize(&mut x);
-                    self.to.store(x.as_flattened(), out, at);
-                    at += self.channels;
-                }
-            }
+        let mut at = self.by_kernel(input, out);
+        while at + whole <= total {
+            let mut x = [[0.0; LANES]; N];
+            self.from.load(input, at, x.as_flattened_mut());
+            self.normalize(&mut x);
+            self.to.store(x.as_flattened(), out, at);
+            at += self.channels;
         }
         // The last pixels: no lanes behind them.
         while at < total {
@@ -91,6 +72,25 @@ impl LayerNormStep {
             self.normalize(&mut x);
             self.to.store(&x.as_flattened()[..self.channels], out, at);
             at += self.channels;
+        }
+    }
+
+    /// Lets the instruction set's kernel do what it can; returns how many values are done.
+    fn by_kernel(&self, input: &[u8], out: &mut [u8]) -> usize {
+        let (Some(kernel), Codec::I16) = (self.kernel, self.from) else { return 0 };
+        let norm = Norm {
+            channels: self.channels,
+            from_scale: self.from_scale,
+            eps: self.eps,
+            weight: &self.weight,
+            bias: &self.bias,
+            limits: self.to.limits(),
+        };
+        let input = bytemuck::cast_slice(input);
+        match (self.to, self.to.narrowing()) {
+            (_, Some(to)) => norm::narrow(kernel, &norm, input, to, out),
+            (Codec::I16, None) => norm::wide(kernel, &norm, input, bytemuck::cast_slice_mut(out)),
+            _ => 0,
         }
     }
 
