@@ -1,10 +1,12 @@
 //! Winograd's F(2, 3) on aarch64 with the dot product; see [`two_rows`](super::two_rows).
 //!
-//! The four input rows are transformed once for all output channels. Then tiles of three pixels and eight output
-//! channels: the 24 vectors of sums of the four places are in registers over the whole depth.
+//! The four input rows are transformed once for all output channels. Then tiles of six pixels and eight output channels,
+//! in two phases. The first has the sums of the two places that both rows share in 24 registers. Half of their sum and half
+//! of their difference are what the second adds the products of the other two places to.
 
 use super::neon_store::store_sums;
 use super::neon_tile::{Finish, Kind};
+use super::pack::Line;
 use super::tile::Destination;
 use super::two_rows::{BLOCK, CHANNELS, SCRATCH_BYTES, TAPS, TILE, TwoRowsArgs};
 use core::arch::{aarch64::*, asm};
@@ -15,52 +17,62 @@ const NV: usize = BLOCK / 4;
 /// Bytes of weights for the vectors of a block, all places and [`CHANNELS`] values of the depth.
 const STEP_BYTES: usize = TAPS * CHANNELS * BLOCK;
 
-/// Transformed rows, one behind the other: `[row][pixel][channel]`.
+/// Bytes from a vector of the transformed rows to the next of the same place.
+const UNIT_BYTES: usize = TAPS * CHANNELS;
+/// What is read past the weights of a block: those of the next, which are loaded ahead.
+const AHEAD_BYTES: usize = 32;
+
+const _: () = assert!(AHEAD_BYTES <= size_of::<Line>());
+
+/// Transformed rows: `[pixel][channels / CHANNELS][place][CHANNELS]`.
 #[repr(align(64))]
 struct Rows(MaybeUninit<[i8; SCRATCH_BYTES]>);
 
-/// Sums of the places that start at zero.
+/// Sums that start at zero.
 static ZERO: [i32; BLOCK] = [0; BLOCK];
 
 /// # Safety
 /// As [`Pass`](super::two_rows::Pass).
 pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
-    let weights = args.weights;
+    let (weights, requant) = (args.weights, args.requant);
     let (channels, out_channels) = (weights.in_channels, weights.out_channels);
-    let row = (args.pixels + 2) * channels;
     // Written by `transform` before anything reads it.
     let mut rows = Rows(MaybeUninit::uninit());
     let rows: *mut i8 = rows.0.as_mut_ptr().cast();
     let px_out = out_channels * args.store.size_bytes();
     let steps = 3 * channels / CHANNELS;
+    let px = channels / CHANNELS * UNIT_BYTES;
+    let Some(offset) = requant.offset.as_deref() else {
+        unreachable!("`two_rows` checked that there are some")
+    };
     // SAFETY: `two_rows` checked that the taps hold `pixels + 2` pixels of whole vectors, that four such rows fit the
-    // scratch, that weights, sums, multipliers and offsets are there for all output channels, which are whole blocks, and
-    // that output rows hold `pixels` pixels, at least a tile's.
+    // scratch, that weights (and a line behind them), sums, multipliers and offsets are there for all output channels,
+    // which are whole blocks, and that output rows hold `pixels` pixels, at least a tile's.
     unsafe {
-        if !transform(args.taps.map(<[u8]>::as_ptr), rows, row) {
+        if !transform(args.taps.map(<[u8]>::as_ptr), rows, (args.pixels + 2) * channels) {
             return false;
         }
         for first in (0..out_channels).step_by(BLOCK) {
             let w = weights.weights.as_ptr().cast::<i8>().add(first / BLOCK * steps * STEP_BYTES);
             let bias = weights.bias.as_ptr().add(first);
             let to = Destination {
-                mult: weights.mult.as_ptr().add(first),
-                offset: weights.offset.as_ptr().add(first),
-                wide: weights.wide,
+                mult: requant.mult.as_ptr().add(first),
+                offset: offset.as_ptr().add(first),
+                wide: requant.wide,
                 store: &args.store,
                 out: args.out[0].as_mut_ptr().add(first * args.store.size_bytes()),
                 px_bytes: px_out,
                 lanes: BLOCK,
             };
             let below = args.out[1].as_mut_ptr().add(first * args.store.size_bytes());
-            let depth = Depth { at: rows, row, px: channels, steps, w, bias };
+            let depth = Depth { at: rows, px, steps, w, bias };
             if let Some(finish) = Finish::new(&to, BLOCK) {
                 whole(depth, &to, below, args.pixels, &finish);
                 continue;
             }
             for x in (0..args.pixels).step_by(TILE) {
                 let x = x.min(args.pixels - TILE);
-                let both = back(&sums(Depth { at: rows.add(x * channels), ..depth }));
+                let both = sums(Depth { at: rows.add(x * px), ..depth });
                 for (sums, out) in both.iter().zip([to.out, below]) {
                     store_sums(sums, &Destination { out: out.add(x * px_out), ..to });
                 }
@@ -70,8 +82,7 @@ pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
     true
 }
 
-/// The four transformed rows of the four rows `taps`, `len` bytes each, one behind the other at `to`; whether no sum left
-/// the range of 8 bits.
+/// The four transformed rows of the four rows `taps`, `len` bytes each, at `to`; whether no sum left the range of 8 bits.
 ///
 /// # Safety
 /// Reads `len` bytes of each tap and writes four times as many; `len` is a multiple of 16 and not 0.
@@ -91,12 +102,8 @@ unsafe fn transform(taps: [*const u8; TAPS], to: *mut i8, len: usize) -> bool {
             "sqsub v4.16b, v0.16b, v2.16b",
             "sqadd v5.16b, v1.16b, v2.16b",
             "sqsub v6.16b, v2.16b, v1.16b",
-            "sqsub v7.16b, v1.16b, v3.16b",
-            "str q4, [{to}]",
-            "str q5, [{to}, {len}]",
-            "str q6, [{to}, {twice}]",
-            "str q7, [{to}, {thrice}]",
-            "add {to}, {to}, #16",
+            "sqsub v7.16b, v3.16b, v1.16b",
+            "st1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{to}], #64",
             "b.ne 2b",
             "mrs {saturated}, fpsr",
             a = inout(reg) taps[0] => _,
@@ -105,9 +112,6 @@ unsafe fn transform(taps: [*const u8; TAPS], to: *mut i8, len: usize) -> bool {
             d = inout(reg) taps[3] => _,
             n = inout(reg) len => _,
             to = inout(reg) to => _,
-            len = in(reg) len,
-            twice = in(reg) 2 * len,
-            thrice = in(reg) 3 * len,
             saturated = lateout(reg) saturated,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
@@ -118,41 +122,62 @@ unsafe fn transform(taps: [*const u8; TAPS], to: *mut i8, len: usize) -> bool {
     saturated >> 27 & 1 == 0
 }
 
-/// One place of the transformed domain: 16 values of three pixels times two vectors of weights, into six sums.
+/// One place of the transformed domain: 16 values of six pixels times two vectors of weights, into twelve sums. The
+/// weights, from byte `$at` of this step on, were loaded ahead, and so are the next.
 #[rustfmt::skip]
 macro_rules! place {
-    ($row:literal, $($sum:literal),+) => {
+    ($row:literal, $at:literal, $($sum:literal),+) => {
         concat!(
             "ldr q25, [", $row, ", {px}]\n",
-            "ldr q26, [", $row, ", {twice}]\n",
-            "ldr q24, [", $row, "], #16\n",
-            place!(group "0", "27", "28", $($sum),+),
-            place!(group "1", "29", "30", $($sum),+),
-            place!(group "2", "27", "28", $($sum),+),
-            place!(group "3", "29", "30", $($sum),+),
+            "ldr q26, [", $row, ", {px2}]\n",
+            "ldr q27, [", $row, ", {px3}]\n",
+            "ldr q28, [", $row, ", {px4}]\n",
+            "ldr q29, [", $row, ", {px5}]\n",
+            "ldr q24, [", $row, "], #64\n",
+            place!(group "0", $at, "32", "48", $($sum),+),
+            place!(group "1", $at, "64", "80", $($sum),+),
+            place!(group "2", $at, "96", "112", $($sum),+),
+            place!(group "3", $at, "128", "144", $($sum),+),
         )
     };
-    (group $g:literal, $v:literal, $w:literal,
-     $a:literal, $b:literal, $c:literal, $d:literal, $e:literal, $f:literal) => {
+    (group $g:literal, $at:literal, $next0:literal, $next1:literal,
+     $a:literal, $b:literal, $c:literal, $d:literal, $e:literal, $f:literal,
+     $h:literal, $i:literal, $j:literal, $k:literal, $l:literal, $m:literal) => {
         concat!(
-            "ldp q", $v, ", q", $w, ", [{w}], #32\n",
-            "sdot v", $a, ".4s, v", $v, ".16b, v24.4b[", $g, "]\n",
-            "sdot v", $c, ".4s, v", $v, ".16b, v25.4b[", $g, "]\n",
-            "sdot v", $e, ".4s, v", $v, ".16b, v26.4b[", $g, "]\n",
-            "sdot v", $b, ".4s, v", $w, ".16b, v24.4b[", $g, "]\n",
-            "sdot v", $d, ".4s, v", $w, ".16b, v25.4b[", $g, "]\n",
-            "sdot v", $f, ".4s, v", $w, ".16b, v26.4b[", $g, "]\n",
+            "sdot v", $a, ".4s, v30.16b, v24.4b[", $g, "]\n",
+            "sdot v", $c, ".4s, v30.16b, v25.4b[", $g, "]\n",
+            "sdot v", $e, ".4s, v30.16b, v26.4b[", $g, "]\n",
+            "sdot v", $h, ".4s, v30.16b, v27.4b[", $g, "]\n",
+            "sdot v", $j, ".4s, v30.16b, v28.4b[", $g, "]\n",
+            "sdot v", $l, ".4s, v30.16b, v29.4b[", $g, "]\n",
+            "ldr q30, [{w}, #", $at, " + ", $next0, "]\n",
+            "sdot v", $b, ".4s, v31.16b, v24.4b[", $g, "]\n",
+            "sdot v", $d, ".4s, v31.16b, v25.4b[", $g, "]\n",
+            "sdot v", $f, ".4s, v31.16b, v26.4b[", $g, "]\n",
+            "sdot v", $i, ".4s, v31.16b, v27.4b[", $g, "]\n",
+            "sdot v", $k, ".4s, v31.16b, v28.4b[", $g, "]\n",
+            "sdot v", $m, ".4s, v31.16b, v29.4b[", $g, "]\n",
+            "ldr q31, [{w}, #", $at, " + ", $next1, "]\n",
         )
+    };
+}
+
+/// Half of the sum and half of the difference of registers `$a` and `$b`, in their place.
+#[rustfmt::skip]
+macro_rules! butterfly {
+    ($($a:literal $b:literal),+) => {
+        concat!($(
+            "shadd v", $a, ".4s, v", $a, ".4s, v", $b, ".4s\n",
+            "sub v", $b, ".4s, v", $a, ".4s, v", $b, ".4s\n",
+        )+)
     };
 }
 
 /// What a tile computes with.
 #[derive(Clone, Copy)]
 struct Depth {
-    /// Place of the first pixel in the first transformed row.
+    /// The first pixel in the transformed rows.
     at: *const i8,
-    /// Bytes from a row to the next.
-    row: usize,
     /// Bytes to the next pixel.
     px: usize,
     /// [`CHANNELS`] values of the depth each.
@@ -161,76 +186,83 @@ struct Depth {
     bias: *const i32,
 }
 
-/// The depth of a tile, then `$then`: sums of place `p`, pixel `x` and vector `n` are in register `6 p + 2 x + n`.
+/// The depth of a tile, then `$then`: sums of row `r`, pixel `x` and vector `n` are in register `12 r + 2 x + n`. Their
+/// sign bits are the wrong way round: they start at twice the bits of `MAGIC`, which is halved as a negative number.
 macro_rules! depth {
     ($depth:ident, [$($then:expr),*], $($operands:tt)*) => {
         asm!(
             ".arch_extension dotprod",
-            "ldp q0, q1, [{zero}]", "ldp q2, q3, [{zero}]", "ldp q4, q5, [{zero}]",
+            "ldp q30, q31, [{w}]",
+            "ldp q0, q1, [{bias}]", "ldp q2, q3, [{bias}]", "ldp q4, q5, [{bias}]",
             "ldp q6, q7, [{bias}]", "ldp q8, q9, [{bias}]", "ldp q10, q11, [{bias}]",
             "ldp q12, q13, [{zero}]", "ldp q14, q15, [{zero}]", "ldp q16, q17, [{zero}]",
             "ldp q18, q19, [{zero}]", "ldp q20, q21, [{zero}]", "ldp q22, q23, [{zero}]",
+            "add {a}, {at}, #16",
+            "add {b}, {at}, #32",
+            "mov {n}, {steps}",
+            // The places that both rows share.
             "2:",
-            place!("{a}", "0", "1", "2", "3", "4", "5"),
-            place!("{b}", "6", "7", "8", "9", "10", "11"),
-            place!("{c}", "12", "13", "14", "15", "16", "17"),
-            place!("{d}", "18", "19", "20", "21", "22", "23"),
+            place!("{a}", "0", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"),
+            place!("{b}", "128", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"),
+            "add {w}, {w}, #256",
             "subs {n}, {n}, #1",
             "b.ne 2b",
+            butterfly!("0" "12", "1" "13", "2" "14", "3" "15", "4" "16", "5" "17"),
+            butterfly!("6" "18", "7" "19", "8" "20", "9" "21", "10" "22", "11" "23"),
+            "mov {a}, {at}",
+            "add {b}, {at}, #48",
+            "mov {n}, {steps}",
+            // That of the row above and that of the row below.
+            "3:",
+            place!("{a}", "0", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"),
+            place!("{b}", "128", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"),
+            "add {w}, {w}, #256",
+            "subs {n}, {n}, #1",
+            "b.ne 3b",
             $($then,)*
-            a = inout(reg) $depth.at => _,
-            b = inout(reg) $depth.at.add($depth.row) => _,
-            c = inout(reg) $depth.at.add(2 * $depth.row) => _,
-            d = inout(reg) $depth.at.add(3 * $depth.row) => _,
+            at = in(reg) $depth.at,
+            a = out(reg) _,
+            b = out(reg) _,
             px = in(reg) $depth.px,
-            twice = in(reg) 2 * $depth.px,
+            px2 = in(reg) 2 * $depth.px,
+            px3 = in(reg) 3 * $depth.px,
+            px4 = in(reg) 4 * $depth.px,
+            px5 = in(reg) 5 * $depth.px,
             w = inout(reg) $depth.w => _,
-            n = inout(reg) $depth.steps => _,
+            n = out(reg) _,
+            steps = in(reg) $depth.steps,
             bias = in(reg) $depth.bias,
             zero = in(reg) ZERO.as_ptr(),
-            out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             $($operands)*
             options(nostack)
         )
     };
 }
 
-/// The sums of a tile: `[place][pixel][vector]`.
+/// The sums of a tile: `[row][pixel][vector]`.
 ///
 /// # Safety
-/// The processor has the dot product. At least one step; reads `CHANNELS · steps` values of each of three pixels of the
-/// four rows, `STEP_BYTES` of weights for every step and BLOCK initial sums.
+/// The processor has the dot product. At least one step; reads `CHANNELS · steps` values of all places of each of six
+/// pixels, `STEP_BYTES` of weights for every step and [`AHEAD_BYTES`] more, and BLOCK initial sums.
 #[inline(always)]
-unsafe fn sums(depth: Depth) -> [[[int32x4_t; NV]; TILE]; TAPS] {
+unsafe fn sums(depth: Depth) -> [[[int32x4_t; NV]; TILE]; 2] {
     // SAFETY: reads what is promised above and changes only the registers named.
     unsafe {
-        let mut s: [[[int32x4_t; NV]; TILE]; TAPS] = core::mem::zeroed();
+        let mut s: [[[int32x4_t; NV]; TILE]; 2] = core::mem::zeroed();
         depth!(
             depth, [],
             out("v0") s[0][0][0], out("v1") s[0][0][1], out("v2") s[0][1][0], out("v3") s[0][1][1],
-            out("v4") s[0][2][0], out("v5") s[0][2][1], out("v6") s[1][0][0], out("v7") s[1][0][1],
-            out("v8") s[1][1][0], out("v9") s[1][1][1], out("v10") s[1][2][0], out("v11") s[1][2][1],
-            out("v12") s[2][0][0], out("v13") s[2][0][1], out("v14") s[2][1][0], out("v15") s[2][1][1],
-            out("v16") s[2][2][0], out("v17") s[2][2][1], out("v18") s[3][0][0], out("v19") s[3][0][1],
-            out("v20") s[3][1][0], out("v21") s[3][1][1], out("v22") s[3][2][0], out("v23") s[3][2][1],
+            out("v4") s[0][2][0], out("v5") s[0][2][1], out("v6") s[0][3][0], out("v7") s[0][3][1],
+            out("v8") s[0][4][0], out("v9") s[0][4][1], out("v10") s[0][5][0], out("v11") s[0][5][1],
+            out("v12") s[1][0][0], out("v13") s[1][0][1], out("v14") s[1][1][0], out("v15") s[1][1][1],
+            out("v16") s[1][2][0], out("v17") s[1][2][1], out("v18") s[1][3][0], out("v19") s[1][3][1],
+            out("v20") s[1][4][0], out("v21") s[1][4][1], out("v22") s[1][5][0], out("v23") s[1][5][1],
         );
-        s
+        let sign = vdupq_n_s32(i32::MIN);
+        s.map(|row| row.map(|pixel| pixel.map(|sums| veorq_s32(sums, sign))))
     }
-}
-
-/// Twice the sums of a pixel's vector above, in place of `$a`, and below, in place of `$d`, of the four places.
-#[rustfmt::skip]
-macro_rules! both {
-    ($a:literal, $b:literal, $c:literal, $d:literal) => {
-        concat!(
-            "add v24.4s, v", $b, ".4s, v", $c, ".4s\n",
-            "sub v", $b, ".4s, v", $b, ".4s, v", $c, ".4s\n",
-            "add v", $a, ".4s, v", $a, ".4s, v", $a, ".4s\n",
-            "add v", $d, ".4s, v", $d, ".4s, v", $d, ".4s\n",
-            "add v", $a, ".4s, v", $a, ".4s, v24.4s\n",
-            "sub v", $d, ".4s, v", $b, ".4s, v", $d, ".4s\n",
-        )
-    };
 }
 
 /// The two vectors of a pixel, in registers `$a` and `$b`, times their multipliers and rounded, in `$s` and `$t`; stored
@@ -240,8 +272,8 @@ macro_rules! pixel {
     ($kind:ident, $out:literal, $a:literal, $b:literal, $s:literal, $t:literal) => {
         concat!(
             "ldp q", $s, ", q", $t, ", [{offset}]\n",
-            "fmla v", $s, ".4s, v", $a, ".4s, v24.4s\n",
-            "fmla v", $t, ".4s, v", $b, ".4s, v25.4s\n",
+            "fmls v", $s, ".4s, v", $a, ".4s, v24.4s\n",
+            "fmls v", $t, ".4s, v", $b, ".4s, v25.4s\n",
             "fadd v", $s, ".4s, v", $s, ".4s, v31.4s\n",
             "fadd v", $t, ".4s, v", $t, ".4s, v31.4s\n",
             pixel!($kind, $s, $t),
@@ -296,17 +328,21 @@ unsafe fn whole(depth: Depth, to: &Destination<'_>, below: *mut u8, pixels: usiz
                 depth!(
                     tile,
                     [
-                        both!("0", "6", "12", "18"), both!("1", "7", "13", "19"), both!("2", "8", "14", "20"),
-                        both!("3", "9", "15", "21"), both!("4", "10", "16", "22"), both!("5", "11", "17", "23"),
                         "ldp q24, q25, [{mult}]",
                         "ldp q31, q28, [{finish}]",
                         "ldp q29, q30, [{finish}, #32]",
-                        pixel!($kind, "{above}", "0", "1", "6", "7"),
-                        pixel!($kind, "{above}", "2", "3", "8", "9"),
-                        pixel!($kind, "{above}", "4", "5", "10", "11"),
-                        pixel!($kind, "{below}", "18", "19", "12", "13"),
-                        pixel!($kind, "{below}", "20", "21", "14", "15"),
-                        pixel!($kind, "{below}", "22", "23", "16", "17")
+                        pixel!($kind, "{above}", "0", "1", "26", "27"),
+                        pixel!($kind, "{above}", "2", "3", "0", "1"),
+                        pixel!($kind, "{above}", "4", "5", "2", "3"),
+                        pixel!($kind, "{above}", "6", "7", "4", "5"),
+                        pixel!($kind, "{above}", "8", "9", "6", "7"),
+                        pixel!($kind, "{above}", "10", "11", "8", "9"),
+                        pixel!($kind, "{below}", "12", "13", "10", "11"),
+                        pixel!($kind, "{below}", "14", "15", "12", "13"),
+                        pixel!($kind, "{below}", "16", "17", "14", "15"),
+                        pixel!($kind, "{below}", "18", "19", "16", "17"),
+                        pixel!($kind, "{below}", "20", "21", "18", "19"),
+                        pixel!($kind, "{below}", "22", "23", "20", "21")
                     ],
                     mult = in(reg) to.mult,
                     offset = in(reg) to.offset,
@@ -317,7 +353,7 @@ unsafe fn whole(depth: Depth, to: &Destination<'_>, below: *mut u8, pixels: usiz
                     out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
                     out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _,
                     out("v13") _, out("v14") _, out("v15") _, out("v16") _, out("v17") _, out("v18") _,
-                    out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _, out("v31") _,
+                    out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _,
                 );
             }
         };
@@ -331,23 +367,5 @@ unsafe fn whole(depth: Depth, to: &Destination<'_>, below: *mut u8, pixels: usiz
             Kind::Positive => tiles!(Positive),
             Kind::Clamped => tiles!(Clamped),
         }
-    }
-}
-
-/// Twice the sums of the row above and of the row below.
-///
-/// # Safety
-/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
-#[inline(always)]
-unsafe fn back(m: &[[[int32x4_t; NV]; TILE]; TAPS]) -> [[[int32x4_t; NV]; TILE]; 2] {
-    // SAFETY: NEON is part of the target.
-    unsafe {
-        let twice = |x| vaddq_s32(x, x);
-        let above = |x: usize, n: usize| vaddq_s32(twice(m[0][x][n]), vaddq_s32(m[1][x][n], m[2][x][n]));
-        let below = |x: usize, n: usize| vsubq_s32(vsubq_s32(m[1][x][n], m[2][x][n]), twice(m[3][x][n]));
-        [
-            core::array::from_fn(|x| core::array::from_fn(|n| above(x, n))),
-            core::array::from_fn(|x| core::array::from_fn(|n| below(x, n))),
-        ]
     }
 }

@@ -4,20 +4,19 @@
 //! three weights `g`,
 //!
 //! ```text
-//! m = [(d0 − d2) · g0,  (d1 + d2) · (g0 + g1 + g2),  (d2 − d1) · (g0 − g1 + g2),  (d1 − d3) · g2]
-//! out = [2 m0 + m1 + m2,  m1 − m2 − 2 m3] / 2
+//! m = [(d0 − d2) · g0,  (d1 + d2) · (g0 + g1 + g2),  (d2 − d1) · (g0 − g1 + g2),  (d3 − d1) · g2]
+//! out = [m0 + (m1 + m2) / 2,  m3 + (m1 − m2) / 2]
 //! ```
 //!
-//! where both sums are even, so nothing is lost: they are the direct convolution's, and as multipliers are floats,
-//! halving those takes the place of the division. So the planner may choose this wherever the weights' sums are 8-bit
+//! where what is halved is even, so nothing is lost, also not if it is halved only when all of the depth is summed up:
+//! they are the direct convolution's sums. So the planner may choose this wherever the weights' sums are 8-bit
 //! integers. Whether sums and differences of the activations are is known only when they are there: additions
 //! saturate, the processor says whether one did, and the direct convolution does those pixels instead. It is rare for
 //! a network that was quantized for it (`mcir-quantize run --winograd`): with activations around the middle half of
 //! their range and weights whose sums fit.
 
 use super::pack::{Line, aligned};
-use super::requant::{MAX_SUM, Requant};
-use super::scalar::MAGIC;
+use super::requant::Requant;
 use super::tile::Store;
 use alloc::vec::Vec;
 
@@ -35,7 +34,7 @@ pub(crate) const CHANNELS: usize = 16;
 /// Values of the depth that one multiplication sums up.
 const KT: usize = 4;
 /// Pixels of a tile; a pass has at least as many.
-pub(crate) const TILE: usize = 3;
+pub(crate) const TILE: usize = 6;
 /// Bytes of the working memory for transformed rows.
 pub(crate) const SCRATCH_BYTES: usize = 16384;
 /// Most pixels of a pass: fewer are fewer to do directly if one is out of range.
@@ -43,20 +42,20 @@ const MAX_PIXELS: usize = 48;
 /// Largest magnitude of a weight.
 const MAX_WEIGHT: i32 = 127;
 
-/// Transformed weights of a convolution, and how its sums, which are twice as large, are stored.
+/// The places of the transformed domain in the order in which they are summed up: first those that both rows share.
+const ORDER: [usize; TAPS] = [1, 2, 0, 3];
+/// Places that are summed up together.
+const HALF: usize = 2;
+
+/// Transformed weights of a convolution.
 pub(crate) struct TwoRows {
     pub in_channels: usize,
     pub out_channels: usize,
-    /// `[output channels / BLOCK][kernel column · input channels / CHANNELS][row of the transformed domain]`, and in these
-    /// `[CHANNELS / KT][BLOCK][KT]`.
+    /// `[output channels / BLOCK][half of ORDER][kernel column · input channels / CHANNELS][place of the half]`, and in
+    /// these `[CHANNELS / KT][BLOCK][KT]`. One more line, which a kernel may load ahead.
     pub weights: Vec<Line>,
-    /// The bits of `MAGIC` plus twice the initial sums.
+    /// Twice the initial sums, which are those of the direct convolution: the bits of `MAGIC` are part of them.
     pub bias: Vec<i32>,
-    pub mult: Vec<f32>,
-    pub offset: Vec<f32>,
-    /// As in [`Requant`].
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
-    pub wide: bool,
 }
 
 impl TwoRows {
@@ -68,43 +67,32 @@ impl TwoRows {
             && max_pixels(in_channels) >= TILE
             && out_channels.is_multiple_of(BLOCK)
             && weights.len() == out_channels * depth;
-        let offset = requant.offset.as_ref().filter(|_| fits)?;
-        let direct = requant.bias.as_chunks::<4>().0.iter().map(|&b| i32::from_ne_bytes(b));
-        let direct: Vec<i32> = direct.map(|b| b - MAGIC.to_bits().cast_signed()).collect();
-        let bounded = weights.chunks_exact(depth).zip(&direct).all(|(row, &bias)| {
-            let reach: i64 = row.iter().map(|&w| 128 * i64::from(w.unsigned_abs())).sum();
-            2 * (reach + i64::from(bias).abs()) < MAX_SUM
-        });
-        if !bounded {
+        if !fits || requant.offset.is_none() {
             return None;
         }
         let row = KERNEL * in_channels;
-        let mut lines = aligned(TAPS * row * out_channels);
+        let mut lines = aligned(TAPS * row * out_channels + size_of::<Line>());
         let packed: &mut [i8] = bytemuck::cast_slice_mut(&mut lines);
         for (n, kernel) in weights.chunks_exact(depth).enumerate() {
             for k in 0..row {
                 let g: [i32; KERNEL] = core::array::from_fn(|y| i32::from(kernel[y * row + k]));
-                for (place, weight) in transform(g)?.into_iter().enumerate() {
-                    let vectors = (n / BLOCK * (row / CHANNELS) + k / CHANNELS) * TAPS + place;
-                    let group = vectors * (CHANNELS / KT) + k % CHANNELS / KT;
-                    packed[(group * BLOCK + n % BLOCK) * KT + k % KT] = weight;
+                let transformed = transform(g)?;
+                for (at, place) in ORDER.into_iter().enumerate() {
+                    let (half, at) = (at / HALF, at % HALF);
+                    let step = (n / BLOCK * (TAPS / HALF) + half) * (row / CHANNELS) + k / CHANNELS;
+                    let group = (step * HALF + at) * (CHANNELS / KT) + k % CHANNELS / KT;
+                    packed[(group * BLOCK + n % BLOCK) * KT + k % KT] = transformed[place];
                 }
             }
         }
-        Some(Self {
-            in_channels,
-            out_channels,
-            weights: lines,
-            bias: direct.iter().map(|b| 2 * b + MAGIC.to_bits().cast_signed()).collect(),
-            mult: requant.mult.iter().map(|m| 0.5 * m).collect(),
-            offset: offset.iter().map(|o| 0.5 * o).collect(),
-            wide: requant.wide,
-        })
+        let direct = requant.bias.as_chunks::<4>().0.iter().map(|&b| i32::from_ne_bytes(b));
+        let bias = direct.map(|b| b.wrapping_mul(2)).collect();
+        Some(Self { in_channels, out_channels, weights: lines, bias })
     }
 
     /// Bytes of all of it.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice()) + 12 * self.bias.len()
+        size_of_val(self.weights.as_slice()) + 4 * self.bias.len()
     }
 
     /// Pixels of each pass over a row of `pixels`, but the last: about equal parts, in whole tiles.
@@ -134,6 +122,8 @@ pub(crate) struct TwoRowsArgs<'a, 'b> {
     /// Pixels to compute, at least [`TILE`] and at most [`TwoRows::pass`].
     pub pixels: usize,
     pub weights: &'a TwoRows,
+    /// Of the direct convolution.
+    pub requant: &'a Requant,
     pub store: Store,
     /// Two output rows of `pixels · out_channels` values.
     pub out: [&'b mut [u8]; 2],
@@ -148,16 +138,16 @@ pub(crate) type Pass = unsafe fn(&mut TwoRowsArgs<'_, '_>) -> bool;
 
 /// Checks the lengths of all slices and runs `entry`, which must belong to the processor's instruction set.
 pub(crate) fn two_rows(entry: Pass, mut args: TwoRowsArgs<'_, '_>) -> bool {
-    let TwoRows { in_channels, out_channels, ref weights, ref bias, ref mult, ref offset, .. } =
-        *args.weights;
+    let TwoRows { in_channels, out_channels, ref weights, ref bias } = *args.weights;
     assert!((TILE..=max_pixels(in_channels)).contains(&args.pixels), "tiles fit the row, rows the memory");
     let row = (args.pixels + KERNEL - 1) * in_channels;
     assert!(args.taps.iter().all(|tap| tap.len() >= row), "rows reach over the last pixel's kernel");
     assert!(in_channels.is_multiple_of(CHANNELS), "input channels are vectors");
     assert!(out_channels.is_multiple_of(BLOCK), "output channels are blocks");
-    let all = TAPS * KERNEL * in_channels * out_channels;
+    let all = TAPS * KERNEL * in_channels * out_channels + size_of::<Line>();
     assert!(size_of_val(weights.as_slice()) >= all, "all weights are there");
-    let lanes = [bias.len(), mult.len(), offset.len()];
+    let offsets = args.requant.offset.as_ref().map_or(0, Vec::len);
+    let lanes = [bias.len(), args.requant.mult.len(), offsets];
     assert!(lanes.iter().all(|&n| n >= out_channels), "a value for every lane");
     let out = args.pixels * out_channels * args.store.size_bytes();
     assert!(args.out.iter().all(|row| row.len() == out), "the output rows fit");

@@ -364,7 +364,7 @@ impl Conv2dStep {
             let taps = taps.map(|tap| &tap[x * px_in..]);
             let mut part = out.each_mut().map(|row| &mut row[x * px_out..][..pixels * px_out]);
             let out = part.each_mut().map(|row| &mut **row);
-            let args = TwoRowsArgs { taps, pixels, weights, store: self.store, out };
+            let args = TwoRowsArgs { taps, pixels, weights, requant: &self.requant, store: self.store, out };
             if pixels < two_rows::TILE || !two_rows(entry, args) {
                 for (taps, out) in taps.windows(shape.kernel).zip(part) {
                     self.direct(taps, (px_in, pixels), None, out);
