@@ -26,7 +26,8 @@ pub fn int8_winograd(graph: &Graph) -> Graph {
 
 /// The graph, with 8-bit edges of this step, and this zero point where values are never negative.
 fn int8_from(graph: &Graph, scale: f32, zero_point: i8) -> Graph {
-    let (q, sum) = (DType::I8 { scale, zero_point: 0 }, DType::I16 { scale: 0.001 });
+    // No round part of the others: calibration gives none, and values halfway between two bytes would be common.
+    let (q, sum) = (DType::I8 { scale, zero_point: 0 }, DType::I16 { scale: 0.000_973 });
     let mut out = Graph::new(3, DType::PIXEL);
     let positive = DType::I8 { scale, zero_point };
     let mut map: Vec<NodeId> = vec![0];

@@ -100,9 +100,11 @@ impl Spread {
     }
 }
 
-/// Whether sums with these factors fit the arithmetic: `round(correction · factors[0] + image · factors[1])`.
-pub(crate) fn fits(factors: [f32; 2]) -> bool {
-    (factors[0].abs() + factors[1].abs()) * f32::from(i16::MAX) < MAX_ROUNDED
+/// Whether sums with these factors fit the arithmetic: `round(correction · factors[0] + image · factors[1])`. Rounding to
+/// even does not change when an even zero point is added first.
+pub(crate) fn fits(factors: [f32; 2], to: Narrowing) -> bool {
+    let in_range = (factors[0].abs() + factors[1].abs()) * f32::from(i16::MAX) < MAX_ROUNDED;
+    in_range && to.zero_point % 2 == 0 && to.xor == 0
 }
 
 /// Everything that the output rows between two rows of the image need.
@@ -156,7 +158,7 @@ pub(crate) fn image_rows(entry: ImageRows, mut args: ImageArgs<'_, '_>) {
     assert!(args.corrections.len() >= last, "corrections for all pixels");
     assert!(args.spread.weights_from(args.dy).len() >= rows * offsets.len(), "weights for all rows");
     assert!(args.out.iter().all(|row| row.len() == pixels * lanes), "the output rows fit");
-    assert!(fits(args.factors) && args.to.xor == 0, "sums fit the arithmetic");
+    assert!(fits(args.factors, args.to), "sums fit the arithmetic");
     // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an entry
     // only on a processor that has it.
     unsafe { entry(&mut args) }

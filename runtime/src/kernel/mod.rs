@@ -38,6 +38,8 @@ mod avx512vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
+mod neon_chain;
+#[cfg(target_arch = "aarch64")]
 mod neon_column;
 #[cfg(target_arch = "aarch64")]
 mod neon_dot;
@@ -115,17 +117,19 @@ pub(crate) struct RowKernels {
     pub narrow: fn(values: &[i16], factor: f32, to: Narrowing, out: &mut [u8]) -> bool,
     /// `round(a · factors[0] + b · factors[1])` plus the zero point.
     pub add: AddRow,
+    /// `values += residual`, saturating at ±32767, and the sums in 8 bits, in one pass.
+    pub chain: Option<ChainRow>,
 }
+
+/// See [`RowKernels::chain`].
+type ChainRow =
+    fn(values: &mut [i16], residual: Option<&[i16]>, by: &requant::SingleRounding, out: &mut [u8]);
 
 /// See [`RowKernels::add`].
 type AddRow = fn(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -> bool;
 
 /// The 8-bit edge that a row is converted to.
 #[derive(Clone, Copy)]
-#[cfg_attr(
-    not(any(target_arch = "aarch64", target_arch = "x86_64")),
-    expect(dead_code, reason = "only these have kernels for rows")
-)]
 pub(crate) struct Narrowing {
     pub zero_point: i32,
     pub xor: u8,

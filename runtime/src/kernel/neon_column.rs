@@ -11,42 +11,57 @@ use core::arch::asm;
 pub(super) const AHEAD_BYTES: usize = 32;
 
 /// Eight products for one input channel (lane `$l`) of the `$pair`th two places: the sums of the first place, then of the
-/// second. Meanwhile the next channel's weights are loaded, from a fixed offset: moving the pointer along costs these
-/// cores a slot every time.
+/// second; `$mul` begins them or adds to them. Meanwhile the next channel's weights are loaded, from a fixed offset:
+/// moving the pointer along costs these cores a slot every time.
 #[rustfmt::skip]
 macro_rules! channel {
-    ($pair:literal, $l:literal, $w0:literal $w1:literal, $next0:literal $next1:literal,
+    ($mul:literal, $pair:literal, $l:literal, $w0:literal $w1:literal, $next0:literal $next1:literal,
      $a0:literal $a1:literal $a2:literal $a3:literal, $b0:literal $b1:literal $b2:literal $b3:literal) => {
         concat!(
-            "smlal v", $a0, ".4s, v", $w0, ".4h, v0.h[", $l, "]\n",
+            $mul, " v", $a0, ".4s, v", $w0, ".4h, v0.h[", $l, "]\n",
             "ldr q", $next0, ", [{w}, #256 * ", $pair, " + 32 * ", $l, " + 32]\n",
-            "smlal2 v", $a1, ".4s, v", $w0, ".8h, v0.h[", $l, "]\n",
-            "smlal v", $a2, ".4s, v", $w0, ".4h, v1.h[", $l, "]\n",
-            "smlal2 v", $a3, ".4s, v", $w0, ".8h, v1.h[", $l, "]\n",
-            "smlal v", $b0, ".4s, v", $w1, ".4h, v2.h[", $l, "]\n",
+            $mul, "2 v", $a1, ".4s, v", $w0, ".8h, v0.h[", $l, "]\n",
+            $mul, " v", $a2, ".4s, v", $w0, ".4h, v1.h[", $l, "]\n",
+            $mul, "2 v", $a3, ".4s, v", $w0, ".8h, v1.h[", $l, "]\n",
+            $mul, " v", $b0, ".4s, v", $w1, ".4h, v2.h[", $l, "]\n",
             "ldr q", $next1, ", [{w}, #256 * ", $pair, " + 32 * ", $l, " + 48]\n",
-            "smlal2 v", $b1, ".4s, v", $w1, ".8h, v2.h[", $l, "]\n",
-            "smlal v", $b2, ".4s, v", $w1, ".4h, v3.h[", $l, "]\n",
-            "smlal2 v", $b3, ".4s, v", $w1, ".8h, v3.h[", $l, "]\n",
+            $mul, "2 v", $b1, ".4s, v", $w1, ".8h, v2.h[", $l, "]\n",
+            $mul, " v", $b2, ".4s, v", $w1, ".4h, v3.h[", $l, "]\n",
+            $mul, "2 v", $b3, ".4s, v", $w1, ".8h, v3.h[", $l, "]\n",
         )
     };
 }
 
-/// Two places, eight input channels.
+/// Two places, eight input channels, of which the first one's products `$mul`.
 #[rustfmt::skip]
 macro_rules! places {
-    ($pair:literal, $($sum:literal)+, $($other:literal)+) => {
+    ($mul:literal, $pair:literal, $($sum:literal)+, $($other:literal)+) => {
         concat!(
             "ldp q0, q1, [{a}, #128 * ", $pair, "]\n",
             "ldp q2, q3, [{a}, #128 * ", $pair, " + 64]\n",
-            channel!($pair, "0", "4" "5", "6" "7", $($sum)+, $($other)+),
-            channel!($pair, "1", "6" "7", "4" "5", $($sum)+, $($other)+),
-            channel!($pair, "2", "4" "5", "6" "7", $($sum)+, $($other)+),
-            channel!($pair, "3", "6" "7", "4" "5", $($sum)+, $($other)+),
-            channel!($pair, "4", "4" "5", "6" "7", $($sum)+, $($other)+),
-            channel!($pair, "5", "6" "7", "4" "5", $($sum)+, $($other)+),
-            channel!($pair, "6", "4" "5", "6" "7", $($sum)+, $($other)+),
-            channel!($pair, "7", "6" "7", "4" "5", $($sum)+, $($other)+),
+            channel!($mul, $pair, "0", "4" "5", "6" "7", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "1", "6" "7", "4" "5", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "2", "4" "5", "6" "7", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "3", "6" "7", "4" "5", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "4", "4" "5", "6" "7", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "5", "6" "7", "4" "5", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "6", "4" "5", "6" "7", $($sum)+, $($other)+),
+            channel!("smlal", $pair, "7", "6" "7", "4" "5", $($sum)+, $($other)+),
+        )
+    };
+}
+
+/// Six places, eight input channels.
+#[rustfmt::skip]
+macro_rules! group {
+    ($mul:literal) => {
+        concat!(
+            places!($mul, "0", "8" "9" "10" "11", "12" "13" "14" "15"),
+            places!($mul, "1", "16" "17" "18" "19", "20" "21" "22" "23"),
+            places!($mul, "2", "24" "25" "26" "27", "28" "29" "30" "31"),
+            "add {a}, {a}, #384\n",
+            "add {w}, {w}, #768\n",
+            "subs {n}, {n}, #1\n",
         )
     };
 }
@@ -79,27 +94,19 @@ macro_rules! four {
 /// `a` points to `groups · 6` places of four tiles with eight channels each, of which the first two tiles are taken;
 /// `w` to the weights of the column, `groups · 6 · 8 · 8`, and [`AHEAD_BYTES`] more; `out` to two tiles of four rows of
 /// six columns of eight sums, from this column on. At least one group.
-#[inline(always)]
+#[inline(never)]
 #[rustfmt::skip]
 pub(super) unsafe fn column(a: *const i16, w: *const i16, groups: usize, out: *mut i32) {
     // SAFETY: reads and writes what is promised above and changes only the registers named.
     unsafe {
         asm!(
-            "movi v8.2d, #0", "movi v9.2d, #0", "movi v10.2d, #0", "movi v11.2d, #0",
-            "movi v12.2d, #0", "movi v13.2d, #0", "movi v14.2d, #0", "movi v15.2d, #0",
-            "movi v16.2d, #0", "movi v17.2d, #0", "movi v18.2d, #0", "movi v19.2d, #0",
-            "movi v20.2d, #0", "movi v21.2d, #0", "movi v22.2d, #0", "movi v23.2d, #0",
-            "movi v24.2d, #0", "movi v25.2d, #0", "movi v26.2d, #0", "movi v27.2d, #0",
-            "movi v28.2d, #0", "movi v29.2d, #0", "movi v30.2d, #0", "movi v31.2d, #0",
             "ldp q4, q5, [{w}]",
+            group!("smull"),
+            "b.eq 3f",
             "2:",
-            places!("0", "8" "9" "10" "11", "12" "13" "14" "15"),
-            places!("1", "16" "17" "18" "19", "20" "21" "22" "23"),
-            places!("2", "24" "25" "26" "27", "28" "29" "30" "31"),
-            "add {a}, {a}, #384",
-            "add {w}, {w}, #768",
-            "subs {n}, {n}, #1",
+            group!("smlal"),
             "b.ne 2b",
+            "3:",
             // p = m1 + m2, q = m1 - m2, r = m3 + m4, s = 2 (m3 - m4)
             four!("add", "0" "1" "2" "3", "12" "13" "14" "15", "16" "17" "18" "19"),
             four!("sub", "12" "13" "14" "15", "12" "13" "14" "15", "16" "17" "18" "19"),

@@ -350,6 +350,8 @@ unsafe fn tile_6x4(depth: &Depth<'_>, to: &Destination<'_>, finish: &Finish) {
         match (finish.kind, depth.groups >= 4) {
             (Kind::Bytes, true) => tile!(Bytes, ""),
             (Kind::Bytes, false) => tile!(Bytes, "b 4f"),
+            (Kind::BytesAbove, true) => tile!(BytesAbove, ""),
+            (Kind::BytesAbove, false) => tile!(BytesAbove, "b 4f"),
             (Kind::BytesWithin, true) => tile!(BytesWithin, ""),
             (Kind::BytesWithin, false) => tile!(BytesWithin, "b 4f"),
             (Kind::Halves, true) => tile!(Halves, ""),

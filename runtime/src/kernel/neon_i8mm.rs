@@ -380,6 +380,7 @@ unsafe fn tile_6x4(depth: &Depth<'_>, to: &Destination<'_>, finish: &Finish) {
     unsafe {
         match finish.kind {
             Kind::Bytes => tile!(Bytes),
+            Kind::BytesAbove => tile!(BytesAbove),
             Kind::BytesWithin => tile!(BytesWithin),
             Kind::Halves => tile!(Halves),
             Kind::Positive => tile!(Positive),

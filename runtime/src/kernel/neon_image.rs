@@ -100,10 +100,8 @@ struct Constants {
     offsets: [float32x4_t; 2],
     /// First sum of an interpolated value: the bits of `MAGIC`, less what the zero point adds.
     first: int32x4_t,
-    /// Rounds and adds an even zero point.
+    /// Rounds and adds the zero point, which is even.
     magic: f32,
-    /// What is left of it.
-    odd: i16,
 }
 
 /// # Safety
@@ -111,7 +109,6 @@ struct Constants {
 #[inline(always)]
 unsafe fn rows<T: Taps, const NV: usize, const ROWS: usize>(args: &mut ImageArgs<'_, '_>) {
     let (spread, pixels) = (args.spread, args.pixels);
-    let odd = args.to.zero_point & 1;
     // SAFETY: `image_rows` checked that the image rows reach over the last pixel's vectors of eight bytes, that there
     // are weights and corrections for NV vectors of every row and pixel, and that output rows hold all pixels: of
     // those a pixel writes whole vectors, which reach into the next pixel at most, but the last one, which goes through
@@ -121,8 +118,7 @@ unsafe fn rows<T: Taps, const NV: usize, const ROWS: usize>(args: &mut ImageArgs
             factors: args.factors,
             offsets: [vdupq_n_f32(-MAGIC * args.factors[0]), vdupq_n_f32(-MAGIC * args.factors[1])],
             first: vdupq_n_s32(MAGIC.to_bits().cast_signed() - args.zero),
-            magic: MAGIC + (args.to.zero_point - odd) as f32,
-            odd: odd as i16,
+            magic: MAGIC + args.to.zero_point as f32,
         };
         let mut out = [core::ptr::null_mut(); ROWS];
         for (to, row) in out.iter_mut().zip(args.out.iter_mut()) {
@@ -138,33 +134,40 @@ unsafe fn rows<T: Taps, const NV: usize, const ROWS: usize>(args: &mut ImageArgs
         let (weights, lanes) = (args.weights(), spread.lanes);
         let (mut image, mut corrections) =
             ([args.image[0].as_ptr(), args.image[1].as_ptr()], args.corrections.as_ptr());
-        for x in 0..pixels {
-            let mut taps = [vdupq_n_s8(0); NV];
-            for n in 0..NV {
-                let bytes = vcombine_s8(
-                    vld1_s8(image[0].add(offsets[n]).cast()),
-                    vld1_s8(image[1].add(offsets[n]).cast()),
-                );
-                taps[n] = vqtbl1q_s8(bytes, index[n]);
+        // Where vectors reach beyond a pixel, the last one goes through a buffer.
+        let direct = if lanes == 4 * NV { pixels } else { pixels - 1 };
+        let mut last = [[0_u8; 4 * MAX_NV]; ROWS];
+        let mut x = 0;
+        for end in [direct, pixels] {
+            let (place, buffered) = (out, end > direct);
+            if buffered {
+                for (out, last) in out.iter_mut().zip(&mut last) {
+                    *out = last.as_mut_ptr();
+                }
             }
-            for k in 0..ROWS {
-                let mut values = [vdupq_n_s16(0); NV];
+            while x < end {
+                let mut taps = [vdupq_n_s8(0); NV];
                 for n in 0..NV {
-                    let w = vld1q_s8(weights.add(16 * (k * NV + n)));
-                    let correction = vld1_s16(corrections.add(k * lanes + 4 * n));
-                    values[n] = sum::<T>(taps[n], w, correction, &constants);
+                    let bytes = vcombine_s8(
+                        vld1_s8(image[0].add(offsets[n]).cast()),
+                        vld1_s8(image[1].add(offsets[n]).cast()),
+                    );
+                    taps[n] = vqtbl1q_s8(bytes, index[n]);
                 }
-                if x + 1 < pixels {
-                    store::<NV>(&values, constants.odd, out[k]);
-                } else {
-                    let mut last = [0_u8; 4 * MAX_NV];
-                    store::<NV>(&values, constants.odd, last.as_mut_ptr());
-                    out[k].copy_from_nonoverlapping(last.as_ptr(), lanes);
+                let values = sums::<T, NV, ROWS>(&taps, weights, (corrections, lanes), &constants);
+                for k in 0..ROWS {
+                    store::<NV>(&values[k], out[k]);
+                    out[k] = out[k].add(lanes);
                 }
-                out[k] = out[k].add(lanes);
+                image = [image[0].add(channels), image[1].add(channels)];
+                corrections = corrections.add(args.px_corrections);
+                x += 1;
             }
-            image = [image[0].add(channels), image[1].add(channels)];
-            corrections = corrections.add(args.px_corrections);
+            if buffered {
+                for (last, place) in last.iter().zip(place) {
+                    place.copy_from_nonoverlapping(last.as_ptr(), lanes);
+                }
+            }
         }
     }
 }
@@ -172,28 +175,54 @@ unsafe fn rows<T: Taps, const NV: usize, const ROWS: usize>(args: &mut ImageArgs
 /// Vectors that the buffer of the last pixel holds.
 const MAX_NV: usize = super::image::MAX_VECTORS;
 
-/// `round(correction · factors[0] + image · factors[1])` and the even part of the zero point, in the low halves.
+/// `round(correction · factors[0] + image · factors[1])` plus the zero point, in the low halves, for all vectors of a
+/// pixel. Corrections of a row are so many values after those of the row above.
+///
+/// All vectors go from one kind of instruction to the next together, for cores that work in order. What an instruction
+/// overwrites is loaded anew every time: that costs less than a copy.
 ///
 /// # Safety
-/// The processor has the instructions.
+/// The processor has the instructions; there are weights and corrections for NV vectors of ROWS rows.
 #[inline(always)]
-unsafe fn sum<T: Taps>(
-    taps: int8x16_t,
-    weights: int8x16_t,
-    correction: int16x4_t,
+unsafe fn sums<T: Taps, const NV: usize, const ROWS: usize>(
+    taps: &[int8x16_t; NV],
+    weights: *const i8,
+    (corrections, lanes): (*const i16, usize),
     by: &Constants,
-) -> int16x8_t {
-    // SAFETY: as promised by the caller. What an instruction overwrites is loaded anew every time: that costs less
-    // than a copy.
+) -> [[int16x8_t; NV]; ROWS] {
+    // SAFETY: as promised by the caller.
     unsafe {
-        let image = T::dot(core::ptr::from_ref(&by.first).read_volatile(), taps, weights);
-        let offset = core::ptr::from_ref(&by.offsets[1]).read_volatile();
-        let image = vfmaq_f32(offset, vreinterpretq_f32_s32(image), vdupq_n_f32(by.factors[1]));
-        let correction = vaddw_s16(vreinterpretq_s32_f32(vdupq_n_f32(MAGIC)), correction);
-        let offset = core::ptr::from_ref(&by.offsets[0]).read_volatile();
-        let correction = vfmaq_f32(offset, vreinterpretq_f32_s32(correction), vdupq_n_f32(by.factors[0]));
-        let sum = vaddq_f32(correction, image);
-        vreinterpretq_s16_f32(vaddq_f32(sum, vdupq_n_f32(by.magic)))
+        let mut image = [[vdupq_n_s32(0); NV]; ROWS];
+        let mut correction = image;
+        for k in 0..ROWS {
+            for n in 0..NV {
+                let weights = vld1q_s8(weights.add(16 * (k * NV + n)));
+                image[k][n] = T::dot(core::ptr::from_ref(&by.first).read_volatile(), taps[n], weights);
+                let values = vld1_s16(corrections.add(k * lanes + 4 * n));
+                correction[k][n] = vaddw_s16(vreinterpretq_s32_f32(vdupq_n_f32(MAGIC)), values);
+            }
+        }
+        // No closures: one over nested arrays is not always inlined, and the vectors would go through memory.
+        let mut values = [[vdupq_n_s16(0); NV]; ROWS];
+        let (mut of_image, mut of_correction) =
+            ([[vdupq_n_f32(0.0); NV]; ROWS], [[vdupq_n_f32(0.0); NV]; ROWS]);
+        for k in 0..ROWS {
+            for n in 0..NV {
+                let offset = core::ptr::from_ref(&by.offsets[0]).read_volatile();
+                let correction = vreinterpretq_f32_s32(correction[k][n]);
+                of_correction[k][n] = vfmaq_f32(offset, correction, vdupq_n_f32(by.factors[0]));
+                let offset = core::ptr::from_ref(&by.offsets[1]).read_volatile();
+                let image = vreinterpretq_f32_s32(image[k][n]);
+                of_image[k][n] = vfmaq_f32(offset, image, vdupq_n_f32(by.factors[1]));
+            }
+        }
+        for k in 0..ROWS {
+            for n in 0..NV {
+                let sum = vaddq_f32(of_correction[k][n], of_image[k][n]);
+                values[k][n] = vreinterpretq_s16_f32(vaddq_f32(sum, vdupq_n_f32(by.magic)));
+            }
+        }
+        values
     }
 }
 
@@ -202,7 +231,7 @@ unsafe fn sum<T: Taps>(
 /// # Safety
 /// `out` takes them.
 #[inline(always)]
-unsafe fn store<const NV: usize>(values: &[int16x8_t; NV], odd: i16, out: *mut u8) {
+unsafe fn store<const NV: usize>(values: &[int16x8_t; NV], out: *mut u8) {
     // SAFETY: as promised by the caller.
     unsafe {
         let mut n = 0;
@@ -210,11 +239,7 @@ unsafe fn store<const NV: usize>(values: &[int16x8_t; NV], odd: i16, out: *mut u
             // Up to four vectors: sixteen bytes.
             let left = NV - n;
             let at = |k: usize| values[n + if k < left { k } else { left - 1 }];
-            let mut halves = [vuzp1q_s16(at(0), at(1)), vuzp1q_s16(at(2), at(3))];
-            if odd != 0 {
-                halves = [vqaddq_s16(halves[0], vdupq_n_s16(odd)), vqaddq_s16(halves[1], vdupq_n_s16(odd))];
-            }
-            let bytes = narrow(halves);
+            let bytes = narrow([vuzp1q_s16(at(0), at(1)), vuzp1q_s16(at(2), at(3))]);
             let to = out.add(4 * n);
             match left {
                 1 => vst1q_lane_s32::<0>(to.cast(), vreinterpretq_s32_s8(bytes)),

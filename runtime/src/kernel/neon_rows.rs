@@ -9,7 +9,8 @@ use super::scalar::MAGIC;
 use super::{Narrowing, RowKernels};
 use core::arch::aarch64::*;
 
-pub(super) const ROWS: RowKernels = RowKernels { residual, narrow: narrow_row, add };
+pub(super) const ROWS: RowKernels =
+    RowKernels { residual, narrow: narrow_row, add, chain: Some(super::neon_chain::chain) };
 
 /// Values in a step of the loops: four vectors of 16 bits.
 const STEP: usize = 32;

@@ -32,6 +32,8 @@ pub(super) struct Depth<'a> {
 pub(super) enum Kind {
     /// 8 bits, the whole range, with an even zero point.
     Bytes,
+    /// 8 bits from a bound on, with an even zero point.
+    BytesAbove,
     /// 8 bits between bounds.
     BytesWithin,
     /// 16 bits.
@@ -67,7 +69,11 @@ impl Finish {
                 // Rounding to even does not change when an even number is added first.
                 let odd = zero_point & 1;
                 let (lo, hi) = (lo as i32 + zero_point, hi as i32 + zero_point);
-                let kind = if (odd, lo, hi) == (0, -128, 127) { Kind::Bytes } else { Kind::BytesWithin };
+                let kind = match (odd, lo, hi) {
+                    (0, -128, 127) => Kind::Bytes,
+                    (0, _, 127) => Kind::BytesAbove,
+                    _ => Kind::BytesWithin,
+                };
                 Some(Self {
                     magic: [MAGIC + (zero_point - odd) as f32; 4],
                     odd: [odd as i16; 8],
@@ -160,6 +166,16 @@ macro_rules! put {
             halves!($($v),+),
             "sqxtn v29.8b, v29.8h\n",
             "sqxtn2 v29.16b, v30.8h\n",
+            "st1 {{v29.16b}}, [{out}], {px_out}\n",
+        )
+    };
+    (BytesAbove, $($v:literal),+) => {
+        concat!(
+            halves!($($v),+),
+            "sqxtn v29.8b, v29.8h\n",
+            "sqxtn2 v29.16b, v30.8h\n",
+            "ldr q28, [{finish}, #32]\n",
+            "smax v29.16b, v29.16b, v28.16b\n",
             "st1 {{v29.16b}}, [{out}], {px_out}\n",
         )
     };

@@ -14,8 +14,8 @@ use core::mem::MaybeUninit;
 
 /// Vectors of sums in a block of output channels.
 const NV: usize = BLOCK / 4;
-/// Bytes of weights for the vectors of a block, all places and [`CHANNELS`] values of the depth.
-const STEP_BYTES: usize = TAPS * CHANNELS * BLOCK;
+/// Bytes of weights for the vectors of a block, all places and three times [`CHANNELS`] values of the depth.
+const STEP_BYTES: usize = 3 * TAPS * CHANNELS * BLOCK;
 
 /// Bytes from a vector of the transformed rows to the next of the same place.
 const UNIT_BYTES: usize = TAPS * CHANNELS;
@@ -40,7 +40,7 @@ pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
     let mut rows = Rows(MaybeUninit::uninit());
     let rows: *mut i8 = rows.0.as_mut_ptr().cast();
     let px_out = out_channels * args.store.size_bytes();
-    let steps = 3 * channels / CHANNELS;
+    let steps = channels / CHANNELS;
     let px = channels / CHANNELS * UNIT_BYTES;
     let Some(offset) = requant.offset.as_deref() else {
         unreachable!("`two_rows` checked that there are some")
@@ -162,6 +162,17 @@ macro_rules! place {
     };
 }
 
+/// Two places, the weights of which begin at these bytes.
+#[rustfmt::skip]
+macro_rules! two_places {
+    ($first:literal, $second:literal) => {
+        concat!(
+            place!("{a}", $first, "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"),
+            place!("{b}", $second, "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"),
+        )
+    };
+}
+
 /// Half of the sum and half of the difference of registers `$a` and `$b`, in their place.
 #[rustfmt::skip]
 macro_rules! butterfly {
@@ -180,7 +191,7 @@ struct Depth {
     at: *const i8,
     /// Bytes to the next pixel.
     px: usize,
-    /// [`CHANNELS`] values of the depth each.
+    /// Three times [`CHANNELS`] values of the depth each.
     steps: usize,
     w: *const i8,
     bias: *const i32,
@@ -202,9 +213,10 @@ macro_rules! depth {
             "mov {n}, {steps}",
             // The places that both rows share.
             "2:",
-            place!("{a}", "0", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"),
-            place!("{b}", "128", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"),
-            "add {w}, {w}, #256",
+            two_places!("0", "128"),
+            two_places!("256", "384"),
+            two_places!("512", "640"),
+            "add {w}, {w}, #768",
             "subs {n}, {n}, #1",
             "b.ne 2b",
             butterfly!("0" "12", "1" "13", "2" "14", "3" "15", "4" "16", "5" "17"),
@@ -214,9 +226,10 @@ macro_rules! depth {
             "mov {n}, {steps}",
             // That of the row above and that of the row below.
             "3:",
-            place!("{a}", "0", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"),
-            place!("{b}", "128", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"),
-            "add {w}, {w}, #256",
+            two_places!("0", "128"),
+            two_places!("256", "384"),
+            two_places!("512", "640"),
+            "add {w}, {w}, #768",
             "subs {n}, {n}, #1",
             "b.ne 3b",
             $($then,)*
@@ -244,7 +257,7 @@ macro_rules! depth {
 /// The sums of a tile: `[row][pixel][vector]`.
 ///
 /// # Safety
-/// The processor has the dot product. At least one step; reads `CHANNELS · steps` values of all places of each of six
+/// The processor has the dot product. At least one step; reads `3 · CHANNELS · steps` values of all places of each of six
 /// pixels, `STEP_BYTES` of weights for every step and [`AHEAD_BYTES`] more, and BLOCK initial sums.
 #[inline(always)]
 unsafe fn sums(depth: Depth) -> [[[int32x4_t; NV]; TILE]; 2] {
@@ -298,6 +311,9 @@ macro_rules! pixel {
     (Bytes, $s:literal, $t:literal) => {
         concat!(pixel!(Halves, $s, $t), "sqxtn v", $s, ".8b, v", $s, ".8h\n")
     };
+    (BytesAbove, $s:literal, $t:literal) => {
+        concat!(pixel!(Bytes, $s, $t), "smax v", $s, ".8b, v", $s, ".8b, v29.8b\n")
+    };
     (BytesWithin, $s:literal, $t:literal) => {
         concat!(
             pixel!(Halves, $s, $t),
@@ -308,6 +324,7 @@ macro_rules! pixel {
         )
     };
     (store Bytes, $s:literal) => { concat!("st1 {{v", $s, ".8b}}") };
+    (store BytesAbove, $s:literal) => { concat!("st1 {{v", $s, ".8b}}") };
     (store BytesWithin, $s:literal) => { concat!("st1 {{v", $s, ".8b}}") };
     (store $halves:ident, $s:literal) => { concat!("st1 {{v", $s, ".8h}}") };
 }
@@ -362,6 +379,7 @@ unsafe fn whole(depth: Depth, to: &Destination<'_>, below: *mut u8, pixels: usiz
     unsafe {
         match finish.kind {
             Kind::Bytes => tiles!(Bytes),
+            Kind::BytesAbove => tiles!(BytesAbove),
             Kind::BytesWithin => tiles!(BytesWithin),
             Kind::Halves => tiles!(Halves),
             Kind::Positive => tiles!(Positive),

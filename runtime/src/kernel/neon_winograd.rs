@@ -161,8 +161,7 @@ unsafe fn back_along(line: &[i32; PATCH * BLOCK], bias: *const i32, to: &Destina
             let m = core::array::from_fn(|x| vld1q_s32(line.as_ptr().add(x * BLOCK + 4 * n)));
             let bias = vld1q_s32(bias.add(4 * n));
             for (x, value) in back(m).into_iter().enumerate() {
-                let value = vmulq_n_s32(vshrq_n_s32::<6>(value), NINTH);
-                sums[x][n] = vaddq_s32(value, bias);
+                sums[x][n] = vmlaq_n_s32(bias, vshrq_n_s32::<6>(value), NINTH);
             }
         }
         store_sums(&sums, to);

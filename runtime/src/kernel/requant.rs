@@ -10,8 +10,9 @@
 //! Whether the sums of a convolution stay within bounds follows from its weights; the others are converted.
 
 use super::Table;
+use super::fma;
 use super::pack::Packed;
-use super::scalar::MAGIC;
+use super::scalar::{MAGIC, round_clamp};
 use super::tile::Store;
 use alloc::vec::Vec;
 
@@ -88,9 +89,98 @@ impl Requant {
     }
 }
 
+/// A conversion of 16-bit values to 8 bits by one multiplication and one rounding, where that gives the same bytes as the
+/// rounded product that is rounded again.
+///
+/// A value `v` in the low bits of the float `base` is the float `base + v`. With `offset` that is `MAGIC + zero point −
+/// base · factor`, one fused multiply-add makes `MAGIC + zero point + v · factor` of it, rounded to an integer. The
+/// offset is a float nearly always only nearly; of many bases the one is taken with which it is nearest to one. Then no
+/// sum of the 65535 is on the wrong side of a half, which is checked at the 255 places where the byte changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SingleRounding {
+    pub factor: f32,
+    pub offset: f32,
+    /// Bits of the base.
+    pub base: u32,
+}
+
+/// Bases to choose from, and how many of the best are tried.
+const BASES: u32 = 1 << 16;
+const TRIES: usize = 4;
+const I16_MAX: i32 = 32767;
+
+impl SingleRounding {
+    /// Of a [`short`] factor; `None` if there is no such way.
+    pub fn new(factor: f32, zero_point: i32) -> Option<Self> {
+        let factor = short(factor);
+        if !(factor > 0.0 && factor * (I16_MAX as f32) < MAX_PRODUCT) {
+            return None;
+        }
+        let mut best = [(f64::INFINITY, 0.0, 0); TRIES];
+        for k in 0..BASES {
+            let base = MAGIC.to_bits() + k;
+            let exact = f64::from(MAGIC) + f64::from(zero_point)
+                - f64::from(f32::from_bits(base)) * f64::from(factor);
+            let offset = exact as f32;
+            let away = (f64::from(offset) - exact).abs();
+            if let Some(at) = best.iter().position(|&(other, ..)| away < other) {
+                best[at..].rotate_right(1);
+                best[at] = (away, offset, base);
+            }
+        }
+        let all = best.into_iter().map(|(_, offset, base)| Self { factor, offset, base });
+        all.into_iter().find(|single| single.agrees(zero_point))
+    }
+
+    /// Whether all bytes are those of the two roundings. Both grow with the value, so it is enough to look where a byte
+    /// begins.
+    fn agrees(&self, zero_point: i32) -> bool {
+        let (lo, hi) = (-128 - zero_point, 127 - zero_point);
+        let twice = |value: i32| round_clamp(value as f32 * self.factor, lo as f32, hi as f32) + zero_point;
+        (lo..hi).all(|byte| {
+            // The first value above it.
+            let (mut below, mut above) = (-I16_MAX - 1, I16_MAX + 1);
+            while above - below > 1 {
+                let middle = (above + below) / 2;
+                if twice(middle) > byte + zero_point { above = middle } else { below = middle }
+            }
+            let agrees = |value: i32| value.abs() > I16_MAX || self.byte(value) == twice(value);
+            agrees(below) && agrees(above)
+        })
+    }
+
+    /// What the kernels make of a value.
+    fn byte(&self, value: i32) -> i32 {
+        let value = f32::from_bits(self.base.wrapping_add_signed(value));
+        let sum = fma(value, self.factor, self.offset);
+        let integer = sum.to_bits().cast_signed() - MAGIC.to_bits().cast_signed();
+        integer.clamp(-128, 127)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_rounding_gives_the_same_bytes_as_two() {
+        let mut rng = crate::testing::Rng(6);
+        let mut found = 0;
+        for n in 0..40 {
+            let (factor, zero_point) = ((rng.unit().abs() + 1e-4) * 0.3, n * 6 - 128);
+            let Some(single) = SingleRounding::new(factor, zero_point) else { continue };
+            found += 1;
+            let (lo, hi) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
+            for value in -I16_MAX..=I16_MAX {
+                let twice = round_clamp(value as f32 * single.factor, lo, hi) + zero_point;
+                assert_eq!(single.byte(value), twice, "{value} by {factor}, zero point {zero_point}");
+            }
+        }
+        assert!(found >= 36, "nearly every factor has a base, not {found} of 40");
+        // Halves are rounded to even before an odd zero point is added.
+        assert!(SingleRounding::new(0.25, 4).is_some() && SingleRounding::new(0.25, 3).is_none());
+        assert!(SingleRounding::new(1.0, 0).is_none(), "32767 and a zero point are beyond 16 bits");
+    }
 
     #[test]
     fn short_multipliers_times_magic_are_floats() {

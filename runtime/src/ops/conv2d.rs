@@ -7,7 +7,7 @@ use super::few_channels::FewChannels;
 use super::rows::{Codec, I16_MAX};
 use super::{Io, Order, activation, add, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
-use crate::kernel::requant::{Requant, short};
+use crate::kernel::requant::{Requant, SingleRounding, short};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{Chain, ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::kernel::two_rows::{self, Pass, TwoRows, TwoRowsArgs, two_rows};
@@ -60,6 +60,8 @@ struct Sum {
 struct Convert {
     factor: f32,
     to: Codec,
+    /// For an instruction set that does the sum and the conversion in one pass.
+    single: Option<SingleRounding>,
 }
 
 impl Conv2dStep {
@@ -101,7 +103,12 @@ impl Conv2dStep {
         });
         let convert = convert.map(|id| {
             let ([from, _], to) = dtypes(model, id);
-            Convert { factor: short(scale_of(from) / scale_of(to)), to: Codec::new(to, isa.table().xor) }
+            let table = isa.table();
+            let (factor, to) = (short(scale_of(from) / scale_of(to)), Codec::new(to, table.xor));
+            let narrowing =
+                to.narrowing().filter(|to| to.xor == 0 && table.rows.is_some_and(|r| r.chain.is_some()));
+            let single = narrowing.and_then(|to| SingleRounding::new(factor, to.zero_point));
+            Convert { factor, to, single }
         });
         step.after = After::Chain { sum, convert };
         let ([input, _], _) = dtypes(model, conv);
@@ -396,6 +403,15 @@ impl Conv2dStep {
             }
             After::Chain { sum, convert } => {
                 let values: &mut [i16] = bytemuck::cast_slice_mut(row);
+                let at_once =
+                    rows.and_then(|rows| rows.chain).zip(convert.and_then(|convert| convert.single));
+                if let (Some((chain, single)), Some(second)) = (at_once, &mut io.second)
+                    && sum.is_none_or(|sum| sum.factors == [1.0; 2])
+                {
+                    let residual = sum.map(|_| bytemuck::cast_slice(io.inputs[1].pixels(y, cols)));
+                    chain(values, residual, &single, second.row_mut(y));
+                    return;
+                }
                 if let Some(sum) = sum {
                     let residual = bytemuck::cast_slice(io.inputs[1].pixels(y, cols));
                     match rows {
@@ -451,7 +467,7 @@ struct Narrow<'a> {
 impl Elementwise for Narrow<'_> {
     #[inline(always)]
     fn run(self) {
-        let Convert { factor, to } = self.convert;
+        let Convert { factor, to, .. } = self.convert;
         let Codec::I8 { zero_point, xor } = to else { unreachable!("narrowed to 8 bits") };
         let (lo, hi) = to.limits();
         for (out, &value) in self.out.iter_mut().zip(self.values) {

@@ -59,7 +59,7 @@ impl ImageAddStep {
         let factors = add::factors((a, b), res_scale, out);
         let factors = if graph.node(add).inputs[0] == resize { [factors[1], factors[0]] } else { factors };
         let to = Codec::new(out, table.xor).narrowing()?;
-        if !(is_wide(a) && is_wide(b) && exact && fits(factors) && to.xor == 0) {
+        if !(is_wide(a) && is_wide(b) && exact && fits(factors, to)) {
             return None;
         }
         let phases: Vec<Phase> = all[..r]

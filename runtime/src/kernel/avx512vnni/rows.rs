@@ -8,7 +8,7 @@ use super::available;
 use super::store::{Bytes, capped, pack_shorts};
 use core::arch::x86_64::*;
 
-pub(super) const ROWS: RowKernels = RowKernels { residual, narrow, add };
+pub(super) const ROWS: RowKernels = RowKernels { residual, narrow, add, chain: None };
 
 /// Values in a step of the loops.
 const STEP: usize = 64;
