@@ -94,7 +94,7 @@ macro_rules! four {
 /// `a` points to `groups · 6` places of four tiles with eight channels each, of which the first two tiles are taken;
 /// `w` to the weights of the column, `groups · 6 · 8 · 8`, and [`AHEAD_BYTES`] more; `out` to two tiles of four rows of
 /// six columns of eight sums, from this column on. At least one group.
-#[inline(never)]
+#[inline(always)]
 #[rustfmt::skip]
 pub(super) unsafe fn column(a: *const i16, w: *const i16, groups: usize, out: *mut i32) {
     // SAFETY: reads and writes what is promised above and changes only the registers named.

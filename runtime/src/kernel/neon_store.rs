@@ -30,40 +30,89 @@ pub(super) unsafe fn store_sums<const MR: usize, const NV: usize>(
                 let magic = MAGIC + (zero_point - odd) as f32;
                 let (lo, hi) = (lo as i32 + zero_point, hi as i32 + zero_point);
                 if (odd, lo, hi) == (0, -128, 127) {
-                    for (m, sums) in sums.iter().enumerate() {
-                        let narrow = narrow(halves(rounded(sums, to, magic)));
-                        store_bytes::<NV>(narrow, to.out.add(m * to.px_bytes));
-                    }
+                    let bytes = |values| narrow(halves(values));
+                    each(sums, to, magic, bytes, |bytes, out| store_bytes::<NV>(bytes, out));
                 } else {
                     let odd = vdupq_n_s16(odd as i16);
                     let (lo, hi) = (vdupq_n_s8(lo as i8), vdupq_n_s8(hi as i8));
-                    for (m, sums) in sums.iter().enumerate() {
-                        let halves = halves(rounded(sums, to, magic)).map(|h| vqaddq_s16(h, odd));
-                        let bytes = vminq_s8(vmaxq_s8(narrow(halves), lo), hi);
-                        store_bytes::<NV>(bytes, to.out.add(m * to.px_bytes));
-                    }
+                    let bytes = |values| {
+                        let [low, high] = halves(values);
+                        let bytes = narrow([vqaddq_s16(low, odd), vqaddq_s16(high, odd)]);
+                        vminq_s8(vmaxq_s8(bytes, lo), hi)
+                    };
+                    each(sums, to, magic, bytes, |bytes, out| store_bytes::<NV>(bytes, out));
                 }
             }
             Store::I16 { lo, .. } if to.wide => {
-                for (m, sums) in sums.iter().enumerate() {
-                    let halves =
-                        saturated(rounded(sums, to, MAGIC)).map(|h| vmaxq_s16(h, vdupq_n_s16(lo as i16)));
-                    store_halves::<NV>(halves, to.out.add(m * to.px_bytes));
-                }
+                let lo = vdupq_n_s16(lo as i16);
+                let shorts = |values| {
+                    let [low, high] = saturated(values);
+                    [vmaxq_s16(low, lo), vmaxq_s16(high, lo)]
+                };
+                each(sums, to, MAGIC, shorts, |shorts, out| store_halves::<NV>(shorts, out));
             }
             // Products are within 16 bits, so only a bound inside of them is one.
             Store::I16 { lo, .. } if lo == 0.0 => {
-                for (m, sums) in sums.iter().enumerate() {
-                    let halves = halves(rounded(sums, to, MAGIC)).map(|h| vmaxq_s16(h, vdupq_n_s16(0)));
-                    store_halves::<NV>(halves, to.out.add(m * to.px_bytes));
-                }
+                let zero = vdupq_n_s16(0);
+                let shorts = |values| {
+                    let [low, high] = halves(values);
+                    [vmaxq_s16(low, zero), vmaxq_s16(high, zero)]
+                };
+                each(sums, to, MAGIC, shorts, |shorts, out| store_halves::<NV>(shorts, out));
             }
             Store::I16 { .. } => {
-                for (m, sums) in sums.iter().enumerate() {
-                    store_halves::<NV>(halves(rounded(sums, to, MAGIC)), to.out.add(m * to.px_bytes));
-                }
+                each(sums, to, MAGIC, |v| halves(v), |shorts, out| store_halves::<NV>(shorts, out));
             }
             Store::I8 { .. } | Store::F32 { .. } => one_by_one(MAGIC.to_bits().cast_signed()),
+        }
+    }
+}
+
+/// All pixels of a tile: sums times multipliers, rounded with `magic` (the integer stands in the low 16 bits, more by what
+/// `magic` is more than `MAGIC`), made what is stored, and stored. A few pixels go from one kind of instruction to the next
+/// together, for cores that work in order.
+///
+/// # Safety
+/// 4 · NV multipliers and offsets; `put` may store a pixel at its place.
+#[inline(always)]
+unsafe fn each<const MR: usize, const NV: usize, T: Copy>(
+    sums: &[[int32x4_t; NV]; MR],
+    to: &Destination<'_>,
+    magic: f32,
+    make: impl Fn([int16x8_t; NV]) -> T,
+    put: impl Fn(T, *mut u8),
+) {
+    let together = if NV > 2 { 2 } else { 4 };
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let magic = vdupq_n_f32(magic);
+        let (mut mult, mut offset) = ([magic; NV], [magic; NV]);
+        for n in 0..NV {
+            (mult[n], offset[n]) = (vld1q_f32(to.mult.add(4 * n)), vld1q_f32(to.offset.add(4 * n)));
+        }
+        let mut first = 0;
+        while first < MR {
+            let end = if first + together < MR { first + together } else { MR };
+            let mut products = [[magic; NV]; MR];
+            let mut values = [[vdupq_n_s16(0); NV]; MR];
+            for m in first..end {
+                for n in 0..NV {
+                    products[m][n] = vfmaq_f32(offset[n], vreinterpretq_f32_s32(sums[m][n]), mult[n]);
+                }
+            }
+            for m in first..end {
+                for n in 0..NV {
+                    values[m][n] = vreinterpretq_s16_f32(vaddq_f32(products[m][n], magic));
+                }
+            }
+            let mut made = [make(values[first]); MR];
+            for m in first + 1..end {
+                made[m] = make(values[m]);
+            }
+            for m in first..end {
+                put(made[m], to.out.add(m * to.px_bytes));
+            }
+            first = end;
         }
     }
 }
@@ -88,27 +137,6 @@ unsafe fn one_by_one<const MR: usize, const NV: usize>(
                 store_i32(vsubq_s32(sum, vdupq_n_s32(base)), to.mult.add(4 * n), to.store, out, lanes);
             }
         }
-    }
-}
-
-/// Sums times multipliers, rounded: the integer stands in the low 16 bits, more by what `magic` is more than
-/// `MAGIC`.
-///
-/// # Safety
-/// 4 · NV multipliers and offsets.
-#[inline(always)]
-unsafe fn rounded<const NV: usize>(
-    sums: &[int32x4_t; NV],
-    to: &Destination<'_>,
-    magic: f32,
-) -> [int16x8_t; NV] {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        core::array::from_fn(|n| {
-            let (offset, mult) = (vld1q_f32(to.offset.add(4 * n)), vld1q_f32(to.mult.add(4 * n)));
-            let product = vfmaq_f32(offset, vreinterpretq_f32_s32(sums[n]), mult);
-            vreinterpretq_s16_f32(vaddq_f32(product, vdupq_n_f32(magic)))
-        })
     }
 }
 

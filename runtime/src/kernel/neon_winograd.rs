@@ -79,7 +79,8 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
                     if pair > 0 && starts[pair] == starts[pair - 1] {
                         break;
                     }
-                    for x in 0..PATCH {
+                    // A number that the compiler does not know, so that there is only one copy of the long loop.
+                    for x in 0..core::hint::black_box(PATCH) {
                         let a = inputs.add((x * groups * PATCH * TILES + pair) * CHANNELS);
                         let w = weights.add(x * PATCH * channels * BLOCK);
                         column(a, w, groups, columns.0.as_mut_ptr().cast::<i32>().add(x * BLOCK));
@@ -156,12 +157,16 @@ unsafe fn back_along(line: &[i32; PATCH * BLOCK], bias: *const i32, to: &Destina
     // SAFETY: as promised by the caller.
     unsafe {
         let mut sums = [[vdupq_n_s32(0); NV]; TILE];
-        let vectors = to.lanes / 4;
-        for n in 0..NV.min(vectors) {
+        // Both vectors together, for cores that work in order, also where the second is padding.
+        let mut values = [[vdupq_n_s32(0); TILE]; NV];
+        for n in 0..NV {
             let m = core::array::from_fn(|x| vld1q_s32(line.as_ptr().add(x * BLOCK + 4 * n)));
-            let bias = vld1q_s32(bias.add(4 * n));
-            for (x, value) in back(m).into_iter().enumerate() {
-                sums[x][n] = vmlaq_n_s32(bias, vshrq_n_s32::<6>(value), NINTH);
+            values[n] = back(m);
+        }
+        for n in 0..NV {
+            let bias = vld1q_s32(bias.add(if 4 * n < to.lanes { 4 * n } else { 0 }));
+            for x in 0..TILE {
+                sums[x][n] = vmlaq_n_s32(bias, vshrq_n_s32::<6>(values[n][x]), NINTH);
             }
         }
         store_sums(&sums, to);
