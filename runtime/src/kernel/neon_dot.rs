@@ -107,8 +107,8 @@ unsafe impl Tile for I8 {
                 return core::mem::transmute_copy(&sums);
             }
             let mut first = [vdupq_n_s32(0); NV];
-            for n in 0..NV {
-                first[n] = Self::bias(bias.add(16 * n));
+            for (n, first) in first.iter_mut().enumerate() {
+                *first = Self::bias(bias.add(16 * n));
             }
             let mut sums = [first; MR];
             let mut rows = [core::ptr::null(); MAX_KERNEL];

@@ -52,7 +52,7 @@ pub(super) unsafe fn store_sums<const MR: usize, const NV: usize>(
                 each(sums, to, MAGIC, shorts, |shorts, out| store_halves::<NV>(shorts, out));
             }
             // Products are within 16 bits, so only a bound inside of them is one.
-            Store::I16 { lo, .. } if lo == 0.0 => {
+            Store::I16 { lo: 0.0, .. } => {
                 let zero = vdupq_n_s16(0);
                 let shorts = |values| {
                     let [low, high] = halves(values);
@@ -75,6 +75,7 @@ pub(super) unsafe fn store_sums<const MR: usize, const NV: usize>(
 /// # Safety
 /// 4 · NV multipliers and offsets; `put` may store a pixel at its place.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "iterators over parts of arrays are not always unrolled")]
 unsafe fn each<const MR: usize, const NV: usize, T: Copy>(
     sums: &[[int32x4_t; NV]; MR],
     to: &Destination<'_>,

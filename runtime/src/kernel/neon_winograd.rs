@@ -103,6 +103,7 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
 /// # Safety
 /// Reads 8 bytes of each of six pixels, `px` bytes apart, of each tap; writes 8 values for each place.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "columns become rows")]
 unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, down: usize, along: usize) {
     // SAFETY: as promised by the caller.
     unsafe {
@@ -159,9 +160,8 @@ unsafe fn back_along(line: &[i32; PATCH * BLOCK], bias: *const i32, to: &Destina
         let mut sums = [[vdupq_n_s32(0); NV]; TILE];
         // Both vectors together, for cores that work in order, also where the second is padding.
         let mut values = [[vdupq_n_s32(0); TILE]; NV];
-        for n in 0..NV {
-            let m = core::array::from_fn(|x| vld1q_s32(line.as_ptr().add(x * BLOCK + 4 * n)));
-            values[n] = back(m);
+        for (n, values) in values.iter_mut().enumerate() {
+            *values = back(core::array::from_fn(|x| vld1q_s32(line.as_ptr().add(x * BLOCK + 4 * n))));
         }
         for n in 0..NV {
             let bias = vld1q_s32(bias.add(if 4 * n < to.lanes { 4 * n } else { 0 }));
