@@ -60,7 +60,8 @@ fn train(folder: &Path) -> Model {
     let pairs: Vec<Pair> = pictures().iter().map(pair).collect();
     let mut trainer = Trainer::new(config.clone(), None, None, &Device::flex()).expect("starts");
     let mut record = Record::default();
-    run(&mut trainer, Arc::new(pairs), &[], folder, &AtomicBool::new(false), &mut record).expect("trains");
+    run(&mut trainer, Arc::new(pairs.into()), &[], folder, &AtomicBool::new(false), &mut record)
+        .expect("trains");
     let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
     let (first, last) = (mean(&record.0[..20]), mean(&record.0[250..]));
     assert!(last < 0.85 * first, "the loss falls: {first} at first, {last} at last");

@@ -6,6 +6,7 @@
 use crate::config::{Config, ConfigError};
 use crate::eval::SetScores;
 use serde::Serialize;
+use toml::{Table, Value};
 
 /// One axis of a grid: a setting and its values, as `--set` takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,66 @@ pub fn combinations(axes: &[Axis]) -> Vec<Vec<String>> {
         };
         all.iter().flat_map(|done| axis.values.iter().map(move |v| (done, v))).map(with).collect()
     })
+}
+
+/// Reads a case, settings that go together: `spn.negative=input spn.lambda=0.1`.
+///
+/// # Errors
+/// [`ConfigError::Setting`].
+pub fn case(text: &str) -> Result<Vec<String>, ConfigError> {
+    let settings: Vec<String> = text.split_whitespace().map(String::from).collect();
+    match settings.iter().all(|s| s.contains('=')) && !settings.is_empty() {
+        true => Ok(settings),
+        false => Err(ConfigError::Setting(text.into())),
+    }
+}
+
+/// The first two combinations of which the runs would have one folder.
+pub fn repeated(combinations: &[Vec<String>]) -> Option<(&[String], &[String])> {
+    let names: Vec<String> = combinations.iter().map(|c| folder_name(c, 0)).collect();
+    let (first, again) =
+        names.iter().enumerate().find_map(|(i, n)| Some((names[..i].iter().position(|o| o == n)?, i)))?;
+    Some((&combinations[first], &combinations[again]))
+}
+
+/// Settings by which two configurations give different results, as `key (there, here)`. Where images for validation
+/// come from, and how often something is validated, saved or logged, makes no difference.
+pub fn differences(there: &Config, here: &Config) -> Vec<String> {
+    const FREE: [&str; 7] = [
+        "data.memory_mb",
+        "data.val_hr",
+        "data.val_lr",
+        "train.val_every",
+        "train.save_every",
+        "train.log_every",
+        "train.samples",
+    ];
+    fn flatten(prefix: &str, table: &Table, into: &mut Vec<(String, Value)>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(table) => flatten(&key, table, into),
+                value => into.push((key, value.clone())),
+            }
+        }
+    }
+    let [there, here] = [there, here].map(|config| {
+        let mut values = Vec::new();
+        let table = Table::try_from(config).expect("a configuration can be written as TOML");
+        flatten("", &table, &mut values);
+        values
+    });
+    let keys = there.iter().chain(here.iter().filter(|(key, _)| !there.iter().any(|(k, _)| k == key)));
+    let mut found = Vec::new();
+    for (key, _) in keys.filter(|(key, _)| !FREE.contains(&key.as_str())) {
+        let value = |list: &[(String, Value)]| list.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
+        let (there, here) = (value(&there), value(&here));
+        if there != here {
+            let text = |v: Option<Value>| v.map_or("not set".into(), |v| v.to_string());
+            found.push(format!("{key} ({}, {})", text(there), text(here)));
+        }
+    }
+    found
 }
 
 /// How one run of a grid ended.
@@ -81,6 +142,27 @@ pub struct Summary {
     pub psnr_spread_db: Option<f64>,
     /// Mean SSIM on Y.
     pub ssim_y: f64,
+    /// Against the first row, over the seeds that both have; nothing in that row itself.
+    pub against_first: Option<Difference>,
+}
+
+/// Difference of two rows, seed by seed: what the seeds have in common cancels out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// Mean difference of the PSNR on Y in dB.
+    pub psnr_y_db: f64,
+    /// Sample standard deviation of the differences; needs two seeds.
+    pub spread_db: Option<f64>,
+    /// Seeds that both rows have.
+    pub seeds: usize,
+}
+
+/// Mean and sample standard deviation, which needs two values.
+fn mean_and_spread(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (values.len() > 1).then(|| variance.sqrt()))
 }
 
 /// A row of the table: one combination over all seeds.
@@ -102,19 +184,34 @@ impl Row {
         let sets = names.iter().enumerate().map(|(i, name)| {
             // All runs of a grid have the same sets in the same order.
             let scores: Vec<&SetScore> = done.iter().filter_map(|sets| sets.get(i)).collect();
-            let n = scores.len() as f64;
-            let mean = |f: fn(&SetScore) -> f64| scores.iter().map(|s| f(s)).sum::<f64>() / n;
-            let psnr_y_db = mean(|s| s.psnr_y_db);
-            let variance = scores.iter().map(|s| (s.psnr_y_db - psnr_y_db).powi(2)).sum::<f64>() / (n - 1.0);
-            let psnr_spread_db = (scores.len() > 1).then(|| variance.sqrt());
-            Summary { set: name.set.clone(), psnr_y_db, psnr_spread_db, ssim_y: mean(|s| s.ssim_y) }
+            let all = |f: fn(&SetScore) -> f64| scores.iter().map(|s| f(s)).collect::<Vec<_>>();
+            let (psnr_y_db, psnr_spread_db) = mean_and_spread(&all(|s| s.psnr_y_db));
+            let (ssim_y, _) = mean_and_spread(&all(|s| s.ssim_y));
+            Summary { set: name.set.clone(), psnr_y_db, psnr_spread_db, ssim_y, against_first: None }
         });
         let sets = sets.collect();
         Self { settings, runs, sets }
     }
+
+    /// Fills in the differences against the table's first row.
+    pub fn compared_with(mut self, first: &Self) -> Self {
+        for (i, set) in self.sets.iter_mut().enumerate() {
+            let psnr = |run: &Outcome| Some(run.scores.as_ref()?.get(i)?.psnr_y_db);
+            let pair = |run: &Outcome| {
+                let base = first.runs.iter().find(|other| other.seed == run.seed)?;
+                Some(psnr(run)? - psnr(base)?)
+            };
+            let differences: Vec<f64> = self.runs.iter().filter_map(pair).collect();
+            set.against_first = (!differences.is_empty()).then(|| {
+                let (psnr_y_db, spread_db) = mean_and_spread(&differences);
+                Difference { psnr_y_db, spread_db, seeds: differences.len() }
+            });
+        }
+        self
+    }
 }
 
-/// The table as text, for reading and for Markdown.
+/// The table as text, for reading and for Markdown. With several rows, each is compared with the first.
 pub fn table(rows: &[Row]) -> String {
     let number = |v: Option<f64>, digits: usize| v.map_or("–".into(), |v| format!("{v:.digits$}"));
     let sets: Vec<&str> = rows
@@ -123,22 +220,27 @@ pub fn table(rows: &[Row]) -> String {
         .find(|sets| !sets.is_empty())
         .map_or(Vec::new(), |sets| sets.iter().map(|s| s.set.as_str()).collect());
     let mut text = String::from("| settings | seeds | diverged |");
+    let compared = rows.len() > 1;
     for set in &sets {
-        text += &format!(" {set} PSNR-Y dB | spread dB | SSIM-Y |");
+        text += &format!(" {set} PSNR-Y dB | spread dB |");
+        text += if compared { " against first dB | spread dB |" } else { "" };
+        text += " SSIM-Y |";
     }
-    text += &format!("\n|{}\n", "---|".repeat(3 + 3 * sets.len()));
+    text += &format!("\n|{}\n", "---|".repeat(3 + sets.len() * if compared { 5 } else { 3 }));
     for row in rows {
         let name = if row.settings.is_empty() { "as configured".into() } else { row.settings.join(" ") };
         let diverged = row.runs.iter().filter(|run| run.scores.is_none()).count();
         text += &format!("| {name} | {} | {diverged} |", row.runs.len());
         for i in 0..sets.len() {
             let set = row.sets.get(i);
-            text += &format!(
-                " {} | {} | {} |",
-                number(set.map(|s| s.psnr_y_db), 3),
-                number(set.and_then(|s| s.psnr_spread_db), 3),
-                number(set.map(|s| s.ssim_y), 4)
-            );
+            let mean = number(set.map(|s| s.psnr_y_db), 3);
+            text += &format!(" {mean} | {} |", number(set.and_then(|s| s.psnr_spread_db), 3));
+            if compared {
+                let difference = set.and_then(|s| s.against_first.as_ref());
+                let mean = difference.map_or("–".into(), |d| format!("{:+.3}", d.psnr_y_db));
+                text += &format!(" {mean} | {} |", number(difference.and_then(|d| d.spread_db), 3));
+            }
+            text += &format!(" {} |", number(set.map(|s| s.ssim_y), 4));
         }
         text.push('\n');
     }
@@ -183,7 +285,26 @@ mod tests {
         assert_eq!((one.seed, spn.lambda, spn.steps), (9, 1e-4, vec![1, 2]));
         let names: Vec<String> = all.iter().map(|s| folder_name(s, 1)).collect();
         assert_eq!(names[3], "spn.lambda=1e-4_spn.steps=_1_2__seed=1");
-        assert!(names.iter().enumerate().all(|(i, n)| !names[..i].contains(n)));
+        assert_eq!(repeated(&all), None);
+        let twice = [all.clone(), vec![all[1].clone()]].concat();
+        assert_eq!(repeated(&twice), Some((&all[1][..], &all[1][..])));
+        assert_eq!(case("a=1  b=[2,3]").expect("read"), ["a=1", "b=[2,3]"]);
+        assert!(case("").is_err() && case("a=1 b").is_err());
+    }
+
+    #[test]
+    fn what_makes_another_result_is_named() {
+        let base = Config::preset("edsr-edge-x4").expect("known");
+        let with = |list: &[&str]| {
+            config(&base, &list.iter().map(ToString::to_string).collect::<Vec<_>>(), 1).expect("valid")
+        };
+        let free = with(&["train.val_every=3", "data.val_hr=a", "train.samples=9"]);
+        assert_eq!(differences(&base, &free), Vec::<String>::new());
+        let other = with(&["train.lr=0.5", "spn.lambda=0.1"]);
+        let found = differences(&base, &other).join("; ");
+        assert!(found.contains("train.lr (0.001, 0.5)"), "{found}");
+        assert!(found.contains("spn.lambda (not set, 0.1)"), "{found}");
+        assert_eq!(differences(&other, &base).len(), differences(&base, &other).len());
     }
 
     #[test]
@@ -194,17 +315,31 @@ mod tests {
             Outcome { seed, scores: psnr.map(sets) }
         };
         let row = Row::new(vec!["a=1".into()], vec![run(1, Some(30.0)), run(2, Some(30.2)), run(3, None)]);
+        // The seeds are as far apart as before, the two rows always by the same.
+        let other = Row::new(
+            vec!["a=2".into()],
+            [31.0, 31.2, 40.0].iter().zip(1..).map(|(p, s)| run(s, Some(*p))).collect(),
+        );
+        let other = other.compared_with(&row);
+        let difference = other.sets[0].against_first.as_ref().expect("two seeds");
+        assert_eq!(difference.seeds, 2);
+        assert!((difference.psnr_y_db - 1.0).abs() < 1e-9 && difference.spread_db.expect("of two") < 1e-9);
+        let text = table(&[row.clone(), other]);
+        assert!(text.contains("| a=2 | 3 | 0 | 34.067 | 5.139 | +1.000 | 0.000 | 0.8000 |"), "{text}");
+        assert!(text.contains("| 30.100 | 0.141 | – | – | 0.8000 |"), "{text}");
         assert!((row.sets[0].psnr_y_db - 30.1).abs() < 1e-9);
         assert!((row.sets[1].psnr_spread_db.expect("a spread") - 0.02f64.sqrt()).abs() < 1e-9);
         let lost = Row::new(Vec::new(), vec![run(1, None)]);
         assert_eq!(lost.sets, []);
-        let text = table(&[lost, row]);
+        let row = row.compared_with(&lost);
+        assert_eq!(row.sets[0].against_first, None, "there is nothing to compare with");
+        let text = table(&[row]);
         let expected = [
             "| settings | seeds | diverged | A PSNR-Y dB | spread dB | SSIM-Y | B PSNR-Y dB | spread dB | SSIM-Y |",
             "|---|---|---|---|---|---|---|---|---|",
-            "| as configured | 1 | 1 | – | – | – | – | – | – |",
             "| a=1 | 3 | 1 | 30.100 | 0.141 | 0.8000 | 28.100 | 0.141 | 0.7000 |",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        assert!(table(&[lost]).ends_with("| as configured | 1 | 1 |\n"));
     }
 }

@@ -51,7 +51,10 @@ pub enum CheckpointError {
         help: &'static str,
     },
     /// Not a checkpoint, or a damaged one.
-    #[error("{path} is not a usable checkpoint: {what}; try {PREVIOUS} in the same folder")]
+    #[error(
+        "{path} is not a usable checkpoint: {what}; the one before it is {PREVIOUS} in the same folder: rename it to \
+         {FILE} to go on from there"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,6 @@
 
 use crate::conv::Precision;
 use crate::loss::pixel::Loss;
-use crate::loss::vgg::Depth;
 use crate::net::{Architecture, nafnet};
 use mcir_runtime::arch::{edsr, swinir};
 use serde::{Deserialize, Serialize};
@@ -70,15 +69,15 @@ pub struct Spn {
     pub negative: Negative,
     /// One negative model for each number: the steps between its updates.
     pub steps: Vec<u64>,
-    /// Weight of the old negative model in an update.
-    pub omega: f64,
-    /// Weight of a random network in a negative model's start.
-    pub nu: f64,
+    /// Weight of the old negative model in an update: one number for all, or a list of one for each.
+    pub omega: PerModel,
+    /// Weight of a random network in a negative model's start: one number for all, or a list of one for each.
+    pub nu: PerModel,
     /// Sharpened and blurred copies of each original for [`Negative::Pcl`].
     pub copies: usize,
     /// Temperature of [`Negative::Pcl`]; 1 in the authors' code.
     pub temperature: f64,
-    /// Weights of [`Negative::Pretrained`]: a model file, checkpoint or run folder.
+    /// Weights of [`Negative::Pretrained`]: a model file, checkpoint, run folder or PyTorch file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
     /// Side of the random part of each output patch that features are taken from, in output pixels; the
@@ -93,10 +92,69 @@ pub struct Spn {
     pub features: Features,
 }
 
+/// A number that all negative models share, or one for each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number, or a list of one for each of spn.steps")]
+pub enum PerModel {
+    /// The same for all.
+    All(f64),
+    /// In the order of `spn.steps`.
+    Each(Vec<f64>),
+}
+
+impl PerModel {
+    /// The number of model `k`.
+    ///
+    /// # Panics
+    /// If there is none; the configuration is checked for that.
+    pub fn of(&self, k: usize) -> f64 {
+        match self {
+            Self::All(value) => *value,
+            Self::Each(values) => values[k],
+        }
+    }
+
+    /// Whether there is a number from 0 to 1 for each of `count` models.
+    fn fits(&self, count: usize) -> bool {
+        let unit = |v: &f64| (0.0..=1.0).contains(v);
+        match self {
+            Self::All(value) => unit(value),
+            Self::Each(values) => values.len() == count && values.iter().all(unit),
+        }
+    }
+}
+
+impl std::fmt::Display for PerModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All(value) => write!(f, "{value}"),
+            Self::Each(values) => write!(f, "{values:?}"),
+        }
+    }
+}
+
+impl Spn {
+    /// Whether there is a contrastive loss at all: without one, nothing of it is loaded or computed.
+    pub fn is_active(&self) -> bool {
+        self.lambda > 0.0 && self.negative != Negative::None
+    }
+
+    /// Negative models that it has.
+    pub fn models(&self) -> usize {
+        match self.negative {
+            Negative::Latency | Negative::Random => self.steps.len(),
+            Negative::Pretrained => 1,
+            Negative::None | Negative::Input | Negative::Pcl => 0,
+        }
+    }
+}
+
 /// What the output is pushed away from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Negative {
+    /// Nothing: the plain reconstruction loss, as with λ = 0. A name for it lets a grid vary the kind alone.
+    None,
     /// Earlier states of the network itself; the method.
     Latency,
     /// Random networks, frozen.
@@ -116,14 +174,28 @@ pub enum Negative {
 #[serde(default, deny_unknown_fields)]
 pub struct Features {
     /// Which one.
-    pub net: Depth,
-    /// torchvision's weights, `.pth` or `.safetensors`; a random stand-in without them.
+    pub net: FeatureKind,
+    /// torchvision's weights, `.pth` or `.safetensors`; a random stand-in without them. For [`FeatureKind::Model`] a model
+    /// file, checkpoint, run folder or PyTorch file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Activations compared.
+    /// Activations compared: `relu1_2` and the like, or nodes of the model, such as `body.3.conv1`.
     pub layers: Vec<String>,
     /// Weight of each.
     pub weights: Vec<f64>,
+}
+
+/// Kind of feature network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureKind {
+    /// VGG16; the method's.
+    Vgg16,
+    /// VGG19.
+    Vgg19,
+    /// A trained network for restoration: an extension of ours, not the paper's. Its activations are scaled to a size of
+    /// about one.
+    Model,
 }
 
 impl Default for Spn {
@@ -132,8 +204,8 @@ impl Default for Spn {
             lambda: 1e-4,
             negative: Negative::Latency,
             steps: vec![100, 500, 1000, 2000],
-            omega: 0.1,
-            nu: 0.01,
+            omega: PerModel::All(0.1),
+            nu: PerModel::All(0.01),
             copies: 4,
             temperature: 1.0,
             pretrained: None,
@@ -147,7 +219,7 @@ impl Default for Spn {
 impl Default for Features {
     fn default() -> Self {
         Self {
-            net: Depth::Vgg16,
+            net: FeatureKind::Vgg16,
             path: None,
             layers: ["relu1_2", "relu2_2", "relu3_3"].map(String::from).to_vec(),
             weights: vec![0.2, 0.3, 0.5],
@@ -188,6 +260,9 @@ pub struct Data {
     pub patch: usize,
     /// Random flips and rotations by 90 degrees.
     pub augment: bool,
+    /// Memory for decoded training images in MiB; what is beyond goes to a file in the run's folder. DIV2K has 7 GB.
+    #[serde(default = "memory_mb")]
+    pub memory_mb: usize,
 }
 
 /// Optimization settings.
@@ -253,6 +328,10 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
         Paths::One(path) => vec![path],
         Paths::Many(paths) => paths,
     })
+}
+
+const fn memory_mb() -> usize {
+    4096
 }
 
 const fn accumulate() -> usize {
@@ -425,7 +504,7 @@ impl Config {
             let nothing = spn.steps.is_empty() || spn.steps.contains(&0);
             range(!nothing, "spn.steps", &format!("{:?}", spn.steps), "a list of numbers of at least 1")?;
             // What is subtracted has no lower bound; what is added may weigh more than the reconstruction.
-            let subtracted = !matches!(spn.negative, Negative::Input | Negative::Pcl);
+            let subtracted = !matches!(spn.negative, Negative::None | Negative::Input | Negative::Pcl);
             let (ok, limit) = match subtracted {
                 true => ((0.0..1.0).contains(&spn.lambda), "0 or more and below 1"),
                 false => ((0.0..=1e3).contains(&spn.lambda), "0 to 1000"),
@@ -434,8 +513,10 @@ impl Config {
             range(spn.copies <= 64, "spn.copies", &spn.copies, "at most 64")?;
             let warm = (0.02..=100.0).contains(&spn.temperature);
             range(warm, "spn.temperature", &spn.temperature, "0.02 to 100")?;
-            range((0.0..=1.0).contains(&spn.omega), "spn.omega", &spn.omega, "0 to 1")?;
-            range((0.0..=1.0).contains(&spn.nu), "spn.nu", &spn.nu, "0 to 1")?;
+            for (key, value) in [("spn.omega", &spn.omega), ("spn.nu", &spn.nu)] {
+                let limit = "a number from 0 to 1, or a list of one for each of spn.steps";
+                range(value.fits(spn.steps.len()), key, value, limit)?;
+            }
             let crop = spn.crop.unwrap_or(16);
             range((16..=4096).contains(&crop), "spn.crop", &crop, "16 to 4096")?;
             let batch = spn.batch.unwrap_or(1);

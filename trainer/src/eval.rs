@@ -5,7 +5,7 @@ use crate::net::Net;
 use burn::tensor::{Tensor, TensorData};
 use mcir_runtime::image::Image;
 use mcir_runtime::metrics::{self, MetricError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Quality of one image.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -74,6 +74,21 @@ pub enum EvalError {
         /// Channels that the network reads.
         found: usize,
     },
+    /// An image is too small to be compared.
+    #[error(
+        "{path} is {width}x{height} pixels, too small to measure: SSIM needs {least} in each direction; remove it from the \
+         folder"
+    )]
+    Small {
+        /// The file.
+        path: PathBuf,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Least width and height.
+        least: usize,
+    },
     /// An image cannot be compared.
     #[error("cannot compare {name} with its original: {source}; remove it from the folder")]
     Metric {
@@ -82,6 +97,24 @@ pub enum EvalError {
         /// What is wrong.
         source: MetricError,
     },
+}
+
+/// Checks that pairs can be evaluated, before a training of hours ends in the discovery that they cannot.
+///
+/// # Errors
+/// [`EvalError::Small`] for the first image that is too small.
+pub fn check(pairs: &[Pair], upscale: usize) -> Result<(), EvalError> {
+    let least = metrics::SSIM_WINDOW + 2 * border(upscale);
+    let small = pairs.iter().find(|p| p.hr.width().min(p.hr.height()) < least);
+    small.map_or(Ok(()), |p| {
+        let (width, height) = (p.hr.width(), p.hr.height());
+        Err(EvalError::Small { path: p.path.clone(), width, height, least })
+    })
+}
+
+/// The border is where upscaling lacks neighbours; restoration at one size is measured whole, as published.
+fn border(upscale: usize) -> usize {
+    if upscale == 1 { 0 } else { upscale }
 }
 
 /// [`evaluate`] for each set.
@@ -108,8 +141,7 @@ pub fn evaluate(net: &Net, pairs: &[Pair]) -> Result<Scores, EvalError> {
 }
 
 fn score(net: &Net, pair: &Pair) -> Result<ImageScore, EvalError> {
-    // The border is where upscaling lacks neighbours; restoration at one size is measured whole, as published.
-    let border = if net.upscale() == 1 { 0 } else { net.upscale() };
+    let border = border(net.upscale());
     let sr = upscale(net, &pair.lr)?;
     let failed = |source| EvalError::Metric { name: pair.name.clone(), source };
     Ok(ImageScore {
@@ -142,6 +174,23 @@ pub fn upscale(net: &Net, lr: &Image) -> Result<Image, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_that_cannot_be_measured_are_named_beforehand() {
+        let image = |w, h| Image::new(w, h, 3, vec![7; w * h * 3]).expect("an image");
+        let pair = |w: usize, h: usize| {
+            let (name, path) = ("a".into(), PathBuf::from("b/a.png"));
+            vec![Pair { name, path, lr: image(w / 2, h / 2), hr: image(w, h) }]
+        };
+        assert!(check(&pair(16, 16), 2).is_ok());
+        let error = check(&pair(20, 14), 2).expect_err("refused").to_string();
+        assert!(error.contains("b/a.png is 20x14") && error.contains("needs 15"), "{error}");
+        // The same limit as that of the metric.
+        for (side, fits) in [(15, true), (14, false)] {
+            assert_eq!(metrics::ssim_y(&image(side, 20), &image(side, 20), 2).is_ok(), fits);
+        }
+        assert!(check(&pair(12, 12), 1).is_ok());
+    }
 
     #[test]
     fn sets_are_called_after_their_folders() {

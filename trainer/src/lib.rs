@@ -32,7 +32,7 @@
 //! - [`device`]: the backends.
 //! - [`ablate`]: grids of runs and the table that compares them.
 //! - [`eval`]: PSNR and SSIM with the engine's metrics.
-//! - [`import`], [`export`], [`weights`]: values in and out.
+//! - [`import`], [`export`], [`trained`], [`weights`]: values in and out.
 //! - [`files`]: files that are there whole or not at all.
 //! - [`qat`]: fine-tuning for int8.
 //! - [`seed`]: random numbers that depend on seed, purpose and step only.
@@ -66,6 +66,7 @@ pub mod resize;
 pub mod seed;
 pub mod shuffle;
 pub mod train;
+pub mod trained;
 pub mod weights;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The negative models of the SPN loss: earlier states of the network, or what the paper compares them with.
 
-use crate::config::{Negative, Spn};
+use crate::config::{Negative, PerModel, Spn};
 use crate::net::Net;
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
@@ -17,7 +17,7 @@ pub struct Negatives {
     models: Vec<Net>,
     /// Iterations between the updates of each; empty for frozen ones.
     steps: Vec<u64>,
-    omega: f64,
+    omega: PerModel,
 }
 
 impl Negatives {
@@ -44,7 +44,7 @@ impl Negatives {
         let count = spn.steps.len();
         let (models, steps) = match spn.negative {
             Negative::Latency => {
-                let blend = |k: usize| Ok(random(k)?.blend(&target, spn.nu));
+                let blend = |k: usize| Ok(random(k)?.blend(&target, spn.nu.of(k)));
                 ((0..count).map(blend).collect::<Result<_, WeightsError>>()?, spn.steps.clone())
             }
             Negative::Random => ((0..count).map(random).collect::<Result<_, _>>()?, Vec::new()),
@@ -58,9 +58,9 @@ impl Negatives {
                     Vec::new(),
                 )
             }
-            Negative::Input | Negative::Pcl => (Vec::new(), Vec::new()),
+            Negative::None | Negative::Input | Negative::Pcl => (Vec::new(), Vec::new()),
         };
-        Ok(Self { models, steps, omega: spn.omega })
+        Ok(Self { models, steps, omega: spn.omega.clone() })
     }
 
     /// The negatives of a checkpoint.
@@ -74,28 +74,24 @@ impl Negatives {
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let steps = if spn.negative == Negative::Latency { spn.steps.clone() } else { Vec::new() };
-        let expected = match spn.negative {
-            Negative::Latency | Negative::Random => spn.steps.len(),
-            Negative::Pretrained => 1,
-            Negative::Input | Negative::Pcl => 0,
-        };
-        if saved.len() != expected {
-            return Err(WeightsError::Count { expected, found: saved.len() });
+        if saved.len() != spn.models() {
+            return Err(WeightsError::Count { expected: spn.models(), found: saved.len() });
         }
         let architecture = target.architecture();
         let load = |tensors: &Tensors| {
             let net = Net::from_tensors(&architecture, tensors, device)?;
             Ok(net.with_precision(target.precision()))
         };
-        Ok(Self { models: saved.iter().map(load).collect::<Result<_, _>>()?, steps, omega: spn.omega })
+        let models = saved.iter().map(load).collect::<Result<_, _>>()?;
+        Ok(Self { models, steps, omega: spn.omega.clone() })
     }
 
     /// After the optimizer's step number `step`, counted from one: `θ⁻ ← ω·θ⁻ + (1 − ω)·θ` for each negative
     /// whose turn it is.
     pub fn update(&mut self, step: u64, target: &Net) {
-        for (model, every) in self.models.iter_mut().zip(&self.steps) {
+        for (k, (model, every)) in self.models.iter_mut().zip(&self.steps).enumerate() {
             if step.is_multiple_of(*every) {
-                *model = model.clone().blend(target, self.omega);
+                *model = model.clone().blend(target, self.omega.of(k));
             }
         }
     }

@@ -49,6 +49,9 @@ pub enum QatError {
         /// Step, counted from zero.
         step: u64,
     },
+    /// No batch can be made.
+    #[error("cannot read decoded images back: {0}; check the disk")]
+    Batch(std::io::Error),
     /// The weights do not fit the layer list.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -142,7 +145,8 @@ pub fn tune(
     let mut student = GraphNet::from_tensors(model.graph(), &tensors, &device)?;
     let mut optimizer = AdamConfig::new().init();
     let (n, patch) = (recipe.batch, recipe.patch);
-    for Batch { step, lr, .. } in recipe.ahead(0..settings.steps) {
+    for batch in recipe.ahead(0..settings.steps) {
+        let Batch { step, lr, .. } = batch.map_err(QatError::Batch)?;
         let image = |device: &Device| {
             Tensor::<4>::from_data(TensorData::new(lr.clone(), [n, 3, patch, patch]), device)
         };

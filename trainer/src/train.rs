@@ -9,13 +9,14 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, ConfigError, Spn};
 use crate::conv::Precision;
 use crate::data::batches::Recipe;
+use crate::data::library::Library;
 use crate::data::pairs::Pair;
 use crate::divergence::Detector;
 use crate::eval::{self, EvalError, Set, SetScores};
 use crate::files;
 use crate::log::{Log, Row};
 use crate::loss::contrastive::Contrast;
-use crate::loss::vgg::VggError;
+use crate::loss::features::FeaturesError;
 use crate::negatives::Negatives;
 use crate::net::Net;
 use crate::weights::{Tensors, WeightsError};
@@ -59,7 +60,7 @@ pub enum TrainError {
     },
     /// The feature network cannot be loaded.
     #[error(transparent)]
-    Features(#[from] VggError),
+    Features(#[from] FeaturesError),
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -102,6 +103,21 @@ pub enum TrainError {
     /// The resumed configuration describes another network.
     #[error("a run cannot change its [model] while it is resumed; start a new one with --from")]
     OtherModel,
+    /// The resumed configuration describes other negative models.
+    #[error(
+        "a run cannot change the kind or number of its negative models while it is resumed ({saved} in the checkpoint, \
+         {wanted} in the configuration); leave spn.negative and the length of spn.steps as they were, or start a new run \
+         with --from"
+    )]
+    OtherNegatives {
+        /// Kind and number in the checkpoint.
+        saved: String,
+        /// Kind and number in the configuration.
+        wanted: String,
+    },
+    /// The frozen negative model is of another kind of network.
+    #[error("the pretrained negative model does not fit the network: {0} (spn.pretrained)")]
+    Pretrained(WeightsError),
     /// The start weights are of another kind of network.
     #[error(
         "none of the {found} tensors to start from fits the network by name and shape; choose weights of the same \
@@ -111,6 +127,9 @@ pub enum TrainError {
         /// Tensors in the file.
         found: usize,
     },
+    /// No batch can be made.
+    #[error("cannot read decoded images back: {0}; check the disk of the run's folder, then resume")]
+    Batch(std::io::Error),
     /// A file of the run cannot be written.
     #[error("cannot write {path}: {source}; free some space or choose another folder, then resume")]
     Io {
@@ -131,6 +150,8 @@ pub struct Trainer {
     optimizer: ModuleOptimizer,
     spn: Option<SpnState>,
     step: u64,
+    /// How many tensors of the network were taken from the start weights, and of how many.
+    started_from: Option<(usize, usize)>,
     /// Devices beside the first, which holds all state.
     replicas: Vec<Replica>,
     /// Where steps are computed: one hop to it for each step instead of one for each operation of the CPU.
@@ -152,6 +173,10 @@ pub trait Progress {
 pub struct Summary {
     /// Steps done in all.
     pub steps: u64,
+    /// Steps done since it was started or resumed.
+    pub done: u64,
+    /// Time that these took, with waiting for their batches, without validation and saving.
+    pub seconds: f64,
     /// Whether it was stopped before its last step.
     pub stopped: bool,
     /// Last validation; empty if there was none.
@@ -185,6 +210,7 @@ impl Trainer {
         if let Some(start) = start.filter(|_| taken == 0) {
             return Err(TrainError::NothingFits { found: start.len() });
         }
+        let started_from = start.map(|_| (taken, tensors.len()));
         check_precision(&config, &inner)?;
         let device = inner.clone().autodiff();
         let net = Net::from_tensors(&architecture, &tensors, &device)?.with_precision(config.train.precision);
@@ -192,14 +218,15 @@ impl Trainer {
             Some(spn) => Some(SpnState::new(
                 spn,
                 Contrast::new(spn, config.seed, config.train.precision, &inner)?,
-                Negatives::new(spn, &net, config.seed, pretrained)?,
+                start_negatives(spn, &net, config.seed, pretrained)?,
             )),
             None => None,
         };
         let ema = net.valid().with_precision(Precision::F32);
         let replicas = Vec::new();
         let threads = threads()?;
-        Ok(Self { ema, net, optimizer: adam(&config), spn, step: 0, replicas, device, config, threads })
+        let optimizer = adam(&config);
+        Ok(Self { ema, net, optimizer, spn, step: 0, started_from, replicas, device, config, threads })
     }
 
     /// The same run on further devices: each computes an equal part of every batch, with copies of the weights that
@@ -228,11 +255,15 @@ impl Trainer {
 
     /// A run continued from a checkpoint, with settings changed by `config` if given (more steps, say).
     ///
+    /// A loss with negative models that the run did not have before starts them anew, from the weights as they are;
+    /// `pretrained` is then as in [`Trainer::new`].
+    ///
     /// # Errors
-    /// The checkpoint is damaged or of another network.
+    /// The checkpoint is damaged or of another network, or its negative models are of another kind.
     pub fn resume(
         checkpoint: &Checkpoint,
         config: Option<Config>,
+        pretrained: Option<&Tensors>,
         device: &Device,
     ) -> Result<Self, TrainError> {
         let saved = Config::resolve(None, &checkpoint.config, &[])?;
@@ -251,7 +282,15 @@ impl Trainer {
             Some(spn) => Some(SpnState::new(
                 spn,
                 Contrast::new(spn, config.seed, config.train.precision, &inner)?,
-                Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
+                match active(&saved) {
+                    None => start_negatives(spn, &net, config.seed, pretrained)?,
+                    Some(was) if (was.negative, was.models()) != (spn.negative, spn.models()) => {
+                        let name = |spn: &Spn| format!("{} {:?}", spn.models(), spn.negative).to_lowercase();
+                        let (saved, wanted) = (name(was), name(spn));
+                        return Err(TrainError::OtherNegatives { saved, wanted });
+                    }
+                    Some(_) => Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
+                },
             )),
             None => None,
         };
@@ -261,6 +300,7 @@ impl Trainer {
             ema: Net::from_tensors(&architecture, &checkpoint.ema, &inner)?,
             optimizer: adam(&config).from_bytes(bytes).map_err(|e| TrainError::Optimizer(e.to_string()))?,
             step: checkpoint.step,
+            started_from: None,
             replicas: Vec::new(),
             threads: threads()?,
             config,
@@ -286,6 +326,11 @@ impl Trainer {
         self.step
     }
 
+    /// How many of the network's tensors a new run took from its start weights, and how many the network has.
+    pub fn started_from(&self) -> Option<(usize, usize)> {
+        self.started_from
+    }
+
     /// Settings.
     pub fn config(&self) -> &Config {
         &self.config
@@ -297,9 +342,19 @@ impl Trainer {
     }
 }
 
-/// The SPN settings, unless λ is zero: then the loss is plain L1 and nothing else is computed.
+/// The SPN settings, unless λ is zero or there is no negative: then the loss is the reconstruction alone and nothing
+/// else is computed.
 fn active(config: &Config) -> Option<&Spn> {
-    config.spn.as_ref().filter(|spn| spn.lambda > 0.0)
+    config.spn.as_ref().filter(|spn| spn.is_active())
+}
+
+fn start_negatives(
+    spn: &Spn,
+    net: &Net,
+    seed: u64,
+    pretrained: Option<&Tensors>,
+) -> Result<Negatives, TrainError> {
+    Negatives::new(spn, net, seed, pretrained).map_err(TrainError::Pretrained)
 }
 
 /// The threads of a run.
@@ -327,14 +382,42 @@ fn adam(config: &Config) -> ModuleOptimizer {
 
 /// Trains to the configured number of steps, or until `stop` is set, in which case the state is saved first.
 ///
-/// Writes `config.toml`, `log.csv`, `validation.csv`, checkpoints, `samples/` and, at the end, `curves.svg` into
-/// `folder`. Curves and samples are those of the first validation set. The batches are prepared in another thread.
+/// Writes `config.toml`, `log.csv`, `validation.csv`, checkpoints, `samples/` and, however it ends, `curves.svg` into
+/// `folder`. Samples are those of the first validation set. The batches are prepared in other threads.
 ///
 /// # Errors
 /// Any [`TrainError`].
 pub fn run(
     trainer: &mut Trainer,
-    train: Arc<Vec<Pair>>,
+    train: Arc<Library>,
+    val: &[Set],
+    folder: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn Progress,
+) -> Result<Summary, TrainError> {
+    let result = run_steps(trainer, train, val, folder, stop, progress);
+    // After an error, that is what is told.
+    let drawn = draw_curves(folder);
+    result.and_then(|summary| drawn.map(|()| summary))
+}
+
+fn draw_curves(folder: &Path) -> Result<(), TrainError> {
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| TrainError::Io { path, source }
+    };
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).map_err(io(&path))
+    };
+    let picture = crate::curves::svg(&read("log.csv")?, &read("validation.csv")?);
+    let path = folder.join("curves.svg");
+    files::replace(&path, picture.as_bytes()).map_err(io(&path))
+}
+
+fn run_steps(
+    trainer: &mut Trainer,
+    train: Arc<Library>,
     val: &[Set],
     folder: &Path,
     stop: &AtomicBool,
@@ -347,7 +430,7 @@ pub fn run(
     let log_path = folder.join("log.csv");
     let mut log = Log::open(folder, trainer.step).map_err(io(log_path.clone()))?;
     let recipe = Recipe {
-        pairs: train,
+        images: train,
         seed: config.seed,
         batch: config.train.batch,
         patch: config.data.patch,
@@ -358,10 +441,13 @@ pub fn run(
     let started = Instant::now();
     let (mut mean, mut scores) = (Mean::default(), Vec::new());
     let mut detector = Detector::new(config.train.divergence_window, config.train.divergence_factor);
+    let (first, mut seconds, mut begun) = (trainer.step, 0.0, Instant::now());
     let mut saved = None;
     for batch in batches {
+        let batch = batch.map_err(TrainError::Batch)?;
         let lr = config.train.lr_at(trainer.step);
         let losses = trainer.step(batch)?;
+        seconds += begun.elapsed().as_secs_f64();
         mean.push(&losses);
         let step = trainer.step;
         if let Some((mean, best)) = detector.push(losses.l1.into()) {
@@ -393,15 +479,13 @@ pub fn run(
         if stopping {
             break;
         }
+        begun = Instant::now();
     }
     if saved != Some(trainer.step) {
         trainer.checkpoint()?.save(folder)?;
     }
-    let curves = folder.join("curves.svg");
-    let text = std::fs::read_to_string(&log_path).map_err(io(log_path.clone()))?;
-    files::replace(&curves, crate::curves::svg(&text).as_bytes()).map_err(io(curves.clone()))?;
     let stopped = trainer.step < config.train.steps;
-    Ok(Summary { steps: trainer.step, stopped, scores })
+    Ok(Summary { steps: trainer.step, done: trainer.step - first, seconds, stopped, scores })
 }
 
 /// Writes the network's outputs as PNG files, over those of the validation before.

@@ -3,10 +3,10 @@
 use super::Common;
 use super::progress::Line;
 use super::settings::{self, Settings};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mcir_trainer::ablate::{self, Axis, Outcome, Row, SetScore};
 use mcir_trainer::checkpoint::{self, Checkpoint};
-use mcir_trainer::config::Config;
+use mcir_trainer::config::{Config, Data};
 use mcir_trainer::train::{self, TrainError, Trainer};
 use mcir_trainer::{eval, files};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,10 @@ pub struct Args {
     /// Setting to vary and its values: "spn.lambda=0;1e-4;5e-4". Several make a grid
     #[arg(long, value_name = "KEY=VALUE;VALUE")]
     vary: Vec<String>,
+    /// Settings that go together: "spn.negative=input spn.lambda=0.1". Several are rows of the table, each with the grid
+    /// of --vary
+    #[arg(long = "case", value_name = "KEY=VALUE KEY=VALUE")]
+    cases: Vec<String>,
     /// Seeds that each combination is run with
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
@@ -37,7 +41,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("an ablation compares results on validation images; name their folder with --val");
     }
     let axes = args.vary.iter().map(|v| Axis::parse(v)).collect::<Result<Vec<_>, _>>()?;
-    let combinations = ablate::combinations(&axes);
+    let cases = args.cases.iter().map(|c| ablate::case(c)).collect::<Result<Vec<_>, _>>()?;
+    let cases = if cases.is_empty() { vec![Vec::new()] } else { cases };
+    let grid = ablate::combinations(&axes);
+    let combinations: Vec<Vec<String>> = cases
+        .iter()
+        .flat_map(|case| grid.iter().map(move |settings| [&case[..], settings].concat()))
+        .collect();
+    if let Some((a, b)) = ablate::repeated(&combinations) {
+        bail!("two rows would be the same or share a folder: {a:?} and {b:?}; leave one out");
+    }
+    let distinct = args.seeds.iter().enumerate().all(|(i, seed)| !args.seeds[..i].contains(seed));
+    ensure!(distinct, "--seeds names a seed twice; the spread would be too small");
     // A mistake in the last combination should not show after hours.
     let configs = combinations.iter().map(|s| ablate::config(&base, s, 0)).collect::<Result<Vec<_>, _>>()?;
     if let Some(config) = configs.iter().find(|config| settings::needs_stand_in(config)) {
@@ -47,65 +62,99 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", args.output.display()))?;
     let stop = settings::stop_flag()?;
     let total = combinations.len() * args.seeds.len();
-    let (mut rows, mut number) = (Vec::new(), 0);
-    for settings in combinations {
+    let (mut rows, mut number): (Vec<Row>, _) = (Vec::new(), 0);
+    let mut images = None;
+    for settings in &combinations {
         let mut runs = Vec::new();
         for &seed in &args.seeds {
             number += 1;
-            let config = ablate::config(&base, &settings, seed)?;
-            let folder = args.output.join(ablate::folder_name(&settings, seed));
+            let config = ablate::config(&base, settings, seed)?;
+            let folder = args.output.join(ablate::folder_name(settings, seed));
             if !args.common.quiet {
                 eprintln!("run {number} of {total}: {}", folder.display());
             }
-            match one(args, config, &folder, &stop)? {
+            match one(args, config, &folder, &mut images, &stop)? {
                 Some(outcome) => runs.push(outcome),
                 None => {
-                    println!("stopped in run {number} of {total}; the same command continues");
+                    if args.common.json {
+                        println!("{}", report(&rows, false));
+                    } else {
+                        println!("stopped in run {number} of {total}; the same command continues");
+                    }
                     return Ok(());
                 }
             }
         }
-        rows.push(Row::new(settings, runs));
+        let row = Row::new(settings.clone(), runs);
+        rows.push(match rows.first() {
+            Some(first) => row.compared_with(first),
+            None => row,
+        });
         // After every combination, so that a long grid can be looked at while it runs.
         write(&args.output.join("table.md"), &ablate::table(&rows))?;
-        let json = serde_json::json!({ "schema": 2, "rows": rows });
-        write(&args.output.join("table.json"), &json.to_string())?;
+        let complete = rows.len() == combinations.len();
+        write(&args.output.join("table.json"), &report(&rows, complete).to_string())?;
     }
     if args.common.json {
-        println!("{}", serde_json::json!({ "schema": 2, "rows": rows }));
+        println!("{}", report(&rows, true));
     } else {
         print!("{}", ablate::table(&rows));
     }
     Ok(())
 }
 
+fn report(rows: &[Row], complete: bool) -> serde_json::Value {
+    serde_json::json!({ "schema": 3, "complete": complete, "rows": rows })
+}
+
+/// What the images of a run depend on, and the images: runs of a grid mostly share them.
+type Images = Option<((Data, usize), settings::Images)>;
+
 /// Runs or continues one run; `None` if it was stopped.
-fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow::Result<Option<Outcome>> {
+fn one(
+    args: &Args,
+    config: Config,
+    folder: &Path,
+    images: &mut Images,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<Outcome>> {
     let devices = args.common.device.devices(args.settings.devices.into())?;
     let (device, more) = devices.split_first().context("no device")?;
     let seed = config.seed;
     let diverged = folder.join("diverged.txt");
     if diverged.exists() {
+        let path = folder.join("config.toml");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        check_same(&text, &config, folder)?;
         return Ok(Some(Outcome { seed, scores: None }));
     }
+    let pretrained = settings::pretrained(&config)?;
     let mut trainer = if folder.join(checkpoint::FILE).exists() || folder.join(checkpoint::PREVIOUS).exists()
     {
-        Trainer::resume(&Checkpoint::load(folder)?, Some(config.clone()), device)?
+        let checkpoint = Checkpoint::load(folder)?;
+        check_same(&checkpoint.config, &config, folder)?;
+        Trainer::resume(&checkpoint, Some(config.clone()), pretrained.as_ref(), device)?
     } else {
         let start = settings::start(&config)?;
-        let pretrained = settings::pretrained(&config)?;
         Trainer::new(config.clone(), start.as_ref(), pretrained.as_ref(), device)?
     };
     trainer = trainer.with_devices(more)?;
-    let (train, val) = settings::images(&config)?;
+    let key = (config.data.clone(), config.model.upscale());
+    if images.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
+        // Given up first: two sets at once may be more than the memory holds.
+        *images = None;
+        *images = Some((key, settings::images(&config, folder)?));
+    }
+    let Some((_, (train, val))) = images else { unreachable!("they were loaded above") };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let hidden = args.common.quiet || args.common.no_progress;
     let mut line = Line::new(trainer.steps_done(), config.train.steps, hidden);
-    match train::run(&mut trainer, train, &val, folder, stop, &mut line) {
+    match train::run(&mut trainer, train.clone(), val, folder, stop, &mut line) {
         Ok(summary) if summary.stopped && stop.load(Ordering::Relaxed) => Ok(None),
         Ok(_) => {
             // Measured again, because a run that was complete before has no validation of its own.
-            let scores = eval::evaluate_sets(trainer.averaged(), &val)?;
+            let scores = eval::evaluate_sets(trainer.averaged(), val)?;
             Ok(Some(Outcome { seed, scores: Some(scores.iter().map(SetScore::from).collect()) }))
         }
         Err(error @ (TrainError::Diverged { .. } | TrainError::NotFinite { .. })) => {
@@ -114,6 +163,18 @@ fn one(args: &Args, config: Config, folder: &Path, stop: &AtomicBool) -> anyhow:
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A table must not mix runs of different settings.
+fn check_same(saved: &str, config: &Config, folder: &Path) -> anyhow::Result<()> {
+    let found = ablate::differences(&Config::resolve(None, saved, &[])?, config);
+    ensure!(
+        found.is_empty(),
+        "{} holds a run with other settings (there, here): {}; choose another --output or remove the folder",
+        folder.display(),
+        found.join(", ")
+    );
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -1,18 +1,14 @@
 //! `mcir-train eval`
 
 use super::Common;
-use anyhow::bail;
-use mcir_trainer::checkpoint::Checkpoint;
-use mcir_trainer::config::Config;
 use mcir_trainer::data::pairs;
-use mcir_trainer::net::Net;
-use mcir_trainer::{eval, export};
+use mcir_trainer::{eval, trained};
 use std::path::PathBuf;
 
 /// Options of `eval`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Model file (.mcir), checkpoint or run folder
+    /// Model file (.mcir), checkpoint, run folder or PyTorch file
     #[arg(short, long)]
     model: PathBuf,
     /// Folder of high-resolution images
@@ -28,19 +24,10 @@ pub struct Args {
 /// Evaluates.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let device = args.common.device()?;
-    let net = if args.model.extension().is_some_and(|e| e == "mcir") {
-        let model = super::settings::model(&args.model)?;
-        if model.is_quantized() {
-            bail!("{} is quantized; measure it with mcir-board compare", args.model.display());
-        }
-        Net::from_tensors(&model.graph().clone().into(), &export::tensors(&model), &device)?
-    } else {
-        let checkpoint = Checkpoint::load(&args.model)?;
-        let config = Config::resolve(None, &checkpoint.config, &[])?;
-        Net::from_tensors(&config.model.architecture(), &checkpoint.ema, &device)?
-    };
+    let net = trained::load(&args.model)?.net(&device)?;
     let upscale = net.upscale();
     let pairs = pairs::load(&args.data, args.lr.as_deref(), upscale)?;
+    eval::check(&pairs, upscale)?;
     let scores = eval::evaluate(&net, &pairs)?;
     if args.common.json {
         println!("{}", serde_json::json!({ "schema": 1, "upscale": upscale, "scores": scores }));

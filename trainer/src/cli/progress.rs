@@ -17,8 +17,9 @@ pub struct Line {
     total: u64,
     started: Instant,
     printed: Instant,
-    /// Exponential average, so that the line can be read.
+    /// Exponential averages, so that the line can be read.
     loss: Option<f64>,
+    negative: Option<f64>,
     psnr: String,
 }
 
@@ -42,13 +43,16 @@ impl Line {
             started: now,
             printed: now,
             loss: None,
+            negative: None,
             psnr: String::new(),
         }
     }
 
     fn message(&self) -> String {
-        let loss = self.loss.map_or(String::new(), |l| format!("loss {l:.5}"));
-        if self.psnr.is_empty() { loss } else { format!("{loss} · PSNR {} dB", self.psnr) }
+        let loss = self.loss.map(|l| format!("loss {l:.5}"));
+        let negative = self.negative.map(|n| format!("contrastive {n:.5}"));
+        let psnr = (!self.psnr.is_empty()).then(|| format!("PSNR {} dB", self.psnr));
+        [loss, negative, psnr].into_iter().flatten().collect::<Vec<_>>().join(" · ")
     }
 
     fn print(&mut self, step: u64) {
@@ -63,11 +67,16 @@ impl Line {
 
 impl Progress for Line {
     fn step(&mut self, step: u64, losses: &Losses) {
-        let loss = f64::from(losses.reconstruction);
-        self.loss = Some(self.loss.map_or(loss, |old| 0.98 * old + 0.02 * loss));
+        let average = |old: Option<f64>, new: f32| {
+            Some(old.map_or(new.into(), |old| 0.98 * old + 0.02 * f64::from(new)))
+        };
+        self.loss = average(self.loss, losses.reconstruction);
+        if let Some(negative) = losses.negative {
+            self.negative = average(self.negative, negative);
+        }
         self.bar.set_message(self.message());
         self.bar.set_position(step);
-        if self.plain && (step == self.total || self.printed.elapsed() > INTERVAL) {
+        if self.plain && self.printed.elapsed() > INTERVAL {
             self.print(step);
         }
     }

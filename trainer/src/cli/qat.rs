@@ -1,12 +1,15 @@
 //! `mcir-train qat`
 
-use super::{Common, export, settings};
+use super::{Common, export};
 use anyhow::{Context, ensure};
 use mcir_trainer::data::batches::Recipe;
-use mcir_trainer::data::pairs;
+use mcir_trainer::data::layout::Part;
+use mcir_trainer::data::library::Library;
+use mcir_trainer::data::pairs::Source;
 use mcir_trainer::export::write;
 use mcir_trainer::qat::{self, Settings};
-use std::path::PathBuf;
+use mcir_trainer::trained;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Options of `qat`
@@ -48,14 +51,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     ensure!(args.lr.is_finite() && args.lr > 0.0, "--lr {} is not a learning rate; try 1e-4", args.lr);
     let device = args.common.device()?;
-    let model = settings::model(&args.model)?;
+    let model = trained::model(&args.model)?;
     // Refused before the photographs are read.
     qat::Types::of(&model).with_context(|| format!("cannot tune {}", args.model.display()))?;
     let upscale = usize::from(model.upscale());
-    let pairs = pairs::load(&args.data, None, upscale)?;
-    pairs::check_patch(&pairs, args.patch)?;
+    let source = Source::open(&args.data, None, upscale, Part::Train)?;
+    let images = Library::load(&source, args.patch, usize::MAX, Path::new("."))?;
     let recipe = Recipe {
-        pairs: Arc::new(pairs),
+        images: Arc::new(images),
         seed: args.seed,
         batch: args.batch,
         patch: args.patch,

@@ -1,12 +1,13 @@
 //! Options that make a configuration, shared by the verbs that train.
 
 use anyhow::{Context, bail};
-use mcir_runtime::model::Model;
 use mcir_trainer::checkpoint::Checkpoint;
-use mcir_trainer::config::Config;
-use mcir_trainer::data::pairs::{self, Pair};
+use mcir_trainer::config::{Config, Data, FeatureKind, Negative};
+use mcir_trainer::data::layout::Part;
+use mcir_trainer::data::library::Library;
+use mcir_trainer::data::pairs::{self, Source};
 use mcir_trainer::eval::{self, Set};
-use mcir_trainer::{export, import, weights::Tensors};
+use mcir_trainer::{trained, weights::Tensors};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +51,8 @@ pub struct Settings {
     /// Weight of the SPN loss; any value switches it on (spn.lambda)
     #[arg(long)]
     lambda: Option<f64>,
-    /// torchvision weights of the feature network, .pth or .safetensors (spn.features.path)
+    /// torchvision weights of the feature network, .pth or .safetensors; with spn.features.net=model any trained network
+    /// (spn.features.path)
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// Any other setting, as in the configuration file: train.lr=0.001
@@ -106,17 +108,24 @@ impl Settings {
     }
 }
 
-/// Training images and validation sets of a configuration.
-pub fn images(config: &Config) -> anyhow::Result<(Arc<Vec<Pair>>, Vec<Set>)> {
+/// Training images and validation sets.
+pub type Images = (Arc<Library>, Vec<Set>);
+
+/// Training images and validation sets of a configuration. Pixels that memory does not hold are kept in `folder`.
+pub fn images(config: &Config, folder: &Path) -> anyhow::Result<Images> {
     if config.data.hr.as_os_str().is_empty() {
         bail!("no training images; name their folder with --data or data.hr");
     }
     let upscale = config.model.upscale();
-    let train = pairs::load(&config.data.hr, config.data.lr.as_deref(), upscale)?;
-    pairs::check_patch(&train, config.data.patch)?;
+    let Data { hr, lr, patch, memory_mb, .. } = &config.data;
+    let source = Source::open(hr, lr.as_deref(), upscale, Part::Train)?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let train = Library::load(&source, *patch, memory_mb.saturating_mul(1 << 20), folder)?;
     let set = |(i, hr): (usize, &PathBuf)| -> anyhow::Result<Set> {
         let lr = config.data.val_lr.get(i).map(PathBuf::as_path);
-        Ok(Set { name: eval::set_name(hr), pairs: pairs::load(hr, lr, upscale)? })
+        let pairs = pairs::load(hr, lr, upscale)?;
+        eval::check(&pairs, upscale)?;
+        Ok(Set { name: eval::set_name(hr), pairs })
     };
     let val = config.data.val_hr.iter().enumerate().map(set).collect::<anyhow::Result<_>>()?;
     Ok((Arc::new(train), val))
@@ -124,17 +133,21 @@ pub fn images(config: &Config) -> anyhow::Result<(Arc<Vec<Pair>>, Vec<Set>)> {
 
 /// Weights that a new run starts from, if the configuration names some.
 pub fn start(config: &Config) -> anyhow::Result<Option<Tensors>> {
-    config.train.from.as_deref().map(weights).transpose()
+    let load = |path| anyhow::Ok(trained::load(path)?.tensors);
+    config.train.from.as_deref().map(load).transpose()
 }
 
 /// Weights of the frozen pretrained negative model, if the configuration has one.
 pub fn pretrained(config: &Config) -> anyhow::Result<Option<Tensors>> {
-    config.spn.as_ref().and_then(|spn| spn.pretrained.as_deref()).map(weights).transpose()
+    let spn = config.spn.as_ref().filter(|spn| spn.is_active() && spn.negative == Negative::Pretrained);
+    let load = |path| anyhow::Ok(trained::load(path)?.tensors);
+    spn.and_then(|spn| spn.pretrained.as_deref()).map(load).transpose()
 }
 
 /// Whether a random network stands in for the feature network.
 pub fn needs_stand_in(config: &Config) -> bool {
-    config.spn.as_ref().is_some_and(|spn| spn.lambda > 0.0 && spn.features.path.is_none())
+    let spn = config.spn.as_ref().filter(|spn| spn.is_active());
+    spn.is_some_and(|spn| spn.features.path.is_none() && spn.features.net != FeatureKind::Model)
 }
 
 /// Says what the stand-in means, if there is one.
@@ -160,19 +173,4 @@ pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)
-}
-
-/// Weights of a model file, a PyTorch file, a checkpoint or a run's folder.
-pub fn weights(path: &Path) -> anyhow::Result<Tensors> {
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("mcir") => Ok(export::tensors(&model(path)?)),
-        Some("pth" | "pt" | "safetensors") => Ok(import::load(path, &import::Options::default())?.1),
-        _ => Ok(Checkpoint::load(path)?.ema),
-    }
-}
-
-/// Reads a model file.
-pub fn model(path: &Path) -> anyhow::Result<Model> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Model::from_bytes(bytes).map_err(|e| anyhow::anyhow!("{e}")).with_context(|| path.display().to_string())
 }

@@ -19,23 +19,36 @@ pub struct Args {
     /// Continue the run in the output folder
     #[arg(long)]
     resume: bool,
-    /// Folder for config.toml, log.csv, checkpoints and model.mcir
-    #[arg(short, long)]
-    output: PathBuf,
+    /// Print the configuration that a run would have, as TOML, and train nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Folder for config.toml, log.csv, validation.csv, curves.svg, samples, checkpoints and model.mcir
+    #[arg(short, long, required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
 
 /// Trains.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.dry_run {
+        let config = match (args.resume, &args.output) {
+            (true, None) => bail!("--resume needs the folder of the run; name it with --output"),
+            (true, Some(folder)) => args.settings.resolve_over(&Checkpoint::load(folder)?)?,
+            (false, _) => args.settings.resolve()?,
+        };
+        print!("{}", config.to_toml());
+        return Ok(());
+    }
+    let folder = args.output.as_ref().context("name a folder for the run with --output")?;
     let devices = args.common.device.devices(args.settings.devices.into())?;
     let (device, more) = devices.split_first().context("no device")?;
-    let folder = &args.output;
     let has_run = folder.join(checkpoint::FILE).exists() || folder.join(checkpoint::PREVIOUS).exists();
     let mut trainer = if args.resume {
         let checkpoint = Checkpoint::load(folder)?;
         let config = args.settings.resolve_over(&checkpoint)?;
-        Trainer::resume(&checkpoint, Some(config), device)?
+        let pretrained = settings::pretrained(&config)?;
+        Trainer::resume(&checkpoint, Some(config), pretrained.as_ref(), device)?
     } else if has_run {
         bail!("{} already holds a run; continue it with --resume or choose another folder", folder.display());
     } else {
@@ -46,8 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     trainer = trainer.with_devices(more)?;
     let config = trainer.config().clone();
-    let (train, val) = settings::images(&config)?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let (train, val) = settings::images(&config, folder)?;
     if !args.common.quiet {
         eprintln!(
             "{}: {} parameters · {} training images · {} for validation · steps {} to {}",
@@ -60,6 +72,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     settings::warn_of_stand_in(&config);
+    if let (Some((taken, of)), Some(path)) = (trainer.started_from(), &config.train.from) {
+        // Few tensors fit a network of another width, and then it starts all but anew.
+        if 2 * taken < of || !args.common.quiet {
+            let warning = if 2 * taken < of { "warning: only " } else { "" };
+            let path = path.display();
+            eprintln!(
+                "{warning}{taken} of {of} tensors start from {path}, where name and shape fit; the rest is random"
+            );
+        }
+    }
     let stop = settings::stop_flag()?;
     let hidden = args.common.quiet || args.common.no_progress;
     let mut line = Line::new(trainer.steps_done(), config.train.steps, hidden);
@@ -73,15 +95,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             path
         }
     };
+    let images_per_s =
+        (summary.seconds > 0.0).then(|| (summary.done * config.train.batch as u64) as f64 / summary.seconds);
     if args.common.json {
         let report = serde_json::json!({
             "schema": 2, "name": config.name, "steps": summary.steps, "stopped": summary.stopped,
-            "model": path, "validation": summary.scores,
+            "model": path, "validation": summary.scores, "images_per_s": images_per_s,
         });
         println!("{report}");
     } else {
         let state = if summary.stopped { "stopped" } else { "done" };
-        println!("{state} after {} steps: {}", summary.steps, path.display());
+        let speed = images_per_s.map_or(String::new(), |rate| format!(" ({rate:.3} patches/s)"));
+        println!("{state} after {} steps{speed}: {}", summary.steps, path.display());
         for SetScores { set, scores } in &summary.scores {
             println!("{set}: PSNR-Y {:.3} dB, SSIM-Y {:.4}", scores.psnr_y_db, scores.ssim_y);
         }

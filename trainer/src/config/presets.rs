@@ -1,7 +1,8 @@
 //! Presets: the paper's recipes, and short ones for small networks on small machines.
 
 use super::{
-    Config, ConfigError, Data, Model, Schedule, Train, betas, divergence_factor, divergence_window, samples,
+    Config, ConfigError, Data, Model, Schedule, Train, betas, divergence_factor, divergence_window,
+    memory_mb, samples,
 };
 use crate::conv::Precision;
 use crate::loss::pixel::Loss;
@@ -56,6 +57,7 @@ impl Config {
             val_lr: Vec::new(),
             patch,
             augment: true,
+            memory_mb: memory_mb(),
         };
         Self { name: name.into(), seed: 1, model, data, train, spn: None }
     }

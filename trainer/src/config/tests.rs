@@ -90,10 +90,17 @@ fn the_spn_loss_is_switched_on_by_any_of_its_settings() {
     let expected = Spn { lambda: 5e-4, steps: vec![10, 20], ..Spn::default() };
     assert_eq!(config.spn, Some(expected));
     assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect("valid"), config);
+    let config = resolve(&["spn.omega=[0.1,0.2,0.3,1]", "spn.nu=0", "spn.negative=none"]).expect("valid");
+    let spn = config.spn.clone().expect("there");
+    assert_eq!((spn.omega.of(2), spn.nu.of(2), spn.is_active(), spn.models()), (0.3, 0.0, false, 0));
+    assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect("valid"), config);
     for (over, key) in [
         ("spn.steps=[]", "spn.steps"),
         ("spn.steps=[5,0]", "spn.steps"),
         ("spn.omega=2", "spn.omega"),
+        ("spn.omega=[0.1,0.5]", "spn.omega"),
+        ("spn.nu=[0.1,0.5,0.5,1.5]", "spn.nu"),
+        ("spn.nu=much", "one for each of spn.steps"),
         ("spn.crop=8", "spn.crop"),
         ("spn.batch=0", "spn.batch"),
         ("spn.batch=17", "spn.batch"),

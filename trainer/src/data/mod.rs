@@ -1,9 +1,11 @@
-//! Images: where they come from ([`pairs`]), how low-resolution ones are made ([`degrade`]), how batches are
-//! drawn from them ([`augment`]) and prepared ahead of the optimizer ([`batches`]).
+//! Images: where they come from ([`pairs`], [`layout`]), how low-resolution ones are made ([`degrade`]), where they are
+//! kept ([`library`]), how batches are drawn from them ([`augment`]) and prepared ahead of the optimizer ([`batches`]).
 
 pub mod augment;
 pub mod batches;
 pub mod degrade;
+pub mod layout;
+pub mod library;
 pub mod pairs;
 
 use std::path::PathBuf;
@@ -45,7 +47,10 @@ pub enum DataError {
         source: mcir_runtime::image::ImageError,
     },
     /// A high-resolution image has no low-resolution one of its name.
-    #[error("{hr} has no partner in {lr}; expected the same name, with or without x{upscale} at its end")]
+    #[error(
+        "{hr} has no partner in {lr} ({count} of {of} images have none); expected the same name, with or without \
+         x{upscale} at its end"
+    )]
     Unpaired {
         /// The high-resolution file.
         hr: PathBuf,
@@ -53,6 +58,10 @@ pub enum DataError {
         lr: PathBuf,
         /// Upscaling factor.
         upscale: usize,
+        /// Number of images without a partner.
+        count: usize,
+        /// High-resolution images.
+        of: usize,
     },
     /// Low-resolution images that belong to nothing.
     #[error(
@@ -79,6 +88,17 @@ pub enum DataError {
     NoInput {
         /// The folder of targets.
         hr: PathBuf,
+    },
+    /// Decoded images cannot be written.
+    #[error(
+        "cannot keep decoded images in {folder}: {source}; free some space, raise data.memory_mb or choose another \
+         folder for the run"
+    )]
+    Cache {
+        /// Folder of the run.
+        folder: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// Sizes do not go together.
     #[error(

@@ -1,7 +1,9 @@
-//! Folders of images as pairs of low and high resolution, decoded once and kept in memory as 8-bit RGB.
+//! Folders of images as pairs of low and high resolution, decoded to 8-bit RGB.
 
+use super::layout::{self, Part};
 use super::{DataError, degrade};
 use mcir_runtime::image::Image;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,60 +20,119 @@ pub struct Pair {
     pub hr: Image,
 }
 
-/// Reads all pairs of a folder, with an upscaling factor of 1 or more, in the order of their names, on all cores.
-///
-/// The low-resolution images are read from `lr` or, without it, made by
-/// [`degrade::downscale`] from the whole originals (so that patches see no artificial borders).
-///
-/// # Errors
-/// Any [`DataError`].
-pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, DataError> {
-    let files = images(hr)?;
-    if upscale == 1 && lr.is_none() {
-        return Err(DataError::NoInput { hr: hr.into() });
+/// The files of a data set, not yet read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    files: Vec<PathBuf>,
+    /// Folder of low-resolution images and the one of each file, if they are not made from the others.
+    low: Option<(PathBuf, Vec<PathBuf>)>,
+    upscale: usize,
+}
+
+impl Source {
+    /// The pairs of a folder, with an upscaling factor of 1 or more, in the order of their names.
+    ///
+    /// A folder that holds the folders of a known layout instead of images stands for those; see [`layout`].
+    ///
+    /// # Errors
+    /// Any [`DataError`].
+    pub fn open(hr: &Path, lr: Option<&Path>, upscale: usize, part: Part) -> Result<Self, DataError> {
+        let (hr, found) = layout::find(hr, upscale, part);
+        let lr = lr.map(Path::to_path_buf).or(found);
+        let files = images(&hr)?;
+        if upscale == 1 && lr.is_none() {
+            return Err(DataError::NoInput { hr });
+        }
+        let low = match lr {
+            Some(lr) => {
+                let partners = partners(&files, &images(&lr)?, &hr, &lr, upscale)?;
+                Some((lr, partners))
+            }
+            None => None,
+        };
+        Ok(Self { files, low, upscale })
     }
-    let partners = lr.map(images).transpose()?;
-    if let (Some(partners), Some(lr)) = (&partners, lr) {
-        nothing_left(&files, partners, hr, lr, upscale)?;
+
+    /// Number of pairs.
+    pub fn len(&self) -> usize {
+        self.files.len()
     }
-    let read = |path: &PathBuf| -> Result<Pair, DataError> {
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Folder of the low-resolution images, if they are not made from the others.
+    pub fn low(&self) -> Option<&Path> {
+        self.low.as_ref().map(|(folder, _)| folder.as_path())
+    }
+
+    /// Reads a pair. The low-resolution image is read or made by [`degrade::downscale`] from the whole original (so
+    /// that patches see no artificial borders).
+    ///
+    /// # Errors
+    /// Any [`DataError`].
+    pub fn read(&self, index: usize) -> Result<Pair, DataError> {
+        let (path, upscale) = (&self.files[index], self.upscale);
         let (name, hr) = (stem(path), decode(path)?);
         let small = || {
             let found = (hr.width() / upscale, hr.height() / upscale);
             DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 }
         };
-        let (lr, hr) = match (&partners, lr) {
-            (Some(partners), Some(folder)) => {
-                let unpaired = || DataError::Unpaired { hr: path.clone(), lr: folder.into(), upscale };
-                let partner = partner(partners, &name, upscale).ok_or_else(unpaired)?;
+        let (lr, hr) = match &self.low {
+            Some((_, partners)) => {
                 let hr = hr.crop_to_multiple(upscale).map_err(|_| small())?;
-                (paired(partner, &hr, upscale)?, hr)
+                (paired(&partners[index], &hr, upscale)?, hr)
             }
-            _ => degrade::downscale(&hr, upscale).map_err(|_| small())?,
+            None => degrade::downscale(&hr, upscale).map_err(|_| small())?,
         };
         Ok(Pair { name, path: path.clone(), lr, hr })
-    };
-    in_parallel(&files, read)
+    }
 }
 
-/// Checks that each image of the folder `lr` belongs to one of `files`.
-fn nothing_left(
+/// Reads all pairs of a folder of test images on all cores, as [`Source::read`] does.
+///
+/// # Errors
+/// Any [`DataError`].
+pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, DataError> {
+    let source = Source::open(hr, lr, upscale, Part::Valid)?;
+    let indices: Vec<usize> = (0..source.len()).collect();
+    in_parallel(&indices, |index| source.read(*index))
+}
+
+/// The partners of `files`, in their order, and nothing else in the folder `lr`.
+fn partners(
     files: &[PathBuf],
-    partners: &[PathBuf],
+    found: &[PathBuf],
     hr: &Path,
     lr: &Path,
     upscale: usize,
-) -> Result<(), DataError> {
-    let taken: Vec<&PathBuf> = files.iter().filter_map(|f| partner(partners, &stem(f), upscale)).collect();
-    if taken.len() < files.len() {
-        // An original without a partner is the better message, and comes with its name.
-        return Ok(());
+) -> Result<Vec<PathBuf>, DataError> {
+    // By name, because data sets have thousands: the one with the factor at its end gives way.
+    let mut by_name: HashMap<String, &PathBuf> = HashMap::new();
+    for path in found {
+        let name = stem(path);
+        if let Some(name) = name.strip_suffix(&format!("x{upscale}")) {
+            by_name.entry(name.into()).or_insert(path);
+        }
     }
-    let mut left = partners.iter().filter(|p| !taken.contains(p)).peekable();
-    let first = left.peek().map(|p| p.file_name().unwrap_or_default().to_string_lossy().into_owned());
-    first.map_or(Ok(()), |first| {
-        Err(DataError::Left { count: left.count(), of: partners.len(), lr: lr.into(), hr: hr.into(), first })
-    })
+    by_name.extend(found.iter().map(|path| (stem(path), path)));
+    let partner = |file: &PathBuf| by_name.get(&stem(file)).copied();
+    let mut without = files.iter().filter(|file| partner(file).is_none()).peekable();
+    if let Some(first) = without.peek() {
+        let (hr, lr, of) = (first.to_path_buf(), lr.into(), files.len());
+        return Err(DataError::Unpaired { hr, lr, upscale, count: without.count(), of });
+    }
+    let taken: Vec<&PathBuf> = files.iter().filter_map(partner).collect();
+    let known: HashSet<&PathBuf> = taken.iter().copied().collect();
+    let mut left = found.iter().filter(|path| !known.contains(path)).peekable();
+    if let Some(first) = left.peek() {
+        let first = first.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let of = found.len();
+        return Err(DataError::Left { count: left.count(), of, lr: lr.into(), hr: hr.into(), first });
+    }
+    Ok(taken.into_iter().cloned().collect())
 }
 
 /// The low-resolution image of a pair, which must have the size that follows from the other one.
@@ -110,7 +171,7 @@ pub fn decode(path: &Path) -> Result<Image, DataError> {
 }
 
 /// Image files of a folder, by name.
-fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |source| DataError::Folder { path: folder.into(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -128,13 +189,8 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn partner<'a>(partners: &'a [PathBuf], name: &str, upscale: usize) -> Option<&'a PathBuf> {
-    let scaled = format!("{name}x{upscale}");
-    partners.iter().find(|p| stem(p) == name).or_else(|| partners.iter().find(|p| stem(p) == scaled))
-}
-
 /// Applies `f` to each item on all cores and keeps the order; the error of the first failing item wins.
-fn in_parallel<T: Sync, R: Send, E: Send>(
+pub(super) fn in_parallel<T: Sync, R: Send, E: Send>(
     items: &[T],
     f: impl Fn(&T) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {

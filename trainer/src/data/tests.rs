@@ -1,7 +1,8 @@
-use super::augment::{cut, draw};
+use super::augment::{draw, turn};
 use super::batches::Recipe;
-use super::pairs::{check_patch, load};
-use super::*;
+use super::layout::Part;
+use super::library::Library;
+use super::pairs::{Source, check_patch, load};
 use crate::shared;
 use image::RgbImage;
 use mcir_runtime::image::Image;
@@ -72,47 +73,126 @@ fn pairs_of_one_size_need_both_folders() {
     assert!(error.contains("--lr") && error.contains("sharp"), "{error}");
     let pairs = load(&hr, Some(&lr), 1).expect("paired");
     assert_eq!((pairs[0].lr.width(), pairs[0].hr.width()), (21, 21));
-    let recipe = Recipe { pairs: Arc::new(pairs), seed: 4, batch: 2, patch: 8, upscale: 1, augment: true };
-    let batch = recipe.batch(0);
+    let images = Arc::new(pairs.into());
+    let recipe = Recipe { images, seed: 4, batch: 2, patch: 8, upscale: 1, augment: true };
+    let batch = recipe.batch(0).expect("made");
     assert_eq!(batch.lr, batch.hr, "both are cut and turned alike");
     save(&lr, "a.png", 20, 14);
     let error = load(&hr, Some(&lr), 1).expect_err("refused").to_string();
     assert!(error.contains("20x14 pixels where 21x14"), "{error}");
 }
 
-fn pairs(upscale: usize) -> Vec<pairs::Pair> {
+fn folder() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a folder");
     save(root.path(), "a.png", 40, 32);
     save(root.path(), "b.png", 33, 47);
-    load(root.path(), None, upscale).expect("made")
+    root
+}
+
+fn library(upscale: usize) -> Arc<Library> {
+    Arc::new(load(folder().path(), None, upscale).expect("made").into())
+}
+
+fn recipe(images: Arc<Library>) -> Recipe {
+    Recipe { images, seed: 4, batch: 3, patch: 8, upscale: 2, augment: true }
 }
 
 #[test]
 fn batches_depend_on_seed_and_step_only() {
-    let recipe = Recipe { pairs: Arc::new(pairs(2)), seed: 4, batch: 3, patch: 8, upscale: 2, augment: true };
-    let ahead: Vec<_> = recipe.clone().ahead(5..8).iter().collect();
+    let recipe = recipe(library(2));
+    let ahead: Vec<_> = recipe.clone().ahead(5..8).map(|b| b.expect("made")).collect();
     assert_eq!(ahead.iter().map(|b| b.step).collect::<Vec<_>>(), [5, 6, 7]);
     for batch in &ahead {
-        assert_eq!(batch, &recipe.batch(batch.step));
+        assert_eq!(batch, &recipe.batch(batch.step).expect("made"));
         assert_eq!((batch.lr.len(), batch.hr.len()), (3 * 3 * 64, 3 * 3 * 256));
     }
     assert_ne!(ahead[0].lr, ahead[1].lr);
-    assert_ne!(ahead[0].lr, Recipe { seed: 5, ..recipe }.batch(5).lr);
+    assert_ne!(ahead[0].lr, Recipe { seed: 5, ..recipe.clone() }.batch(5).expect("made").lr);
+    for threads in [1, 2, 3, 7] {
+        let again: Vec<_> = recipe.clone().ahead_in(5..8, threads).map(|b| b.expect("made")).collect();
+        assert_eq!(again, ahead, "{threads} threads");
+    }
+}
+
+/// An error that a thread meets, or its death, is told and is not the end of the training.
+#[test]
+fn a_thread_that_dies_is_an_error() {
+    // A patch larger than the images.
+    let mut ahead = Recipe { patch: 1000, ..recipe(library(2)) }.ahead_in(0..2, 1);
+    assert!(ahead.next().expect("two steps").expect_err("dead").to_string().contains("died"));
+}
+
+#[test]
+fn images_beyond_the_memory_are_read_from_a_file_that_leaves_nothing_behind() {
+    let (images, run) = (folder(), tempfile::tempdir().expect("a folder"));
+    let source = Source::open(images.path(), None, 2, Part::Train).expect("opened");
+    let bytes = 3 * (40 * 32 + 20 * 16 + 32 * 46 + 16 * 23);
+    let whole = library(2);
+    assert_eq!(whole.bytes_on_disk(), 0);
+    for (memory, on_disk) in [(usize::MAX, 0), (bytes, 0), (0, bytes)] {
+        let library = Library::load(&source, 8, memory, run.path()).expect("loaded");
+        assert_eq!(library.bytes_on_disk(), on_disk, "{memory} bytes of memory");
+        let (ours, theirs) = (recipe(Arc::new(library)), recipe(whole.clone()));
+        for step in 0..20 {
+            assert_eq!(ours.batch(step).expect("read"), theirs.batch(step).expect("read"));
+        }
+    }
+    let half = Library::load(&source, 8, bytes / 2, run.path()).expect("loaded");
+    assert!((1..bytes).contains(&half.bytes_on_disk()), "{}", half.bytes_on_disk());
+    assert_eq!(std::fs::read_dir(run.path()).expect("listed").count(), 0);
+    let error = Library::load(&source, 20, 0, run.path()).expect_err("refused").to_string();
+    assert!(error.contains("patch of 20"), "{error}");
+    let error = Library::load(&source, 8, 0, &run.path().join("none")).expect_err("refused").to_string();
+    assert!(error.contains("data.memory_mb") && error.contains("none"), "{error}");
+}
+
+#[test]
+fn published_data_sets_are_named_as_a_whole() {
+    let root = tempfile::tempdir().expect("a folder");
+    let make = |folder: &str, name: &str, side| {
+        let folder = root.path().join(folder);
+        std::fs::create_dir_all(&folder).expect("made");
+        save(&folder, name, side, side);
+    };
+    make("DIV2K_train_HR", "0001.png", 24);
+    make("DIV2K_train_LR_bicubic/X2", "0001x2.png", 12);
+    make("DIV2K_valid_HR", "0801.png", 24);
+    make("HR", "baby.png", 24);
+    make("LR_bicubic/X2", "babyx2.png", 12);
+    let open = |upscale, part| Source::open(root.path(), None, upscale, part).expect("opened");
+    let name = |source: &Source| source.read(0).expect("read").name;
+    let train = open(2, Part::Train);
+    assert_eq!(
+        (name(&train), train.low()),
+        ("0001".into(), Some(&*root.path().join("DIV2K_train_LR_bicubic/X2")))
+    );
+    let made = open(3, Part::Train);
+    assert_eq!((name(&made), made.low()), ("0001".into(), None), "not there, so made");
+    let valid = open(2, Part::Valid);
+    assert_eq!((name(&valid), valid.low()), ("0801".into(), None));
+    std::fs::remove_dir_all(root.path().join("DIV2K_valid_HR")).expect("removed");
+    let valid = open(2, Part::Valid);
+    assert_eq!((name(&valid), valid.low()), ("baby".into(), Some(&*root.path().join("LR_bicubic/X2"))));
+    // A folder of its own is taken over the one of the layout, and images over folders.
+    let low = root.path().join("DIV2K_train_LR_bicubic/X2");
+    assert!(Source::open(root.path(), Some(&low), 2, Part::Valid).is_err(), "0001x2 is not baby");
+    save(root.path(), "own.png", 24, 24);
+    assert_eq!(name(&open(2, Part::Train)), "own");
 }
 
 #[test]
 fn crops_reach_every_corner_and_symmetry() {
-    let pairs = pairs(2);
-    let crops: Vec<_> = (0..400).flat_map(|step| draw(&pairs, 1, step, 4, 14, true)).collect();
-    for (pair, p) in pairs.iter().enumerate() {
-        let lr = &p.lr;
-        let (x, y) = (lr.width() - 14, lr.height() - 14);
+    let images = library(2);
+    let crops: Vec<_> = (0..400).flat_map(|step| draw(&images, 1, step, 4, 14, true)).collect();
+    for pair in 0..images.len() {
+        let (width, height) = images.size(pair);
+        let (x, y) = (width - 14, height - 14);
         for corner in [(0, 0), (x, 0), (0, y), (x, y)] {
             assert!(crops.iter().any(|c| c.pair == pair && c.corner == corner), "{corner:?} of {pair}");
         }
     }
     assert!((0..8).all(|s| crops.iter().any(|c| c.symmetry == s)));
-    assert!(draw(&pairs, 1, 0, 9, 14, false).iter().all(|c| c.symmetry == 0));
+    assert!(draw(&images, 1, 0, 9, 14, false).iter().all(|c| c.symmetry == 0));
 }
 
 /// The eight symmetries of a patch differ, and low and high resolution turn together.
@@ -125,8 +205,8 @@ fn symmetries_are_the_same_in_both_resolutions() {
     let mut seen = Vec::new();
     for symmetry in 0..8 {
         let (mut small, mut large) = (Vec::new(), Vec::new());
-        cut(&lr, (0, 0), 2, symmetry, &mut small);
-        cut(&hr, (0, 0), 4, symmetry, &mut large);
+        turn(lr.data(), 2, symmetry, &mut small);
+        turn(hr.data(), 4, symmetry, &mut large);
         for y in 0..2 {
             for x in 0..2 {
                 let block = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(j, i)| large[(2 * y + j) * 4 + 2 * x + i]);

@@ -3,8 +3,8 @@
 mod pcl;
 
 use super::distance::mean_distance;
-use super::vgg::{Vgg, VggError};
-use crate::config::{Features, Spn};
+use super::features::{FeatureNet, FeaturesError};
+use crate::config::Spn;
 use crate::conv::Precision;
 use crate::seed::{Purpose, Stream};
 use burn::tensor::{Device, Tensor};
@@ -18,8 +18,8 @@ use burn::tensor::{Device, Tensor};
 /// "Learning from History", arXiv 2309.06023, equations 4 to 6.
 #[derive(Debug, Clone)]
 pub struct Contrast {
-    tracked: Vgg,
-    plain: Vgg,
+    tracked: FeatureNet,
+    plain: FeatureNet,
     /// `a_l`, in the order of the network's layers.
     weights: Vec<f64>,
     crop: Option<usize>,
@@ -31,17 +31,11 @@ impl Contrast {
     ///
     /// # Errors
     /// The feature network cannot be loaded.
-    pub fn new(spn: &Spn, seed: u64, precision: Precision, device: &Device) -> Result<Self, VggError> {
-        let Features { net, path, layers, weights } = &spn.features;
-        let load = |device: &Device| {
-            Vgg::load(*net, path.as_deref(), layers, device).map(|vgg| vgg.with_precision(precision))
-        };
-        // The network returns its layers in its own order, whatever the order of the configuration.
-        let mut order: Vec<usize> = (0..layers.len()).collect();
-        order.sort_by_key(|&i| layers[i].clone());
-        let tracked = load(&device.clone().autodiff())?;
-        let weights = order.iter().map(|&i| weights[i]).collect();
-        Ok(Self { tracked, plain: load(device)?, weights, crop: spn.crop, seed })
+    pub fn new(spn: &Spn, seed: u64, precision: Precision, device: &Device) -> Result<Self, FeaturesError> {
+        let load = |device: &Device| FeatureNet::load(&spn.features, precision, device);
+        let (tracked, weights) = load(&device.clone().autodiff())?;
+        let (plain, _) = load(device)?;
+        Ok(Self { tracked, plain, weights, crop: spn.crop, seed })
     }
 
     /// `L_neg` of an output and those of the negatives for the same input.

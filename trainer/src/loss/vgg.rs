@@ -1,4 +1,4 @@
-//! The frozen feature network of the contrastive losses: the convolutional part of VGG16 or VGG19.
+//! The paper's feature network of the contrastive losses: the convolutional part of VGG16 or VGG19, frozen.
 //!
 //! Weights are torchvision's (`features.N.weight`), read from a local file. Without one, a random network from
 //! a fixed seed stands in: its features still tell textures apart, but results then do not compare with
@@ -10,7 +10,6 @@ use crate::import::{self, ImportError};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Mean of ImageNet, RGB in 0..1.
@@ -21,8 +20,7 @@ const STD: [f32; 3] = [0.229, 0.224, 0.225];
 const STAND_IN_SEED: u64 = 0x5650;
 
 /// Which network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// 2, 2, 3, 3, 3 convolutions.
     Vgg16,

@@ -38,7 +38,7 @@ fn updates_are_those_of_the_reference() {
     assert_eq!(sequences.len(), 9);
     for sequence in sequences {
         let (omega, every) = (sequence["w"].as_f64().expect("w"), sequence["step"].as_u64().expect("step"));
-        let spn = Spn { omega, steps: vec![every], ..Spn::default() };
+        let spn = Spn { omega: PerModel::All(omega), steps: vec![every], ..Spn::default() };
         let start = net(&numbers(&ema["neg_init"]), &plain).to_tensors();
         let target = net(&numbers(&targets[0]), &tracked);
         let mut negatives = Negatives::restore(&spn, &target, &[start], &plain).expect("restored");
@@ -60,7 +60,7 @@ fn updates_are_those_of_the_reference() {
 #[test]
 fn latency_models_start_near_the_network_and_differ() {
     let target = net(&[0.5, -0.25, 1.0], &Device::flex().autodiff());
-    let spn = Spn { nu: 0.01, steps: vec![1, 2], ..Spn::default() };
+    let spn = Spn { nu: PerModel::All(0.01), steps: vec![1, 2], ..Spn::default() };
     let start = Negatives::new(&spn, &target, 7, None).expect("made").to_tensors();
     assert_ne!(start[0], start[1]);
     for tensors in &start {

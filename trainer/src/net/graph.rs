@@ -229,13 +229,24 @@ impl GraphNet {
         let [_, _, h, w] = image.dims();
         let multiple = self.graph.pad_multiple();
         let image = reflect(reflect(image, 2, multiple), 3, multiple);
-        let y = self.walk(image, simulate);
+        let y = self.walk(image, simulate, &[self.graph.output()]).pop().expect("a graph has an output");
         let [_, _, padded_h, padded_w] = y.dims();
         let (h, w) = (h * self.upscale(), w * self.upscale());
         if (h, w) == (padded_h, padded_w) { y } else { y.narrow(2, 0, h).narrow(3, 0, w) }
     }
 
-    fn walk(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>) -> Tensor<4> {
+    /// What the nodes `wanted`, in ascending order, compute of an image; those after the last are not computed.
+    ///
+    /// # Shapes
+    /// image as in [`GraphNet::forward`]; outputs `[N, C', H', W']`, with a network of windows of the image that is
+    /// extended to whole ones
+    pub fn activations(&self, image: Tensor<4>, wanted: &[NodeId]) -> Vec<Tensor<4>> {
+        let multiple = self.graph.pad_multiple();
+        self.walk(reflect(reflect(image, 2, multiple), 3, multiple), None, wanted)
+    }
+
+    fn walk(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>, wanted: &[NodeId]) -> Vec<Tensor<4>> {
+        let mut found = Vec::with_capacity(wanted.len());
         let mut image = Some(image);
         let mut edges: Vec<Option<Tensor<4>>> = Vec::with_capacity(self.graph.nodes.len());
         let stored = |node: &Node, x: Tensor<4>| match simulate {
@@ -291,9 +302,15 @@ impl GraphNet {
                     unreachable!("from_tensors made the layers from these nodes")
                 }
             };
+            if wanted.get(found.len()).is_some_and(|&id| usize::from(id) == index) {
+                found.push(y.clone());
+                if found.len() == wanted.len() {
+                    break;
+                }
+            }
             edges.push(Some(y));
         }
-        edges.pop().flatten().expect("a graph has an output")
+        found
     }
 
     /// `keep · self + (1 − keep) · newer`, parameter by parameter: a step of an exponential moving average.

@@ -71,6 +71,7 @@ impl SpnState {
     ) -> (Tensor<1>, f32) {
         let input = |lr| if upscale == 1 { lr } else { resize(lr, upscale, Filter::Bicubic) };
         match self.spn.negative {
+            Negative::None => unreachable!("a loss without negatives has no state"),
             Negative::Latency | Negative::Random | Negative::Pretrained => {
                 let negative = self.contrast.negative_loss(sr, self.negatives.forward(&lr), step);
                 let size = number(&negative);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Negative;
+use crate::config::{Negative, PerModel};
 use crate::data::batches::Batch;
 use crate::data::pairs::Pair;
 use crate::seed::{Purpose, Stream};
@@ -53,10 +53,10 @@ impl Progress for Quiet {
 fn train(config: Config, folder: &Path, stop: bool) -> (Vec<f32>, Checkpoint) {
     let device = Device::flex();
     let mut trainer = match Checkpoint::load(folder) {
-        Ok(checkpoint) => Trainer::resume(&checkpoint, Some(config), &device).expect("resumes"),
+        Ok(checkpoint) => Trainer::resume(&checkpoint, Some(config), None, &device).expect("resumes"),
         Err(_) => Trainer::new(config, None, None, &device).expect("starts"),
     };
-    let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)]);
+    let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)].into());
     let mut progress = Quiet(Vec::new());
     let val = Set { name: "one".into(), pairs: vec![pair(3, 2)] };
     run(&mut trainer, pairs, &[val], folder, &AtomicBool::new(stop), &mut progress).expect("trains");
@@ -80,7 +80,8 @@ fn a_resumed_run_equals_an_uninterrupted_one_to_the_bit() {
         |text: String| text.lines().map(|l| l.split(',').next().map(str::to_string)).collect::<Vec<_>>();
     assert_eq!(steps(log(parts.path())), steps(log(whole.path())));
     let curves = std::fs::read_to_string(parts.path().join("curves.svg")).expect("curves");
-    assert_eq!(curves.matches("<polyline").count(), 2);
+    // The loss, and the one validation.
+    assert_eq!((curves.matches("<polyline").count(), curves.matches("<circle").count()), (1, 1));
     let sample = crate::data::pairs::decode(&parts.path().join("samples/p3.png")).expect("a sample");
     assert_eq!((sample.width(), sample.height()), (48, 36));
     // A run that is over has nothing left to do and loses nothing.
@@ -121,11 +122,11 @@ fn a_checkpoint_of_another_network_is_refused() {
     let mut other = config(5);
     let crate::config::Model::Edsr(model) = &mut other.model else { panic!("an EDSR") };
     model.num_feat = 4;
-    let error = Trainer::resume(&checkpoint, Some(other), &Device::flex()).err().expect("refused");
+    let error = Trainer::resume(&checkpoint, Some(other), None, &Device::flex()).err().expect("refused");
     assert!(matches!(error, TrainError::OtherModel), "{error}");
     let mut damaged = checkpoint;
     damaged.net.remove("conv_last.bias");
-    let error = Trainer::resume(&damaged, None, &Device::flex()).err().expect("refused");
+    let error = Trainer::resume(&damaged, None, None, &Device::flex()).err().expect("refused");
     assert!(error.to_string().contains("conv_last.bias"), "{error}");
 }
 
@@ -181,11 +182,12 @@ fn a_nafnet_learns_to_restore() {
     let val = [blurred(1), blurred(2)];
     let before = eval::evaluate(trainer.averaged(), &val).expect("evaluates");
     let stop = AtomicBool::new(false);
-    run(&mut trainer, Arc::new(val.to_vec()), &[], folder.path(), &stop, &mut Quiet(Vec::new()))
+    run(&mut trainer, Arc::new(val.to_vec().into()), &[], folder.path(), &stop, &mut Quiet(Vec::new()))
         .expect("trains");
     let after = eval::evaluate(trainer.averaged(), &val).expect("evaluates");
     assert!(after.psnr_rgb_db > before.psnr_rgb_db + 1.0, "{} to {}", before.psnr_rgb_db, after.psnr_rgb_db);
-    let resumed = Trainer::resume(&Checkpoint::load(folder.path()).expect("saved"), None, &Device::flex());
+    let resumed =
+        Trainer::resume(&Checkpoint::load(folder.path()).expect("saved"), None, None, &Device::flex());
     assert_eq!(resumed.expect("resumes").averaged().to_tensors(), trainer.averaged().to_tensors());
 }
 
@@ -241,6 +243,28 @@ fn other_negatives_train_and_resume() {
     }
 }
 
+/// A plain run may be continued with the SPN loss; its negatives then start from the weights of that moment.
+#[test]
+fn a_plain_run_can_go_on_with_negatives_but_not_exchange_them() {
+    let device = Device::flex();
+    let mut plain = with_spn(1e-3);
+    plain.spn.as_mut().expect("set").negative = Negative::None;
+    let trainer = Trainer::new(plain, None, None, &device).expect("starts");
+    assert!(trainer.spn.is_none());
+    let checkpoint = trainer.checkpoint().expect("saved");
+    let mut config = with_spn(1e-3);
+    config.spn.as_mut().expect("set").nu = PerModel::Each(vec![0.0, 1.0]);
+    let resumed = Trainer::resume(&checkpoint, Some(config.clone()), None, &device).expect("resumes");
+    let negatives = resumed.checkpoint().expect("saved").negatives;
+    assert_eq!(negatives.len(), 2);
+    assert_near(&negatives[0], &checkpoint.net, 1e-6);
+    assert_ne!(negatives[1], checkpoint.net);
+    let checkpoint = resumed.checkpoint().expect("saved");
+    config.spn.as_mut().expect("set").negative = Negative::Random;
+    let error = Trainer::resume(&checkpoint, Some(config), None, &device).err().expect("refused").to_string();
+    assert!(error.contains("2 latency in the checkpoint, 2 random in the configuration"), "{error}");
+}
+
 #[test]
 fn too_large_a_lambda_is_stopped_and_the_good_checkpoint_kept() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -248,12 +272,14 @@ fn too_large_a_lambda_is_stopped_and_the_good_checkpoint_kept() {
     (config.train.steps, config.train.lr) = (400, 0.02);
     (config.train.divergence_window, config.train.save_every) = (10, 2);
     let mut trainer = Trainer::new(config, None, None, &Device::flex()).expect("starts");
-    let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)]);
+    let pairs = Arc::new(vec![pair(1, 2), pair(2, 2)].into());
     let stop = AtomicBool::new(false);
     let error =
         run(&mut trainer, pairs, &[], folder.path(), &stop, &mut Quiet(Vec::new())).expect_err("diverges");
     let TrainError::Diverged { step, mean, best } = error else { panic!("{error}") };
     assert!(mean > 2.0 * best);
+    let curves = std::fs::read_to_string(folder.path().join("curves.svg")).expect("drawn");
+    assert!(curves.contains("contrastive loss"), "the collapse can be looked at");
     let kept = Checkpoint::load(folder.path()).expect("kept");
     assert!(kept.step < step, "{} before {step}", kept.step);
 }

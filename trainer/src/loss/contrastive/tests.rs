@@ -1,7 +1,7 @@
 use super::*;
-use crate::config::{Negative, Spn};
+use crate::config::{FeatureKind, Features, Negative, Spn};
 use crate::conv::Precision;
-use crate::loss::vgg::Depth;
+use crate::loss::vgg::{Depth, Vgg};
 use crate::shared;
 use burn::tensor::TensorData;
 
@@ -13,7 +13,7 @@ fn image(path: &std::path::Path, device: &Device) -> Tensor<4> {
 
 fn spn(layers: &[&str], weights: &[f64]) -> Spn {
     let features = Features {
-        net: Depth::Vgg19,
+        net: FeatureKind::Vgg19,
         path: shared::path("reference/vgg19/weights.safetensors"),
         layers: layers.iter().map(ToString::to_string).collect(),
         weights: weights.to_vec(),

@@ -6,17 +6,29 @@ use crate::seed::{Purpose, Stream};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 
 /// Every architecture, small.
-const NETWORKS: [(&str, &[&str]); 5] = [
+const NETWORKS: [(&str, &[&str]); 6] = [
     ("edsr-edge-x2", &["model.num_feat=8", "model.num_block=1"]),
     ("edsr-light-x3", &["model.num_feat=8", "model.num_block=2", "model.mean_shift=true"]),
     ("swinir-light-x2", &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]"]),
     ("swinir-edge-x4", &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[3]"]),
     ("nafnet-w8", &["model.enc_blk_nums=[1,1]", "model.dec_blk_nums=[1,1]"]),
+    // The tail of the larger SwinIR.
+    (
+        "swinir-light-x3",
+        &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]", "model.tail={classical=8}"],
+    ),
 ];
 
 fn config(network: usize, more: &[&str]) -> Config {
     let (preset, settings) = NETWORKS[network];
-    let common = ["train.batch=2", "data.patch=8", "train.warmup=0", "spn.lambda=0.05", "spn.steps=[1,2]"];
+    let common = [
+        "train.batch=2",
+        "data.patch=8",
+        "train.warmup=0",
+        "spn.lambda=0.05",
+        "spn.steps=[1,2]",
+        "spn.pretrained=given",
+    ];
     let features = ["spn.features.layers=['relu1_1']", "spn.features.weights=[1.0]"];
     let all = [settings, &common, &features, more].concat();
     let all: Vec<String> = all.iter().map(ToString::to_string).collect();
@@ -30,9 +42,11 @@ fn batch(config: &Config) -> Batch {
     Batch { step: 0, lr: draw(n), hr: draw(n * r * r) }
 }
 
-/// A run whose weights are larger than at its start, so that every part of the network matters.
+/// A run whose weights are larger than at its start, so that every part of the network matters. Its pretrained negative
+/// model, if it has one, is a random one of another seed.
 fn trainer(config: &Config, device: &Device) -> Trainer {
-    let mut trainer = Trainer::new(config.clone(), None, None, device).expect("starts");
+    let other = Net::random(&config.model.architecture(), 77, &Device::flex()).expect("valid").to_tensors();
+    let mut trainer = Trainer::new(config.clone(), None, Some(&other), device).expect("starts");
     struct Shake(u64);
     impl ModuleMapper for Shake {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -107,8 +121,17 @@ fn check_finite_differences(config: &Config) {
     let mut trainer = trainer(config, &Device::flex());
     let batch = batch(config);
     let (_, grads) = gradients(&trainer, &batch);
-    let length =
-        collect(&trainer.net, &grads).iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+    let norm = |values: &[f32]| values.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+    let values = collect(&trainer.net, &grads).concat();
+    let length = norm(&values);
+    let name =
+        format!("{} {:?} {:?}", config.name, config.train.loss, config.spn.as_ref().map(|s| s.negative));
+    // A wrong gradient of the contrastive loss must not hide behind that of the reconstruction.
+    let part = &trainer.parts(&batch)[0];
+    let (_, plain) = part.gradients(&trainer.net, None, &trainer.device).expect("finite");
+    let contrast: Vec<f32> =
+        collect(&trainer.net, &plain).concat().iter().zip(&values).map(|(p, g)| g - p).collect();
+    assert!(norm(&contrast) > 0.3 * length, "{name}: {} of {length} is contrastive", norm(&contrast));
     let net = trainer.net.clone();
     let mut at = |by: f64| {
         trainer.net = net.clone().map(&mut Along { grads: &grads, by: by / length });
@@ -117,25 +140,39 @@ fn check_finite_differences(config: &Config) {
     // Far enough that the difference is well above rounding, near enough to stay on one slope.
     let step = (1e-3 / length).clamp(1e-4, 1e-2);
     let slope = (at(step) - at(-step)) / (2.0 * step);
-    let name =
-        format!("{} {:?} {:?}", config.name, config.train.loss, config.spn.as_ref().map(|s| s.negative));
     assert!((slope - length).abs() < 0.04 * length, "{name}: {slope} for {length}");
 }
 
 #[test]
 fn every_architecture_agrees_with_finite_differences() {
     for network in 0..NETWORKS.len() {
-        check_finite_differences(&config(network, &["spn.negative=random"]));
+        check_finite_differences(&config(
+            network,
+            &["spn.negative=random", "spn.lambda=0.5", "train.loss=l1"],
+        ));
+    }
+}
+
+/// Patches that are no whole number of windows, or do not halve evenly.
+#[test]
+fn odd_sizes_agree_with_finite_differences() {
+    for network in [2, 4, 5] {
+        check_finite_differences(&config(
+            network,
+            &["spn.negative=random", "spn.lambda=0.5", "data.patch=11", "train.loss=l1"],
+        ));
     }
 }
 
 #[test]
 fn every_loss_agrees_with_finite_differences() {
     for loss in ["l1", "charbonnier", "l2", "psnr"] {
-        check_finite_differences(&config(0, &["spn.negative=random", &format!("train.loss={loss}")]));
+        let loss = format!("train.loss={loss}");
+        let lambda = if loss.ends_with("psnr") { "spn.lambda=0.9" } else { "spn.lambda=0.5" };
+        check_finite_differences(&config(0, &["spn.negative=random", &loss, lambda]));
     }
-    for negative in ["input", "pcl"] {
-        let settings = [&format!("spn.negative={negative}"), "spn.lambda=0.5", "spn.temperature=0.1"];
+    for negative in ["latency", "pretrained", "input", "pcl"] {
+        let settings = [&format!("spn.negative={negative}"), "spn.lambda=0.9", "spn.temperature=0.1"];
         check_finite_differences(&config(0, &settings.map(|s| s as &str)));
     }
 }
@@ -172,6 +209,7 @@ fn other_backends_do_the_step_of_the_cpu() {
             (2, &["spn.negative=pcl", "train.loss=l2"]),
             (3, &["spn.negative=random"]),
             (4, &["spn.negative=latency", "train.loss=psnr"]),
+            (5, &["spn.negative=pretrained"]),
         ] {
             let config = config(network, more);
             if name == "ndarray" && config.name.starts_with("swinir") {
