@@ -72,7 +72,10 @@ impl Checkpoint {
         let path = folder.join(FILE);
         let bytes = self.to_bytes();
         let temporary = folder.join(format!("{FILE}.tmp"));
-        let help = "free some space or choose another folder; the earlier checkpoint is still there";
+        let help = match path.exists() || folder.join(PREVIOUS).exists() {
+            true => "free some space or choose another folder; the earlier checkpoint is still there",
+            false => "free some space or choose another folder",
+        };
         let failed = |action, path: &Path| {
             let path = path.to_path_buf();
             move |source| CheckpointError::Io { action, path, source, help }

@@ -470,6 +470,13 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether this is a recipe of the paper's for x3 or x4, which begins with the weights of x2, without such weights.
+    pub fn is_short_of_a_start(&self) -> bool {
+        let recipe = |family: &str| self.name.strip_prefix(family).is_some_and(|n| n == "3" || n == "4");
+        let preset = Self::preset(&self.name).is_ok_and(|preset| preset.train.steps == self.train.steps);
+        self.train.from.is_none() && preset && (recipe("edsr-light-x") || recipe("swinir-light-x"))
+    }
+
     /// The document that [`Config::resolve`] reads back to an equal configuration.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration can be written as TOML")

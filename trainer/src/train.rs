@@ -35,20 +35,22 @@ use step::{Replica, SpnState};
 pub enum TrainError {
     /// The loss is infinite or not a number.
     #[error(
-        "the loss is {loss} at step {step}; the checkpoint before it is kept: resume from it with a lower \
-         learning rate (--set train.lr=…)"
+        "the loss is {loss} at step {step}; {} with a lower learning rate (--set train.lr=…)",
+        advice(kept)
     )]
     NotFinite {
         /// The loss.
         loss: f32,
         /// Step, counted from zero.
         step: u64,
+        /// Step of the last checkpoint of the run, if there is one.
+        kept: Option<u64>,
     },
     /// The reconstruction gets worse and worse.
     #[error(
         "the reconstruction loss rose to {mean:.5}, {:.1} times its best ({best:.5}), by step {step}: training \
-         has diverged; the last good checkpoint is kept: resume from it with a lower spn.lambda or train.lr",
-        mean / best
+         has diverged; {} with a lower spn.lambda or train.lr",
+        mean / best, advice(kept)
     )]
     Diverged {
         /// Mean of the last window.
@@ -57,6 +59,8 @@ pub enum TrainError {
         best: f64,
         /// Steps done.
         step: u64,
+        /// Step of the last checkpoint of the run, if there is one.
+        kept: Option<u64>,
     },
     /// The feature network cannot be loaded.
     #[error(transparent)]
@@ -138,6 +142,14 @@ pub enum TrainError {
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+/// What to do when a run has gone wrong.
+fn advice(kept: &Option<u64>) -> String {
+    match kept {
+        Some(step) => format!("the checkpoint of step {step} is kept: resume from it"),
+        None => "nothing had been saved yet: start again".into(),
+    }
 }
 
 /// A run in progress.
@@ -443,15 +455,20 @@ fn run_steps(
     let mut detector = Detector::new(config.train.divergence_window, config.train.divergence_factor);
     let (first, mut seconds, mut begun) = (trainer.step, 0.0, Instant::now());
     let mut saved = None;
+    // A run that is resumed has a checkpoint of where it begins.
+    let mut kept = Some(first).filter(|&step| step > 0);
     for batch in batches {
         let batch = batch.map_err(TrainError::Batch)?;
         let lr = config.train.lr_at(trainer.step);
-        let losses = trainer.step(batch)?;
+        let losses = trainer.step(batch).map_err(|error| match error {
+            TrainError::NotFinite { loss, step, .. } => TrainError::NotFinite { loss, step, kept },
+            error => error,
+        })?;
         seconds += begun.elapsed().as_secs_f64();
         mean.push(&losses);
         let step = trainer.step;
         if let Some((mean, best)) = detector.push(losses.l1.into()) {
-            return Err(TrainError::Diverged { mean, best, step });
+            return Err(TrainError::Diverged { mean, best, step, kept });
         }
         let last = step == config.train.steps;
         progress.step(step, &losses);
@@ -474,7 +491,7 @@ fn run_steps(
         if last || stopping || due {
             trainer.checkpoint()?.save(folder)?;
             progress.saved(step);
-            saved = Some(step);
+            (saved, kept) = (Some(step), Some(step));
         }
         if stopping {
             break;

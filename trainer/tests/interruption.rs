@@ -141,6 +141,15 @@ fn killed_interrupted_or_out_of_disk_it_goes_on_as_if_nothing_had_happened() {
     assert!(text.contains(&format!("steps {done} to {STEPS}")), "{text}");
     runs.assert_same("interrupted", "whole");
 
+    // So does what a job scheduler sends.
+    let child = runs.start("ended", 10);
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("sent");
+    assert!(sent.success());
+    let output = child.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let saved = Checkpoint::load(&runs.folder("ended")).expect("saved").step;
+    assert_eq!(saved as usize, runs.rows("ended").len());
+
     // A disk without space, which Linux has as a device.
     if !Path::new("/dev/full").exists() {
         eprintln!("the full disk is not tested: this system has no /dev/full");

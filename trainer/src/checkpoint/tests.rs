@@ -63,6 +63,8 @@ fn damage_is_found() {
 #[test]
 fn a_checkpoint_that_cannot_be_written_leaves_the_earlier_one() {
     let folder = tempfile::tempdir().expect("a folder");
+    let nothing = checkpoint(1).save(&folder.path().join("none")).unwrap_err().to_string();
+    assert!(!nothing.contains("still there"), "{nothing}");
     checkpoint(1).save(folder.path()).expect("saved");
     // A folder in the place of the temporary file makes the write fail on every system.
     std::fs::create_dir(folder.path().join(format!("{FILE}.tmp"))).expect("made");

@@ -144,7 +144,7 @@ fn one(
     if images.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
         // Given up first: two sets at once may be more than the memory holds.
         *images = None;
-        *images = Some((key, settings::images(&config, folder)?));
+        *images = Some((key, settings::images(&config, folder, args.common.quiet)?));
     }
     let Some((_, (train, val))) = images else { unreachable!("they were loaded above") };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -112,7 +112,7 @@ impl Settings {
 pub type Images = (Arc<Library>, Vec<Set>);
 
 /// Training images and validation sets of a configuration. Pixels that memory does not hold are kept in `folder`.
-pub fn images(config: &Config, folder: &Path) -> anyhow::Result<Images> {
+pub fn images(config: &Config, folder: &Path, quiet: bool) -> anyhow::Result<Images> {
     if config.data.hr.as_os_str().is_empty() {
         bail!("no training images; name their folder with --data or data.hr");
     }
@@ -120,6 +120,10 @@ pub fn images(config: &Config, folder: &Path) -> anyhow::Result<Images> {
     let Data { hr, lr, patch, memory_mb, .. } = &config.data;
     let source = Source::open(hr, lr.as_deref(), upscale, Part::Train)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // Some thousand large photographs take minutes.
+    if !quiet && source.len() >= 500 {
+        eprintln!("decoding {} images", source.len());
+    }
     let train = Library::load(&source, *patch, memory_mb.saturating_mul(1 << 20), folder)?;
     let set = |(i, hr): (usize, &PathBuf)| -> anyhow::Result<Set> {
         let lr = config.data.val_lr.get(i).map(PathBuf::as_path);

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     trainer = trainer.with_devices(more)?;
     let config = trainer.config().clone();
-    let (train, val) = settings::images(&config, folder)?;
+    let (train, val) = settings::images(&config, folder, args.common.quiet)?;
     if !args.common.quiet {
         eprintln!(
             "{}: {} parameters · {} training images · {} for validation · steps {} to {}",
@@ -72,14 +72,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     settings::warn_of_stand_in(&config);
+    if !args.common.quiet && config.is_short_of_a_start() && trainer.steps_done() == 0 {
+        eprintln!(
+            "note: the paper trains {} from the weights of x2, for which its steps are meant; name them with --from",
+            config.name
+        );
+    }
     if let (Some((taken, of)), Some(path)) = (trainer.started_from(), &config.train.from) {
         // Few tensors fit a network of another width, and then it starts all but anew.
         if 2 * taken < of || !args.common.quiet {
-            let warning = if 2 * taken < of { "warning: only " } else { "" };
-            let path = path.display();
-            eprintln!(
-                "{warning}{taken} of {of} tensors start from {path}, where name and shape fit; the rest is random"
-            );
+            let (warning, path) = (if 2 * taken < of { "warning: only " } else { "" }, path.display());
+            let rest = if taken < of { ", where name and shape fit; the rest is random" } else { "" };
+            eprintln!("{warning}{taken} of {of} tensors start from {path}{rest}");
         }
     }
     let stop = settings::stop_flag()?;

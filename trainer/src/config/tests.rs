@@ -41,6 +41,17 @@ fn nafnets_resolve_and_mistakes_in_them_are_named() {
 }
 
 #[test]
+fn recipes_that_begin_with_other_weights_are_known() {
+    let short = |name: &str, over: &[&str]| {
+        Config::resolve(Some(name), "", &settings(over)).expect("valid").is_short_of_a_start()
+    };
+    assert!(short("swinir-light-x4", &[]) && short("edsr-light-x3", &[]));
+    assert!(!short("swinir-light-x2", &[]) && !short("edsr-edge-x4", &[]) && !short("nafnet-w8", &[]));
+    // Another length is another recipe.
+    assert!(!short("edsr-light-x4", &["train.from=x2"]) && !short("edsr-light-x4", &["train.steps=9"]));
+}
+
+#[test]
 fn file_and_settings_are_laid_over_the_preset() {
     let document = "preset = 'edsr-edge-x4'\nseed = 7\n[train]\nsteps = 5\n[data]\nhr = 'a'";
     let over = settings(&["train.steps=9", "data.hr=some/folder", "train.schedule.end=0.0001"]);

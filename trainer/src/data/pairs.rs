@@ -5,7 +5,7 @@ use super::{DataError, degrade};
 use mcir_runtime::image::Image;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A low-resolution image and its high-resolution original.
 #[derive(Debug, Clone)]
@@ -194,13 +194,16 @@ pub(super) fn in_parallel<T: Sync, R: Send, E: Send>(
     items: &[T],
     f: impl Fn(&T) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
-    let next = AtomicUsize::new(0);
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let worker = || {
         let mut done = Vec::new();
-        while let Some((i, item)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
-        {
-            done.push((i, f(item)));
+        // After an error nothing new is begun; what comes before it in the order has been begun already.
+        while !failed.load(Ordering::Relaxed) {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(i) else { break };
+            let result = f(item);
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            done.push((i, result));
         }
         done
     };

@@ -32,9 +32,8 @@ impl Contrast {
     /// # Errors
     /// The feature network cannot be loaded.
     pub fn new(spn: &Spn, seed: u64, precision: Precision, device: &Device) -> Result<Self, FeaturesError> {
-        let load = |device: &Device| FeatureNet::load(&spn.features, precision, device);
-        let (tracked, weights) = load(&device.clone().autodiff())?;
-        let (plain, _) = load(device)?;
+        let devices = [&device.clone().autodiff(), device];
+        let ([tracked, plain], weights) = FeatureNet::load(&spn.features, precision, devices)?;
         Ok(Self { tracked, plain, weights, crop: spn.crop, seed })
     }
 

@@ -4,10 +4,10 @@
 //! run's: pretrained classifiers cannot always be had, and a network for images of the same kind has learnt features of them,
 //! which a random one has not.
 
-use super::vgg::{Depth, Vgg, VggError};
+use super::vgg::{self, Depth, Vgg, VggError};
 use crate::config::{FeatureKind, Features};
 use crate::conv::Precision;
-use crate::net::{GraphNet, Net};
+use crate::net::{Architecture, GraphNet};
 use crate::trained::{self, TrainedError};
 use crate::weights::WeightsError;
 use burn::module::Module;
@@ -72,27 +72,31 @@ pub struct ModelFeatures {
 }
 
 impl FeatureNet {
-    /// The feature network of a configuration, and the weight of each activation in the order in which
-    /// [`FeatureNet::forward`] gives them.
+    /// The feature network of a configuration on each of several devices, and the weight of each activation in the order
+    /// in which [`FeatureNet::forward`] gives them. The file is read once: torchvision's have half a gigabyte.
     ///
     /// # Errors
     /// Any [`FeaturesError`].
-    pub fn load(
+    pub fn load<const N: usize>(
         features: &Features,
         precision: Precision,
-        device: &Device,
-    ) -> Result<(Self, Vec<f64>), FeaturesError> {
+        devices: [&Device; N],
+    ) -> Result<([Self; N], Vec<f64>), FeaturesError> {
         let Features { net, path, layers, weights } = features;
         let depth = match net {
             FeatureKind::Vgg16 => Depth::Vgg16,
             FeatureKind::Vgg19 => Depth::Vgg19,
-            FeatureKind::Model => return ModelFeatures::load(features, precision, device),
+            FeatureKind::Model => return ModelFeatures::load(features, precision, devices),
         };
-        let vgg = Vgg::load(depth, path.as_deref(), layers, device)?.with_precision(precision);
+        let tensors = vgg::tensors(depth, path.as_deref())?;
+        let on = |device: &Device| {
+            let vgg = Vgg::from_tensors(depth, &tensors, layers, device)?;
+            Ok(Self::Vgg(vgg.with_precision(precision)))
+        };
         // The network returns its layers in its own order, whatever the order of the configuration.
         let mut order: Vec<usize> = (0..layers.len()).collect();
         order.sort_by_key(|&i| layers[i].clone());
-        Ok((Self::Vgg(vgg), order.iter().map(|&i| weights[i]).collect()))
+        Ok((each(devices, on)?, order.iter().map(|&i| weights[i]).collect()))
     }
 
     /// The activations, in the order of the network.
@@ -107,18 +111,26 @@ impl FeatureNet {
     }
 }
 
+/// One for each device, or the first error.
+fn each<const N: usize>(
+    devices: [&Device; N],
+    on: impl Fn(&Device) -> Result<FeatureNet, FeaturesError>,
+) -> Result<[FeatureNet; N], FeaturesError> {
+    let all = devices.iter().map(|device| on(device)).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.try_into().expect("one for each device"))
+}
+
 impl ModelFeatures {
-    fn load(
+    fn load<const N: usize>(
         features: &Features,
         precision: Precision,
-        device: &Device,
-    ) -> Result<(FeatureNet, Vec<f64>), FeaturesError> {
+        devices: [&Device; N],
+    ) -> Result<([FeatureNet; N], Vec<f64>), FeaturesError> {
         let path = features.path.as_ref().ok_or(FeaturesError::NoPath)?;
-        let Net::Graph(net) = trained::load(path)?.net(device)? else {
+        let trained = trained::load(path)?;
+        let Architecture::Graph(graph) = &trained.architecture else {
             return Err(FeaturesError::NoGraph { path: path.clone() });
         };
-        let net = net.no_grad().with_precision(precision);
-        let graph = net.graph();
         let find = |name: &String| {
             let ids = (0..).zip(&graph.nodes).filter(|(_, node)| node.op != Op::Input { channels: 3 });
             let found = ids.clone().find(|(_, node)| node.name == *name).map(|(id, _)| id);
@@ -134,9 +146,14 @@ impl ModelFeatures {
         wanted.sort_by_key(|(id, _)| *id);
         let (nodes, weights): (Vec<NodeId>, Vec<f64>) = wanted.into_iter().unzip();
         let size = |x: Tensor<4>| f64::from(x.abs().mean().into_scalar::<f32>());
-        let picture = picture(device);
-        let factors = net.activations(picture, &nodes).into_iter().map(|x| 1.0 / size(x).max(1e-6)).collect();
-        Ok((FeatureNet::Model(Self { net, nodes, factors }), weights))
+        let on = |device: &Device| {
+            let net = GraphNet::from_tensors(graph, &trained.tensors, device)?.no_grad();
+            let net = net.with_precision(precision);
+            let found = net.activations(picture(device), &nodes);
+            let factors = found.into_iter().map(|x| 1.0 / size(x).max(1e-6)).collect();
+            Ok(FeatureNet::Model(Self { net, nodes: nodes.clone(), factors }))
+        };
+        Ok((each(devices, on)?, weights))
     }
 
     fn forward(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
@@ -166,6 +183,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::export;
+    use crate::net::Net;
     use crate::seed::{Purpose, Stream};
 
     /// A model file of a random network.
@@ -200,8 +218,8 @@ mod tests {
         ] {
             let path = file(preset, settings, folder.path());
             let names = ["conv_after_body", "conv_first"];
-            let (net, weights) =
-                FeatureNet::load(&features(Some(path), &names), Precision::F32, &device).expect("loads");
+            let ([net], weights) =
+                FeatureNet::load(&features(Some(path), &names), Precision::F32, [&device]).expect("loads");
             assert_eq!(weights, [2.0, 1.0], "conv_first comes first");
             for x in net.forward(picture(&device)) {
                 let size = x.abs().mean().into_scalar::<f32>();
@@ -215,11 +233,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = file("edsr-light-x2", &["model.num_feat=8", "model.num_block=2"], folder.path());
         let device = Device::flex();
-        let load = |device: &Device| {
-            let features = features(Some(path.clone()), &["body.0.conv1", "conv_after_body"]);
-            FeatureNet::load(&features, Precision::F32, device).expect("loads").0
-        };
-        let (tracked, plain) = (load(&device.clone().autodiff()), load(&device));
+        let features = features(Some(path), &["body.0.conv1", "conv_after_body"]);
+        let devices = [&device.clone().autodiff(), &device];
+        let ([tracked, plain], _) = FeatureNet::load(&features, Precision::F32, devices).expect("loads");
         let sum = |x: Vec<Tensor<4>>| {
             x.into_iter().map(|x| (x.clone() * x).mean()).reduce(|a, b| a + b).expect("two")
         };
@@ -237,7 +253,7 @@ mod tests {
     fn mistakes_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let error = |features: Features| {
-            FeatureNet::load(&features, Precision::F32, &Device::flex()).err().expect("refused").to_string()
+            FeatureNet::load(&features, Precision::F32, [&Device::flex()]).err().expect("refused").to_string()
         };
         assert!(error(features(None, &["conv_first"])).contains("--features"));
         let path = file("edsr-light-x2", &["model.num_feat=8", "model.num_block=1"], folder.path());

@@ -111,10 +111,7 @@ impl Vgg {
         wanted: &[String],
         device: &Device,
     ) -> Result<Self, VggError> {
-        match path {
-            Some(path) => Self::from_tensors(depth, &import::read(path)?, wanted, device),
-            None => Self::from_tensors(depth, &stand_in(depth), wanted, device),
-        }
+        Self::from_tensors(depth, &tensors(depth, path)?, wanted, device)
     }
 
     /// A network with the given weights, named as torchvision names them; others are ignored.
@@ -174,6 +171,14 @@ impl Vgg {
         }
         features
     }
+}
+
+/// The weights in a `.pth` or `.safetensors` file, or those of the stand-in.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn tensors(depth: Depth, path: Option<&Path>) -> Result<Tensors, VggError> {
+    path.map_or_else(|| Ok(stand_in(depth)), |path| Ok(import::read(path)?))
 }
 
 /// Random weights of the variance that keeps activations at their size through ReLUs (He), zero biases.

@@ -141,7 +141,7 @@ impl Part<'_> {
         }
         let loss = number(&total);
         if !loss.is_finite() {
-            return Err(TrainError::NotFinite { loss, step: self.step });
+            return Err(TrainError::NotFinite { loss, step: self.step, kept: None });
         }
         Ok((losses, GradientsParams::from_grads(total.backward(), net)))
     }

@@ -112,6 +112,7 @@ fn a_loss_that_is_not_finite_stops_the_run_before_it_does_harm() {
     batch.hr[7] = f32::NAN;
     let error = trainer.step(batch).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
+    assert!(error.to_string().contains("start again"), "{error}");
     assert_eq!(trainer.checkpoint().expect("saved").net, before.net);
 }
 
@@ -276,12 +277,14 @@ fn too_large_a_lambda_is_stopped_and_the_good_checkpoint_kept() {
     let stop = AtomicBool::new(false);
     let error =
         run(&mut trainer, pairs, &[], folder.path(), &stop, &mut Quiet(Vec::new())).expect_err("diverges");
-    let TrainError::Diverged { step, mean, best } = error else { panic!("{error}") };
+    let text = error.to_string();
+    let TrainError::Diverged { step, mean, best, kept: Some(saved) } = error else { panic!("{error}") };
+    assert!(text.contains(&format!("checkpoint of step {saved} is kept")), "{text}");
     assert!(mean > 2.0 * best);
     let curves = std::fs::read_to_string(folder.path().join("curves.svg")).expect("drawn");
     assert!(curves.contains("contrastive loss"), "the collapse can be looked at");
     let kept = Checkpoint::load(folder.path()).expect("kept");
-    assert!(kept.step < step, "{} before {step}", kept.step);
+    assert!(kept.step == saved && saved < step, "{} before {step}", kept.step);
 }
 
 fn batch(config: &Config, index: u64) -> Batch {
