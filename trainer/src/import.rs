@@ -126,6 +126,15 @@ pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportEr
 /// # Errors
 /// The file is not there or is neither format.
 pub fn read(path: &Path) -> Result<Tensors, ImportError> {
+    read_where(path, &|_| true)
+}
+
+/// [`read`], but only tensors whose names are wanted: nine tenths of a VGG are layers that nobody asks for.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_where(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, ImportError> {
+    let collect = |packed: &BTreeMap<String, PackTensor>| collect(packed, wanted);
     std::fs::File::open(path).map_err(|source| ImportError::Io { path: path.into(), source })?;
     let format = |what: String| ImportError::Format { path: path.into(), what };
     // The stores would renumber `upsample.0, upsample.2` to `0, 1` if they were not told to leave names alone.
@@ -146,15 +155,16 @@ pub fn read(path: &Path) -> Result<Tensors, ImportError> {
     collect(store.get_all_tensors().map_err(|e| format(e.to_string()))?).map_err(format)
 }
 
-fn collect(packed: &BTreeMap<String, PackTensor>) -> Result<Tensors, String> {
+fn collect(packed: &BTreeMap<String, PackTensor>, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, String> {
     let mut tensors = Tensors::default();
     for (name, tensor) in packed {
+        let name = name.strip_prefix("module.").unwrap_or(name);
         let float = matches!(tensor.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16);
-        if float {
+        if float && wanted(name) {
             let data = bridge::to_data(tensor).map_err(|e| e.to_string())?;
             let shape = data.shape().to_vec();
             let values = data.try_to_vec_as::<f32>().map_err(|e| e.to_string())?;
-            tensors.insert(name.strip_prefix("module.").unwrap_or(name).into(), shape, values);
+            tensors.insert(name.into(), shape, values);
         }
     }
     Ok(tensors)

@@ -55,7 +55,7 @@ pub enum FeaturesError {
 #[derive(Debug, Clone)]
 pub enum FeatureNet {
     /// The paper's.
-    Vgg(Vgg),
+    Vgg(Box<Vgg>),
     /// A trained network's own.
     Model(ModelFeatures),
 }
@@ -91,7 +91,7 @@ impl FeatureNet {
         let tensors = vgg::tensors(depth, path.as_deref())?;
         let on = |device: &Device| {
             let vgg = Vgg::from_tensors(depth, &tensors, layers, device)?;
-            Ok(Self::Vgg(vgg.with_precision(precision)))
+            Ok(Self::Vgg(Box::new(vgg.with_precision(precision))))
         };
         // The network returns its layers in its own order, whatever the order of the configuration.
         let mut order: Vec<usize> = (0..layers.len()).collect();
@@ -253,7 +253,7 @@ mod tests {
     fn mistakes_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let error = |features: Features| {
-            FeatureNet::load(&features, Precision::F32, [&Device::flex()]).err().expect("refused").to_string()
+            FeatureNet::load(&features, Precision::F32, [&Device::flex()]).expect_err("refused").to_string()
         };
         assert!(error(features(None, &["conv_first"])).contains("--features"));
         let path = file("edsr-light-x2", &["model.num_feat=8", "model.num_block=1"], folder.path());

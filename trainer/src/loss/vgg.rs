@@ -178,7 +178,8 @@ impl Vgg {
 /// # Errors
 /// The file cannot be read.
 pub fn tensors(depth: Depth, path: Option<&Path>) -> Result<Tensors, VggError> {
-    path.map_or_else(|| Ok(stand_in(depth)), |path| Ok(import::read(path)?))
+    let convolution = |name: &str| name.starts_with("features.");
+    path.map_or_else(|| Ok(stand_in(depth)), |path| Ok(import::read_where(path, &convolution)?))
 }
 
 /// Random weights of the variance that keeps activations at their size through ReLUs (He), zero biases.
