@@ -99,7 +99,11 @@ fn damaged_files_never_panic() {
     let config = edsr::Config { num_feat: 8, num_block: 1, ..edsr::Config::light(2) };
     let net = Net::random(&Model::Edsr(config).architecture(), 1, &Device::flex()).expect("valid");
     safetensors(&net.to_tensors(), &path);
-    let mut files = vec![("safetensors", std::fs::read(&path).expect("read"))];
+    let mut files = vec![
+        ("safetensors", std::fs::read(&path).expect("read")),
+        ("pth", include_bytes!("../../../tests/fuzz/checkpoint/seeds/small.pth").to_vec()),
+        ("pt", include_bytes!("../../../tests/fuzz/checkpoint/seeds/small.pt").to_vec()),
+    ];
     for (extension, file) in [("pth", "weights.pth"), ("pt", "weights_legacy.pt")] {
         if let Some(path) = shared::path(&format!("reference/models/edsr_pytorch_small_x4/{file}")) {
             files.push((extension, std::fs::read(path).expect("read")));
@@ -113,6 +117,8 @@ fn damaged_files_never_panic() {
     let mut refused = 0;
     for (extension, bytes) in files {
         let path = folder.path().join(format!("damaged.{extension}"));
+        std::fs::write(&path, &bytes).expect("written");
+        load(&path, &Options::default()).expect("nothing is damaged yet");
         // Names, shapes and lengths stand in the first and the last part of these formats.
         let interesting = bytes.len().min(4096);
         for round in 0..500 {
@@ -129,7 +135,14 @@ fn damaged_files_never_panic() {
                 }
             }
             std::fs::write(&path, &damaged).expect("written");
-            let loaded = std::panic::catch_unwind(|| load(&path, &Options::default()).is_ok());
+            let loaded = std::panic::catch_unwind(|| {
+                let Ok((network, tensors)) = load(&path, &Options::default()) else { return false };
+                // What is accepted is another network, which is made and written like any.
+                if let Ok(net) = Net::from_tensors(&network.architecture(), &tensors, &Device::flex()) {
+                    let _ = export::model(&net, Vec::new());
+                }
+                true
+            });
             let loaded = loaded.unwrap_or_else(|_| {
                 let kept = std::env::temp_dir().join(format!("mcir-import-panic.{extension}"));
                 let _ = std::fs::copy(&path, &kept);
