@@ -177,6 +177,7 @@ fn isa(architecture: &str, flags: &[&str]) -> &'static str {
         "aarch64" if has(&["asimddp"]) => "neon_dot",
         "aarch64" => "neon",
         "x86_64" if has(&["avx512f", "avx512bw", "avx512vl", "avx512_vnni"]) => "avx512vnni",
+        "x86_64" if has(&["avx2", "fma", "avx_vnni"]) => "avxvnni",
         "x86_64" if has(&["avx2", "fma"]) => "avx2",
         _ => "scalar",
     }

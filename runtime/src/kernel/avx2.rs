@@ -15,7 +15,7 @@ pub(super) const TABLE: Table = Table {
     f32: Geometry { name: "gemm_f32_6x16c1_fma", lanes: 8, kt: 1, max_nv: 2, layout: Layout::Dot },
     winograd: None,
     few: None,
-    rows: None,
+    rows: Some(super::avx2_rows::ROWS),
     image: None,
     xor: 0,
 };

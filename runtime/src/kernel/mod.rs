@@ -34,7 +34,11 @@ pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_rows;
+#[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
@@ -73,6 +77,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2 and FMA.
     Avx2,
+    /// x86-64 with AVX2, FMA and AVX-VNNI: Alder Lake, N100 and later.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512Vnni,
     /// aarch64 baseline: Cortex-A53, A57, A72.
@@ -142,6 +148,8 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         Self::Avx2,
         #[cfg(target_arch = "x86_64")]
+        Self::AvxVnni,
+        #[cfg(target_arch = "x86_64")]
         Self::Avx512Vnni,
         #[cfg(target_arch = "aarch64")]
         Self::Neon,
@@ -156,6 +164,7 @@ impl Isa {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512Vnni => "avx512vnni",
             Self::Neon => "neon",
             Self::NeonDot => "neon_dot",
@@ -201,6 +210,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => avx2::available(),
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => avxvnni::available(),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => avx512vnni::available(),
             // NEON belongs to the aarch64 targets that Rust supports.
             #[cfg(target_arch = "aarch64")]
@@ -210,7 +221,7 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm => neon_i8mm::available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512Vnni => false,
+            Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni => false,
             #[cfg(not(target_arch = "aarch64"))]
             Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
@@ -226,6 +237,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => avx2::TABLE,
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => avxvnni::TABLE,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => avx512vnni::TABLE,
             #[cfg(target_arch = "aarch64")]
             Self::Neon => neon::TABLE,
@@ -234,7 +247,7 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm => neon_i8mm::TABLE,
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512Vnni => scalar::TABLE,
+            Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni => scalar::TABLE,
             #[cfg(not(target_arch = "aarch64"))]
             Self::Neon | Self::NeonDot | Self::NeonI8mm => scalar::TABLE,
         }
@@ -257,7 +270,7 @@ impl Isa {
     pub(crate) fn run<E: Elementwise>(self, code: E) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 if avx2::available() => avx2::run(code),
+            Self::Avx2 | Self::AvxVnni if avx2::available() => avx2::run(code),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni if avx512vnni::available() => avx512vnni::run(code),
             _ => code.run(),

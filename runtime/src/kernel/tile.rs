@@ -102,7 +102,7 @@ pub(crate) struct Chain<'a> {
 
 /// The place of a tile's first value in the rows of a [`Chain`].
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 chains"))]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only VNNI sets chain"))]
 pub(crate) struct ChainAt {
     /// Residual; null if there is none.
     pub residual: *const i16,

@@ -1,22 +1,31 @@
-//! x86-64 with AVX2: `vpmaddwd` makes the dot products of 8 pairs.
+//! x86-64 with AVX2: `vpmaddwd` makes the dot products of 8 pairs; `vpdpwssd` also adds them where there is AVX-VNNI.
 
 use super::{Attention, C1, C2, C3, Head, Lanes, ONE, Sums, run};
 use core::arch::x86_64::*;
 
 pub(super) const ATTENTION: Attention = Attention { entry: attend, lanes: 8 };
+pub(super) const WITH_VNNI: Attention = Attention { entry: attend_vnni, lanes: 8 };
 
 /// # Safety
 /// As [`Attend`](super::Attend).
 #[target_feature(enable = "avx2,fma")]
 unsafe fn attend(head: &Head<'_>, sums: &mut Sums) {
     // SAFETY: passed on from the caller.
-    unsafe { run::<Avx2>(head, sums) }
+    unsafe { run::<Avx2<false>>(head, sums) }
 }
 
-struct Avx2;
+/// # Safety
+/// As [`Attend`](super::Attend).
+#[target_feature(enable = "avx2,fma,avxvnni")]
+unsafe fn attend_vnni(head: &Head<'_>, sums: &mut Sums) {
+    // SAFETY: passed on from the caller.
+    unsafe { run::<Avx2<true>>(head, sums) }
+}
+
+struct Avx2<const VNNI: bool>;
 
 // SAFETY: the methods access 8 numbers or pairs each, and `dot` one pair.
-unsafe impl Lanes for Avx2 {
+unsafe impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const LANES: usize = 8;
     type S = __m256i;
     type P = __m256i;
@@ -46,7 +55,11 @@ unsafe impl Lanes for Avx2 {
         // SAFETY: 4 bytes by contract.
         unsafe {
             let two = _mm256_set1_epi32(two.cast::<i32>().read_unaligned());
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, two))
+            if VNNI {
+                _mm256_dpwssd_avx_epi32(sum, pairs, two)
+            } else {
+                _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, two))
+            }
         }
     }
     #[inline(always)]

@@ -100,6 +100,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni if self.is_available() => avx512vnni::ATTENTION,
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni if self.is_available() => avx2::WITH_VNNI,
+            #[cfg(target_arch = "x86_64")]
             _ if self != Self::Scalar && Self::Avx2.is_available() => avx2::ATTENTION,
             #[cfg(target_arch = "aarch64")]
             _ if self != Self::Scalar => neon::ATTENTION,

@@ -68,7 +68,8 @@ unsafe impl Lanes for Avx2 {
         // SAFETY: 16 bytes by contract.
         unsafe {
             let zero = _mm256_set1_epi32(to.zero_point);
-            let [a, b] = round(a, limits).map(|v| _mm256_add_epi32(v, zero));
+            let [a, b] = round(a, limits);
+            let (a, b) = (_mm256_add_epi32(a, zero), _mm256_add_epi32(b, zero));
             // Values of 8 bits: saturation changes none.
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a, b));
             let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
@@ -93,11 +94,21 @@ unsafe fn round(a: [__m256; 2], (lo, hi): (f32, f32)) -> [__m256i; 2] {
     // SAFETY: the processor has AVX2 by contract.
     unsafe {
         let (lo, hi) = (_mm256_set1_ps(lo), _mm256_set1_ps(hi));
+        [round_eight(a[0], lo, hi), round_eight(a[1], lo, hi)]
+    }
+}
+
+/// As [`round`], a vector. (Not a closure: the compiler would not give it the features, and call every intrinsic.)
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn round_eight(a: __m256, lo: __m256, hi: __m256) -> __m256i {
+    // SAFETY: the processor has AVX2 by contract.
+    unsafe {
         let magic = _mm256_set1_ps(super::super::scalar::MAGIC);
-        a.map(|a| {
-            let clamped = _mm256_min_ps(_mm256_max_ps(a, lo), hi);
-            let shifted = _mm256_castps_si256(_mm256_add_ps(clamped, magic));
-            _mm256_sub_epi32(shifted, _mm256_castps_si256(magic))
-        })
+        let clamped = _mm256_min_ps(_mm256_max_ps(a, lo), hi);
+        let shifted = _mm256_castps_si256(_mm256_add_ps(clamped, magic));
+        _mm256_sub_epi32(shifted, _mm256_castps_si256(magic))
     }
 }
