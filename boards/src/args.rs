@@ -12,6 +12,10 @@ pub struct EngineArgs {
     #[arg(short = 'j', long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
 
+    /// Keep each thread of the engine to one of the processors that this program was given, for example by taskset (Linux)
+    #[arg(long)]
+    pub pin: bool,
+
     /// Instruction set, for example scalar [default: the fastest that this processor has]
     #[arg(long, value_name = "NAME")]
     pub isa: Option<String>,
@@ -28,7 +32,7 @@ impl EngineArgs {
             0 => all_threads(),
             threads => threads.min(MAX_THREADS),
         };
-        Ok(PlanOptions { isa, threads, ..PlanOptions::default() })
+        Ok(PlanOptions { isa, threads, pinned: self.pin, ..PlanOptions::default() })
     }
 }
 

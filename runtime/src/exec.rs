@@ -10,6 +10,7 @@ mod tests;
 use crate::error::{PlanError, RunError};
 use crate::kernel::pack::{Line, aligned, try_aligned};
 use crate::kernel::parallel::{Band, Pool, Rings, run_band};
+use crate::kernel::pin_caller;
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::view::{InView, OutView};
 use crate::model::NodeId;
@@ -78,7 +79,7 @@ impl Plan {
     #[cfg(feature = "std")]
     fn pool(&self) -> Option<Pool> {
         // Without the threads that were asked for, the caller's alone gives the same output, later.
-        (self.threads > 1).then(|| Pool::new(self.threads).ok()).flatten()
+        (self.threads > 1).then(|| Pool::new(self.threads, self.pinned).ok()).flatten()
     }
 
     #[cfg(not(feature = "std"))]
@@ -100,6 +101,9 @@ impl Plan {
         let expected = self.arena_bytes().next_multiple_of(64);
         if found != expected || workspace.done.len() != self.nodes.len() {
             return Err(RunError::Length { what: "workspace", expected, found });
+        }
+        if self.pinned {
+            pin_caller();
         }
         workspace.done.fill(0);
         (workspace.waiting, workspace.fed, workspace.handed_out) = (0, 0, 0);

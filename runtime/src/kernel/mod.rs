@@ -22,6 +22,8 @@ pub(crate) mod norm;
 pub(crate) mod pack;
 pub(crate) mod parallel;
 mod peak;
+#[cfg(all(feature = "std", target_os = "linux"))]
+mod pin;
 #[cfg(feature = "std")]
 mod pool;
 pub(crate) mod requant;
@@ -295,6 +297,12 @@ pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
     {
         libm::fmaf(a, b, c)
     }
+}
+
+/// Keeps the calling thread to the first processor, where that is known how.
+pub(crate) fn pin_caller() {
+    #[cfg(all(feature = "std", target_os = "linux"))]
+    pin::pin(0);
 }
 
 /// Square root, rounded as IEEE 754 has it on every processor.

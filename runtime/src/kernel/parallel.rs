@@ -159,7 +159,7 @@ mod tests {
         let band = Fragile { rings: [ring(0), ring(1), ring(2)], bad: AtomicUsize::new(usize::MAX) };
         let mut arena = std::vec![7; 6 * row_bytes];
         for bad in [0, 8, 31] {
-            let pool = Pool::new(threads).unwrap();
+            let pool = Pool::new(threads, false).unwrap();
             band.bad.store(usize::MAX, Ordering::Relaxed);
             arena[4 * row_bytes..].fill(0);
             run_band(Some(&pool), &mut arena, width, &band);

@@ -28,11 +28,17 @@ struct Shared {
 }
 
 impl Pool {
-    /// Starts `threads − 1` threads.
+    /// Starts `threads − 1` threads, each of which keeps to a processor of its own if they are `pinned`.
     ///
     /// # Errors
     /// The operating system's, when it has no more threads to give.
-    pub fn new(threads: usize) -> std::io::Result<Self> {
+    pub fn new(threads: usize, pinned: bool) -> std::io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if pinned {
+            super::pin::prepare();
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = pinned;
         let shared = Arc::new(Shared {
             barrier: Barrier::new(threads),
             work: Mutex::new(None),
@@ -42,7 +48,13 @@ impl Pool {
         for thread in 1..threads {
             let shared = pool.shared.clone();
             let builder = std::thread::Builder::new().name(std::format!("mcir-{thread}"));
-            match builder.spawn(move || worker(thread, &shared)) {
+            match builder.spawn(move || {
+                #[cfg(target_os = "linux")]
+                if pinned {
+                    super::pin::pin(thread);
+                }
+                worker(thread, &shared);
+            }) {
                 Ok(worker) => pool.workers.push(worker),
                 Err(error) => {
                     // The threads that did start wait for others that never come.
@@ -199,7 +211,7 @@ mod tests {
 
     #[test]
     fn all_threads_see_what_was_written_before_the_barrier() {
-        let pool = Pool::new(4).unwrap();
+        let pool = Pool::new(4, false).unwrap();
         let cells: std::boxed::Box<[AtomicUsize]> = (0..4).map(|_| AtomicUsize::new(0)).collect();
         for round in 1..200 {
             pool.run(&|thread, barrier| {
@@ -213,7 +225,7 @@ mod tests {
 
     #[test]
     fn sleeping_threads_wake_up() {
-        let pool = Pool::new(3).unwrap();
+        let pool = Pool::new(3, false).unwrap();
         for _ in 0..3 {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let count = AtomicUsize::new(0);
@@ -227,7 +239,7 @@ mod tests {
     #[test]
     fn a_panic_on_any_thread_reaches_the_caller() {
         for bad in 0..3 {
-            let pool = Pool::new(3).unwrap();
+            let pool = Pool::new(3, false).unwrap();
             let result = catch_unwind(AssertUnwindSafe(|| {
                 pool.run(&|thread, barrier| {
                     assert_ne!(thread, bad, "on purpose");

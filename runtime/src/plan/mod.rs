@@ -36,6 +36,10 @@ pub struct PlanOptions {
     pub band: Option<usize>,
     /// Worker threads, 0 and 1 for none. The output does not depend on it. Ignored without `std`.
     pub threads: usize,
+    /// Keep each thread to one processor: the n-th of those that the program was given. The thread that runs frames is the
+    /// first and stays pinned after them, as do threads that it starts later. Linux only; elsewhere, and without `std`,
+    /// ignored.
+    pub pinned: bool,
     /// Keep every edge as the graph has it, so that an observer sees it in the documented channel order.
     pub observable: bool,
 }
@@ -48,6 +52,7 @@ pub struct Plan {
     pub(crate) isa: Isa,
     pub(crate) band: usize,
     pub(crate) threads: usize,
+    pub(crate) pinned: bool,
     pub(crate) nodes: Vec<PlannedNode>,
     pub(crate) lowered: Vec<Lowered>,
     pub(crate) arena_bytes: usize,
@@ -122,6 +127,7 @@ impl Plan {
             isa,
             band,
             threads,
+            pinned: options.pinned,
             nodes,
             lowered,
             arena_bytes: arena_bytes as usize,

@@ -70,7 +70,7 @@ fn measure(dir: &Path, input: impl Read, tell: &mut here::OnProgress<'_>) -> Res
     let mut input = BufReader::new(input);
     let (order, models) = receive(dir, &mut input, tell)?;
     crate::compare::latency_size(&format!("{}x{}", order.size.0, order.size.1)).map_err(odd)?;
-    let engine = EngineArgs { threads: order.threads, isa: order.isa.clone() };
+    let engine = EngineArgs { threads: order.threads, pin: order.pin, isa: order.isa.clone() };
     let time = Duration::try_from_secs_f64(order.seconds).map_err(|e| odd(e.to_string()))?;
     let settings =
         Settings { options: engine.plan_options(1)?, timing: Some(Timing { size: order.size, time }) };

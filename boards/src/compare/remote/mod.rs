@@ -65,6 +65,7 @@ impl Job {
             size: timing.size,
             seconds: timing.time.as_secs_f64(),
             threads: engine.threads,
+            pin: engine.pin,
             isa: engine.isa.clone(),
         };
         Ok(Self { order, models: model_bytes, images })

@@ -29,6 +29,9 @@ pub struct Order {
     pub seconds: f64,
     /// Threads.
     pub threads: Option<u16>,
+    /// Whether each thread keeps to one processor. (Not sent where it is not asked for: programs before it refuse it.)
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pin: bool,
     /// Instruction set.
     pub isa: Option<String>,
 }

@@ -20,6 +20,7 @@ fn order() -> Order {
         size: (24, 16),
         seconds: 0.01,
         threads: Some(1),
+        pin: false,
         isa: None,
     }
 }
