@@ -8,9 +8,12 @@ use mcir_trainer::data::library::Library;
 use mcir_trainer::data::pairs::{self, Source};
 use mcir_trainer::eval::{self, Set};
 use mcir_trainer::{trained, weights::Tensors};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Preset, file and settings
 #[derive(Debug, clap::Args)]
@@ -164,17 +167,22 @@ pub fn warn_of_stand_in(config: &Config) {
     }
 }
 
-/// A flag that Ctrl-C sets. A second Ctrl-C ends the process at once; the last checkpoint is whole at every
-/// moment.
+/// A flag that Ctrl-C sets, or SIGTERM, which job schedulers send before they kill. A second one ends the process at
+/// once; the last checkpoint is whole at every moment.
 pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(1);
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: a signal that finds the flag set is the second.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen for Ctrl-C")?;
+    }
+    let watched = Arc::clone(&stop);
+    std::thread::spawn(move || {
+        while !watched.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(50));
         }
         eprintln!("stopping after this step; once more to stop at once");
-    })
-    .context("cannot listen for Ctrl-C")?;
+    });
     Ok(stop)
 }
