@@ -95,7 +95,7 @@ pub struct Data {
     /// Random flips and rotations by 90 degrees.
     pub augment: bool,
     /// Memory for decoded training images in MiB; what is beyond goes to a file in the run's folder. DIV2K has 7 GB.
-    #[serde(default = "memory_mb")]
+    #[serde(default = "memory_mb", skip_serializing_if = "is_memory_mb")]
     pub memory_mb: usize,
 }
 
@@ -166,6 +166,11 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 const fn memory_mb() -> usize {
     4096
+}
+
+/// What makes no difference to the result is only written down if somebody chose it.
+fn is_memory_mb(value: &usize) -> bool {
+    *value == memory_mb()
 }
 
 const fn accumulate() -> usize {

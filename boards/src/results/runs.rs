@@ -88,9 +88,10 @@ fn split(name: String, folder: &Path, float: PathBuf, mut setting: Table, log: &
     Run { name, folder: folder.into(), float, int8: None, seed, spn, setting, seconds: last }
 }
 
-/// λ of an SPN table; the method's default when it is not set.
+/// λ of an SPN table; the method's default when it is not set, and zero where the run has no negatives.
 pub fn lambda(spn: &Table) -> f64 {
     match spn.get("lambda") {
+        _ if spn.get("negative").and_then(Value::as_str) == Some("none") => 0.0,
         Some(Value::Integer(i)) => *i as f64,
         Some(value) => value.as_float().unwrap_or(0.0),
         None => 1e-4,
@@ -224,6 +225,7 @@ mod tests {
             run("e", "name = \"e\"\nseed = 2\n[train]\nsteps = 10\n[spn]\nlambda = 0.001"),
             run("f", "name = \"e\"\nseed = 2\n[train]\nsteps = 11\n[spn]\nlambda = 0.001"),
             run("g", "name = \"e\"\nseed = 4\n[train]\nsteps = 11\n[spn]\nlambda = 0.0"),
+            run("h", "name = \"e\"\nseed = 5\n[train]\nsteps = 11\n[spn]\nlambda = 0.1\nnegative = \"none\""),
         ];
         assert_eq!(runs[0].seconds, Some(7.5));
         let groups = group(&runs);
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(members, [(0.001, vec![4]), (0.01, vec![2, 3])], "by λ");
         let pairs: Vec<_> = groups[0].pairs(&runs, &groups[0].spn[1].1).collect();
         assert_eq!(pairs, [(1, 2)], "seed 3 has no run without SPN");
-        assert_eq!(groups[1].plain, [6], "λ = 0 is no SPN");
+        assert_eq!(groups[1].plain, [6, 7], "neither λ = 0 nor a loss without negatives is SPN");
     }
 
     #[test]

@@ -64,6 +64,14 @@ fn file_and_settings_are_laid_over_the_preset() {
     assert_eq!(config.train.schedule, Schedule::MultiStep { milestones: vec![3], gamma: 0.5 });
 }
 
+#[test]
+fn memory_is_written_down_only_if_it_was_chosen() {
+    let resolve = |over: &[&str]| Config::resolve(Some("edsr-edge-x4"), "", &settings(over)).expect("valid");
+    assert!(!resolve(&[]).to_toml().contains("memory_mb"));
+    let chosen = resolve(&["data.memory_mb=100"]);
+    assert_eq!(Config::resolve(None, &chosen.to_toml(), &[]).expect("valid").data.memory_mb, 100);
+}
+
 /// Runs of before there could be several sets name one as a string.
 #[test]
 fn validation_sets_are_one_or_many() {
