@@ -182,6 +182,8 @@ pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
         while !watched.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
         }
+        // Mostly it is over by then, and the message would come after the result.
+        std::thread::sleep(Duration::from_millis(400));
         eprintln!("stopping after this step; once more to stop at once");
     });
     Ok(stop)
