@@ -50,18 +50,18 @@ impl Recipe {
         Ok(Batch { step, lr, hr })
     }
 
-    /// The batches of a range of steps, in order, prepared by some of the machine's cores; each has two waiting at
-    /// most. The threads end when the iterator is dropped.
+    /// The batches of a range of steps, in order, prepared by some of the machine's cores. Each has one waiting at most:
+    /// large batches have 50 MB. The threads end when the iterator is dropped.
     pub fn ahead(self, steps: Range<u64>) -> Batches {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.ahead_in(steps, (cores / 2).clamp(1, 8))
+        self.ahead_in(steps, (cores / 2).clamp(1, 4))
     }
 
     /// [`Recipe::ahead`] with a number of threads. What it gives does not depend on it.
     pub fn ahead_in(self, steps: Range<u64>, threads: usize) -> Batches {
         let worker = |i: usize| {
             let (recipe, mine) = (self.clone(), steps.clone().skip(i).step_by(threads));
-            let (sender, receiver) = mpsc::sync_channel(2);
+            let (sender, receiver) = mpsc::sync_channel(1);
             std::thread::spawn(move || {
                 for step in mine {
                     if sender.send(recipe.batch(step)).is_err() {
