@@ -129,11 +129,86 @@ pub fn task_of(model: &Model) -> Result<Task, QuantizeError> {
     Ok(Task { upscale: usize::from(model.upscale()), channels: first })
 }
 
+/// The float model on the images that quantized ones are measured on: it runs once, however many of those there are.
+pub struct Baseline<'a> {
+    float: &'a Model,
+    files: &'a [PathBuf],
+    psnr_db: Vec<f64>,
+}
+
+impl<'a> Baseline<'a> {
+    /// Measures the float model on the files.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Image`] when a file cannot be used.
+    pub fn new(
+        float: &'a Model,
+        files: &'a [PathBuf],
+        threads: usize,
+        progress: &dyn Progress,
+    ) -> Result<Self, QuantizeError> {
+        let measured = psnr_of(float, files, threads, ("measuring f32", progress))?;
+        Ok(Self { float, files, psnr_db: measured.into_iter().map(|(psnr_db, _)| psnr_db).collect() })
+    }
+
+    /// Measures a quantized model on the same files.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Image`] when a file cannot be used, [`QuantizeError::Mismatch`] when the models are for
+    /// different images.
+    ///
+    /// # Panics
+    /// If there are no files.
+    pub fn measure(
+        &self,
+        int8: &Model,
+        threads: usize,
+        progress: &dyn Progress,
+    ) -> Result<Drops, QuantizeError> {
+        common_task(self.float, int8)?;
+        let measured = psnr_of(int8, self.files, threads, ("measuring int8", progress))?;
+        let rows = self.files.iter().zip(&self.psnr_db).zip(measured);
+        let images = rows.map(|((path, &psnr_f32_db), (psnr_int8_db, [width, height]))| ImageDrop {
+            name: images::name_of(path),
+            width,
+            height,
+            psnr_f32_db,
+            psnr_int8_db,
+            drop_db: psnr_f32_db - psnr_int8_db,
+        });
+        Ok(Drops::new(images.collect()))
+    }
+}
+
+/// PSNR-Y of a model on each file, and the size of its high-resolution image.
+fn psnr_of(
+    model: &Model,
+    files: &[PathBuf],
+    threads: usize,
+    (stage, progress): (&str, &dyn Progress),
+) -> Result<Vec<(f64, [usize; 2])>, QuantizeError> {
+    let task = task_of(model)?;
+    progress.begin(stage, files.len());
+    let (measured, _) = parallel::map(
+        files,
+        threads,
+        || Runner::new(model),
+        |runner, path| {
+            let pair = images::load(path, task)
+                .map_err(|reason| QuantizeError::Image { path: path.clone(), reason })?;
+            let psnr_db = psnr_y(&runner.upscale(&pair.lr)?, &pair.hr, task.upscale)?.min(CAP_DB);
+            progress.step();
+            Ok::<_, QuantizeError>((psnr_db, [pair.hr.width(), pair.hr.height()]))
+        },
+    )?;
+    progress.end();
+    Ok(measured)
+}
+
 /// Measures both models on the files.
 ///
 /// # Errors
-/// [`QuantizeError::Image`] when a file cannot be used, [`QuantizeError::Mismatch`] when the models are for
-/// different images.
+/// As [`Baseline::measure`].
 ///
 /// # Panics
 /// If there are no files.
@@ -144,28 +219,8 @@ pub fn measure(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Drops, QuantizeError> {
-    let task = common_task(float, int8)?;
-    progress.begin("measuring", files.len());
-    let init = || [Runner::new(float), Runner::new(int8)];
-    let (images, _) = parallel::map(files, threads, init, |runners, path| {
-        let pair =
-            images::load(path, task).map_err(|reason| QuantizeError::Image { path: path.clone(), reason })?;
-        let mut psnr = [0.0; 2];
-        for (psnr, runner) in psnr.iter_mut().zip(runners) {
-            *psnr = psnr_y(&runner.upscale(&pair.lr)?, &pair.hr, task.upscale)?.min(CAP_DB);
-        }
-        progress.step();
-        Ok::<_, QuantizeError>(ImageDrop {
-            name: images::name_of(path),
-            width: pair.hr.width(),
-            height: pair.hr.height(),
-            psnr_f32_db: psnr[0],
-            psnr_int8_db: psnr[1],
-            drop_db: psnr[0] - psnr[1],
-        })
-    })?;
-    progress.end();
-    Ok(Drops::new(images))
+    common_task(float, int8)?;
+    Baseline::new(float, files, threads, progress)?.measure(int8, threads, progress)
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@
 //! told by [`cost`](crate::cost).
 
 use crate::error::QuantizeError;
-use crate::gate::{Drops, measure};
+use crate::gate::{Baseline, Drops};
 use crate::pipeline::{Calibrated, Kept};
 use crate::rewrite::{Precision, Rewritten};
 use crate::sensitivity::Sensitivity;
-use mcir_runtime::model::{Model, NodeId};
-use std::path::PathBuf;
+use mcir_runtime::model::NodeId;
 
 /// A quantized model, what it costs, and which convolutions are not in int8.
 pub struct Candidate {
@@ -24,54 +23,79 @@ pub struct Candidate {
 }
 
 /// Builds the model with these convolutions kept in something better than int8, and measures it against the
-/// original.
+/// baseline.
 ///
 /// # Errors
 /// What building and measuring refuse.
 pub fn try_with(
-    original: &Model,
+    baseline: &Baseline<'_>,
     calibrated: &Calibrated<'_>,
     kept: Vec<(NodeId, Precision)>,
-    held_out: &[PathBuf],
 ) -> Result<Candidate, QuantizeError> {
     let rewritten = calibrated.build(&kept)?;
     let settings = calibrated.settings();
-    let drops = measure(original, &rewritten.model, held_out, settings.threads, settings.progress)?;
+    let drops = baseline.measure(&rewritten.model, settings.threads, settings.progress)?;
     Ok(Candidate { rewritten, drops, kept })
 }
 
 /// Moves one more, and then ever more, convolutions up the ladder, beyond those of `first`, until the mean drop
-/// is within `max_drop_db`. If even all in floats do not help, the best candidate is returned.
+/// is within `max_drop_db`; then goes back half way, and half of that, to where it just holds, so that no more are kept
+/// than need be. If even all in floats do not help, the best candidate is returned.
 ///
 /// # Errors
 /// What building and measuring refuse.
 pub fn climb(
-    original: &Model,
+    baseline: &Baseline<'_>,
     calibrated: &Calibrated<'_>,
     first: Candidate,
     costs: &[Sensitivity],
-    held_out: &[PathBuf],
     max_drop_db: f64,
 ) -> Result<Candidate, QuantizeError> {
-    let mut best = first;
-    let fixed = best.kept.clone();
+    let fixed = first.kept.clone();
     let moves = moves(costs, &fixed);
-    let mut taken = 0;
-    while !best.drops.passes(max_drop_db) && taken < moves.len() {
-        taken = (taken + 1 + taken / 4).min(moves.len());
-        let mut kept = fixed.clone();
-        for &(node, precision) in &moves[..taken] {
-            match kept.iter_mut().find(|(other, _)| *other == node) {
-                Some(entry) => entry.1 = precision,
-                None => kept.push((node, precision)),
-            }
-        }
-        let candidate = try_with(original, calibrated, kept, held_out)?;
-        if candidate.drops.mean_drop_db < best.drops.mean_drop_db {
+    let mut best = first;
+    fewest(moves.len(), |taken| {
+        let candidate = try_with(baseline, calibrated, after(&fixed, &moves[..taken]))?;
+        let passes = candidate.drops.passes(max_drop_db);
+        if passes || candidate.drops.mean_drop_db < best.drops.mean_drop_db {
             best = candidate;
         }
-    }
+        Ok::<_, QuantizeError>(passes)
+    })?;
     Ok(best)
+}
+
+/// Tries numbers of moves, 1 to `most`, for a small one that passes; the last one that passes is tried after all larger
+/// ones that do.
+fn fewest<E>(most: usize, mut passes: impl FnMut(usize) -> Result<bool, E>) -> Result<(), E> {
+    let (mut fails, mut taken) = (0, 0);
+    loop {
+        if taken == most {
+            return Ok(());
+        }
+        taken = (taken + 1 + taken / 4).min(most);
+        if passes(taken)? {
+            break;
+        }
+        fails = taken;
+    }
+    while taken - fails > 1 {
+        let middle = fails.midpoint(taken);
+        if passes(middle)? { taken = middle } else { fails = middle }
+    }
+    Ok(())
+}
+
+/// What is kept after some moves.
+fn after(fixed: &Kept, moves: &Kept) -> Vec<(NodeId, Precision)> {
+    let mut kept = fixed.to_vec();
+    for &(node, precision) in moves {
+        match kept.iter_mut().find(|(other, _)| *other == node) {
+            Some(entry) => entry.1 = precision,
+            None => kept.push((node, precision)),
+        }
+    }
+    kept
 }
 
 /// All steps up the ladder, the most useful first; those of one convolution in their order. Convolutions that
@@ -115,5 +139,23 @@ mod tests {
         assert_eq!(moves(&costs, &[(5, Int16)]), expected);
         let last = |node| moves(&costs, &[]).iter().rev().find(|m| m.0 == node).map(|m| m.1);
         assert!((1..=5).all(|node| last(node) == Some(F32)), "in the end all are floats");
+    }
+
+    #[test]
+    fn no_more_moves_than_needed() {
+        for most in 0..60 {
+            for needed in 1..=most + 1 {
+                let (mut tried, mut last) = (Vec::new(), None);
+                let try_one = |n: usize| {
+                    tried.push(n);
+                    let passes = n >= needed;
+                    last = if passes { Some(n) } else { last };
+                    Ok::<_, ()>(passes)
+                };
+                fewest(most, try_one).unwrap();
+                assert_eq!(last, (needed <= most).then_some(needed), "{most} {needed}: {tried:?}");
+                assert!(tried.iter().all(|&n| (1..=most).contains(&n)) && tried.len() <= 20, "{tried:?}");
+            }
+        }
     }
 }

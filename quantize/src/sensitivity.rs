@@ -2,7 +2,7 @@
 
 use crate::engine::Runner;
 use crate::error::QuantizeError;
-use crate::gate::{Drops, measure};
+use crate::gate::Baseline;
 use crate::parallel;
 use crate::pipeline::{Calibrated, Kept};
 use crate::rewrite::{Precision, Rewritten};
@@ -115,6 +115,7 @@ pub fn sensitivities(
 ) -> Result<Vec<Sensitivity>, QuantizeError> {
     let all = calibrated.movable();
     let settings = calibrated.settings();
+    let baseline = Baseline::new(calibrated.folded(), files, settings.threads, &())?;
     settings.progress.begin("single nodes", all.len());
     let mut found = Vec::with_capacity(all.len());
     for &node in &all {
@@ -122,8 +123,7 @@ pub fn sensitivities(
         let mut kept: Vec<(NodeId, Precision)> = others.collect();
         let drop = |kept: &Kept| -> Result<f64, QuantizeError> {
             let alone = calibrated.build_quickly(kept)?.model;
-            let drops: Drops = measure(calibrated.folded(), &alone, files, settings.threads, &())?;
-            Ok(drops.mean_drop_db)
+            Ok(baseline.measure(&alone, settings.threads, &())?.mean_drop_db)
         };
         let drop_db = drop(&kept)?;
         kept.push((node, Precision::Int16));

@@ -6,7 +6,7 @@ use mcir_quantize::QuantizeError;
 use mcir_quantize::cost::{self, BASIS, KeptNode, kept_nodes, total_ms};
 use mcir_quantize::error::Skipped;
 use mcir_quantize::fold::fold;
-use mcir_quantize::gate::{Drops, common_task};
+use mcir_quantize::gate::{Baseline, Drops, common_task};
 use mcir_quantize::images::{self, DEFAULT_CALIBRATION, Task};
 use mcir_quantize::ladder::{Candidate, climb, try_with};
 use mcir_quantize::page::{Details, crops, page};
@@ -160,7 +160,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let calibrated = Calibrated::new(&model, &samples, settings)?;
     let mut kept = named(&calibrated, &args.keep_float, Precision::F32)?;
     kept.extend(named(&calibrated, &args.keep_int16, Precision::Int16)?);
-    let mut candidate = try_with(reference, &calibrated, kept, &held_out)?;
+    let baseline = Baseline::new(reference, &held_out, threads, &progress)?;
+    let mut candidate = try_with(&baseline, &calibrated, kept)?;
     let fails = |candidate: &Candidate| !candidate.drops.passes(args.max_drop_db);
     let fallback = fails(&candidate) && !args.no_fallback;
     let costs = if args.sensitivity || fallback {
@@ -173,7 +174,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "{:.4} dB lost with this: moving the costliest convolutions to 16 bits or f32",
             candidate.drops.mean_drop_db
         ));
-        candidate = climb(reference, &calibrated, candidate, &costs, &held_out, args.max_drop_db)?;
+        candidate = climb(&baseline, &calibrated, candidate, &costs, args.max_drop_db)?;
     }
     let snr = match args.sensitivity || args.report.is_some() {
         true => edge_snr(calibrated.folded(), &candidate.rewritten, &samples, threads)?,
