@@ -21,8 +21,9 @@ const MAGNIFIED: i32 = 8;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#222;background:#fff}table{border-collapse:collapse}td,th{padding:.1rem .8rem .1rem 0;text-align:right;\
-font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}figure{display:inline-block;\
-margin:0 1rem 1rem 0}figure img{width:288px;image-rendering:pixelated;display:block}rect{fill:#2a6f97}\
+font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}.crops{display:flex;flex-wrap:wrap;\
+gap:.5rem}figure{flex:1 1 10rem;max-width:18rem;margin:0}figure img{width:100%;image-rendering:pixelated;display:block}\
+.plot{overflow-x:auto}rect{fill:#2a6f97}\
 text{font:12px system-ui,sans-serif;fill:currentColor}@media(prefers-color-scheme:dark){body{color:#ddd;\
 background:#181818}rect{fill:#61a5c2}}";
 
@@ -128,7 +129,8 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
         }
         let _ = write!(html, "</table><p>Predicted for {}.</p>", escape(cost::BASIS));
     }
-    let _ = write!(html, "<h2>Worst image, at {}, {}</h2>", crops.at.0, crops.at.1);
+    let (worst, (x, y)) = (escape(&drops.worst().name), crops.at);
+    let _ = write!(html, "<h2>Worst image, {worst}, from {x}, {y} on</h2><div class=\"crops\">");
     for (caption, picture) in &crops.pictures {
         let _ = write!(
             html,
@@ -136,6 +138,7 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
             data_uri(picture)
         );
     }
+    html += "</div>";
     if !details.snr.is_empty() {
         let bars = details.snr.iter().map(|e| (format!("{} ({})", e.name, e.dtype), e.snr_db));
         html += "<h2>Signal to noise of each edge, in dB</h2>";
@@ -143,7 +146,7 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
     }
     if !details.costs.is_empty() {
         let bars = details.costs.iter().map(|c| (c.name.clone(), c.drop_db));
-        html += "<h2>Drop when only this convolution is int8, in dB</h2>";
+        html += "<h2>Drop when only this convolution or attention is int8, in dB</h2>";
         html += &bar_plot(&bars.collect::<Vec<_>>(), 4);
     }
     html += "<h2>Histogram of drops</h2>";
@@ -167,23 +170,34 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
 
 /// Horizontal bars with their values; values below zero get none.
 fn bar_plot(bars: &[(String, f64)], decimals: usize) -> String {
+    /// Advance of a character of the labels in pixels, a little more than fonts have on average.
+    const CHARACTER: usize = 7;
+    const BAR: usize = 420;
+    const VALUE: usize = 90;
+    let longest = bars.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let left = CHARACTER * longest + 10;
     let largest = bars.iter().map(|(_, v)| *v).fold(1e-12, f64::max);
-    let mut svg = format!("<svg width=\"760\" height=\"{}\" role=\"img\">", 20 * bars.len() + 4);
+    let mut svg = format!(
+        "<div class=\"plot\"><svg width=\"{}\" height=\"{}\" role=\"img\">",
+        left + BAR + VALUE,
+        20 * bars.len() + 4
+    );
     for (i, (name, value)) in bars.iter().enumerate() {
-        let width = (420.0 * value / largest).max(0.0);
+        let width = (BAR as f64 * value / largest).max(0.0);
         let y = 20 * i;
         let _ = write!(
             svg,
-            "<text x=\"240\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"250\" y=\"{}\" width=\"{width:.1}\" \
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"{left}\" y=\"{}\" width=\"{width:.1}\" \
              height=\"14\"/><text x=\"{:.1}\" y=\"{}\">{value:.decimals$}</text>",
+            left - 10,
             y + 14,
             escape(name),
             y + 3,
-            256.0 + width,
+            (left + 6) as f64 + width,
             y + 14
         );
     }
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 fn data_uri(picture: &Image) -> String {
@@ -243,5 +257,19 @@ mod tests {
         assert!(html.contains("a &amp; b") && html.contains("&lt;1&gt;.png") && !html.contains("<1>"));
         assert!(html.contains("data:image/png;base64,iVBOR"));
         assert!(!html.contains("http"), "nothing comes from outside");
+    }
+
+    #[test]
+    fn labels_have_room() {
+        let bars = ["a".repeat(50), "b".into()].map(|name| (name, 1.0));
+        let svg = bar_plot(&bars, 1);
+        let number = |after: &str| -> f64 {
+            let text = svg.split_once(after).unwrap().1;
+            text[..text.find('"').unwrap()].parse().unwrap()
+        };
+        // Wide fonts take 0.58 em a letter, and labels have 12 pixels.
+        assert!(number("<text x=\"") >= 50.0 * 12.0 * 0.58, "{svg}");
+        let bar_ends = number("<rect x=\"") + number("\" y=\"3\" width=\"");
+        assert!(bar_ends + 40.0 < number("<svg width=\""), "the value has room too: {svg}");
     }
 }

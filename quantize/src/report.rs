@@ -153,7 +153,7 @@ impl Summary {
         let name = self.nodes.iter().map(|n| n.name.len()).max().unwrap_or(4).max(4);
         let _ = writeln!(
             text,
-            "{:>4}  {:name$}  {:13}  {:>11}  {:5}  {:>21}  {:>9}  {:>8}  reads",
+            "{:>4}  {:name$}  {:15}  {:>11}  {:5}  {:>21}  {:>9}  {:>8}  reads",
             "node", "name", "operator", "shape", "dtype", "range", "MAC/px", "bytes"
         );
         for node in &self.nodes {
@@ -165,7 +165,7 @@ impl Summary {
             let reads: Vec<String> = node.inputs.iter().map(ToString::to_string).collect();
             let _ = writeln!(
                 text,
-                "{:>4}  {:name$}  {:13}  {shape:>11}  {:5}  {range:>21}  {:>9}  {:>8}  {}",
+                "{:>4}  {:name$}  {:15}  {shape:>11}  {:5}  {range:>21}  {:>9}  {:>8}  {}",
                 node.id,
                 node.name,
                 node.op,
@@ -239,7 +239,7 @@ pub fn kept_to_text(kept: &[KeptNode]) -> String {
     let _ = writeln!(
         text,
         "{:name$}  {:7}  {:>9}  {:>6}  {:>12}  {:>10}",
-        "convolution", "kept in", "MAC/px", "of all", "predicted ms", "in int8 ms"
+        "node", "kept in", "MAC/px", "of all", "predicted ms", "in int8 ms"
     );
     for k in kept {
         let _ = writeln!(
@@ -266,7 +266,7 @@ pub fn sensitivity_to_text(costs: &[Sensitivity], snr: &[EdgeSnr]) -> String {
         let _ = writeln!(
             text,
             "{:name$}  {:>13}  {:>13}  {:>9}",
-            "convolution", "drop alone dB", "with int16 dB", "MAC/px"
+            "node", "drop alone dB", "with int16 dB", "MAC/px"
         );
         for cost in costs {
             let wide = cost.drop_int16_db.map_or_else(String::new, |drop| format!("{drop:.4}"));
@@ -279,10 +279,10 @@ pub fn sensitivity_to_text(costs: &[Sensitivity], snr: &[EdgeSnr]) -> String {
         text.push('\n');
     }
     if !snr.is_empty() {
-        let _ = writeln!(text, "{:name$}  {:12}  {:5}  {:>6}", "edge", "operator", "dtype", "SNR dB");
+        let _ = writeln!(text, "{:name$}  {:15}  {:5}  {:>6}", "edge", "operator", "dtype", "SNR dB");
         for edge in snr {
             let _ =
-                writeln!(text, "{:name$}  {:12}  {:5}  {:>6.1}", edge.name, edge.op, edge.dtype, edge.snr_db);
+                writeln!(text, "{:name$}  {:15}  {:5}  {:>6.1}", edge.name, edge.op, edge.dtype, edge.snr_db);
         }
         text.push('\n');
     }
