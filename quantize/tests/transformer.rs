@@ -182,3 +182,18 @@ fn streams_that_are_equalized_as_one_need_no_such_node() {
     let seen = observe(&model, &samples(4, 32, 24, 3), Detail::Moments, 1, &()).unwrap();
     assert_eq!(spread(&model, &seen).unwrap().graph().nodes.len(), model.graph().nodes.len());
 }
+
+#[test]
+fn a_prepared_transformer_comes_back_with_its_nodes_and_types() {
+    let model = uneven(&Config { mean_shift: true, ..small(4) }, 70);
+    let samples = samples(4, 32, 24, 3);
+    let first = Calibrated::new(&model, &samples, SETTINGS).unwrap();
+    let prepared = first.prepared().unwrap();
+    let again = Calibrated::new(&prepared, &samples, SETTINGS).unwrap();
+    assert_eq!(again.folded().graph(), first.folded().graph());
+    assert!(again.seen().is_none(), "nothing is chosen anew");
+    let [a, b] = [&first, &again].map(|c| c.build(&[]).unwrap().model);
+    assert_eq!(a.graph(), b.graph(), "the same types on the same edges");
+    let psnr = agreement(&model, &b);
+    assert!(psnr > 30.0, "{psnr:.1} dB");
+}
