@@ -33,14 +33,18 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let mut table = Table::new(["board", "cores", "engine", "memory", "camera"]);
     for profile in &all {
         let cores = profile.cores.iter().map(|c| format!("{} x {} {:.0} MHz", c.count, c.kind, c.clock_mhz));
-        let gib = |mb: &u32| if *mb < 1024 { format!("{mb} MB") } else { format!("{} GB", mb / 1024) };
         table.push([
             profile.name.clone(),
             cores.collect::<Vec<_>>().join(" + "),
             profile.isa.clone(),
-            profile.memory_mb.iter().map(gib).collect::<Vec<_>>().join("/"),
+            profile.memory_mb.iter().map(|&mb| gib(mb.into())).collect::<Vec<_>>().join("/"),
             profile.camera.join(", "),
         ]);
     }
     cmd.print.result(table.to_string().trim_end())
+}
+
+/// Memory as boards are sold.
+pub(crate) fn gib(mb: u64) -> String {
+    if mb < 1024 { format!("{mb} MB") } else { format!("{} GB", mb / 1024) }
 }

@@ -94,13 +94,25 @@ pub fn fit(frames: &[Frame]) -> Option<Fit> {
     Some(Fit { macs_per_cycle: 1.0 / plain.0, cycles_per_value: plain.1, operators, error })
 }
 
-/// Parallel efficiency and cycles of a join ([`Efficiency::cycles_together`]) from frames of several networks: cycles on
-/// one core, on all `cores`, and joins. `None` for nothing to fit to.
-pub fn fit_together(cores: usize, frames: &[(f64, f64, usize)]) -> Option<(f64, f64)> {
-    let samples = frames.iter().map(|&(alone, together, joins)| (alone, joins as f64, together));
-    let (share, join) = two(samples)?;
+/// A frame on one core and on several.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Together {
+    /// Cycles on one core.
+    pub alone: f64,
+    /// Cycles on all.
+    pub together: f64,
+    /// The busiest core's part of it.
+    pub share: f64,
+    /// How often the cores meet.
+    pub joins: usize,
+}
+
+/// Parallel efficiency and cycles of a join ([`Efficiency::cycles_together`]) from frames of several networks. `None` for
+/// nothing to fit to.
+pub fn fit_together(frames: &[Together]) -> Option<(f64, f64)> {
+    let (slower, join) = two(frames.iter().map(|f| (f.alone * f.share, f.joins as f64, f.together)))?;
     // More than a whole core each is noise.
-    Some(((1.0 / (share * cores as f64)).clamp(0.01, 1.0), join))
+    Some(((1.0 / slower).clamp(0.01, 1.0), join))
 }
 
 /// `a` and `b`, neither negative, with which `a * x + b * y` comes closest to the cycles, relative to these. `None` for
@@ -171,13 +183,20 @@ mod tests {
     fn cores_that_meet_are_fitted_exactly() {
         let mut efficiency = fit(&[plain(1e9, 1.0, 1e8)]).unwrap().named("", "", "");
         (efficiency.parallel_efficiency, efficiency.join_cycles) = (0.8, 5000.0);
-        let frame = |alone, joins| (alone, efficiency.cycles_together(alone, 4, joins), joins);
-        let (share, join) = fit_together(4, &[frame(1e7, 300), frame(8e7, 700), frame(9e8, 1500)]).unwrap();
-        assert!((share - 0.8).abs() < 1e-9 && (join - 5000.0).abs() < 1e-3, "{share} {join}");
-        assert_eq!(efficiency.cycles_together(1e7, 1, 300), 1e7);
-        // Four cores cannot be more than four times as fast.
-        assert_eq!(fit_together(4, &[(1e9, 2e8, 0)]), Some((1.0, 0.0)));
-        assert_eq!(fit_together(4, &[]), None);
+        let frame = |alone, share, joins| Together {
+            alone,
+            together: efficiency.cycles_together(alone, share, joins),
+            share,
+            joins,
+        };
+        let frames = [frame(1e7, 0.25, 300), frame(8e7, 0.25, 700), frame(9e8, 0.3, 1500)];
+        let (kept, join) = fit_together(&frames).unwrap();
+        assert!((kept - 0.8).abs() < 1e-9 && (join - 5000.0).abs() < 1e-3, "{kept} {join}");
+        assert_eq!(efficiency.cycles_together(1e7, 1.0, 300), 1e7);
+        // A quarter of the work cannot take less than a quarter of the time.
+        let fast = Together { alone: 1e9, together: 2e8, share: 0.25, joins: 0 };
+        assert_eq!(fit_together(&[fast]), Some((1.0, 0.0)));
+        assert_eq!(fit_together(&[]), None);
     }
 
     /// A network with layer norms, attention and GELUs of this width and with heads this large.

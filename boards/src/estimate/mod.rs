@@ -90,7 +90,11 @@ pub struct Estimate {
     pub work: Work,
     /// The engine's measured speed.
     pub efficiency: Efficiency,
-    /// Working memory in bytes: the three below.
+    /// Part of every step that the busiest of them computes.
+    pub largest_share: f64,
+    /// How often they wait for each other in a frame.
+    pub joins: usize,
+    /// Working memory in bytes on one core: the three below.
     pub memory_bytes: usize,
     /// Ring buffers.
     pub arena_bytes: usize,
@@ -98,6 +102,8 @@ pub struct Estimate {
     pub weight_bytes: usize,
     /// The output row that is handed out.
     pub row_bytes: usize,
+    /// Working memory in bytes on all cores, which work on more rows at a time.
+    pub memory_all_cores_bytes: usize,
     /// Memory of the smallest version of the board, in bytes.
     pub board_memory_bytes: Option<u64>,
 }
@@ -145,11 +151,11 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
     let alone = efficiency.cycles(&work);
     // The band, and with it how often the cores meet, is another one for several threads.
     let threads = PlanOptions { threads: core.count as usize, ..PlanOptions::default() };
-    let joins = Plan::new(&model.model, width, &threads)
-        .map_err(|source| Error::Plan { name: model.name.clone(), source })?
-        .joins(height);
+    let shared = Plan::new(&model.model, width, &threads)
+        .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
     // Nobody has to use more threads than help.
-    let together = efficiency.cycles_together(alone, core.count, joins).min(alone);
+    let (largest_share, joins) = (shared.largest_share(), shared.joins(height));
+    let together = efficiency.cycles_together(alone, largest_share, joins).min(alone);
     let ms = |cycles: f64| cycles / (core.clock_mhz * 1e3);
     Ok(Estimate {
         model: model.name.clone(),
@@ -164,12 +170,15 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
         latency_ms: ms(alone),
         cores: core.count,
         latency_all_cores_ms: ms(together),
+        largest_share,
+        joins,
         work,
         efficiency,
         memory_bytes: plan.memory_bytes(),
         arena_bytes: plan.arena_bytes(),
         weight_bytes: plan.weight_bytes(),
         row_bytes: plan.out_row_bytes(),
+        memory_all_cores_bytes: shared.memory_bytes(),
         board_memory_bytes: profile.memory_mb.iter().min().map(|&mb| u64::from(mb) << 20),
     })
 }
@@ -196,9 +205,25 @@ fn text(e: &Estimate) -> String {
             o.attention_score * work.scores + o.attention_mac * work.attention_macs,
         ) + &line(work.activated, "values of activations", o.activation * work.activated)
     });
+    let (on_all, together) = match e.cores {
+        1 => (String::new(), String::new()),
+        n => {
+            let efficiency = &e.efficiency;
+            let meetings = match efficiency.join_cycles > 0.0 {
+                true => format!(", and {} meetings at {:.0} cycles", e.joins, efficiency.join_cycles),
+                false => String::new(),
+            };
+            let together = format!(
+                "\n         on {n} cores the busiest does {:.1} % of it at {:.0} % of its speed{meetings}",
+                100.0 * e.largest_share,
+                100.0 * efficiency.parallel_efficiency
+            );
+            (format!("; {:.2} MB on {n} cores", e.memory_all_cores_bytes as f64 * mega), together)
+        }
+    };
     let share = e
         .board_memory_bytes
-        .map_or(String::new(), |all| format!("; the board has {:.0} MB or more", all as f64 * mega));
+        .map_or(String::new(), |all| format!("; the board has {} or more", crate::list::gib(all >> 20)));
     let fitted = e.efficiency.fit_error.map_or(String::new(), |error| {
         format!("; the frames behind it were met within {:.0} %", error * 100.0)
     });
@@ -213,9 +238,9 @@ fn text(e: &Estimate) -> String {
     format!(
         "{} {} on {}: {}x{} to {}x{}, {} at {:.0} MHz, {}\n\
          latency  {:.1} ms on one core ({:.1} frames/s){all}\n\
-         memory   {:.2} MB: {:.2} of ring buffers, {:.2} of packed weights, {:.3} for a row{share}\n\
+         memory   {:.2} MB: {:.2} of ring buffers, {:.2} of packed weights, {:.3} for a row{on_all}{share}\n\
          because  {:.0} M multiply-accumulates at {:.1} a cycle are {:.0} Mcycles,\n\
-         \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles{others}\n\
+         \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles{others}{together}\n\
          source   {}{fitted}",
         e.model,
         e.precision,

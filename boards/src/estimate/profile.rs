@@ -1,7 +1,7 @@
 //! `mcir-board profile`: measures this machine and writes its profile.
 
 use super::calibrate::{network, networks};
-use super::fit::{Frame, Sample, fit, fit_together};
+use super::fit::{Frame, Sample, Together, fit, fit_together};
 use crate::args::{EngineArgs, OutputArgs, all_threads};
 use crate::bench::{processor_time, waited_ns};
 use crate::deploy::DeployError;
@@ -99,7 +99,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
                     );
                 });
             }
-            fit_together(all.threads, &frames).unwrap_or((1.0, 0.0))
+            fit_together(&frames).unwrap_or((1.0, 0.0))
         };
         let precision = if float { "f32" } else { "int8" };
         profile.efficiency.push(Efficiency {
@@ -260,13 +260,7 @@ fn median(mut seconds: Vec<f64>) -> f64 {
 
 /// Cycles of a frame on one core, on all of them, and how often these meet. By the fastest frames, one and all cores in
 /// turn: whatever else runs on the machine takes more from all cores than from one.
-fn parallel(
-    name: &str,
-    graph: &Graph,
-    one: &PlanOptions,
-    all: &PlanOptions,
-    hertz: f64,
-) -> Result<(f64, f64, usize)> {
+fn parallel(name: &str, graph: &Graph, one: &PlanOptions, all: &PlanOptions, hertz: f64) -> Result<Together> {
     let model = network(name, graph, false)?;
     let mut benches = [Bench::new(name, &model, one)?, Bench::new(name, &model, all)?];
     let (begin, mut fastest) = (elapsed(), [f64::INFINITY; 2]);
@@ -276,7 +270,8 @@ fn parallel(
         }
     }
     let [alone, together] = fastest.map(|seconds| seconds * hertz);
-    Ok((alone, together, benches[1].plan.joins(SIZE.1)))
+    let plan = &benches[1].plan;
+    Ok(Together { alone, together, share: plan.largest_share(), joins: plan.joins(SIZE.1) })
 }
 
 /// Time by a clock that other programs' work counts on, too.

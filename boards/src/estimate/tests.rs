@@ -40,6 +40,29 @@ fn time_follows_area_clock_and_the_table() {
 }
 
 #[test]
+fn all_cores_wait_for_the_busiest() {
+    let (mut profile, model) = (Profile::open("raspberry-pi-5").unwrap(), model());
+    let speedup = |profile: &Profile, width| {
+        let estimate = estimate(&model, profile, (width, 90)).unwrap();
+        estimate.latency_ms / estimate.latency_all_cores_ms
+    };
+    // 320 columns are ten units of eight for each of four cores; 100 are thirteen, of which the last core has three and the
+    // half one.
+    let (even, odd) = (speedup(&profile, 320), speedup(&profile, 100));
+    assert!((even - 4.0 * 0.85).abs() < 1e-9 && (odd - 100.0 / 28.0 * 0.85).abs() < 1e-9, "{even} {odd}");
+    profile.cores[0].count = 1;
+    assert_eq!(speedup(&profile, 100), 1.0);
+    // Meeting costs the more the more often it happens; nobody has to use cores that do not help.
+    profile.cores[0].count = 4;
+    let core = profile.cores[0].kind.clone();
+    let measured = efficiency_of(&profile, &core, &profile.isa, "int8").unwrap();
+    profile.efficiency = vec![Efficiency { join_cycles: 2000.0, ..measured.clone() }];
+    assert!(speedup(&profile, 320) < even);
+    profile.efficiency = vec![Efficiency { join_cycles: 1e8, ..measured }];
+    assert_eq!(speedup(&profile, 320), 1.0);
+}
+
+#[test]
 fn what_was_not_measured_is_not_estimated() {
     let mut profile = Profile::open("raspberry-pi-5").unwrap();
     profile.cores[0].kind = "Cortex-X99".into();

@@ -25,10 +25,10 @@ pub struct Efficiency {
     pub macs_per_cycle: f64,
     /// Cycles for each element that a step writes.
     pub cycles_per_value: f64,
-    /// Share of ideal speed that is left for each core when all cores work, 1 for none lost.
+    /// Share of its speed that is left for each core when all cores work, 1 for none lost.
     #[serde(default = "one")]
     pub parallel_efficiency: f64,
-    /// Cycles that it takes all cores to meet at the end of a step, of which every band of a frame has one for each node.
+    /// Cycles that it takes all cores to meet, as they do at the ends of every band of a frame and after each of its steps.
     #[serde(default)]
     pub join_cycles: f64,
     /// How the numbers were found.
@@ -80,12 +80,13 @@ impl Efficiency {
         if sound { Ok(()) } else { Err(format!("{}: a value is zero, negative or too large", name())) }
     }
 
-    /// Cycles for a frame that takes one core `alone`, when `cores` share it and meet `joins` times.
-    pub fn cycles_together(&self, alone: f64, cores: u32, joins: usize) -> f64 {
-        match cores {
-            0 | 1 => alone,
-            n => alone / (f64::from(n) * self.parallel_efficiency) + self.join_cycles * joins as f64,
+    /// Cycles for a frame that takes one core `alone`, when several cores meet `joins` times and the busiest has this share
+    /// of it ([`Plan::largest_share`](mcir_runtime::plan::Plan::largest_share)).
+    pub fn cycles_together(&self, alone: f64, share: f64, joins: usize) -> f64 {
+        if share >= 1.0 {
+            return alone;
         }
+        alone * share / self.parallel_efficiency + self.join_cycles * joins as f64
     }
 
     /// Cycles of one core for a frame.

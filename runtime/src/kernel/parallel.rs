@@ -115,8 +115,12 @@ unsafe fn view<'a>(arena: &'a Arena, ring: &'a Ring, cols: Range<usize>) -> OutV
     unsafe { OutView::columns(ring, arena.0.add(ring.offset), cols) }
 }
 
+/// Most columns that one of the threads computes: what all of them wait for.
+pub(crate) fn most_columns(width: usize, threads: usize) -> usize {
+    (0..threads).map(|thread| columns(width, thread, threads).len()).max().unwrap_or(width)
+}
+
 /// Columns of thread `thread`: about equal parts in whole units of 8 pixels.
-#[cfg_attr(not(feature = "std"), expect(dead_code, reason = "only threads divide the columns"))]
 fn columns(width: usize, thread: usize, threads: usize) -> Range<usize> {
     const UNIT: usize = 8;
     let units = width.div_ceil(UNIT);
@@ -185,6 +189,15 @@ mod tests {
                 }
                 assert_eq!(next, width);
             }
+        }
+    }
+
+    #[test]
+    fn the_busiest_thread_has_whole_units_of_columns() {
+        for (width, threads, most) in
+            [(320, 1, 320), (320, 4, 80), (320, 6, 56), (100, 4, 28), (7, 4, 7), (7, 1, 7)]
+        {
+            assert_eq!(most_columns(width, threads), most, "{width} on {threads}");
         }
     }
 }

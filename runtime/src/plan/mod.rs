@@ -10,6 +10,7 @@ mod tests;
 
 use crate::error::PlanError;
 use crate::kernel::Isa;
+use crate::kernel::parallel::most_columns;
 use crate::kernel::view::Ring;
 use crate::kernel::winograd::Kernel;
 use crate::model::{DType, Model, NodeId};
@@ -160,11 +161,17 @@ impl Plan {
         self.threads
     }
 
-    /// Times that the threads wait for each other while they compute an image of `height` rows: once for each step of
-    /// every band. A few of the first and last bands may have fewer steps.
+    /// Times that the threads wait for each other while they compute an image of `height` rows: at the beginning and the
+    /// end of every band, and after each of its steps. A few of the first and last bands may have fewer steps.
     pub fn joins(&self, height: usize) -> usize {
         let steps = self.nodes.iter().filter(|node| node.step.is_some()).count();
-        steps * height.next_multiple_of(self.model.graph().pad_multiple()).div_ceil(self.band)
+        (steps + 2) * height.next_multiple_of(self.model.graph().pad_multiple()).div_ceil(self.band)
+    }
+
+    /// Part of every step that the busiest thread computes: `1 / threads` where the width divides evenly. Columns go to
+    /// threads in whole units.
+    pub fn largest_share(&self) -> f64 {
+        most_columns(self.padded_width, self.threads) as f64 / self.padded_width as f64
     }
 
     /// Bytes of one row of the input image.
