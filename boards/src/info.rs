@@ -11,7 +11,7 @@ use crate::machine::{Machine, Throttled};
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// Board: ssh://user@host[:port] [default: this machine]
-    #[arg(long, value_name = "TARGET", env = "MCIR_TARGET")]
+    #[arg(long, value_name = "TARGET", env = "MCIR_TARGET", value_parser = Target::parse)]
     target: Option<Target>,
 
     #[command(flatten)]

@@ -73,4 +73,12 @@ fn flash_over_ssh() {
     wrong(&target, &stranger, &["Permission denied", "ssh-copy-id"]);
     let strict = sshd.ssh.replace("accept-new", "yes").replace("known_hosts", "other_hosts");
     wrong(&target, &strict, &["Host key verification failed", "log in once"]);
+    // A board that was set up anew has another key.
+    let known = folder.path("changed_hosts");
+    let port = target.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
+    let key = std::fs::read_to_string(folder.path("user.pub")).unwrap();
+    std::fs::write(&known, format!("[127.0.0.1]:{port} {key}")).unwrap();
+    let changed = sshd.ssh.replace("known_hosts", "changed_hosts");
+    let forget = format!("ssh-keygen -R '[127.0.0.1]:{port}'");
+    wrong(&target, &changed, &["has changed", &forget]);
 }

@@ -57,7 +57,7 @@ pub struct Cmd {
 
     /// Board to measure on, ssh://user@host:port/folder (port and folder may be left out) or local:FOLDER; may be
     /// repeated [default: this machine]
-    #[arg(long = "target", value_name = "TARGET")]
+    #[arg(long = "target", value_name = "TARGET", value_parser = Target::parse)]
     targets: Vec<Target>,
 
     /// mcir-board as built for a board, to be uploaded instead of what is flashed there; may be repeated for boards of

@@ -1,5 +1,6 @@
 //! What can go wrong between a bundle and a board.
 
+use super::advice;
 use std::io;
 use std::path::PathBuf;
 
@@ -256,6 +257,11 @@ pub enum DeployError {
 }
 
 impl DeployError {
+    /// What the program on a board reports, with commands that lead there in its help.
+    pub fn board(target: &str, message: String, help: &str) -> Self {
+        Self::Board { target: target.into(), message, help: advice::at(target, help) }
+    }
+
     /// For `map_err` on file operations.
     pub fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.into(), source }
@@ -267,10 +273,13 @@ impl DeployError {
             Self::NoBoard { known, .. } => format!("give a TOML file, or one of: {known}"),
             Self::Profile { .. } => "`mcir-board list --toml raspberry-pi-5` prints one to start from".into(),
             Self::Target { .. } => "say ssh://user@host, ssh://user@host:port/folder or local:FOLDER".into(),
-            Self::Connect { reason, .. } | Self::Lost { reason, .. } => connection_help(reason).into(),
-            Self::Protocol { .. } | Self::Fresh { .. } => {
-                "flash a bundle that was made with this version: mcir-board flash X.bundle --target …".into()
+            Self::Connect { target, reason } | Self::Lost { target, reason, .. } => {
+                advice::connection(target, reason)
             }
+            Self::Protocol { target, .. } | Self::Fresh { target } => advice::at(
+                target,
+                "flash a bundle that was made with this version: mcir-board flash X.bundle --target …",
+            ),
             Self::Board { help, .. } => help.clone(),
             Self::Bundle { .. } | Self::Manifest { .. } | Self::Hash { .. } => {
                 "copy the bundle again, or make it again with mcir-board bundle".into()
@@ -283,13 +292,11 @@ impl DeployError {
             Self::Program { .. } => "build it: cargo build --release -p mcir-boards --target \
                  aarch64-unknown-linux-musl, and give target/…/release/mcir-board to --binary"
                 .into(),
-            Self::Architecture { .. } => {
-                "build the program for the board, cargo build --release -p mcir-boards --target \
-                 aarch64-unknown-linux-musl, and give it to --binary"
-                    .into()
-            }
+            Self::Architecture { found, .. } => advice::program_for(found),
             Self::OtherBoard { .. } => {
-                "check --target, make a bundle for this board with --board, or leave --board out".into()
+                "check --target, make a bundle for this board with --board, leave --board out, or flash it all the \
+                 same with --any-board"
+                    .into()
             }
             Self::SelfTest { .. } => "the board still runs what it ran before; please report this with the \
                  output of mcir-board info --target …"
@@ -297,15 +304,23 @@ impl DeployError {
             Self::ProgramFails { .. } => {
                 "try the static program: build with --target aarch64-unknown-linux-musl".into()
             }
-            Self::NoSpace { .. } => "free some: mcir-board prune --target …".into(),
+            // The board does not know how it is reached; the workstation fills that in.
+            Self::NoSpace { path, .. } => advice::at(
+                &path.to_string_lossy(),
+                "free some: mcir-board prune --target …; on the board, `df -h` shows what is full",
+            ),
             Self::Locked { .. } => "wait until it has ended, then try again".into(),
             Self::NoPrevious { .. } => "flash the bundle that you want to run".into(),
-            Self::Unhealthy { .. } => {
-                "see the reason above; on the board, journalctl -u mcir shows more".into()
-            }
+            Self::Unhealthy { .. } => "run the check by hand on the board, or give it more time with \
+                 --health-timeout; of a service, `journalctl -u mcir` (or its --service-name) shows more there"
+                .into(),
             Self::Service { .. } => "flash without --service and start the program in your own way".into(),
             Self::SomeTargets { .. } => "see the message for each of them above".into(),
-            Self::Tool { .. } => "see its message; --format NAME without the tool writes its input".into(),
+            // RAUC runs it, and packages of RAUC only recommend it.
+            Self::Tool { reason, .. } if reason.contains("mksquashfs") => {
+                "install it: sudo apt install squashfs-tools".into()
+            }
+            Self::Tool { tool, .. } => format!("see what it says; `{tool} --help` tells what it takes"),
             Self::Raw { .. } => "give the right partition, or a larger one".into(),
             Self::NoEfficiency { .. } => {
                 "measure it there: mcir-board profile -o MINE.toml, then --board MINE.toml".into()
@@ -326,28 +341,4 @@ impl DeployError {
             _ => 1,
         }
     }
-}
-
-/// What to try when ssh or the shell at its other end says this.
-fn connection_help(reason: &str) -> &'static str {
-    let cases = [
-        ("Could not resolve", "check the name of the board, or use its address; `ping HOST` must work first"),
-        ("refused", "check that ssh is enabled on the board and the port is right: ssh://user@host:port"),
-        ("Permission denied (", "give the board your key first: ssh-copy-id user@host"),
-        ("Host key verification", "log in once with ssh to see and accept the board's key"),
-        ("IDENTIFICATION HAS CHANGED", "if the board was set up anew: ssh-keygen -R HOST, then log in once"),
-        ("timed out", "check that the board is switched on and in this network"),
-        ("No route", "check that the board is switched on and in this network"),
-        ("Permission denied", "give a folder that this user may write to: ssh://user@host/folder"),
-        ("Read-only", "give a folder on a writable file system: ssh://user@host/folder"),
-        (
-            "cannot create directory",
-            "give a folder that can be made there: ssh://user@host/folder, or local:FOLDER",
-        ),
-        ("No space left", "free some space on the board: mcir-board prune --target …"),
-        ("Exec format", "give the program that was built for the board to mcir-board bundle --binary"),
-        ("not found", "try the static program: build with --target aarch64-unknown-linux-musl"),
-    ];
-    let found = cases.iter().find(|(part, _)| reason.contains(part));
-    found.map_or("try again; what is running on the board has not been changed", |(_, help)| help)
 }

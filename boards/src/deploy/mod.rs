@@ -6,6 +6,7 @@
 //! - [`flash`], [`resident`]: the verbs;
 //! - [`fleet`]: bundles for updaters of whole fleets; [`raw`]: partitions and flash chips without a file system.
 
+mod advice;
 pub mod bundle;
 mod error;
 pub mod flash;

@@ -9,7 +9,7 @@ mod led;
 mod line;
 mod shutter;
 
-pub use fan::Fan;
+pub use fan::{Fan, check_limits};
 pub use led::{Led, State};
 #[cfg(target_os = "linux")]
 pub use line::{input, output};
@@ -47,6 +47,16 @@ impl std::str::FromStr for LineSpec {
             name => PathBuf::from("/dev").join(name),
         };
         Ok(Self { chip, line: line.parse().map_err(|_| wrong())?, active_low })
+    }
+}
+
+impl LineSpec {
+    /// From the command line, whose parser shows one text only.
+    ///
+    /// # Errors
+    /// What is wrong, with the next thing to try.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: GpioError| format!("{error}\n  help: {}", error.help()))
     }
 }
 

@@ -119,7 +119,7 @@ pub fn measure(
     match connection.event("start its program")? {
         Event::Ready { protocol: VERSION } => {}
         Event::Failed { message, help } => {
-            return Err(DeployError::Board { target: target.to_string(), message, help }.into());
+            return Err(DeployError::board(&target.to_string(), message, &help).into());
         }
         other => return Err(connection.odd(format!("{other:?} is no greeting")).into()),
     }
@@ -142,7 +142,7 @@ pub fn measure(
                 return Ok(*report);
             }
             Event::Failed { message, help } => {
-                return Err(DeployError::Board { target: target.to_string(), message, help }.into());
+                return Err(DeployError::board(&target.to_string(), message, &help).into());
             }
             other @ Event::Ready { .. } => {
                 return Err(connection.odd(format!("{other:?} was not asked for")).into());

@@ -190,7 +190,7 @@ impl Connection {
                 env!("CARGO_PKG_VERSION")
             ))),
             Event::Failed { message, help } => {
-                Err(DeployError::Board { target: self.target.clone(), message, help })
+                Err(DeployError::board(&self.target, message, &help))
             }
             other => Err(self.odd(format!("{other:?} is no greeting"))),
         }
@@ -236,7 +236,7 @@ impl Connection {
                     what = now;
                 }
                 Event::Failed { message, help } => {
-                    return Err(DeployError::Board { target: self.target.clone(), message, help });
+                    return Err(DeployError::board(&self.target, message, &help));
                 }
                 event => return Ok(event),
             }

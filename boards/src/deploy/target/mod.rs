@@ -23,7 +23,7 @@ const DEFAULT_FOLDER: &str = "mcir";
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Board: ssh://user@host:port/folder (port and folder may be left out), or local:FOLDER
-    #[arg(long, value_name = "TARGET", env = "MCIR_TARGET")]
+    #[arg(long, value_name = "TARGET", env = "MCIR_TARGET", value_parser = Target::parse)]
     pub target: Target,
 
     /// The way there.
@@ -105,7 +105,12 @@ impl fmt::Display for Target {
         match self {
             Self::Local { folder } => write!(f, "local:{}", folder.display()),
             Self::Ssh { host, port, folder } => {
-                write!(f, "ssh://{host}")?;
+                // The colons of an IPv6 address are not those before a port.
+                match host.rsplit_once('@').unwrap_or(("", host)) {
+                    (_, name) if !name.contains(':') => write!(f, "ssh://{host}")?,
+                    ("", name) => write!(f, "ssh://[{name}]")?,
+                    (user, name) => write!(f, "ssh://{user}@[{name}]")?,
+                }
                 port.map_or(Ok(()), |port| write!(f, ":{port}"))?;
                 f.write_str(folder.as_deref().unwrap_or_default())
             }
@@ -114,6 +119,14 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// From the command line, whose parser shows one text only.
+    ///
+    /// # Errors
+    /// What is wrong, with the next thing to try.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: DeployError| format!("{error}\n  help: {}", error.help()))
+    }
+
     /// Starts a command in the board's shell.
     ///
     /// # Errors
