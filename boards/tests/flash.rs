@@ -101,7 +101,13 @@ fn signatures() {
     let signed = desk.bundle("two", &["--sign", &secret]);
     desk.run("flash", &[&signed, "--verify-key", &public(1)]).fails(1, &["signature", "is not good"]);
     desk.run("flash", &[&signed, "--verify-key", "nonsense"]).fails(1, &["nonsense", "no file", "keygen"]);
-    desk.run("status", &[]).fails(1, &["nothing has been flashed", "mcir-board flash"]);
+    // One key of the pair for the other.
+    desk.run("flash", &[&signed, "--verify-key", &secret]).fails(1, &["mine.key", "secret key", "NAME.pub"]);
+    let (model, output) = (desk.folder.path("one.mcir"), desk.folder.path("y.bundle"));
+    board(["bundle", "-m", arg(&model), "-o", arg(&output), "--sign", &public(0)])
+        .fails(1, &["mine.pub", "public key", "NAME.key"]);
+    let again = format!("mcir-board flash X.bundle --target {}", desk.target);
+    desk.run("status", &[]).fails(1, &["nothing has been flashed", &again]);
     desk.run("flash", &[&signed, "--verify-key", &public(0)]).succeeds();
     assert_eq!(desk.runs(), "two");
     assert!(desk.folder.path("board/current/slot/manifest.json.minisig").exists());
@@ -142,6 +148,8 @@ fn bad_input_is_named_and_changes_nothing() {
     board(["flash", &one, "--target", &desk.target, "--ssh", "no-such-ssh"]).succeeds();
     board(["flash", &one, "--target", "ssh://board", "--ssh", "no-such-ssh"]).fails(1, &["no-such-ssh"]);
     desk.run("rollback", &[]).fails(1, &["no previous slot"]);
+    // What the parser of the command line refuses has a next thing to try, too.
+    board(["flash", &one, "--target", "pi@board"]).fails(2, &["`pi@board` is no target", "say ssh://user@host"]);
     // Another program is at work.
     let lock = std::fs::File::options().write(true).open(desk.folder.path("board/lock")).unwrap();
     lock.lock().unwrap();

@@ -36,6 +36,16 @@ pub struct Pair {
     pub hr: Image,
 }
 
+/// What a folder is called: `HR` alone says nothing, so that it is `Set5/HR`.
+fn describe(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    match (path.parent().and_then(name), name(&path)) {
+        (Some(parent), Some(own)) if own == "HR" => format!("{parent}/{own}"),
+        (_, own) => own.unwrap_or_else(|| "/".into()),
+    }
+}
+
 impl TestSet {
     /// The cards that the project draws itself.
     pub fn cards() -> Self {
@@ -63,7 +73,7 @@ impl TestSet {
         };
         let lr = path.join("LR_bicubic");
         Ok(Self {
-            description: path.file_name().map_or_else(|| ".".into(), |n| n.to_string_lossy().into_owned()),
+            description: describe(path),
             images: files::list(&hr)?.into_iter().map(image).collect(),
             lr: lr.is_dir().then_some(lr),
         })

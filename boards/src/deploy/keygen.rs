@@ -42,7 +42,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         return cmd.print.result(outcome);
     }
     cmd.print.result(format_args!(
-        "{}  keep it secret: --sign {0}\n{}  give it to who flashes: --verify-key {1}",
+        "{}  keep it secret: --sign {0}\n{}  give it to those who flash: --verify-key {1}",
         secret.display(),
         public.display()
     ))

@@ -56,6 +56,9 @@ pub fn secret_key(path: &Path, password: Option<String>) -> Result<SecretKey, De
         Ok(key) => return Ok(key),
         Err(error) => error,
     };
+    if PublicKeyBox::from_string(&text).and_then(PublicKeyBox::into_public_key).is_ok() {
+        return Err(failed("it is a public key, and only the secret one of the pair signs: NAME.key".into()));
+    }
     let bytes =
         text.lines().nth(1).and_then(|line| BASE64_STANDARD.decode(line.trim()).ok()).unwrap_or_default();
     match (bytes.get(KDF), &password) {
@@ -82,9 +85,18 @@ pub fn public_key(key: &str) -> Result<PublicKey, DeployError> {
     if path.exists() {
         let text = read(path)?;
         let parsed = PublicKeyBox::from_string(&text).and_then(PublicKeyBox::into_public_key);
-        return parsed.map_err(|e| failed(e.to_string()));
+        return parsed.map_err(|e| match is_secret(&text) {
+            true => failed("it is a secret key; what checks is the public one of the pair: NAME.pub".into()),
+            false => failed(e.to_string()),
+        });
     }
     PublicKey::from_base64(key).map_err(|e| failed(format!("it is no file, and as a key: {e}")))
+}
+
+/// Whether a text has the length of a secret key below its comment.
+fn is_secret(text: &str) -> bool {
+    let line = text.lines().nth(1).unwrap_or_default().trim();
+    BASE64_STANDARD.decode(line).is_ok_and(|bytes| bytes.len() == CHECKSUM.end)
 }
 
 /// Signs bytes.

@@ -13,6 +13,7 @@ use crate::args::OutputArgs;
 use crate::compare::data::TestSet;
 use crate::compare::measure::{Method, quality};
 use crate::error::Result;
+use crate::files::Pending;
 use crate::models::NamedModel;
 use crate::profiles::Profile;
 use crate::upscaler::Upscaler;
@@ -87,6 +88,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let model = NamedModel::open(&cmd.model)?;
     let (binary, architecture) = cmd.program(board.as_ref())?;
     let key = cmd.sign.as_deref().map(|k| sign::secret_key(k, cmd.key_password.clone())).transpose()?;
+    // An output that cannot be written is told before anything is measured.
+    drop(Pending::create(&cmd.output)?);
 
     let bar = cmd.print.progress(0);
     cmd.print.note(&bar, format_args!("program: {} ({architecture})", binary.display()));
@@ -127,16 +130,16 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let slot = manifest::slot_id(&bytes);
     let comment = format!("slot {slot}");
     let signature = key.map(|key| sign::sign(&bytes, &key, &comment)).transpose()?;
-    let notes = match cmd.format {
+    let written = match cmd.format {
         fleet::Format::Mcir => {
             write(&cmd.output, &manifest, signature.as_deref(), &parts)?;
-            Vec::new()
+            fleet::Written { path: cmd.output.clone(), notes: Vec::new() }
         }
         format => fleet::write(format, &cmd.fleet, &cmd.output, &manifest, signature.as_deref(), &parts)?,
     };
     bar.finish_and_clear();
-    notes.iter().for_each(|note| cmd.print.note(&bar, note));
-    cmd.tell(&manifest, &slot, signature.is_some())
+    written.notes.iter().for_each(|note| cmd.print.note(&bar, note));
+    cmd.tell(&written.path, &manifest, &slot, signature.is_some())
 }
 
 impl Cmd {
@@ -168,12 +171,12 @@ impl Cmd {
         Ok((path, found))
     }
 
-    fn tell(&self, manifest: &Manifest, slot: &str, signed: bool) -> Result<()> {
+    fn tell(&self, output: &Path, manifest: &Manifest, slot: &str, signed: bool) -> Result<()> {
         if self.print.json {
             let outcome = Outcome {
                 schema: JSON_SCHEMA,
                 command: "bundle",
-                output: &self.output,
+                output,
                 slot: slot.into(),
                 signed,
                 manifest,
@@ -188,7 +191,7 @@ impl Cmd {
         self.print.result(format_args!(
             "{}  {} {} x{} for {} ({}), {:.1} MB{}\nslot {slot}  expected {:.2} dB PSNR-Y, {:.4} SSIM on {}, \
              self-test CRC {}",
-            self.output.display(),
+            output.display(),
             manifest.name,
             manifest.model.precision,
             manifest.model.upscale,

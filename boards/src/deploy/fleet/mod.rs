@@ -50,7 +50,16 @@ pub struct Args {
     compatible: Option<String>,
 }
 
-/// Writes a bundle of a fleet's updater; `parts` as [`bundle::write`] takes them. Returns what the user should know.
+/// What was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The output as asked for, or the folder that the updater's own tool makes it from.
+    pub path: PathBuf,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Writes a bundle of a fleet's updater; `parts` as [`bundle::write`] takes them.
 ///
 /// # Errors
 /// [`DeployError::Tool`] when the updater's own tool fails, or what keeps a file from being written.
@@ -61,7 +70,7 @@ pub fn write(
     manifest: &Manifest,
     signature: Option<&str>,
     parts: &[&[u8]],
-) -> Result<Vec<String>> {
+) -> Result<Written> {
     let compatible = args.compatible.clone().or_else(|| manifest.board.clone());
     let compatible = compatible.unwrap_or_else(|| format!("mcir-{}", manifest.architecture));
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -76,12 +85,12 @@ pub fn write(
     let payload = folder.path.join(BUNDLE);
     bundle::write(&payload, manifest, signature, parts)?;
     match format {
-        Format::Mcir => folder.move_file(BUNDLE).map(|()| Vec::new()),
+        Format::Mcir => folder.move_file(BUNDLE),
         Format::Rauc => rauc(args, &folder, manifest, &compatible),
         Format::Mender => mender(&folder, manifest, &compatible),
         Format::Swupdate => {
             swupdate(args, &folder, manifest)?;
-            folder.move_file(SWU).map(|()| Vec::new())
+            folder.move_file(SWU)
         }
     }
 }
@@ -111,9 +120,14 @@ impl Input {
     }
 
     /// Makes a file of the folder the output.
-    fn move_file(&self, name: &str) -> Result<()> {
-        let from = self.path.join(name);
-        Ok(std::fs::rename(&from, &self.output).map_err(DeployError::io("write", &self.output))?)
+    fn move_file(&self, name: &str) -> Result<Written> {
+        self.take(&self.path.join(name), Vec::new())
+    }
+
+    /// Makes a file the output.
+    fn take(&self, file: &Path, notes: Vec<String>) -> Result<Written> {
+        std::fs::rename(file, &self.output).map_err(DeployError::io("write", &self.output))?;
+        Ok(Written { path: self.output.clone(), notes })
     }
 
     /// Makes the folder itself the output; returns its path.
@@ -150,7 +164,7 @@ fn tool(command: &mut Command) -> Result<Option<()>, DeployError> {
 }
 
 /// A bundle with a handler of its own: nothing is written to RAUC's slots.
-fn rauc(args: &Args, folder: &Input, manifest: &Manifest, compatible: &str) -> Result<Vec<String>> {
+fn rauc(args: &Args, folder: &Input, manifest: &Manifest, compatible: &str) -> Result<Written> {
     let text = format!(
         "[update]\ncompatible={compatible}\nversion={}\ndescription={} {} x{}\n\n[bundle]\nformat=plain\n\n\
          [handler]\nfilename=handler.sh\n",
@@ -160,30 +174,30 @@ fn rauc(args: &Args, folder: &Input, manifest: &Manifest, compatible: &str) -> R
     // RAUC tells the handler where the bundle is mounted.
     let handler = INSTALL.replace("bundle=$1", &format!("bundle=$RAUC_BUNDLE_MOUNT_POINT/{BUNDLE}"));
     folder.write("handler.sh", handler.as_bytes(), true)?;
-    if let (Some(cert), Some(key)) = (&args.cert, &args.cert_key) {
+    let why = if let (Some(cert), Some(key)) = (&args.cert, &args.cert_key) {
         let made = folder.output.with_extension(format!("{}.raucb", std::process::id()));
         let mut command = Command::new("rauc");
         command.args(["bundle", "--cert"]).arg(cert).arg("--key").arg(key).arg(&folder.path).arg(&made);
         if tool(&mut command)?.is_some() {
-            std::fs::rename(&made, &folder.output).map_err(DeployError::io("write", &folder.output))?;
-            return Ok(Vec::new());
+            return folder.take(&made, Vec::new());
         }
-    }
+        "rauc is not installed here"
+    } else {
+        "it signs every bundle, and no --cert and --cert-key were given"
+    };
     let kept = folder.keep()?;
-    Ok(vec![
-        format!(
-            "{} is the input of rauc, which is not installed here or needs --cert and --cert-key",
-            kept.display()
-        ),
+    let notes = vec![
+        format!("{} is what rauc makes the bundle from: {why}", kept.display()),
         format!(
             "finish it with: rauc bundle --cert cert.pem --key key.pem {} {}",
             kept.display(),
             folder.output.display()
         ),
-    ])
+    ];
+    Ok(Written { path: kept, notes })
 }
 
-fn mender(folder: &Input, manifest: &Manifest, compatible: &str) -> Result<Vec<String>> {
+fn mender(folder: &Input, manifest: &Manifest, compatible: &str) -> Result<Written> {
     let name = format!("mcir-{}-{}", manifest.name, manifest.version);
     let made = folder.output.with_extension(format!("{}.mender", std::process::id()));
     let words = |payload: &Path, output: &Path| {
@@ -206,23 +220,24 @@ fn mender(folder: &Input, manifest: &Manifest, compatible: &str) -> Result<Vec<S
     };
     let module = "the device needs the update module: mcir-board bundle --format mender writes it as";
     if tool(Command::new("mender-artifact").args(words(&folder.path.join(BUNDLE), &made)))?.is_some() {
-        std::fs::rename(&made, &folder.output).map_err(DeployError::io("write", &folder.output))?;
         let path = folder.output.with_extension("module");
         let mut file = Pending::create(&path)?;
         file.write_all(MENDER_MODULE.as_bytes()).map_err(DeployError::io("write", &path))?;
         file.finish()?;
-        return Ok(vec![format!("{module} {}, for /usr/share/mender/modules/v3/mcir", path.display())]);
+        let note = format!("{module} {}, for /usr/share/mender/modules/v3/mcir", path.display());
+        return folder.take(&made, vec![note]);
     }
     folder.write("mcir", MENDER_MODULE.as_bytes(), true)?;
     let kept = folder.keep()?;
     let command = words(&kept.join(BUNDLE), &folder.output).join(" ");
-    Ok(vec![
+    let notes = vec![
         format!(
             "{} has the bundle and, as mcir, the update module; mender-artifact is not installed here",
             kept.display()
         ),
         format!("finish it with: mender-artifact {command}"),
-    ])
+    ];
+    Ok(Written { path: kept, notes })
 }
 
 /// Name of the archive while it is made.
@@ -232,11 +247,13 @@ const SWU: &str = "update.swu";
 fn swupdate(args: &Args, folder: &Input, manifest: &Manifest) -> Result<()> {
     let path = folder.path.join(BUNDLE);
     let payload = std::fs::read(&path).map_err(DeployError::io("read", &path))?;
-    // SWUpdate calls a post-install script with `postinst`.
-    let place = "/var/tmp/mcir.bundle";
+    // A folder that only root writes to, and that is memory: nothing is left of it after the script.
+    let place = "/run/mcir.bundle";
+    // Releases of SWUpdate differ in whether they call a post-install script with `postinst` or without any word.
     let script = INSTALL
-        .replace("set -eu\n", "set -eu\n[ \"$1\" = postinst ] || exit 0\n")
-        .replace("bundle=$1", &format!("bundle={place}"));
+        .replace("set -eu\n", "set -eu\n[ \"${1:-postinst}\" = postinst ] || exit 0\n")
+        .replace("bundle=$1", &format!("bundle={place}"))
+        .replace("rm -f \"$program\"", "rm -f \"$program\" \"$bundle\"");
     let description = format!(
         "software =\n{{\n    version = \"{}\";\n    description = \"mcir {}\";\n    \
          hardware-compatibility: [ \"#RE:.*\" ];\n    files: (\n        {{\n            \

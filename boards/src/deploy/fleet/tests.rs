@@ -29,7 +29,9 @@ const NO_ARGS: Args = Args { cert: None, cert_key: None, compatible: None };
 
 fn make(format: Format, args: &Args, output: &Path) -> Vec<String> {
     let (manifest, parts) = inputs();
-    write(format, args, output, &manifest, None, &parts.each_ref().map(Vec::as_slice)).unwrap()
+    let made = write(format, args, output, &manifest, None, &parts.each_ref().map(Vec::as_slice)).unwrap();
+    assert!(made.path.exists(), "what is said to be written is there: {}", made.path.display());
+    made.notes
 }
 
 /// Runs a tool in a folder; `None` with a note when it is not installed.
@@ -94,6 +96,7 @@ fn swupdate_reads_what_is_written() {
     let accepted = |text: &str| text.contains("SWUPDATE successful") && !text.contains("SWUPDATE failed");
     let Some((_, text)) = run(path, &words) else { return };
     assert!(accepted(&text), "{text}");
+    swupdate_installs(path);
     // One byte of the script, which the signed description has the hash of.
     let mut bytes = std::fs::read(path.join("y.swu")).unwrap();
     let at = bytes.windows(9).rposition(|w| w == b"#!/bin/sh").unwrap();
@@ -103,12 +106,26 @@ fn swupdate_reads_what_is_written() {
     assert!(!accepted(&text) && text.contains("SWUPDATE failed"), "a tampered archive is refused: {text}");
 }
 
+/// Not only checked but installed: into a folder of the test, by the script that is in the archive.
+fn swupdate_installs(path: &Path) {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
+    if !root || !Path::new("/run").is_dir() {
+        println!("installing is skipped, because only root may");
+        return;
+    }
+    let words = ["swupdate", "-v", "-H", "board:1.0", "-k", "cert.pem", "-i", "y.swu"];
+    let (_, text) = run(path, &words).unwrap();
+    assert!(text.contains("SWUPDATE successful") && !text.contains("SWUPDATE failed"), "{text}");
+    assert!(calls(path).starts_with("flash /run/mcir.bundle --target local:"), "{}", calls(path));
+    assert!(!Path::new("/run/mcir.bundle").exists(), "nothing is left of it");
+}
+
 #[test]
 fn rauc_signs_and_reads_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let notes = make(Format::Rauc, &NO_ARGS, &path.join("x.raucb"));
-    assert!(notes[1].contains("rauc bundle --cert"), "{notes:?}");
+    assert!(notes[0].contains("no --cert") && notes[1].contains("rauc bundle --cert"), "{notes:?}");
     let input = path.join("x.d");
     // The handler, as RAUC would call it.
     let handler = input.join("handler.sh");
@@ -121,7 +138,7 @@ fn rauc_signs_and_reads_what_is_written() {
     assert!(calls(path).contains("mcir.bundle --target local:"), "{}", calls(path));
 
     let Some(args) = certificate(path) else { return };
-    if run(path, &["rauc", "--version"]).is_none() {
+    if run(path, &["rauc", "--version"]).is_none() || run(path, &["mksquashfs", "-version"]).is_none() {
         return;
     }
     let notes = make(Format::Rauc, &args, &path.join("y.raucb"));
