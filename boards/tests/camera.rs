@@ -341,8 +341,13 @@ fn wrong_sources_and_streams() {
     fails(&file("huge.y4m", b"YUV4MPEG2 W16000 H16000\nFRAME\n"), 1, &["16000x16000"]);
     let cut = &y4m(16, 16, 3)[..900];
     fails(&file("cut.y4m", cut), 1, &["cut.y4m", "it ends within frame 2", "of 384 bytes"]);
-    let run = piped(&folder, &["--source", "-"], Vec::new());
-    run.fails(1, &["the standard input is empty"]);
+    piped(&folder, &["--source", "-"], Vec::new()).fails(1, &["the standard input is empty"]);
+    // What was recorded before is not replaced by a recording of nothing.
+    let out = folder.file("out.y4m", b"earlier");
+    for source in [file("text.y4m", b"hello there"), file("short.y4m", &y4m(16, 16, 1)[..99])] {
+        run(&folder, &["--source", &source, "-o", arg(&out)]).fails(1, &["y4m"]);
+        assert_eq!(std::fs::read(&out).unwrap(), b"earlier");
+    }
 }
 
 #[test]
@@ -357,6 +362,9 @@ fn wrong_cameras_and_pins() {
     run(&folder, &["--source", &source, "--led", "gpiochip987:4"])
         .fails(1, &["there is no GPIO chip /dev/gpiochip987", "gpiodetect"]);
     run(&folder, &["--source", &source, "--led", "/dev/null:4"]).fails(1, &["/dev/null is no GPIO chip"]);
+    run(&folder, &["--source", &source, "--led", "27"]).fails(2, &["`27` is no GPIO line", "gpioinfo"]);
+    let limits = ["--source", &source, "--fan", "gpiochip987:4", "--fan-on", "50", "--fan-off", "60"];
+    run(&folder, &limits).fails(2, &["off must be lower", "--fan-on 65 --fan-off 55"]);
 }
 
 #[test]

@@ -135,6 +135,11 @@ impl Sink for Y4m {
     }
 
     fn finish(&mut self) -> Result<()> {
+        // Without a single picture there is no stream, and a file that was there stays what it was.
+        if let Some(Out::File(_)) = &self.out {
+            self.out = None;
+            return Ok(());
+        }
         let out = self.writer.take().map(y4m::Writer::into_inner).or_else(|| self.out.take());
         let finished = match out {
             Some(Out::File(file)) => return file.finish(),

@@ -18,15 +18,15 @@ const THERMOMETER: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, clap::Args)]
 pub struct PinArgs {
     /// Button that saves a still pair to --stills, for example gpiochip0:17:low
-    #[arg(long, value_name = "CHIP:LINE", requires = "stills")]
+    #[arg(long, value_name = "CHIP:LINE", requires = "stills", value_parser = LineSpec::parse)]
     shutter: Option<LineSpec>,
 
     /// Light that is on while frames come and blinks while the camera is looked for
-    #[arg(long, value_name = "CHIP:LINE")]
+    #[arg(long, value_name = "CHIP:LINE", value_parser = LineSpec::parse)]
     led: Option<LineSpec>,
 
     /// Fan that runs when the processor is hot
-    #[arg(long, value_name = "CHIP:LINE")]
+    #[arg(long, value_name = "CHIP:LINE", value_parser = LineSpec::parse)]
     fan: Option<LineSpec>,
 
     /// Temperature in °C at which the fan goes on
@@ -61,6 +61,10 @@ impl PinArgs {
         pressed: Arc<AtomicU64>,
         tell: impl Fn(String) + Send + 'static,
     ) -> Result<Option<std::thread::JoinHandle<()>>> {
+        // A mistake of the command line is told before one of the board.
+        if self.fan.is_some() {
+            gpio::check_limits(self.fan_on, self.fan_off)?;
+        }
         let shutter = self.shutter.as_ref().map(|s| Ok(Shutter::new(gpio::input(s)?, s.active_low)));
         let led = self.led.as_ref().map(|s| Ok(Led::new(gpio::output(s)?, s.active_low)));
         let (on, off) = (self.fan_on, self.fan_off);

@@ -13,18 +13,23 @@ pub struct Fan<P> {
     runs: Option<bool>,
 }
 
+/// What can be said about a fan's limits before there is a pin.
+///
+/// # Errors
+/// [`GpioError::Limits`] unless `off` is lower than `on`.
+pub fn check_limits(on: f32, off: f32) -> Result<(), GpioError> {
+    // Not `off >= on`: neither is true of a value that is no number.
+    if off < on { Ok(()) } else { Err(GpioError::Limits { on, off }) }
+}
+
 impl<P: OutputPin> Fan<P> {
     /// A fan that goes on at `on` °C and off at `off` °C. With `active_low` it runs when the pin is low.
     ///
     /// # Errors
     /// [`GpioError::Limits`] unless `off` is lower than `on`.
     pub fn new(pin: P, active_low: bool, on: f32, off: f32) -> Result<Self, GpioError> {
-        // Not `off >= on`: neither is true of a value that is no number.
-        if off < on {
-            Ok(Self { pin, active_low, on, off, runs: None })
-        } else {
-            Err(GpioError::Limits { on, off })
-        }
+        check_limits(on, off)?;
+        Ok(Self { pin, active_low, on, off, runs: None })
     }
 
     /// Takes the temperature in °C into account. Without one the fan runs: nobody knows how hot it is.
