@@ -45,6 +45,9 @@ fn floors_that_do_not_hold_end_with_3() {
         board(["bench", "-m", arg(&model), "--size", "16x8", "--samples", "2", "--assert", floor])
     };
     bench("memory-mb=100000").succeeds();
+    let quiet =
+        ["bench", "-m", arg(&model), "--size", "16x8", "--samples", "2", "--assert", "gmacs=1000000", "-q"];
+    assert_eq!(board(quiet).fails(3, &["1000000 is required"]).stdout(), "");
     bench("gmacs=1000000").fails(3, &["1000000 is required", "GMAC/s"]);
     bench("memory-mb=0.001").fails(3, &["0.001 is required"]);
 }

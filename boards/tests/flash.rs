@@ -149,7 +149,8 @@ fn bad_input_is_named_and_changes_nothing() {
     board(["flash", &one, "--target", "ssh://board", "--ssh", "no-such-ssh"]).fails(1, &["no-such-ssh"]);
     desk.run("rollback", &[]).fails(1, &["no previous slot"]);
     // What the parser of the command line refuses has a next thing to try, too.
-    board(["flash", &one, "--target", "pi@board"]).fails(2, &["`pi@board` is no target", "say ssh://user@host"]);
+    board(["flash", &one, "--target", "pi@board"])
+        .fails(2, &["`pi@board` is no target", "say ssh://user@host"]);
     // Another program is at work.
     let lock = std::fs::File::options().write(true).open(desk.folder.path("board/lock")).unwrap();
     lock.lock().unwrap();

@@ -101,6 +101,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         true => {
             cmd.print.result(serde_json::to_string_pretty(&report).expect("the report has no odd values"))?
         }
+        false if cmd.print.quiet => {}
         false => cmd.print.result(&report)?,
     }
     for reason in &report.invalid_because {
