@@ -44,6 +44,8 @@ mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
+mod neon_along;
+#[cfg(target_arch = "aarch64")]
 mod neon_chain;
 #[cfg(target_arch = "aarch64")]
 mod neon_column;

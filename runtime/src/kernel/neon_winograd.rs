@@ -2,13 +2,15 @@
 //!
 //! Four tiles side by side at a time: their inputs are transformed, then for every block of eight output channels and
 //! two of the tiles the 36 small matrix products, column by column with the transformation back down the column
-//! ([`column`]), and at last along the rows, into the epilogue that all convolutions share.
+//! ([`columns`]), and at last along the rows to stored values ([`along`]), or into the epilogue that all convolutions share.
 
-use super::neon_column::{AHEAD_BYTES, column};
+use super::neon_along::{NINTH, along};
+use super::neon_column::{AHEAD_BYTES, Columns, PAIR, columns};
 use super::neon_store::store_sums;
+use super::neon_tile::Finish;
 use super::pack::Line;
 use super::tile::Destination;
-use super::winograd::{BLOCK, CHANNELS, MAX_CHANNELS, PATCH, PLACES, StripArgs, TILE};
+use super::winograd::{BLOCK, CHANNELS, MAX_CHANNELS, ORDER, PATCH, PLACES, StripArgs, TILE};
 use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
 
@@ -16,19 +18,12 @@ use core::mem::MaybeUninit;
 const TILES: usize = 4;
 /// Vectors of 32-bit sums in a block of output channels.
 const NV: usize = BLOCK / 4;
+/// Values of a tile's column of [`CHANNELS`] channels.
+const COLUMN: usize = PATCH * CHANNELS;
 
-/// Multiplied with it, a multiple of 9 is divided by 9, modulo 2³².
-const NINTH: i32 = 0x38e3_8e39;
-
-/// Tiles whose products are made at a time.
-const PAIR: usize = 2;
-
-/// Transformed inputs: `[column][channels / CHANNELS][row][tile][channel]`.
+/// Transformed inputs: `[column][channels / CHANNELS][tile][row, in ORDER][channel]`.
 #[repr(align(64))]
 struct Inputs(MaybeUninit<[i16; PLACES * TILES * MAX_CHANNELS]>);
-/// Two tiles transformed back down the columns: `[tile][row][column][channel of the block]`.
-#[repr(align(64))]
-struct Columns([[[i32; PATCH * BLOCK]; TILE]; PAIR]);
 
 // The line behind the weights is what may be loaded ahead.
 const _: () = assert!(AHEAD_BYTES <= size_of::<Line>());
@@ -40,10 +35,15 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
     // Written by `transform` before anything reads it.
     let mut inputs = Inputs(MaybeUninit::uninit());
     let inputs: *mut i16 = inputs.0.as_mut_ptr().cast();
-    let mut columns = Columns([[[0; PATCH * BLOCK]; TILE]; PAIR]);
+    let mut sums = Columns::new();
     let px_out = out_channels * args.store.size_bytes();
     let requant = args.requant;
     let offset = requant.offset.as_ref().map_or(core::ptr::null(), |o| o.as_ptr());
+    let mut rows = [core::ptr::null_mut(); TILE];
+    for (row, out) in rows.iter_mut().zip(args.out.iter_mut()) {
+        *row = out.as_mut_ptr();
+    }
+    let rows = &rows[..args.out.len()];
     // The last tile ends with the row; what it has in common with the one before is computed twice.
     let last = args.pixels - TILE;
     let mut x = 0;
@@ -57,8 +57,8 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
             for group in 0..groups {
                 for (t, start) in starts.iter().enumerate() {
                     let taps = args.taps.map(|tap| tap.as_ptr().add(start * channels + CHANNELS * group));
-                    let to = inputs.add((group * PATCH * TILES + t) * CHANNELS);
-                    transform(taps, channels, to, TILES * CHANNELS, groups * PATCH * TILES * CHANNELS);
+                    let to = inputs.add((group * TILES + t) * COLUMN);
+                    transform(taps, channels, to, groups * TILES * COLUMN);
                 }
             }
             for first in (0..out_channels).step_by(BLOCK) {
@@ -74,21 +74,22 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
                     lanes,
                 };
                 let bias = requant.bias.as_ptr().cast::<i32>().add(first);
+                let finish = Finish::new(&to, BLOCK);
                 for pair in (0..TILES).step_by(PAIR) {
                     // The last tiles of a row may be the same.
                     if pair > 0 && starts[pair] == starts[pair - 1] {
                         break;
                     }
-                    // A number that the compiler does not know, so that there is only one copy of the long loop.
-                    for x in 0..core::hint::black_box(PATCH) {
-                        let a = inputs.add((x * groups * PATCH * TILES + pair) * CHANNELS);
-                        let w = weights.add(x * PATCH * channels * BLOCK);
-                        column(a, w, groups, columns.0.as_mut_ptr().cast::<i32>().add(x * BLOCK));
-                    }
-                    for (lines, start) in columns.0.iter().zip(&starts[pair..]) {
-                        for (line, row) in lines.iter().zip(args.out.iter_mut()) {
-                            let out = row.as_mut_ptr().add(start * px_out + first * args.store.size_bytes());
-                            back_along(line, bias, &Destination { out, ..to });
+                    columns(inputs.add(pair * COLUMN), weights, groups, &mut sums);
+                    for (t, start) in starts[pair..pair + PAIR].iter().enumerate() {
+                        let at = start * px_out + first * args.store.size_bytes();
+                        if let Some(finish) = &finish {
+                            along(sums.tile(t), bias, &to, (rows, at), finish);
+                            continue;
+                        }
+                        for (y, row) in rows.iter().enumerate() {
+                            let line = sums.tile(t).add(y * PATCH * BLOCK);
+                            back_along(line, bias, &Destination { out: row.add(at), ..to });
                         }
                     }
                 }
@@ -98,13 +99,13 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
     }
 }
 
-/// `Bᵀ d B` for eight channels of a tile: 6x6 pixels to 36 places, `down` values apart in a column, columns `along`.
+/// `Bᵀ d B` for eight channels of a tile: 6x6 pixels to 36 places, columns `along` values apart.
 ///
 /// # Safety
 /// Reads 8 bytes of each of six pixels, `px` bytes apart, of each tap; writes 8 values for each place.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "columns become rows")]
-unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, down: usize, along: usize) {
+unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, along: usize) {
     // SAFETY: as promised by the caller.
     unsafe {
         let zero = vdupq_n_s16(0);
@@ -118,7 +119,7 @@ unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, down: usi
         }
         for (y, row) in rows.iter().enumerate() {
             for (x, &value) in line(*row).iter().enumerate() {
-                vst1q_s16(to.add(y * down + x * along), value);
+                vst1q_s16(to.add(ORDER[y] * CHANNELS + x * along), value);
             }
         }
     }
@@ -151,17 +152,17 @@ unsafe fn line(d: [int16x8_t; PATCH]) -> [int16x8_t; PATCH] {
 /// `m A` for one row of a tile, divided by the scale, with the initial sums, to four pixels.
 ///
 /// # Safety
-/// `line` holds six times BLOCK values, `bias` as many as `to` has lanes; as
+/// `line` points to six times BLOCK values, `bias` to as many as `to` has lanes; as
 /// [`store_tile`](super::tile::Tile::store_tile) for the rest.
 #[inline(always)]
-unsafe fn back_along(line: &[i32; PATCH * BLOCK], bias: *const i32, to: &Destination<'_>) {
+unsafe fn back_along(line: *const i32, bias: *const i32, to: &Destination<'_>) {
     // SAFETY: as promised by the caller.
     unsafe {
         let mut sums = [[vdupq_n_s32(0); NV]; TILE];
         // Both vectors together, for cores that work in order, also where the second is padding.
         let mut values = [[vdupq_n_s32(0); TILE]; NV];
         for (n, values) in values.iter_mut().enumerate() {
-            *values = back(core::array::from_fn(|x| vld1q_s32(line.as_ptr().add(x * BLOCK + 4 * n))));
+            *values = back(core::array::from_fn(|x| vld1q_s32(line.add(x * BLOCK + 4 * n))));
         }
         for n in 0..NV {
             let bias = vld1q_s32(bias.add(if 4 * n < to.lanes { 4 * n } else { 0 }));

@@ -33,6 +33,10 @@ pub(crate) const BLOCK: usize = 8;
 pub(crate) const CHANNELS: usize = 8;
 pub(crate) const MAX_CHANNELS: usize = 64;
 
+/// Where the rows of the transformed domain lie. Kernels sum them up in pairs, 1 and 2, 3 and 4, 0 and 5: with the first two
+/// pairs the transformation back can begin.
+pub(crate) const ORDER: [usize; PATCH] = [4, 0, 1, 2, 3, 5];
+
 /// `SCALE · G`, but its last row divided by 4, for which `Aᵀ` has a 4 instead of a 1.
 const G: [[i32; KERNEL]; PATCH] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]];
 
@@ -40,9 +44,8 @@ const G: [[i32; KERNEL]; PATCH] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 
 pub(crate) struct Winograd {
     pub in_channels: usize,
     pub out_channels: usize,
-    /// Of 16 bits, zero-padded, `[output channels / BLOCK][column][input channels / CHANNELS]` and in these, for three
-    /// pairs of rows of the transformed domain, `[input channel][row of the pair][BLOCK]`. One more line, which a
-    /// kernel may load ahead.
+    /// Of 16 bits, zero-padded, `[output channels / BLOCK][column][pair of rows][input channel][row of the pair][BLOCK]`,
+    /// the rows of the transformed domain in [`ORDER`]. One more line, which a kernel may load ahead.
     pub weights: Vec<Line>,
 }
 
@@ -83,9 +86,9 @@ impl Winograd {
                         .map(|t| down[t / KERNEL] * along[t % KERNEL] * g(t / KERNEL, t % KERNEL))
                         .sum();
                     // At most 12 · 12 · 127.
-                    let (y, x) = (place / PATCH, place % PATCH);
-                    let group = (n / BLOCK * PATCH + x) * in_channels / CHANNELS + c / CHANNELS;
-                    let row = ((group * (PATCH / 2) + y / 2) * CHANNELS + c % CHANNELS) * 2 + y % 2;
+                    let (y, x) = (ORDER[place / PATCH], place % PATCH);
+                    let pair = (n / BLOCK * PATCH + x) * (PATCH / 2) + y / 2;
+                    let row = (pair * in_channels + c) * 2 + y % 2;
                     packed[row * BLOCK + n % BLOCK] = sum as i16;
                 }
             }
