@@ -80,19 +80,32 @@ class Core:
                               capture_output=True, text=True, check=True)
         return [line.strip() for line in done.stdout.splitlines() if line.strip() and line.strip()[0] != "."]
 
-    def measure(self, code):
-        """Cycles of one execution of the block in a loop of itself."""
+    def listings(self, codes):
+        """Those of all blocks, by one run where every instruction has its line."""
+        lines = iter(all_lines := self.listing("".join(codes)))
+        if len(all_lines) != sum(len(code) // 8 for code in codes):
+            return [self.listing(code) for code in codes]
+        return [[next(lines) for _ in range(len(code) // 8)] for code in codes]
+
+    def measure(self, codes):
+        """Cycles of one execution of each block in a loop of itself."""
+        regions = [f"# LLVM-MCA-BEGIN block{n}\n" + "\n".join(lines) + f"\n# LLVM-MCA-END block{n}\n"
+                   for n, lines in enumerate(self.listings(codes))]
         command = [self.mca, "-mtriple=aarch64-linux-gnu", f"-mcpu={self.cpu}", "-mattr=+all",
-                   f"-iterations={ROUNDS}", "-skip-unsupported-instructions=any"]
-        done = subprocess.run(command, input="\n".join(self.listing(code)) + "\n", capture_output=True, text=True)
-        found = re.search(r"Total Cycles:\s+(\d+)", done.stdout)
-        # A block of nothing but what the model skips, such as a system call.
-        return int(found[1]) / ROUNDS if found else len(code) / 16
+                   f"-iterations={ROUNDS}", "-skip-unsupported-instructions=any", "-instruction-info=0",
+                   "-resource-pressure=0"]
+        done = subprocess.run(command, input="".join(regions), capture_output=True, text=True)
+        found = re.findall(r"Code Region - block(\d+)\n(?:.*\n)*?Total Cycles:\s+(\d+)", done.stdout)
+        cycles = {int(n): int(total) / ROUNDS for n, total in found}
+        # A block of nothing but what the model skips, such as a system call, has none.
+        return [cycles.get(n, len(code) / 16) for n, code in enumerate(codes)]
 
     def add(self, codes):
         new = [code for code in dict.fromkeys(codes) if code not in self.cycles]
+        parts = [new[k::os.cpu_count()] for k in range(os.cpu_count())]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            self.cycles.update(zip(new, pool.map(self.measure, new)))
+            for part, cycles in zip(parts, pool.map(self.measure, parts)):
+                self.cycles.update(zip(part, cycles))
 
 
 def frame(program, plugin, arguments, cpu, core):
