@@ -46,7 +46,7 @@ conv_entry!(
     (4, 6)
 );
 
-pub(super) struct I8;
+struct I8;
 
 // SAFETY: the methods read the bytes that the trait names (16 of activations) and write `lanes` values.
 unsafe impl Tile for I8 {

@@ -4,17 +4,14 @@
 //! in two phases. The first has the sums of the two places that both rows share in 24 registers. Half of their sum and half
 //! of their difference are what the second adds the products of the other two places to.
 
-use super::neon_dot::I8;
 use super::neon_store::store_sums;
 use super::neon_tile::{Finish, Kind};
 use super::pack::Line;
-use super::tile::{Destination, Tile};
+use super::tile::Destination;
 use super::two_rows::{BLOCK, CHANNELS, SCRATCH_BYTES, TAPS, TILE, TwoRowsArgs};
 use core::arch::{aarch64::*, asm};
 use core::mem::MaybeUninit;
 
-/// Pixels of the tiles at the end of a pass where whole tiles do not come out even.
-const FOUR: usize = 4;
 /// Vectors of sums in a block of output channels.
 const NV: usize = BLOCK / 4;
 /// Bytes of weights for the vectors of a block, all places and three times [`CHANNELS`] values of the depth.
@@ -33,15 +30,6 @@ struct Rows(MaybeUninit<[i8; SCRATCH_BYTES]>);
 
 /// Sums that start at zero.
 static ZERO: [i32; BLOCK] = [0; BLOCK];
-
-/// How many tiles of four pixels a pass ends with, so that no pixel is computed twice.
-const fn fours(pixels: usize) -> usize {
-    match pixels % TILE {
-        4 => 1,
-        2 if pixels >= 2 * FOUR => 2,
-        _ => 0,
-    }
-}
 
 /// # Safety
 /// As [`Pass`](super::two_rows::Pass).
@@ -78,20 +66,13 @@ pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
             };
             let below = args.out[1].as_mut_ptr().add(first * args.store.size_bytes());
             let depth = Depth { at: rows, px, steps, w, bias };
-            let last = args.pixels - FOUR * fours(args.pixels);
             if let Some(finish) = Finish::new(&to, BLOCK) {
-                whole(depth, &to, below, last, &finish);
-            } else {
-                for x in (0..last).step_by(TILE) {
-                    let x = x.min(last - TILE);
-                    let both = sums(Depth { at: rows.add(x * px), ..depth });
-                    for (sums, out) in both.iter().zip([to.out, below]) {
-                        store_sums(sums, &Destination { out: out.add(x * px_out), ..to });
-                    }
-                }
+                whole(depth, &to, below, args.pixels, &finish);
+                continue;
             }
-            for x in (last..args.pixels).step_by(FOUR) {
-                let both = sums_of_four(Depth { at: rows.add(x * px), ..depth });
+            for x in (0..args.pixels).step_by(TILE) {
+                let x = x.min(args.pixels - TILE);
+                let both = sums(Depth { at: rows.add(x * px), ..depth });
                 for (sums, out) in both.iter().zip([to.out, below]) {
                     store_sums(sums, &Destination { out: out.add(x * px_out), ..to });
                 }
@@ -294,65 +275,6 @@ unsafe fn sums(depth: Depth) -> [[[int32x4_t; NV]; TILE]; 2] {
         );
         let sign = vdupq_n_s32(i32::MIN);
         s.map(|row| row.map(|pixel| pixel.map(|sums| veorq_s32(sums, sign))))
-    }
-}
-
-/// As [`sums`], of four pixels. A pass has two of them at most, so the compiler is good enough for them.
-///
-/// # Safety
-/// As [`sums`], for four pixels.
-#[inline(never)]
-#[target_feature(enable = "dotprod")]
-unsafe fn sums_of_four(depth: Depth) -> [[[int32x4_t; NV]; FOUR]; 2] {
-    // SAFETY: reads what is promised above.
-    unsafe {
-        let Depth { at, px, steps, mut w, bias } = depth;
-        let first = [vld1q_s32(bias), vld1q_s32(bias.add(4))];
-        let mut s = [[first; FOUR], [[vdupq_n_s32(0); NV]; FOUR]];
-        // The places that both rows share, then that of the row above and that of the row below.
-        for places in [[1, 2], [0, 3]] {
-            for unit in 0..3 * steps {
-                for (sums, place) in s.iter_mut().zip(places) {
-                    let at = at.add(unit * UNIT_BYTES + place * CHANNELS);
-                    let a: [int8x16_t; FOUR] = core::array::from_fn(|x| vld1q_s8(at.wrapping_add(x * px)));
-                    w = products::<0>(sums, &a, w);
-                    w = products::<1>(sums, &a, w);
-                    w = products::<2>(sums, &a, w);
-                    w = products::<3>(sums, &a, w);
-                }
-            }
-            if places[0] == 1 {
-                let [above, below] = &mut s;
-                for (a, b) in above.as_flattened_mut().iter_mut().zip(below.as_flattened_mut()) {
-                    *a = vhaddq_s32(*a, *b);
-                    *b = vsubq_s32(*a, *b);
-                }
-            }
-        }
-        let sign = vdupq_n_s32(i32::MIN);
-        s.map(|row| row.map(|pixel| pixel.map(|sums| veorq_s32(sums, sign))))
-    }
-}
-
-/// Products of group `G` of each pixel's values and the weights at `w`; where the next weights are.
-///
-/// # Safety
-/// The processor has the dot product; NV vectors of weights are at `w`.
-#[inline(always)]
-unsafe fn products<const G: usize>(
-    sums: &mut [[int32x4_t; NV]; FOUR],
-    values: &[int8x16_t; FOUR],
-    w: *const i8,
-) -> *const i8 {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let weights = [vld1q_s8(w), vld1q_s8(w.add(16))];
-        for (sums, &values) in sums.iter_mut().zip(values) {
-            for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                *sum = I8::dot::<G>(*sum, values, weights);
-            }
-        }
-        w.add(16 * NV)
     }
 }
 
