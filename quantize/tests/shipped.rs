@@ -6,7 +6,8 @@ use mcir_quantize::report::summary;
 use mcir_runtime::model::Model;
 use std::path::{Path, PathBuf};
 
-const SHIPPED: [&str; 3] = ["edsr-edge-x2", "edsr-edge-x4", "edsr-edge-m-x4"];
+/// Each model, and the most that it may lose in the mean over Set5 and Set14, in dB.
+const SHIPPED: [(&str, f64); 3] = [("edsr-edge-x2", 0.02), ("edsr-edge-x4", 0.02), ("edsr-edge-m-x4", 0.02)];
 
 fn load(name: &str, kind: &str) -> Model {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/models");
@@ -28,7 +29,7 @@ fn benchmark(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn shipped_models_are_int8_throughout() {
-    for name in SHIPPED {
+    for (name, _) in SHIPPED {
         let (float, int8) = (load(name, "f32"), load(name, "int8"));
         assert_eq!(summary(&int8, 320).unwrap().int8_macs_part, 1.0, "{name}");
         assert_eq!(float.macs_per_pixel(), int8.macs_per_pixel(), "{name}");
@@ -37,7 +38,7 @@ fn shipped_models_are_int8_throughout() {
 }
 
 #[test]
-fn shipped_models_lose_less_than_a_fiftieth_of_a_decibel() {
+fn shipped_models_lose_no_more_than_they_may() {
     let files: Vec<PathBuf> = ["Set5", "Set14"]
         .into_iter()
         .filter_map(benchmark)
@@ -46,10 +47,10 @@ fn shipped_models_lose_less_than_a_fiftieth_of_a_decibel() {
     if files.is_empty() {
         return;
     }
-    for name in SHIPPED {
+    for (name, most_db) in SHIPPED {
         let drops = measure(&load(name, "f32"), &load(name, "int8"), &files, 2, &()).unwrap();
         let (mean, worst) = (drops.mean_drop_db, drops.worst());
-        assert!(mean <= 0.02, "{name}: {mean:.4} dB");
+        assert!(mean <= most_db, "{name}: {mean:.4} dB, {most_db} allowed");
         assert!(worst.drop_db <= 0.1, "{name}: {} loses {:.4} dB", worst.name, worst.drop_db);
     }
 }
