@@ -164,6 +164,9 @@ fn named_convolutions_stay_in_floats() {
     );
     std::fs::remove_file(place.path("model.int8")).unwrap();
     place.fails(&keep("conv_lost"), 1, "no convolution is called `conv_lost`");
+    // Told before any image is looked at.
+    let early = ["run", "model.f32", "-c", "nowhere", "-o", "model.int8", "--keep-int16", "conv_lost"];
+    place.fails(&early, 1, "no convolution is called `conv_lost`");
 }
 
 #[test]

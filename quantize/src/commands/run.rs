@@ -16,7 +16,7 @@ use mcir_quantize::rewrite::Precision;
 use mcir_quantize::samples::Samples;
 use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, sensitivities};
 use mcir_quantize::types;
-use mcir_runtime::model::{Model, NodeId};
+use mcir_runtime::model::{Model, NodeId, Op};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -134,8 +134,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         );
     }
     let model = load_model(&args.model)?;
-    // Refuses quantized models and unknown operators before any image is read.
-    fold(&model)?;
+    // Refuses quantized models, unknown operators and unknown names before any image is read.
+    let folded = fold(&model)?;
+    args.keep_float.iter().chain(&args.keep_int16).try_for_each(|name| known(&folded, name))?;
     let reference = args.against.as_deref().map(load_model).transpose()?;
     let reference = reference.as_ref().unwrap_or(&model);
     let task = common_task(reference, &model)?;
@@ -223,6 +224,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         args.common.note(&verdict(args, passed, written, drops.mean_drop_db, bytes.len()));
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_GATE) })
+}
+
+/// Whether a folded model has a node of this name whose precision can be chosen.
+fn known(folded: &Model, name: &str) -> Result<(), QuantizeError> {
+    let chosen = |op: &Op| matches!(op, Op::Conv2d(_) | Op::WindowAttention { .. });
+    match folded.graph().nodes.iter().any(|node| node.name == name && chosen(&node.op)) {
+        true => Ok(()),
+        false => Err(QuantizeError::NoSuchNode { name: name.to_string() }),
+    }
 }
 
 fn named(
