@@ -1,5 +1,6 @@
 //! Sums to stored values on aarch64.
 
+use super::requant::Products;
 use super::scalar::MAGIC;
 use super::tile::{Destination, Store};
 use core::arch::aarch64::*;
@@ -43,7 +44,7 @@ pub(super) unsafe fn store_sums<const MR: usize, const NV: usize>(
                     each(sums, to, magic, bytes, |bytes, out| store_bytes::<NV>(bytes, out));
                 }
             }
-            Store::I16 { lo, .. } if to.wide => {
+            Store::I16 { lo, .. } if to.products > Products::Short => {
                 let lo = vdupq_n_s16(lo as i16);
                 let shorts = |values| {
                     let [low, high] = saturated(values);

@@ -4,6 +4,7 @@
 //! `v0` to `v23` are the sums. After the depth, `v24` to `v27` hold the multipliers, `v31` the number that rounds
 //! (see [`requant`](super::requant)), `v28` to `v30` what is on its way out.
 
+use super::requant::Products;
 use super::scalar::MAGIC;
 use super::tile::{Destination, Store};
 
@@ -82,7 +83,9 @@ impl Finish {
                     kind,
                 })
             }
-            Store::I16 { lo, .. } if to.wide => Some(Self { odd: [lo as i16; 8], ..same(Kind::Clamped) }),
+            Store::I16 { lo, .. } if to.products > Products::Short => {
+                Some(Self { odd: [lo as i16; 8], ..same(Kind::Clamped) })
+            }
             // Products are within 16 bits, so only a bound inside of them is one.
             Store::I16 { lo, .. } => Some(same(if lo == 0.0 { Kind::Positive } else { Kind::Halves })),
             Store::I8 { .. } | Store::F32 { .. } => None,

@@ -58,7 +58,7 @@ pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
             let to = Destination {
                 mult: requant.mult.as_ptr().add(first),
                 offset: offset.as_ptr().add(first),
-                wide: requant.wide,
+                products: requant.products,
                 store: &args.store,
                 out: args.out[0].as_mut_ptr().add(first * args.store.size_bytes()),
                 px_bytes: px_out,

@@ -67,7 +67,7 @@ pub(super) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
                 let to = Destination {
                     mult: requant.mult.as_ptr().add(first),
                     offset: offset.add(first),
-                    wide: requant.wide,
+                    products: requant.products,
                     store: &args.store,
                     out: core::ptr::null_mut(),
                     px_bytes: px_out,

@@ -22,6 +22,8 @@ pub(crate) const MAX_SUM: i64 = 1 << 22;
 const MAX_PRODUCT: f32 = 32500.0;
 /// Products that are clamped to 16 bits stay below this: rounded, they still stand in the low bits of a float.
 const MAX_WIDE: f32 = 4e6;
+/// Products that are converted to 32 bits stay below this.
+const MAX_INTEGER: f32 = 2e9;
 /// Multipliers stay below this, where sums are always zero: `MAGIC` times it is a float.
 const MAX_MULT: f32 = 1e6;
 
@@ -38,8 +40,31 @@ pub(crate) struct Requant {
     pub mult: Vec<f32>,
     /// `−MAGIC · mult`, where the sums start at `MAGIC`.
     pub offset: Option<Vec<f32>>,
-    /// Whether there are offsets but products may be beyond 16 bits.
-    pub wide: bool,
+    pub products: Products,
+}
+
+/// How far from zero the products of sums and multipliers can be, which follows from the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Products {
+    /// With a zero point they fit 16 bits.
+    Short,
+    /// Rounded, they fit the low bits of a float.
+    Wide,
+    /// Rounded, they fit 32 bits.
+    Integer,
+    /// Anything.
+    Any,
+}
+
+impl Products {
+    fn of(widest: f32) -> Self {
+        match widest {
+            w if w < MAX_PRODUCT => Self::Short,
+            w if w < MAX_WIDE => Self::Wide,
+            w if w < MAX_INTEGER => Self::Integer,
+            _ => Self::Any,
+        }
+    }
 }
 
 impl Requant {
@@ -59,28 +84,29 @@ impl Requant {
     ) -> Self {
         let mult: Vec<f32> = mult.iter().map(|&m| short(m)).collect();
         let depth = weights.len() / packed.shape.out_channels;
-        let mut widest = 0.0_f32;
-        let bounded = weights.chunks_exact(depth).zip(bias).zip(&mult).all(|((row, &bias), &mult)| {
-            // Activations are -128..=127; every product at its largest or its smallest.
+        // Activations as they are stored, which the bias goes with.
+        let (least, most) = if table.xor == 0 { (-128, 127) } else { (0, 255) };
+        let (mut products, mut bounded) = (Products::Short, true);
+        for ((row, &bias), &mult) in weights.chunks_exact(depth).zip(bias).zip(&mult) {
+            // Every product at its largest or its smallest.
             let (mut low, mut high) = (i64::from(bias), i64::from(bias));
             for w in row.iter().map(|&w| i64::from(w)) {
-                low += (-128 * w).min(127 * w);
-                high += (-128 * w).max(127 * w);
+                low += (least * w).min(most * w);
+                high += (least * w).max(most * w);
             }
             let largest = high.max(-low);
-            widest = widest.max(largest as f32 * mult.abs());
-            largest < MAX_SUM && mult.abs() < MAX_MULT
-        });
-        let limit = if matches!(store, Store::I16 { .. }) { MAX_WIDE } else { MAX_PRODUCT };
-        let bounded = bounded && widest < limit;
+            products = products.max(Products::of(largest as f32 * mult.abs()));
+            bounded &= largest < MAX_SUM && mult.abs() < MAX_MULT;
+        }
+        let widest = if matches!(store, Store::I16 { .. }) { Products::Wide } else { Products::Short };
+        let bounded = bounded && products <= widest;
         let mult = packed.pad(&mult, order);
         let mut bias = packed.pad(bias, order);
         let offset = (table.takes_floats && bounded).then(|| {
             bias.iter_mut().for_each(|b| *b += MAGIC.to_bits().cast_signed());
             mult.iter().map(|m| -MAGIC * m).collect()
         });
-        let wide = offset.is_some() && widest >= MAX_PRODUCT;
-        Self { bias: bytemuck::cast_slice(&bias).to_vec(), mult, offset, wide }
+        Self { bias: bytemuck::cast_slice(&bias).to_vec(), mult, offset, products }
     }
 
     /// Bytes of all of it.

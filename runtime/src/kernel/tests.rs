@@ -5,6 +5,7 @@ mod chain;
 
 use super::Isa;
 use super::pack::{ConvShape, pack};
+use super::requant::Products;
 use super::tile::{RowArgs, Store, conv_row};
 use super::view::SLACK_BYTES;
 use crate::testing::Rng;
@@ -81,25 +82,38 @@ fn int8_kernels_equal_a_direct_convolution() {
                 let rows = stored(&rows, table.xor);
                 let taps: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
                 let mult = vec![1.0 / 1024.0; packed.padded_out];
-                let run_with = |mult: &[f32], bias: &[i32], offset: Option<(&[f32], bool)>, store: Store| {
-                    let mut out = vec![0; width * out_channels * store.size_bytes()];
-                    let args = RowArgs {
-                        taps: &taps,
-                        px_bytes: in_channels,
-                        pixels: width,
-                        packed: &packed,
-                        bias: bytemuck::cast_slice(bias),
-                        mult,
-                        offset: offset.map(|(offset, _)| offset),
-                        wide: offset.is_some_and(|(_, wide)| wide),
-                        store,
-                        chain: None,
-                        out: &mut out,
+                let run_with =
+                    |mult: &[f32], bias: &[i32], offset: Option<&[f32]>, products: Products, store: Store| {
+                        let mut out = vec![0; width * out_channels * store.size_bytes()];
+                        let args = RowArgs {
+                            taps: &taps,
+                            px_bytes: in_channels,
+                            pixels: width,
+                            packed: &packed,
+                            bias: bytemuck::cast_slice(bias),
+                            mult,
+                            offset,
+                            products,
+                            store,
+                            chain: None,
+                            out: &mut out,
+                        };
+                        conv_row(table.conv_i8, &table.i8, 1, args);
+                        out
                     };
-                    conv_row(table.conv_i8, &table.i8, 1, args);
-                    out
-                };
-                let run = |store: Store| run_with(&mult, &bias, None, store);
+                let run = |store: Store| run_with(&mult, &bias, None, Products::Any, store);
+                // What is known of the products may change how they are stored, not what.
+                for store in [
+                    Store::I16 { lo: -32767.0, hi: 32767.0 },
+                    Store::I16 { lo: 0.0, hi: 32767.0 },
+                    Store::I8 { lo: -125.0, hi: 130.0, zero_point: -3, xor: table.xor },
+                    Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: table.xor },
+                    Store::I8 { lo: 0.0, hi: 127.0, zero_point: 0, xor: table.xor },
+                    Store::I8 { lo: -128.0, hi: 100.0, zero_point: 0, xor: table.xor },
+                ] {
+                    let found = run_with(&mult, &bias, None, Products::Integer, store);
+                    assert!(found == run(store), "{} {shape:?} width {width} {store:?}", isa.name());
+                }
                 let label = || alloc::format!("{} {shape:?} width {width} case {case}", isa.name());
                 if table.takes_floats && expected.iter().all(|e| e.abs() < 1 << 22) {
                     let magic = super::scalar::MAGIC;
@@ -113,7 +127,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                         Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: 0 },
                         Store::I8 { lo: 0.0, hi: 127.0, zero_point: 0, xor: 0 },
                     ] {
-                        let found = run_with(&mult, &raised, Some((&offset, false)), store);
+                        let found = run_with(&mult, &raised, Some(&offset), Products::Short, store);
                         assert!(found == run(store), "{} {store:?}", label());
                         disguised += 1;
                     }
@@ -122,8 +136,12 @@ fn int8_kernels_equal_a_direct_convolution() {
                     let offset: Vec<f32> = large.iter().map(|m| -magic * m).collect();
                     for lo in [-32767.0, 0.0] {
                         let store = Store::I16 { lo, hi: 32767.0 };
-                        let found = run_with(&large, &raised, Some((&offset, true)), store);
-                        assert!(found == run_with(&large, &bias, None, store), "{} {store:?}", label());
+                        let found = run_with(&large, &raised, Some(&offset), Products::Wide, store);
+                        assert!(
+                            found == run_with(&large, &bias, None, Products::Any, store),
+                            "{} {store:?}",
+                            label()
+                        );
                     }
                 }
                 let floats = run(Store::F32 { relu: false });
@@ -177,7 +195,7 @@ fn float_kernels_give_the_same_bits() {
                     bias: bytemuck::cast_slice(&bias),
                     mult: &vec![1.0; packed.padded_out],
                     offset: None,
-                    wide: false,
+                    products: Products::Any,
                     store: Store::F32 { relu: true },
                     chain: None,
                     out: &mut out,
@@ -210,7 +228,7 @@ fn short_rows_are_refused_before_the_kernel_runs() {
         bias: &bias,
         mult: &mult,
         offset: None,
-        wide: false,
+        products: Products::Any,
         store: Store::F32 { relu: false },
         chain: None,
         out: &mut [0; 32],
@@ -323,7 +341,7 @@ fn winograd_equals_the_direct_convolution() {
                 let requant = Requant::new(&packed, &order, &weights, &bias, &mult, &table, WIDEST);
                 let transformed = Winograd::new(&weights, &order, in_channels, out_channels, &requant)
                     .expect("sums fit and channels are whole vectors");
-                assert_eq!(requant.wide, case == 0);
+                assert_eq!(requant.products == Products::Wide, case == 0);
                 // Every way to store there is; 8 bits only from products within 16.
                 for store in [
                     Store::I16 { lo: -32767.0, hi: 32767.0 },
@@ -333,7 +351,7 @@ fn winograd_equals_the_direct_convolution() {
                     Store::I8 { lo: -133.0, hi: 122.0, zero_point: 5, xor: 0 },
                     Store::F32 { relu: false },
                 ] {
-                    if requant.wide && matches!(store, Store::I8 { .. }) {
+                    if requant.products == Products::Wide && matches!(store, Store::I8 { .. }) {
                         continue;
                     }
                     let row_bytes = pixels * out_channels * store.size_bytes();
@@ -349,7 +367,7 @@ fn winograd_equals_the_direct_convolution() {
                                 bias: &requant.bias,
                                 mult: &requant.mult,
                                 offset: requant.offset.as_deref(),
-                                wide: requant.wide,
+                                products: requant.products,
                                 store,
                                 chain: None,
                                 out: &mut out,

@@ -7,6 +7,7 @@
 
 use super::Narrowing;
 use super::pack::{Packed, Panel};
+use super::requant::Products;
 use super::view::SLACK_BYTES;
 
 /// Largest kernel side.
@@ -81,8 +82,8 @@ pub(crate) struct RowArgs<'a> {
     ///
     /// [`requant`]: super::requant
     pub offset: Option<&'a [f32]>,
-    /// Whether products of such sums may be beyond 16 bits; only where 16 bits are stored.
-    pub wide: bool,
+    /// How far products can be from zero.
+    pub products: Products,
     pub store: Store,
     /// What else is done with the values before they leave the registers; only where 16 bits are stored, and only on
     /// instruction sets whose table says that they chain.
@@ -308,9 +309,8 @@ pub(crate) struct Destination<'a> {
     /// Their offsets; null unless the sums are floats in disguise.
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON takes such sums"))]
     pub offset: *const f32,
-    /// Whether products may be beyond the 16 bits that are stored.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON takes such sums"))]
-    pub wide: bool,
+    /// How far products can be from zero.
+    pub products: Products,
     pub store: &'a Store,
     /// Place of the first pixel's first channel.
     pub out: *mut u8,
@@ -352,7 +352,7 @@ pub(super) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
             to: Destination {
                 mult: args.mult.as_ptr().add(panel.first),
                 offset: args.offset.map_or(core::ptr::null(), |o| o.as_ptr().add(panel.first)),
-                wide: args.wide,
+                products: args.products,
                 store: &store,
                 out: args.out.as_mut_ptr().add(panel.first * store.size_bytes()),
                 px_bytes: channels * store.size_bytes(),

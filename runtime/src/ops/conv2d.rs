@@ -7,7 +7,7 @@ use super::few_channels::FewChannels;
 use super::rows::{Codec, I16_MAX};
 use super::{Io, Order, activation, add, dtypes, scale_of};
 use crate::kernel::pack::{ConvShape, Packed, pack};
-use crate::kernel::requant::{Requant, SingleRounding, short};
+use crate::kernel::requant::{Products, Requant, SingleRounding, short};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{Chain, ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::kernel::two_rows::{self, Pass, TwoRows, TwoRowsArgs, two_rows};
@@ -131,7 +131,7 @@ impl Conv2dStep {
                 bias: bytemuck::cast_slice(&bias).to_vec(),
                 mult: alloc::vec![1.0; packed.padded_out],
                 offset: None,
-                wide: false,
+                products: Products::Any,
             },
             store: Store::F32 { relu },
             entry: table.conv_f32,
@@ -224,7 +224,7 @@ impl Conv2dStep {
                 bias: bytemuck::cast_slice(&pad(&model.i32s(id, Role::Bias))).to_vec(),
                 mult: packed.pad(&gather(&multipliers(model, id, scale, output), conv, order), &plain),
                 offset: None,
-                wide: false,
+                products: Products::Any,
             },
             store: store(Codec::new(output, isa.table().xor), relu),
             entry: table.conv,
@@ -352,7 +352,7 @@ impl Conv2dStep {
             bias: &self.requant.bias,
             mult: &self.requant.mult,
             offset: self.requant.offset.as_deref(),
-            wide: self.requant.wide,
+            products: self.requant.products,
             store: self.store,
             chain,
             out,

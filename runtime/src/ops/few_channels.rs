@@ -8,7 +8,7 @@
 
 use crate::kernel::few::{self, FewArgs, FewRow, FewWeights, few_row};
 use crate::kernel::pack::{ConvShape, Packed, pack};
-use crate::kernel::requant::Requant;
+use crate::kernel::requant::{Products, Requant};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::kernel::{Elementwise, Isa, Table};
@@ -162,7 +162,7 @@ impl Columns {
                 bias: &self.bias,
                 mult: &self.ones,
                 offset: None,
-                wide: false,
+                products: Products::Any,
                 store: Store::F32 { relu: false },
                 chain: None,
                 out: bytemuck::cast_slice_mut(partial),

@@ -111,7 +111,7 @@ impl ShuffledResizeStep {
             bias: &self.requant.bias,
             mult: &self.requant.mult,
             offset: self.requant.offset.as_deref(),
-            wide: self.requant.wide,
+            products: self.requant.products,
             store: self.store,
             chain: None,
             out,

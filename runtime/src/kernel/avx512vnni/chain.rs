@@ -4,10 +4,11 @@
 
 use super::super::tile::{ChainAt, Destination, Store};
 use super::mask;
-use super::store::{capped, pack_shorts, place, rounded};
+use super::store::{I16_MAX, capped, converted, converts, pack_shorts, place};
 use core::arch::x86_64::*;
 
-const I16_MAX: f32 = 32767.0;
+/// Factors of copies stay below this, so that what is rounded fits 32 bits.
+const MAX_FACTOR: f32 = 60_000.0;
 
 /// Stores the sums of a tile, with what is chained to them.
 ///
@@ -22,7 +23,9 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
     let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
     // Sums of integers have nothing to round; a copy has its sign bits flipped, as this instruction set wants it. Four
     // vectors lie one behind the other where all of them are whole.
-    let usual = chain.factors == [1.0; 2] && (chain.narrow.is_null() || chain.to.xor == 0x80);
+    let usual = chain.factors == [1.0; 2]
+        && (chain.narrow.is_null() || (chain.to.xor == 0x80 && chain.factor.abs() < MAX_FACTOR))
+        && (converts(to) && hi == I16_MAX);
     let dense = to.px_bytes == NV * 32 && (MR * NV).is_multiple_of(4);
     // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
     // the output has one.
@@ -33,10 +36,10 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
                 let sums = *sums;
                 each(&sums, to, chain, (lo, hi));
             }
-            (false, false) => whole::<MR, NV, true, true>(sums, to, chain, (lo, hi)),
-            (false, true) => whole::<MR, NV, true, false>(sums, to, chain, (lo, hi)),
-            (true, false) => whole::<MR, NV, false, true>(sums, to, chain, (lo, hi)),
-            (true, true) => whole::<MR, NV, false, false>(sums, to, chain, (lo, hi)),
+            (false, false) => whole::<MR, NV, true, true>(sums, to, chain, lo),
+            (false, true) => whole::<MR, NV, true, false>(sums, to, chain, lo),
+            (true, false) => whole::<MR, NV, false, true>(sums, to, chain, lo),
+            (true, true) => whole::<MR, NV, false, false>(sums, to, chain, lo),
         }
     }
 }
@@ -50,16 +53,16 @@ unsafe fn whole<const MR: usize, const NV: usize, const SUM: bool, const NARROW:
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
-    limits: (f32, f32),
+    lo: f32,
 ) {
     // SAFETY: passed on.
     unsafe {
-        four::<0, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        four::<4, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        four::<8, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        four::<12, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        four::<16, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        four::<20, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        four::<0, MR, NV, SUM, NARROW>(sums, to, chain, lo);
+        four::<4, MR, NV, SUM, NARROW>(sums, to, chain, lo);
+        four::<8, MR, NV, SUM, NARROW>(sums, to, chain, lo);
+        four::<12, MR, NV, SUM, NARROW>(sums, to, chain, lo);
+        four::<16, MR, NV, SUM, NARROW>(sums, to, chain, lo);
+        four::<20, MR, NV, SUM, NARROW>(sums, to, chain, lo);
     }
 }
 
@@ -73,21 +76,21 @@ unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: bool
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
-    (lo, hi): (f32, f32),
+    lo: f32,
 ) {
     if K >= MR * NV {
         return;
     }
     // SAFETY: as promised by the caller.
     unsafe {
-        let (lowest, hi) = (_mm512_set1_epi16(lo as i16), _mm512_set1_ps(hi));
+        let lowest = _mm512_set1_epi16(lo as i16);
         let out = place::<NV>(to, K).cast::<i16>();
         // Where `out` is, in values from the first.
         let at = K / NV * (to.px_bytes / 2) + K % NV * 16;
-        let q0 = rounded(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
-        let q1 = rounded(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
-        let q2 = rounded(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)), hi);
-        let q3 = rounded(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)), hi);
+        let q0 = converted(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)));
+        let q1 = converted(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)));
+        let q2 = converted(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)));
+        let q3 = converted(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)));
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
         if SUM {
             values = [plus(values[0], chain.residual.add(at)), plus(values[1], chain.residual.add(at + 32))];
@@ -125,13 +128,12 @@ unsafe fn narrow(values: [__m512i; 2], chain: &ChainAt) -> __m512i {
         // the division of the factor. Unpacking keeps to the quarters of a vector, and so does packing.
         let zero = _mm512_setzero_si512();
         let factor = _mm512_set1_ps(chain.factor / 65536.0);
-        let hi = _mm512_set1_ps((127 - chain.to.zero_point) as f32);
-        let q0 = scaled(_mm512_unpacklo_epi16(zero, values[0]), factor, hi);
-        let q1 = scaled(_mm512_unpackhi_epi16(zero, values[0]), factor, hi);
-        let q2 = scaled(_mm512_unpacklo_epi16(zero, values[1]), factor, hi);
-        let q3 = scaled(_mm512_unpackhi_epi16(zero, values[1]), factor, hi);
+        let q0 = scaled(_mm512_unpacklo_epi16(zero, values[0]), factor);
+        let q1 = scaled(_mm512_unpackhi_epi16(zero, values[0]), factor);
+        let q2 = scaled(_mm512_unpacklo_epi16(zero, values[1]), factor);
+        let q3 = scaled(_mm512_unpackhi_epi16(zero, values[1]), factor);
         let offset = _mm512_set1_epi16((chain.to.zero_point + 128) as i16);
-        // Below the lower bound the sums are negative, or saturate there, and become 0.
+        // Sums saturate, or are negative or beyond a byte and do so in the last pack.
         let low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), offset);
         let high = _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), offset);
         let in_order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
@@ -139,14 +141,14 @@ unsafe fn narrow(values: [__m512i; 2], chain: &ChainAt) -> __m512i {
     }
 }
 
-/// `round(values · factor)`, not above `hi`.
+/// `round(values · factor)`, half to even.
 ///
 /// # Safety
 /// The processor has AVX-512.
 #[inline(always)]
-unsafe fn scaled(values: __m512i, factor: __m512, hi: __m512) -> __m512i {
+unsafe fn scaled(values: __m512i, factor: __m512) -> __m512i {
     // SAFETY: as promised by the caller.
-    unsafe { capped(_mm512_mul_ps(_mm512_cvtepi32_ps(values), factor), hi) }
+    unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(values), factor)) }
 }
 
 /// One vector at a time, of any number of lanes.
@@ -170,7 +172,8 @@ unsafe fn each<const MR: usize, const NV: usize>(
             for (n, &sum) in sums.iter().enumerate() {
                 let at = m * (to.px_bytes / 2) + 16 * n;
                 let lanes = mask((to.lanes - 16 * n).min(16));
-                let q = rounded(sum, to.mult.add(16 * n), hi);
+                let x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(to.mult.add(16 * n)));
+                let q = capped(x, hi);
                 let mut values = _mm512_max_epi32(q, _mm512_set1_epi32(lo as i32));
                 if !chain.residual.is_null() {
                     let residual = _mm256_maskz_loadu_epi16(lanes, chain.residual.add(at));
@@ -190,7 +193,8 @@ unsafe fn each<const MR: usize, const NV: usize>(
                 if !chain.narrow.is_null() {
                     let zero_point = chain.to.zero_point;
                     let hi = _mm512_set1_ps((127 - zero_point) as f32);
-                    let q = scaled(values, _mm512_set1_ps(chain.factor), hi);
+                    let x = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(chain.factor));
+                    let q = capped(x, hi);
                     let q = _mm512_max_epi32(q, _mm512_set1_epi32(-128 - zero_point));
                     let q = _mm512_cvtepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(zero_point)));
                     let q = _mm_xor_si128(q, _mm_set1_epi8(chain.to.xor.cast_signed()));

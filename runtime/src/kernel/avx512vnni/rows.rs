@@ -5,14 +5,13 @@
 
 use super::super::{Narrowing, RowKernels};
 use super::available;
-use super::store::{Bytes, capped, pack_shorts};
+use super::store::{Bytes, I16_MAX, capped, pack_shorts};
 use core::arch::x86_64::*;
 
 pub(super) const ROWS: RowKernels = RowKernels { residual, narrow, add, chain: None };
 
 /// Values in a step of the loops.
 const STEP: usize = 64;
-const I16_MAX: f32 = 32767.0;
 
 /// `values = round(values · factors[0] + residual · factors[1])`.
 fn residual(values: &mut [i16], residual: &[i16], factors: [f32; 2]) {
@@ -144,7 +143,7 @@ unsafe fn scaled_step(values: &[i16; STEP], factor: f32, to: Narrowing, out: &mu
             capped(_mm512_mul_ps(floats(v.add(48)), factor), hi),
         ];
         let finish = Bytes::new((-128 - to.zero_point) as f32, to.zero_point);
-        _mm512_storeu_si512(out.as_mut_ptr().cast(), finish.pack(q));
+        _mm512_storeu_si512(out.as_mut_ptr().cast(), finish.pack::<false, true>(q));
     }
 }
 
@@ -189,6 +188,6 @@ unsafe fn sums_step(
             sum(a.add(48), b.add(48), factors, hi),
         ];
         let finish = Bytes::new((-128 - to.zero_point) as f32, to.zero_point);
-        _mm512_storeu_si512(out.as_mut_ptr().cast(), finish.pack(q));
+        _mm512_storeu_si512(out.as_mut_ptr().cast(), finish.pack::<false, true>(q));
     }
 }

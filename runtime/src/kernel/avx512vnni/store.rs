@@ -1,8 +1,11 @@
 //! Tiles whose vectors are whole: four vectors of sums become 64 bytes, or two become 32 values of 16 bits, by
 //! saturating packs, which also are most of the clamping.
 
+use super::super::requant::Products;
 use super::super::tile::{Destination, Store};
 use core::arch::x86_64::*;
+
+pub(super) const I16_MAX: f32 = 32767.0;
 
 /// Stores a tile if all its vectors are whole and its kind of values is one of those below; whether it did.
 ///
@@ -22,12 +25,26 @@ pub(super) unsafe fn whole<const MR: usize, const NV: usize>(
     // SAFETY: `MR` pixels of whole vectors, each `px_bytes` from the last, by contract; multipliers for all.
     unsafe {
         match *to.store {
-            Store::I8 { lo, hi, zero_point, xor: 0x80 } => bytes(sums, to, (lo, hi, zero_point)),
-            Store::I16 { lo, hi } => shorts(sums, to, (lo, hi)),
-            Store::I8 { .. } | Store::F32 { .. } => return false,
+            Store::I8 { lo, hi, zero_point, xor: 0x80 } => {
+                let free =
+                    converts(to) && (lo, hi) == ((-128 - zero_point) as f32, (127 - zero_point) as f32);
+                match (free, zero_point) {
+                    (true, -128) => bytes::<MR, NV, false, false>(sums, to, (lo, hi, zero_point)),
+                    (true, _) => bytes::<MR, NV, false, true>(sums, to, (lo, hi, zero_point)),
+                    (false, _) => bytes::<MR, NV, true, true>(sums, to, (lo, hi, zero_point)),
+                }
+            }
+            Store::I16 { lo, hi } if converts(to) && hi == I16_MAX => shorts(sums, to, lo),
+            Store::I8 { .. } | Store::I16 { .. } | Store::F32 { .. } => return false,
         }
     }
     true
+}
+
+/// Whether all products are integers of 32 bits when they are rounded, which the packs then clamp.
+#[inline(always)]
+pub(super) fn converts(to: &Destination<'_>) -> bool {
+    to.products <= Products::Integer
 }
 
 /// Place of vector `k` of the tile.
@@ -40,10 +57,14 @@ pub(super) unsafe fn place<const NV: usize>(to: &Destination<'_>, k: usize) -> *
     unsafe { to.out.add(k / NV * to.px_bytes + k % NV * 16 * to.store.size_bytes()) }
 }
 
+/// Whether there are bounds within those of the bytes, or products that do not convert, and whether there is something to
+/// add (which there is not for values from 0 on) is known beforehand: these instructions compete with the multiplications.
+///
 /// # Safety
-/// As [`whole`].
+/// As [`whole`]; without `CLAMP` the bounds are those of the bytes and products [convert](converts), without `OFFSET` the
+/// zero point is −128 too.
 #[inline(always)]
-unsafe fn bytes<const MR: usize, const NV: usize>(
+unsafe fn bytes<const MR: usize, const NV: usize, const CLAMP: bool, const OFFSET: bool>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     (lo, hi, zero_point): (f32, f32, i32),
@@ -52,12 +73,12 @@ unsafe fn bytes<const MR: usize, const NV: usize>(
     unsafe {
         let hi = _mm512_set1_ps(hi);
         let finish = Bytes::new(lo, zero_point);
-        four_bytes::<0, MR, NV>(sums, to, hi, finish);
-        four_bytes::<4, MR, NV>(sums, to, hi, finish);
-        four_bytes::<8, MR, NV>(sums, to, hi, finish);
-        four_bytes::<12, MR, NV>(sums, to, hi, finish);
-        four_bytes::<16, MR, NV>(sums, to, hi, finish);
-        four_bytes::<20, MR, NV>(sums, to, hi, finish);
+        four_bytes::<0, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
+        four_bytes::<4, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
+        four_bytes::<8, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
+        four_bytes::<12, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
+        four_bytes::<16, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
+        four_bytes::<20, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
     }
 }
 
@@ -65,9 +86,15 @@ unsafe fn bytes<const MR: usize, const NV: usize>(
 /// through them.)
 ///
 /// # Safety
-/// As [`whole`].
+/// As [`bytes`].
 #[inline(always)]
-unsafe fn four_bytes<const K: usize, const MR: usize, const NV: usize>(
+unsafe fn four_bytes<
+    const K: usize,
+    const MR: usize,
+    const NV: usize,
+    const CLAMP: bool,
+    const OFFSET: bool,
+>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     hi: __m512,
@@ -78,11 +105,11 @@ unsafe fn four_bytes<const K: usize, const MR: usize, const NV: usize>(
     }
     // SAFETY: as promised by the caller.
     unsafe {
-        let q0 = rounded(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
-        let q1 = rounded(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
-        let q2 = rounded(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)), hi);
-        let q3 = rounded(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)), hi);
-        _mm512_storeu_si512(place::<NV>(to, K).cast(), finish.pack([q0, q1, q2, q3]));
+        let q0 = rounded::<CLAMP>(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
+        let q1 = rounded::<CLAMP>(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
+        let q2 = rounded::<CLAMP>(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)), hi);
+        let q3 = rounded::<CLAMP>(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)), hi);
+        _mm512_storeu_si512(place::<NV>(to, K).cast(), finish.pack::<CLAMP, OFFSET>([q0, q1, q2, q3]));
     }
 }
 
@@ -92,23 +119,23 @@ unsafe fn four_bytes<const K: usize, const MR: usize, const NV: usize>(
 unsafe fn shorts<const MR: usize, const NV: usize>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
-    (lo, hi): (f32, f32),
+    lo: f32,
 ) {
     // SAFETY: as promised by the caller.
     unsafe {
-        let (lo, hi) = (_mm512_set1_epi16(lo as i16), _mm512_set1_ps(hi));
-        two_shorts::<0, MR, NV>(sums, to, lo, hi);
-        two_shorts::<2, MR, NV>(sums, to, lo, hi);
-        two_shorts::<4, MR, NV>(sums, to, lo, hi);
-        two_shorts::<6, MR, NV>(sums, to, lo, hi);
-        two_shorts::<8, MR, NV>(sums, to, lo, hi);
-        two_shorts::<10, MR, NV>(sums, to, lo, hi);
-        two_shorts::<12, MR, NV>(sums, to, lo, hi);
-        two_shorts::<14, MR, NV>(sums, to, lo, hi);
-        two_shorts::<16, MR, NV>(sums, to, lo, hi);
-        two_shorts::<18, MR, NV>(sums, to, lo, hi);
-        two_shorts::<20, MR, NV>(sums, to, lo, hi);
-        two_shorts::<22, MR, NV>(sums, to, lo, hi);
+        let lo = _mm512_set1_epi16(lo as i16);
+        two_shorts::<0, MR, NV>(sums, to, lo);
+        two_shorts::<2, MR, NV>(sums, to, lo);
+        two_shorts::<4, MR, NV>(sums, to, lo);
+        two_shorts::<6, MR, NV>(sums, to, lo);
+        two_shorts::<8, MR, NV>(sums, to, lo);
+        two_shorts::<10, MR, NV>(sums, to, lo);
+        two_shorts::<12, MR, NV>(sums, to, lo);
+        two_shorts::<14, MR, NV>(sums, to, lo);
+        two_shorts::<16, MR, NV>(sums, to, lo);
+        two_shorts::<18, MR, NV>(sums, to, lo);
+        two_shorts::<20, MR, NV>(sums, to, lo);
+        two_shorts::<22, MR, NV>(sums, to, lo);
     }
 }
 
@@ -121,28 +148,43 @@ unsafe fn two_shorts<const K: usize, const MR: usize, const NV: usize>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     lo: __m512i,
-    hi: __m512,
 ) {
     if K >= MR * NV {
         return;
     }
     // SAFETY: as promised by the caller.
     unsafe {
-        let q0 = rounded(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)), hi);
-        let q1 = rounded(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
+        let q0 = converted(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)));
+        let q1 = converted(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)));
         _mm512_storeu_si512(place::<NV>(to, K).cast(), pack_shorts([q0, q1], lo));
     }
 }
 
-/// `round(sum · mult)`, not above `hi`. What is below any bound, or no number, becomes the smallest integer, which
-/// the packs that follow turn into the lower bound.
+/// `round(sum · mult)`, with `CLAMP` not above `hi`. What is below any bound, or no number, then becomes the smallest
+/// integer, which the packs that follow turn into the lower bound.
+///
+/// # Safety
+/// As [`converted`], but with `CLAMP` any products.
+#[inline(always)]
+unsafe fn rounded<const CLAMP: bool>(sum: __m512i, mult: *const f32, hi: __m512) -> __m512i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if !CLAMP {
+            return converted(sum, mult);
+        }
+        capped(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult)), hi)
+    }
+}
+
+/// `round(sum · mult)` of products that [convert](converts).
 ///
 /// # Safety
 /// 16 multipliers; the processor has AVX-512.
 #[inline(always)]
-pub(super) unsafe fn rounded(sum: __m512i, mult: *const f32, hi: __m512) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe { capped(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult)), hi) }
+pub(super) unsafe fn converted(sum: __m512i, mult: *const f32) -> __m512i {
+    // SAFETY: as promised by the caller. The conversion rounds half to even: the default of MXCSR, which Rust does not
+    // change.
+    unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult))) }
 }
 
 /// `round(x)`, half to even (the default of MXCSR, which Rust does not change), not above `hi`.
@@ -193,22 +235,29 @@ impl Bytes {
         }
     }
 
+    /// Without `CLAMP` the lower bound is that of the bytes, without `OFFSET` there is nothing to add.
+    ///
     /// # Safety
     /// The processor has AVX-512 BW.
     #[inline(always)]
-    pub unsafe fn pack(self, q: [__m512i; 4]) -> __m512i {
+    pub unsafe fn pack<const CLAMP: bool, const OFFSET: bool>(self, q: [__m512i; 4]) -> __m512i {
         // SAFETY: as promised by the caller.
         unsafe {
-            let packed = _mm512_packus_epi16(self.half(q[0], q[1]), self.half(q[2], q[3]));
-            _mm512_permutexvar_epi32(self.order, packed)
+            let (low, high) =
+                (self.half::<CLAMP, OFFSET>(q[0], q[1]), self.half::<CLAMP, OFFSET>(q[2], q[3]));
+            _mm512_permutexvar_epi32(self.order, _mm512_packus_epi16(low, high))
         }
     }
 
     /// # Safety
     /// The processor has AVX-512 BW.
     #[inline(always)]
-    unsafe fn half(self, a: __m512i, b: __m512i) -> __m512i {
+    unsafe fn half<const CLAMP: bool, const OFFSET: bool>(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: as promised by the caller.
-        unsafe { _mm512_adds_epi16(_mm512_max_epi16(_mm512_packs_epi32(a, b), self.lo), self.offset) }
+        unsafe {
+            let q = _mm512_packs_epi32(a, b);
+            let q = if CLAMP { _mm512_max_epi16(q, self.lo) } else { q };
+            if OFFSET { _mm512_adds_epi16(q, self.offset) } else { q }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! plain code.
 
 use super::super::pack::{ConvShape, pack};
-use super::super::requant::short;
+use super::super::requant::{Products, short};
 use super::super::tile::{Chain, RowArgs, Store, conv_row};
 use super::super::{Isa, Narrowing};
 use super::{WIDEST, plainly, stored, values};
@@ -35,7 +35,7 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
             let n = width * out_channels;
             let mut residual: Vec<i16> = (0..n).map(|_| (rng.unit() * 32767.0) as i16).collect();
             (residual[n / 2], residual[n / 3]) = (32767, -32767);
-            let run = |store: Store, chain: Option<Chain<'_>>| {
+            let run_with = |products: Products, store: Store, chain: Option<Chain<'_>>| {
                 let mut out = vec![0_i16; n];
                 let args = RowArgs {
                     taps: &taps,
@@ -45,7 +45,7 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
                     bias: bytemuck::cast_slice(&bias),
                     mult: &mult,
                     offset: None,
-                    wide: false,
+                    products,
                     store,
                     chain,
                     out: bytemuck::cast_slice_mut(&mut out),
@@ -53,8 +53,10 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
                 conv_row(table.conv_i8, &table.i8, 1, args);
                 out
             };
+            let run = |store: Store, chain: Option<Chain<'_>>| run_with(Products::Integer, store, chain);
             for store in [WIDEST, Store::I16 { lo: 0.0, hi: 32767.0 }] {
-                let plain = run(store, None);
+                let plain = run_with(Products::Any, store, None);
+                assert!(run(store, None) == plain, "{} {shape:?} width {width} {store:?}", isa.name());
                 let sums = FACTORS.map(|f| f.map(short)).map(|factors| {
                     let sums = plainly(&plain, &residual, factors, -32767.0, 32767.0);
                     (Some((residual.as_slice(), factors)), sums)

@@ -1,5 +1,6 @@
 use super::*;
 use crate::kernel::pack::{ConvShape, pack};
+use crate::kernel::requant::Products;
 use crate::kernel::tile::{RowArgs, conv_row};
 use crate::kernel::view::SLACK_BYTES;
 use crate::kernel::winograd::Kernel;
@@ -72,7 +73,7 @@ fn two_rows_equal_the_direct_convolution() {
                             bias: &requant.bias,
                             mult: &requant.mult,
                             offset: requant.offset.as_deref(),
-                            wide: requant.wide,
+                            products: requant.products,
                             store,
                             chain: None,
                             out,
@@ -144,6 +145,11 @@ fn passes_are_whole_tiles_and_fit_the_memory() {
             );
         }
     }
-    let requant = Requant { bias: vec![0; 32], mult: vec![1.0; 8], offset: Some(vec![0.0; 8]), wide: false };
+    let requant = Requant {
+        bias: vec![0; 32],
+        mult: vec![1.0; 8],
+        offset: Some(vec![0.0; 8]),
+        products: Products::Any,
+    };
     assert!(TwoRows::new(&vec![0; 8 * 9 * 1024], 1024, 8, &requant).is_none(), "no memory for six pixels");
 }

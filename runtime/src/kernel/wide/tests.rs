@@ -2,6 +2,7 @@
 
 use crate::kernel::Isa;
 use crate::kernel::pack::{ConvShape, pack};
+use crate::kernel::requant::Products;
 use crate::kernel::tile::{RowArgs, Store, conv_row};
 use crate::kernel::view::SLACK_BYTES;
 use crate::testing::Rng;
@@ -68,7 +69,7 @@ fn wide_kernels_equal_a_direct_convolution() {
                         bias: bytemuck::cast_slice(&bias),
                         mult: &mult,
                         offset: None,
-                        wide: false,
+                        products: Products::Any,
                         store,
                         chain: None,
                         out: &mut out,
