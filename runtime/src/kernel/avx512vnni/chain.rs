@@ -7,8 +7,17 @@ use super::mask;
 use super::store::{I16_MAX, capped, converted, converts, pack_shorts, place};
 use core::arch::x86_64::*;
 
-/// Factors of copies stay below this, so that what is rounded fits 32 bits.
-const MAX_FACTOR: f32 = 60_000.0;
+/// Factors stay below this, so that what is rounded fits 32 bits.
+const MAX_FACTOR: f32 = 30_000.0;
+/// A factor for values that stand in the upper halves of what is converted: they are 2^16 times as large, which is exact.
+const IN_UPPER_HALF: f32 = 1.0 / 65536.0;
+
+/// No residual.
+const NONE: u8 = 0;
+/// A residual of the same scale: sums of integers have nothing to round.
+const INTEGERS: u8 = 1;
+/// A residual of another scale.
+const SCALED: u8 = 2;
 
 /// Stores the sums of a tile, with what is chained to them.
 ///
@@ -21,25 +30,32 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
     chain: &ChainAt,
 ) {
     let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
-    // Sums of integers have nothing to round; a copy has its sign bits flipped, as this instruction set wants it. Four
-    // vectors lie one behind the other where all of them are whole.
-    let usual = chain.factors == [1.0; 2]
+    // A copy has its sign bits flipped, as this instruction set wants it. Four vectors lie one behind the other where all
+    // of them are whole.
+    let usual = chain.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
         && (chain.narrow.is_null() || (chain.to.xor == 0x80 && chain.factor.abs() < MAX_FACTOR))
         && (converts(to) && hi == I16_MAX);
     let dense = to.px_bytes == NV * 32 && (MR * NV).is_multiple_of(4);
     // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
     // the output has one.
     unsafe {
-        match (chain.residual.is_null(), chain.narrow.is_null()) {
+        let summand = match chain.factors {
+            _ if chain.residual.is_null() => NONE,
+            [1.0, 1.0] => INTEGERS,
+            _ => SCALED,
+        };
+        match (summand, chain.narrow.is_null()) {
             _ if !usual || to.lanes != NV * 16 || !(dense || NV == 4) => {
                 // A copy, so that the others' sums need no place in memory.
                 let sums = *sums;
                 each(&sums, to, chain, (lo, hi));
             }
-            (false, false) => whole::<MR, NV, true, true>(sums, to, chain, lo),
-            (false, true) => whole::<MR, NV, true, false>(sums, to, chain, lo),
-            (true, false) => whole::<MR, NV, false, true>(sums, to, chain, lo),
-            (true, true) => whole::<MR, NV, false, false>(sums, to, chain, lo),
+            (NONE, false) => whole::<MR, NV, { NONE }, true>(sums, to, chain, lo),
+            (NONE, true) => whole::<MR, NV, { NONE }, false>(sums, to, chain, lo),
+            (INTEGERS, false) => whole::<MR, NV, { INTEGERS }, true>(sums, to, chain, lo),
+            (INTEGERS, true) => whole::<MR, NV, { INTEGERS }, false>(sums, to, chain, lo),
+            (_, false) => whole::<MR, NV, { SCALED }, true>(sums, to, chain, lo),
+            (_, true) => whole::<MR, NV, { SCALED }, false>(sums, to, chain, lo),
         }
     }
 }
@@ -47,9 +63,9 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
 /// Four vectors at a time: 64 values, which lie one behind the other in each row.
 ///
 /// # Safety
-/// As [`store`]; there are a residual and a copy if it is `SUM` and `NARROW`.
+/// As [`store`]; there is a residual unless `SUM` is [`NONE`], and a copy if it is to `NARROW`.
 #[inline(always)]
-unsafe fn whole<const MR: usize, const NV: usize, const SUM: bool, const NARROW: bool>(
+unsafe fn whole<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
@@ -72,7 +88,7 @@ unsafe fn whole<const MR: usize, const NV: usize, const SUM: bool, const NARROW:
 /// # Safety
 /// As [`whole`].
 #[inline(always)]
-unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: bool, const NARROW: bool>(
+unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
@@ -92,8 +108,14 @@ unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: bool
         let q2 = converted(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)));
         let q3 = converted(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)));
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
-        if SUM {
+        if SUM == INTEGERS {
             values = [plus(values[0], chain.residual.add(at)), plus(values[1], chain.residual.add(at + 32))];
+        }
+        if SUM == SCALED {
+            values = [
+                scaled_sum(values[0], chain.residual.add(at), chain.factors),
+                scaled_sum(values[1], chain.residual.add(at + 32), chain.factors),
+            ];
         }
         _mm512_storeu_si512(out.cast(), values[0]);
         _mm512_storeu_si512(out.add(32).cast(), values[1]);
@@ -116,6 +138,39 @@ unsafe fn plus(values: __m512i, residual: *const i16) -> __m512i {
     }
 }
 
+/// `round(values · factors[0] + residual · factors[1])` for 32 values.
+///
+/// # Safety
+/// As [`plus`].
+#[inline(always)]
+unsafe fn scaled_sum(values: __m512i, residual: *const i16, factors: [f32; 2]) -> __m512i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let (zero, residual) = (_mm512_setzero_si512(), _mm512_loadu_si512(residual.cast()));
+        let [mine, theirs] = factors.map(|factor| factor * IN_UPPER_HALF);
+        let factors = [_mm512_set1_ps(mine), _mm512_set1_ps(theirs)];
+        // Unpacking keeps to the parts of a vector, and so does packing.
+        let low = [_mm512_unpacklo_epi16(zero, values), _mm512_unpacklo_epi16(zero, residual)];
+        let high = [_mm512_unpackhi_epi16(zero, values), _mm512_unpackhi_epi16(zero, residual)];
+        let sums = _mm512_packs_epi32(rounded_sum(low, factors), rounded_sum(high, factors));
+        _mm512_max_epi16(sums, _mm512_set1_epi16(-(I16_MAX as i16)))
+    }
+}
+
+/// `round(a · factors[0] + b · factors[1])`, half to even.
+///
+/// # Safety
+/// The processor has AVX-512.
+#[inline(always)]
+unsafe fn rounded_sum([a, b]: [__m512i; 2], factors: [__m512; 2]) -> __m512i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let a = _mm512_mul_ps(_mm512_cvtepi32_ps(a), factors[0]);
+        let b = _mm512_mul_ps(_mm512_cvtepi32_ps(b), factors[1]);
+        _mm512_cvtps_epi32(_mm512_add_ps(a, b))
+    }
+}
+
 /// `round(values · factor)` as bytes.
 ///
 /// # Safety
@@ -124,10 +179,9 @@ unsafe fn plus(values: __m512i, residual: *const i16) -> __m512i {
 unsafe fn narrow(values: [__m512i; 2], chain: &ChainAt) -> __m512i {
     // SAFETY: as promised by the caller.
     unsafe {
-        // Values stand in the upper halves of what is converted, so a float is 2^16 times its value, which is exact, as is
-        // the division of the factor. Unpacking keeps to the quarters of a vector, and so does packing.
+        // Unpacking keeps to the quarters of a vector, and so does packing.
         let zero = _mm512_setzero_si512();
-        let factor = _mm512_set1_ps(chain.factor / 65536.0);
+        let factor = _mm512_set1_ps(chain.factor * IN_UPPER_HALF);
         let q0 = scaled(_mm512_unpacklo_epi16(zero, values[0]), factor);
         let q1 = scaled(_mm512_unpackhi_epi16(zero, values[0]), factor);
         let q2 = scaled(_mm512_unpacklo_epi16(zero, values[1]), factor);

@@ -6,6 +6,17 @@ use super::store::{capped, halves, pack_shorts, pairs, rounded};
 use core::arch::x86_64::*;
 
 const I16_MAX: f32 = 32767.0;
+/// Factors stay below this, so that what is rounded fits 32 bits.
+const MAX_FACTOR: f32 = 30_000.0;
+/// A factor for values that stand in the upper halves of what is converted: they are 2^16 times as large, which is exact.
+const IN_UPPER_HALF: f32 = 1.0 / 65536.0;
+
+/// No residual.
+const NONE: u8 = 0;
+/// A residual of the same scale: sums of integers have nothing to round.
+const INTEGERS: u8 = 1;
+/// A residual of another scale.
+const SCALED: u8 = 2;
 
 /// Stores the sums of a tile, with what is chained to them.
 ///
@@ -18,21 +29,29 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
     chain: &ChainAt,
 ) {
     let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
-    // Sums of integers have nothing to round; a copy has its sign bits flipped, as this instruction set wants it.
-    let usual = chain.factors == [1.0; 2] && (chain.narrow.is_null() || chain.to.xor == 0x80);
+    // A copy has its sign bits flipped, as this instruction set wants it.
+    let usual = chain.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
+        && (chain.narrow.is_null() || chain.to.xor == 0x80);
     // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
     // the output has one.
     unsafe {
-        match (chain.residual.is_null(), chain.narrow.is_null()) {
+        let summand = match chain.factors {
+            _ if chain.residual.is_null() => NONE,
+            [1.0, 1.0] => INTEGERS,
+            _ => SCALED,
+        };
+        match (summand, chain.narrow.is_null()) {
             _ if !usual || !pairs::<MR, NV>(to) => {
                 // A copy, so that the others' sums need no place in memory.
                 let sums = *sums;
                 each(&sums, to, chain, (lo, hi));
             }
-            (false, false) => whole::<MR, NV, true, true>(sums, to, chain, (lo, hi)),
-            (false, true) => whole::<MR, NV, true, false>(sums, to, chain, (lo, hi)),
-            (true, false) => whole::<MR, NV, false, true>(sums, to, chain, (lo, hi)),
-            (true, true) => whole::<MR, NV, false, false>(sums, to, chain, (lo, hi)),
+            (NONE, false) => whole::<MR, NV, { NONE }, true>(sums, to, chain, (lo, hi)),
+            (NONE, true) => whole::<MR, NV, { NONE }, false>(sums, to, chain, (lo, hi)),
+            (INTEGERS, false) => whole::<MR, NV, { INTEGERS }, true>(sums, to, chain, (lo, hi)),
+            (INTEGERS, true) => whole::<MR, NV, { INTEGERS }, false>(sums, to, chain, (lo, hi)),
+            (_, false) => whole::<MR, NV, { SCALED }, true>(sums, to, chain, (lo, hi)),
+            (_, true) => whole::<MR, NV, { SCALED }, false>(sums, to, chain, (lo, hi)),
         }
     }
 }
@@ -40,9 +59,9 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
 /// Two pixels at a time.
 ///
 /// # Safety
-/// As [`store`]; there are a residual and a copy if it is `SUM` and `NARROW`.
+/// As [`store`]; there is a residual unless `SUM` is [`NONE`], and a copy if it is to `NARROW`.
 #[inline(always)]
-unsafe fn whole<const MR: usize, const NV: usize, const SUM: bool, const NARROW: bool>(
+unsafe fn whole<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
@@ -62,7 +81,7 @@ unsafe fn whole<const MR: usize, const NV: usize, const SUM: bool, const NARROW:
 /// # Safety
 /// As [`whole`].
 #[inline(always)]
-unsafe fn two<const M: usize, const MR: usize, const NV: usize, const SUM: bool, const NARROW: bool>(
+unsafe fn two<const M: usize, const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
@@ -82,8 +101,14 @@ unsafe fn two<const M: usize, const MR: usize, const NV: usize, const SUM: bool,
         let q2 = rounded(sums[M + 1][0], to.mult, hi);
         let q3 = rounded(sums[M + 1][1], to.mult.add(8), hi);
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
-        if SUM {
+        if SUM == INTEGERS {
             values = [plus(values[0], chain.residual.add(at[0])), plus(values[1], chain.residual.add(at[1]))];
+        }
+        if SUM == SCALED {
+            values = [
+                scaled_sum(values[0], chain.residual.add(at[0]), chain.factors),
+                scaled_sum(values[1], chain.residual.add(at[1]), chain.factors),
+            ];
         }
         let out = to.out.cast::<i16>();
         _mm256_storeu_si256(out.add(at[0]).cast(), values[0]);
@@ -107,6 +132,39 @@ unsafe fn plus(values: __m256i, residual: *const i16) -> __m256i {
     }
 }
 
+/// `round(values · factors[0] + residual · factors[1])` for 16 values.
+///
+/// # Safety
+/// As [`plus`].
+#[inline(always)]
+unsafe fn scaled_sum(values: __m256i, residual: *const i16, factors: [f32; 2]) -> __m256i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let (zero, residual) = (_mm256_setzero_si256(), _mm256_loadu_si256(residual.cast()));
+        let [mine, theirs] = factors.map(|factor| factor * IN_UPPER_HALF);
+        let factors = [_mm256_set1_ps(mine), _mm256_set1_ps(theirs)];
+        // Unpacking keeps to the parts of a vector, and so does packing.
+        let low = [_mm256_unpacklo_epi16(zero, values), _mm256_unpacklo_epi16(zero, residual)];
+        let high = [_mm256_unpackhi_epi16(zero, values), _mm256_unpackhi_epi16(zero, residual)];
+        let sums = _mm256_packs_epi32(rounded_sum(low, factors), rounded_sum(high, factors));
+        _mm256_max_epi16(sums, _mm256_set1_epi16(-(I16_MAX as i16)))
+    }
+}
+
+/// `round(a · factors[0] + b · factors[1])`, half to even.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn rounded_sum([a, b]: [__m256i; 2], factors: [__m256; 2]) -> __m256i {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let a = _mm256_mul_ps(_mm256_cvtepi32_ps(a), factors[0]);
+        let b = _mm256_mul_ps(_mm256_cvtepi32_ps(b), factors[1]);
+        _mm256_cvtps_epi32(_mm256_add_ps(a, b))
+    }
+}
+
 /// `round(values · factor)` as bytes.
 ///
 /// # Safety
@@ -115,10 +173,9 @@ unsafe fn plus(values: __m256i, residual: *const i16) -> __m256i {
 unsafe fn narrow(values: [__m256i; 2], chain: &ChainAt) -> __m256i {
     // SAFETY: as promised by the caller.
     unsafe {
-        // Values stand in the upper halves of what is converted, so a float is 2^16 times its value, which is exact, as is
-        // the division of the factor. Unpacking keeps to the halves of a vector, and so does packing.
+        // Unpacking keeps to the halves of a vector, and so does packing.
         let zero = _mm256_setzero_si256();
-        let factor = _mm256_set1_ps(chain.factor / 65536.0);
+        let factor = _mm256_set1_ps(chain.factor * IN_UPPER_HALF);
         let hi = _mm256_set1_ps((127 - chain.to.zero_point) as f32);
         let q0 = scaled(_mm256_unpacklo_epi16(zero, values[0]), factor, hi);
         let q1 = scaled(_mm256_unpackhi_epi16(zero, values[0]), factor, hi);
