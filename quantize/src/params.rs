@@ -23,6 +23,10 @@ const RANGE_OF_ZERO: f32 = 1.0;
 /// Largest 16-bit value in use.
 const I16_MAX: f32 = 32767.0;
 
+/// Edges that meet in sums share a scale unless it would be this many times as large as that of the smallest of them needs
+/// to be, which would leave it fewer than eleven bits.
+const MOST_SHARED: f32 = 32.0;
+
 /// The two integer types that an edge can have: 8 bits for convolutions, 16 for sums.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EdgeTypes {
@@ -53,6 +57,7 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
         };
         types.push(found);
     }
+    share_scales(model, &mut types);
     // The output is pixels, and so is what shuffles only reorder on the way there.
     let mut id = graph.output();
     types[usize::from(id)] = pixel;
@@ -61,6 +66,41 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
         types[usize::from(id)].narrow = DType::PIXEL;
     }
     types
+}
+
+/// Gives the 16-bit edges that meet in sums, over a whole chain of residual blocks, the scale of the largest: sums of
+/// integers have nothing to round, which costs less time, and no accuracy, as the values are read in 8 bits.
+fn share_scales(model: &Model, types: &mut [EdgeTypes]) {
+    let graph = model.graph();
+    let scale_of = |id: NodeId| match types[usize::from(id)].wide {
+        DType::I16 { scale } if exact(model, id).is_none() => Some(scale),
+        _ => None,
+    };
+    // Groups that edges are in, of as many members as have a scale, with the least and the largest.
+    let mut group: Vec<usize> = (0..types.len()).collect();
+    let mut range: Vec<Option<(f32, f32)>> =
+        (0..).zip(types.iter()).map(|(id, _)| scale_of(id).map(|scale| (scale, scale))).collect();
+    let mut join = |a: NodeId, b: NodeId| {
+        let (a, b) = (group[usize::from(a)], group[usize::from(b)]);
+        if let (Some(one), Some(other)) = (range[a], range[b]) {
+            let (least, most) = (one.0.min(other.0), one.1.max(other.1));
+            if a != b && most <= least * MOST_SHARED {
+                range[a] = Some((least, most));
+                group.iter_mut().filter(|g| **g == b).for_each(|g| *g = a);
+            }
+        }
+    };
+    for (id, node) in (0..).zip(&graph.nodes) {
+        // With a factor for one of them there is something to round.
+        if matches!(node.op, Op::PixelShuffle { .. }) || node.op == (Op::Add { res_scale: 1.0 }) {
+            node.inputs.iter().for_each(|&input| join(id, input));
+        }
+    }
+    for (types, group) in types.iter_mut().zip(group) {
+        if let (DType::I16 { scale }, Some((_, most))) = (&mut types.wide, range[group]) {
+            *scale = most;
+        }
+    }
 }
 
 /// Types that hold an edge without any error, where there are such.

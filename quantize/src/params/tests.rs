@@ -159,3 +159,32 @@ fn pixels_shifted_by_whole_levels_are_exact() {
     let uneven = model(&config, [1.0; 3], [-110.0 / 255.0, -111.0 / 255.0, -110.0 / 255.0]);
     assert_eq!(types_of(&uneven)[index(&uneven, "sub_mean")].wide, i16_for(2.0));
 }
+
+#[test]
+fn edges_that_meet_in_sums_share_the_largest_scale() {
+    let config = Config { num_block: 2, ..Config::edge(2, 4, 2) };
+    let chained = model(&config, [1.0; 3], [0.0; 3]);
+    let scale = |types: &[EdgeTypes], name: &str| match types[index(&chained, name)].wide {
+        DType::I16 { scale } => scale,
+        other => panic!("{name}: {other:?}"),
+    };
+    let with = |name: &str, largest: f32| {
+        let mut histograms = vec![seen(&[-1.0, 1.0]); chained.graph().nodes.len()];
+        histograms[index(&chained, name)] = seen(&[-largest, largest]);
+        edge_types(&chained, &histograms)
+    };
+    let DType::I16 { scale: of_eight } = i16_for(8.0) else { unreachable!() };
+    let found = with("body.1.conv2", 8.0);
+    for name in ["conv_first", "body.0.conv2", "body.0.add", "body.1.conv2", "body.1.add", "body_add"] {
+        assert_eq!(scale(&found, name), of_eight, "{name}");
+    }
+    // What only convolutions read has nothing to do with it, nor has the correction to the image and its exact base.
+    assert_eq!(found[index(&chained, "body.0.conv1")].wide, i16_for(1.0));
+    assert_eq!(found[index(&chained, "shuffle")].wide, i16_for(1.0));
+    assert_eq!(found[index(&chained, "conv_last")].wide, i16_for(1.0));
+    assert_eq!(found[index(&chained, "base")], exact(&chained, index(&chained, "base") as NodeId).unwrap());
+    // An edge that is far smaller than the others keeps its bits.
+    let found = with("body.1.conv2", 1000.0);
+    assert_eq!(found[index(&chained, "body.1.conv2")].wide, i16_for(1000.0));
+    assert_eq!(found[index(&chained, "body.1.add")].wide, i16_for(1.0));
+}
