@@ -310,6 +310,10 @@ pub(crate) struct Destination<'a> {
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON takes such sums"))]
     pub offset: *const f32,
     /// How far products can be from zero.
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(dead_code, reason = "the scalar code clamps everything")
+    )]
     pub products: Products,
     pub store: &'a Store,
     /// Place of the first pixel's first channel.
