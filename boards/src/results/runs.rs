@@ -186,12 +186,14 @@ pub fn describe_spn(spn: &Table) -> String {
     if let Some(features) = spn.get("features").and_then(Value::as_table) {
         let net = features.get("net").map_or_else(String::new, plain);
         let path = features.get("path").map(plain);
-        let weights = path.map_or_else(
-            || format!("random {net} (fixed seed)"),
-            |p| format!("{net} of {}", p.rsplit('/').next().unwrap_or_default()),
-        );
+        let weights = match path {
+            // A network of this engine's: of its file the folder says which.
+            Some(path) if net == "model" => format!("the trained {path}"),
+            Some(path) => format!("a {net} of {}", path.rsplit('/').next().unwrap_or_default()),
+            None => format!("a random {net} (fixed seed)"),
+        };
         let layers = features.get("layers").map_or_else(String::new, plain);
-        parts.push(format!("features of a {weights} at {layers}"));
+        parts.push(format!("features of {weights} at {layers}"));
     }
     parts.extend(get("crop").map(|v| format!("on {v}x{v} pixel crops")));
     parts.extend(get("batch").map(|v| format!("of {v} patches a step")));
@@ -251,6 +253,12 @@ mod tests {
         assert_eq!(
             describe_spn(&given.parse().unwrap()),
             "λ = 0.0001, random negative, features of a vgg16 of vgg.pth at "
+        );
+        let ours = "lambda = 1e-4\nnegative = \"latency\"\nsteps = [100]\n[features]\nnet = \"model\"\npath = \"edge/model.mcir\"\n\
+                    layers = [\"body.1.conv1\"]";
+        assert_eq!(
+            describe_spn(&ours.parse().unwrap()),
+            "λ = 0.0001, latency models, steps 100, features of the trained edge/model.mcir at body.1.conv1"
         );
     }
 }
