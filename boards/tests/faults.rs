@@ -204,7 +204,7 @@ fn without_memory_nothing_is_half_done() {
     let before = place.files();
     let (mut failed, mut told) = (0, 0);
     for command in place.commands() {
-        let mut works = false;
+        let (mut works, mut aborted) = (false, false);
         // From what the loader needs to what everything needs.
         for mib in [16, 24, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 256, 384, 512] {
             let run = limited(Limit::Memory(mib << 10), &command);
@@ -220,9 +220,16 @@ fn without_memory_nothing_is_half_done() {
             failed += 1;
             told += usize::from(message.contains("memory"));
             println!("{} {mib} MiB: {:?} {}", command[0], run.exit_code(), message.trim());
-            assert!(place.files() == before, "{command:?}, {mib} MiB: {:?}", place.files().keys());
+            // The allocator ends the program at once where it cannot say that memory is short, as a signal would: its
+            // file of a hidden name stays until a run that writes it again.
+            aborted |= run.exit_code().is_none();
+            let mut left = place.files();
+            left.retain(|path, _| !(aborted && is_hidden(path)));
+            assert!(left == before, "{command:?}, {mib} MiB: {:?}", left.keys());
         }
         assert!(works, "{command:?} does not work with 512 MiB");
+        let left: Vec<_> = place.files().into_keys().filter(|path| is_hidden(path)).collect();
+        assert!(left.is_empty(), "{command:?} did not clear away {left:?}");
         place
             .files()
             .keys()
@@ -252,6 +259,11 @@ fn without_memory_a_board_keeps_what_runs() {
     assert!(failed > 0, "no limit was low enough");
     board(&flash).succeeds();
     assert_eq!(place.runs(), "two");
+}
+
+/// Whether this is a file that was being written.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().unwrap().as_encoded_bytes().starts_with(b".")
 }
 
 /// Starts a command, ends it with a signal after a while, and says whether it was still running.
@@ -301,8 +313,7 @@ fn signals_leave_whole_files_or_none() {
             let signal = if round % 2 == 0 { "-KILL" } else { "-TERM" };
             hits += usize::from(ended(&command, signal, whole.mul_f64(f64::from(round) / 11.0)));
             for (path, bytes) in place.files() {
-                let hidden = path.file_name().unwrap().as_encoded_bytes().starts_with(b".");
-                if hidden || before.get(&path) == Some(&bytes) {
+                if is_hidden(&path) || before.get(&path) == Some(&bytes) {
                     continue;
                 }
                 // A camera that is asked to end completes its stream.
