@@ -33,6 +33,7 @@ PACKAGES = ["numpy", "pillow", "onnxruntime", "openvino", "ncnn", "pnnx", "MNN"]
 # Name in the table, function of worker.py or program, kind of file.
 ENGINES = [
     ("mcir int8", "mcir-worker", "int8.mcir"),
+    ("mcir int8, Winograd", "mcir-worker", "winograd.mcir"),
     ("mcir f32", "mcir-worker", "f32.mcir"),
     ("OpenVINO int8", "openvino_int8", "int8.onnx"),
     ("OpenVINO int8, 8-bit sums", "openvino_int8", "int8-sums.onnx"),
@@ -104,11 +105,11 @@ def networks(tools):
     command([tools.workers / "make-models", models])
     shipped = ROOT / "boards/models/edsr-edge-x4"
 
-    def drawn(name):
-        return {form: models / f"{name}.{form}.mcir" for form in ("f32", "int8")}
+    def drawn(name, *more):
+        return {form: models / f"{name}.{form}.mcir" for form in ("f32", "int8", *more)}
 
     return {
-        "edsr-light x4": drawn("edsr-light-x4"),
+        "edsr-light x4": drawn("edsr-light-x4", "winograd"),
         "edsr-edge x4": {form: shipped / f"model.{form}.mcir" for form in ("f32", "int8")},
         "swinir-edge x4": drawn("swinir-edge-x4"),
         "swinir-light x4": drawn("swinir-light-x4"),
@@ -215,7 +216,7 @@ def measure(tools, paths, width, height, threads, options):
         name, _, kind = engine
         if kind not in paths or (name.startswith("tract") and threads > 1):
             continue
-        if options.only and name != OURS and options.only not in name:
+        if options.only and not name.startswith(OURS) and options.only not in name:
             continue
         try:
             workers.append(Worker(tools, engine, paths[kind], width, height, threads))
@@ -264,7 +265,7 @@ def markdown(results, about):
                  "| engine | median ms | GMAC/s | ratio | peak memory MB | of it before the network |",
                  "|---|---:|---:|---:|---:|---:|"]
         for line in result["lines"]:
-            bold = "**" if line["engine"] == OURS else ""
+            bold = "**" if line["engine"].startswith(OURS) else ""
             text.append(f"| {bold}{line['engine']}{bold} | {line['median_ms']:.1f} | {line['gmacs']:.0f} | "
                         f"{line['ratio']:.2f} | {line['peak_mb']:.0f} | {line['library_mb']:.0f} |")
         text.append("")

@@ -17,7 +17,7 @@ pub(super) const TABLE: Table = Table {
     chains: false,
     conv_f32: CONV_F32,
     f32: neon::TABLE.f32,
-    winograd: Some(Kernel::TwoRows(super::neon_two_rows::pass)),
+    winograd: Some(Kernel::TwoRows(super::neon_two_rows::KERNEL)),
     few: None,
     rows: neon::TABLE.rows,
     image: Some(super::neon_image::dot),

@@ -8,10 +8,14 @@ use super::neon_store::store_sums;
 use super::neon_tile::{Finish, Kind};
 use super::pack::Line;
 use super::tile::Destination;
-use super::two_rows::{BLOCK, CHANNELS, SCRATCH_BYTES, TAPS, TILE, TwoRowsArgs};
+use super::two_rows::{CHANNELS, Kernel, SCRATCH_BYTES, TAPS, TILE, TwoRowsArgs};
 use core::arch::{aarch64::*, asm};
 use core::mem::MaybeUninit;
 
+pub(super) const KERNEL: Kernel = Kernel { pass, block: BLOCK };
+
+/// Output channels of a block of weights.
+const BLOCK: usize = 8;
 /// Vectors of sums in a block of output channels.
 const NV: usize = BLOCK / 4;
 /// Bytes of weights for the vectors of a block, all places and three times [`CHANNELS`] values of the depth.
@@ -27,9 +31,6 @@ const _: () = assert!(AHEAD_BYTES <= size_of::<Line>());
 /// Transformed rows: `[pixel][channels / CHANNELS][place][CHANNELS]`.
 #[repr(align(64))]
 struct Rows(MaybeUninit<[i8; SCRATCH_BYTES]>);
-
-/// Sums that start at zero.
-static ZERO: [i32; BLOCK] = [0; BLOCK];
 
 /// # Safety
 /// As [`Pass`](super::two_rows::Pass).
@@ -54,7 +55,7 @@ pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
         }
         for first in (0..out_channels).step_by(BLOCK) {
             let w = weights.weights.as_ptr().cast::<i8>().add(first / BLOCK * steps * STEP_BYTES);
-            let bias = weights.bias.as_ptr().add(first);
+            let bias = weights.bias.each_ref().map(|bias| bias.as_ptr().add(first));
             let to = Destination {
                 mult: requant.mult.as_ptr().add(first),
                 offset: offset.as_ptr().add(first),
@@ -194,7 +195,8 @@ struct Depth {
     /// Three times [`CHANNELS`] values of the depth each.
     steps: usize,
     w: *const i8,
-    bias: *const i32,
+    /// Initial sums of the places that both rows share.
+    bias: [*const i32; 2],
 }
 
 /// The depth of a tile, then `$then`: sums of row `r`, pixel `x` and vector `n` are in register `12 r + 2 x + n`. Their
@@ -244,8 +246,8 @@ macro_rules! depth {
             w = inout(reg) $depth.w => _,
             n = out(reg) _,
             steps = in(reg) $depth.steps,
-            bias = in(reg) $depth.bias,
-            zero = in(reg) ZERO.as_ptr(),
+            bias = in(reg) $depth.bias[0],
+            zero = in(reg) $depth.bias[1],
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             $($operands)*
@@ -258,7 +260,7 @@ macro_rules! depth {
 ///
 /// # Safety
 /// The processor has the dot product. At least one step; reads `3 · CHANNELS · steps` values of all places of each of six
-/// pixels, `STEP_BYTES` of weights for every step and [`AHEAD_BYTES`] more, and BLOCK initial sums.
+/// pixels, `STEP_BYTES` of weights for every step and [`AHEAD_BYTES`] more, and twice BLOCK initial sums.
 #[inline(always)]
 unsafe fn sums(depth: Depth) -> [[[int32x4_t; NV]; TILE]; 2] {
     // SAFETY: reads what is promised above and changes only the registers named.

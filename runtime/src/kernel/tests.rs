@@ -38,7 +38,7 @@ fn values(case: usize, n: usize, rng: &mut Rng) -> Vec<i8> {
 }
 
 /// Rows of activations as the instruction set stores them, with slack.
-fn stored(rows: &[Vec<i8>], xor: u8) -> Vec<Vec<u8>> {
+pub(super) fn stored(rows: &[Vec<i8>], xor: u8) -> Vec<Vec<u8>> {
     let slack = [0x5a; SLACK_BYTES];
     rows.iter().map(|row| row.iter().map(|&v| v as u8 ^ xor).chain(slack).collect()).collect()
 }

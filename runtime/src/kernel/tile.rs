@@ -101,6 +101,23 @@ pub(crate) struct Chain<'a> {
     pub narrow: Option<(&'a mut [u8], f32, Narrowing)>,
 }
 
+impl Chain<'_> {
+    /// Asserts that there are rows of so many values.
+    pub fn check(&self, store: Store, values: usize) {
+        assert!(matches!(store, Store::I16 { .. }), "16 bits are worked on");
+        assert!(self.residual.is_none_or(|(row, _)| row.len() == values), "the residual row fits");
+        assert!(self.narrow.as_ref().is_none_or(|(row, ..)| row.len() == values), "the 8-bit row fits");
+    }
+
+    /// The part of it for these values of the row.
+    pub fn part(&mut self, values: core::ops::Range<usize>) -> Chain<'_> {
+        Chain {
+            residual: self.residual.map(|(row, factors)| (&row[values.clone()], factors)),
+            narrow: self.narrow.as_mut().map(|(row, factor, to)| (&mut row[values], *factor, *to)),
+        }
+    }
+}
+
 /// The place of a tile's first value in the rows of a [`Chain`].
 #[derive(Clone, Copy)]
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only VNNI sets chain"))]
@@ -116,7 +133,7 @@ pub(crate) struct ChainAt {
 
 impl ChainAt {
     /// Of a row's first value.
-    fn new(chain: &mut Chain<'_>) -> Self {
+    pub fn new(chain: &mut Chain<'_>) -> Self {
         let (residual, factors) =
             chain.residual.map_or((core::ptr::null(), [1.0; 2]), |(row, factors)| (row.as_ptr(), factors));
         let nothing = Narrowing { zero_point: 0, xor: 0 };
@@ -128,7 +145,7 @@ impl ChainAt {
     }
 
     /// So many values further on; what is not there stays null.
-    fn after(self, values: usize) -> Self {
+    pub fn after(self, values: usize) -> Self {
         let Self { residual, narrow, .. } = self;
         let residual = if residual.is_null() { residual } else { residual.wrapping_add(values) };
         let narrow = if narrow.is_null() { narrow } else { narrow.wrapping_add(values) };
@@ -173,9 +190,7 @@ pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize
     let values = args.pixels * shape.out_channels;
     assert_eq!(args.out.len(), values * store_bytes, "the output row fits");
     if let Some(chain) = &args.chain {
-        assert!(matches!(args.store, Store::I16 { .. }), "16 bits are worked on");
-        assert!(chain.residual.is_none_or(|(row, _)| row.len() == values), "the residual row fits");
-        assert!(chain.narrow.as_ref().is_none_or(|(row, ..)| row.len() == values), "the 8-bit row fits");
+        chain.check(args.store, values);
     }
     // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
     // entry only on a processor that has it.

@@ -14,11 +14,16 @@
 //! saturate, the processor says whether one did, and the direct convolution does those pixels instead. It is rare for
 //! a network that was quantized for it (`mcir-quantize run --winograd`): with activations around the middle half of
 //! their range and weights whose sums fit.
+//!
+//! An instruction set whose products are of unsigned activations gets 128 added to all that is transformed; what that adds
+//! to the sums is taken off their initial values.
 
+use super::Table;
 use super::pack::{Line, aligned};
 use super::requant::Requant;
-use super::tile::Store;
+use super::tile::{Chain, Store};
 use alloc::vec::Vec;
+use core::iter::zip;
 
 #[cfg(test)]
 mod tests;
@@ -27,8 +32,6 @@ mod tests;
 pub(crate) const TAPS: usize = 4;
 /// Kernel side.
 const KERNEL: usize = 3;
-/// Output channels of a block of weights.
-pub(crate) const BLOCK: usize = 8;
 /// Input channels: in units of a vector of activations.
 pub(crate) const CHANNELS: usize = 16;
 /// Values of the depth that one multiplication sums up.
@@ -41,58 +44,101 @@ pub(crate) const SCRATCH_BYTES: usize = 16384;
 const MAX_PIXELS: usize = 48;
 /// Largest magnitude of a weight.
 const MAX_WEIGHT: i32 = 127;
+/// What is added to activations to make them unsigned.
+const UNSIGNED: i64 = 128;
 
 /// The places of the transformed domain in the order in which they are summed up: first those that both rows share.
 const ORDER: [usize; TAPS] = [1, 2, 0, 3];
 /// Places that are summed up together.
 const HALF: usize = 2;
 
+/// What an instruction set has.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    pub pass: Pass,
+    /// Output channels that are summed up together.
+    pub block: usize,
+}
+
 /// Transformed weights of a convolution.
 pub(crate) struct TwoRows {
+    kernel: Kernel,
     pub in_channels: usize,
     pub out_channels: usize,
-    /// `[output channels / BLOCK][half of ORDER][kernel column · input channels / CHANNELS][place of the half]`, and in
-    /// these `[CHANNELS / KT][BLOCK][KT]`. One more line, which a kernel may load ahead.
+    /// `[output channels / block][half of ORDER][kernel column · input channels / CHANNELS][place of the half]`, and in
+    /// these `[CHANNELS / KT][block][KT]`. One more line, which a kernel may load ahead.
     pub weights: Vec<Line>,
-    /// Twice the initial sums, which are those of the direct convolution: the bits of `MAGIC` are part of them.
-    pub bias: Vec<i32>,
+    /// Initial sums of the two places that both rows share: twice those of the direct convolution (the bits of `MAGIC` are
+    /// part of them, where sums are floats in disguise), and zero; or less, for unsigned activations.
+    pub bias: [Vec<i32>; HALF],
 }
 
 impl TwoRows {
     /// Transforms `weights`, `[out, 3, 3, in]`; `None` if the shape is not one of this algorithm's, or if weights or sums
     /// are too large for it.
-    pub fn new(weights: &[i8], in_channels: usize, out_channels: usize, requant: &Requant) -> Option<Self> {
+    pub fn new(
+        kernel: Kernel,
+        weights: &[i8],
+        in_channels: usize,
+        out_channels: usize,
+        requant: &Requant,
+        table: &Table,
+    ) -> Option<Self> {
         let depth = KERNEL * KERNEL * in_channels;
+        let block = kernel.block;
         let fits = in_channels.is_multiple_of(CHANNELS)
             && max_pixels(in_channels) >= TILE
-            && out_channels.is_multiple_of(BLOCK)
+            && out_channels.is_multiple_of(block)
             && weights.len() == out_channels * depth;
-        if !fits || requant.offset.is_none() {
+        if !fits || (table.takes_floats && requant.offset.is_none()) {
             return None;
         }
         let row = KERNEL * in_channels;
         let mut lines = aligned(TAPS * row * out_channels + size_of::<Line>());
         let packed: &mut [i8] = bytemuck::cast_slice_mut(&mut lines);
-        for (n, kernel) in weights.chunks_exact(depth).enumerate() {
+        let mut bias = [const { Vec::new() }; HALF];
+        let direct = requant.bias.as_chunks::<4>().0.iter().map(|&b| i32::from_ne_bytes(b));
+        for (n, (kernel, direct)) in zip(weights.chunks_exact(depth), direct).enumerate() {
+            // Of each place, and the magnitudes of all.
+            let (mut sums, mut reach) = ([0; TAPS], 0);
             for k in 0..row {
                 let g: [i32; KERNEL] = core::array::from_fn(|y| i32::from(kernel[y * row + k]));
                 let transformed = transform(g)?;
                 for (at, place) in ORDER.into_iter().enumerate() {
                     let (half, at) = (at / HALF, at % HALF);
-                    let step = (n / BLOCK * (TAPS / HALF) + half) * (row / CHANNELS) + k / CHANNELS;
+                    let step = (n / block * (TAPS / HALF) + half) * (row / CHANNELS) + k / CHANNELS;
                     let group = (step * HALF + at) * (CHANNELS / KT) + k % CHANNELS / KT;
-                    packed[(group * BLOCK + n % BLOCK) * KT + k % KT] = transformed[place];
+                    packed[(group * block + n % block) * KT + k % KT] = transformed[place];
+                    sums[place] += i64::from(transformed[place]);
+                    reach += i64::from(transformed[place].unsigned_abs());
                 }
             }
+            let direct = i64::from(direct);
+            if table.xor == 0 {
+                bias[0].push((direct as i32).wrapping_mul(2));
+                bias[1].push(0);
+                continue;
+            }
+            // Activations of the direct convolution have 128 added too.
+            let signed = direct + UNSIGNED * sums[1];
+            let initial = [
+                2 * signed - UNSIGNED * (sums[0] + sums[1] + sums[3]),
+                -UNSIGNED * (sums[0] + sums[2] - sums[3]),
+            ];
+            // What is halved must not have wrapped around.
+            let largest = initial[0].abs() + initial[1].abs() + 2 * UNSIGNED * reach;
+            if largest > i64::from(i32::MAX) {
+                return None;
+            }
+            zip(&mut bias, initial).for_each(|(bias, initial)| bias.push(initial as i32));
         }
-        let direct = requant.bias.as_chunks::<4>().0.iter().map(|&b| i32::from_ne_bytes(b));
-        let bias = direct.map(|b| b.wrapping_mul(2)).collect();
-        Some(Self { in_channels, out_channels, weights: lines, bias })
+        Some(Self { kernel, in_channels, out_channels, weights: lines, bias })
     }
 
     /// Bytes of all of it.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice()) + 4 * self.bias.len()
+        size_of_val(self.weights.as_slice())
+            + self.bias.iter().map(|b| size_of_val(b.as_slice())).sum::<usize>()
     }
 
     /// Pixels of each pass over a row of `pixels`, but the last: about equal parts, in whole tiles.
@@ -125,33 +171,40 @@ pub(crate) struct TwoRowsArgs<'a, 'b> {
     /// Of the direct convolution.
     pub requant: &'a Requant,
     pub store: Store,
+    /// What else is done with the rows; only on instruction sets whose table says that they chain.
+    pub chains: Option<[Chain<'b>; 2]>,
     /// Two output rows of `pixels · out_channels` values.
     pub out: [&'b mut [u8]; 2],
 }
 
 /// Entry of an instruction set: two rows of a convolution. Whether it computed them: not if a sum of activations is
-/// beyond 8 bits; nothing was written then.
+/// beyond 8 bits; what it wrote by then has to be computed again.
 ///
 /// # Safety
 /// The processor has the instruction set. The arguments were checked by [`two_rows`].
 pub(crate) type Pass = unsafe fn(&mut TwoRowsArgs<'_, '_>) -> bool;
 
-/// Checks the lengths of all slices and runs `entry`, which must belong to the processor's instruction set.
-pub(crate) fn two_rows(entry: Pass, mut args: TwoRowsArgs<'_, '_>) -> bool {
-    let TwoRows { in_channels, out_channels, ref weights, ref bias } = *args.weights;
+/// Checks the lengths of all slices and runs the kernel that the weights were made for, which must belong to the
+/// processor's instruction set.
+pub(crate) fn two_rows(mut args: TwoRowsArgs<'_, '_>) -> bool {
+    let TwoRows { kernel, in_channels, out_channels, ref weights, ref bias } = *args.weights;
     assert!((TILE..=max_pixels(in_channels)).contains(&args.pixels), "tiles fit the row, rows the memory");
     let row = (args.pixels + KERNEL - 1) * in_channels;
     assert!(args.taps.iter().all(|tap| tap.len() >= row), "rows reach over the last pixel's kernel");
     assert!(in_channels.is_multiple_of(CHANNELS), "input channels are vectors");
-    assert!(out_channels.is_multiple_of(BLOCK), "output channels are blocks");
+    assert!(out_channels.is_multiple_of(kernel.block), "output channels are blocks");
     let all = TAPS * KERNEL * in_channels * out_channels + size_of::<Line>();
     assert!(size_of_val(weights.as_slice()) >= all, "all weights are there");
-    let offsets = args.requant.offset.as_ref().map_or(0, Vec::len);
-    let lanes = [bias.len(), args.requant.mult.len(), offsets];
+    let offsets = args.requant.offset.as_ref().map_or(out_channels, Vec::len);
+    let lanes = [bias[0].len(), bias[1].len(), args.requant.mult.len(), offsets];
     assert!(lanes.iter().all(|&n| n >= out_channels), "a value for every lane");
-    let out = args.pixels * out_channels * args.store.size_bytes();
+    let values = args.pixels * out_channels;
+    let out = values * args.store.size_bytes();
     assert!(args.out.iter().all(|row| row.len() == out), "the output rows fit");
-    // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
-    // entry only on a processor that has it.
-    unsafe { entry(&mut args) }
+    for chain in args.chains.iter().flatten() {
+        chain.check(args.store, values);
+    }
+    // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out a
+    // kernel only on a processor that has it.
+    unsafe { (kernel.pass)(&mut args) }
 }

@@ -109,8 +109,7 @@ pub(crate) enum Kernel {
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
     FourRows(Strip),
     /// As described in [`two_rows`](super::two_rows).
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
-    TwoRows(super::two_rows::Pass),
+    TwoRows(super::two_rows::Kernel),
 }
 
 impl Kernel {

@@ -10,11 +10,12 @@ use crate::kernel::pack::{ConvShape, Packed, pack};
 use crate::kernel::requant::{Products, Requant, SingleRounding, short};
 use crate::kernel::scalar::round_clamp;
 use crate::kernel::tile::{Chain, ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
-use crate::kernel::two_rows::{self, Pass, TwoRows, TwoRowsArgs, two_rows};
+use crate::kernel::two_rows::{self, TwoRows, TwoRowsArgs, two_rows};
 use crate::kernel::winograd::{Kernel, PATCH, Strip, StripArgs, TILE, Winograd, strip};
 use crate::kernel::{Elementwise, Isa};
 use crate::model::{Activation, Conv2d, DType, Model, NodeId, Op, Role};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// A convolution with packed weights.
 pub(crate) struct Conv2dStep {
@@ -22,7 +23,7 @@ pub(crate) struct Conv2dStep {
     /// Another way to the same sums.
     winograd: Option<(Strip, Winograd)>,
     /// Another way to the same sums, of two rows.
-    two_rows: Option<(Pass, TwoRows)>,
+    two_rows: Option<TwoRows>,
     /// Another way to the same bytes.
     few: Option<FewChannels>,
     /// Initial sums (32-bit integers or floats) and multipliers.
@@ -177,8 +178,8 @@ impl Conv2dStep {
             Some(Kernel::FourRows(strip)) => {
                 winograd = Winograd::new(weights, &plain, inputs, outputs, &requant).map(|w| (strip, w));
             }
-            Some(Kernel::TwoRows(pass)) => {
-                two_rows = TwoRows::new(weights, inputs, outputs, &requant).map(|w| (pass, w));
+            Some(Kernel::TwoRows(kernel)) => {
+                two_rows = TwoRows::new(kernel, weights, inputs, outputs, &requant, &table);
             }
             None => {}
         }
@@ -269,8 +270,19 @@ impl Conv2dStep {
                 }
                 _ if rows > 1 && self.two_rows.is_some() => {
                     let taps = core::array::from_fn(|i| row(y + i));
-                    self.two_rows(taps, cols.len(), io.out.rows_mut::<2>(y));
-                    (y..y + 2).for_each(|y| self.finish(io, y));
+                    let mut chains = None;
+                    if let Some((sum, convert)) = self.chained() {
+                        let mut narrow = io.second.as_mut().map(|second| second.rows_mut::<2>(y).into_iter());
+                        chains = Some([y, y + 1].map(|y| {
+                            let residual = io.inputs[1].pixels(y, cols.clone());
+                            chain(sum, residual, convert, narrow.as_mut().and_then(Iterator::next))
+                        }));
+                    }
+                    let chained = chains.is_some();
+                    self.two_rows(taps, cols.len(), chains, io.out.rows_mut::<2>(y));
+                    if !chained {
+                        (y..y + 2).for_each(|y| self.finish(io, y));
+                    }
                     y += 2;
                 }
                 _ => {
@@ -300,7 +312,7 @@ impl Conv2dStep {
         let row = |ky: usize| &input.padded_row((y / upscale + ky) as isize - half as isize)[start..];
         if self.two_rows.is_some() && y + upscale < io.rows.end {
             let out = io.out.two_rows_mut([y, y + upscale]);
-            self.two_rows(core::array::from_fn(row), cols.len() / upscale, out);
+            self.two_rows(core::array::from_fn(row), cols.len() / upscale, None, out);
             return 2;
         }
         let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
@@ -318,18 +330,10 @@ impl Conv2dStep {
             few.row(kernel, taps, self.store, io.out.row_mut(y), self.packed.shape.out_channels);
             return;
         }
-        let chain = match self.after {
-            After::Chain { sum, convert } if self.chains => {
-                let cols = io.out.cols();
-                let residual =
-                    sum.map(|sum| (bytemuck::cast_slice(io.inputs[1].pixels(y, cols)), sum.factors));
-                let narrow = convert.zip(io.second.as_mut()).and_then(|(convert, second)| {
-                    Some((second.row_mut(y), convert.factor, convert.to.narrowing()?))
-                });
-                Some(Chain { residual, narrow })
-            }
-            _ => None,
-        };
+        let chain = self.chained().map(|(sum, convert)| {
+            let residual = io.inputs[1].pixels(y, io.out.cols());
+            chain(sum, residual, convert, io.second.as_mut().map(|second| second.row_mut(y)))
+        });
         self.direct(taps, (px_bytes, pixels), chain, io.out.row_mut(y));
         if !self.chains {
             self.finish(io, y);
@@ -360,22 +364,50 @@ impl Conv2dStep {
         conv_row(self.entry, &self.geometry, self.element_bytes, args);
     }
 
+    /// What follows the convolution, if the kernel does it.
+    fn chained(&self) -> Option<(Option<Sum>, Option<Convert>)> {
+        match self.after {
+            After::Chain { sum, convert } if self.chains => Some((sum, convert)),
+            _ => None,
+        }
+    }
+
     /// Two rows of which [`two_rows`](crate::kernel::two_rows) does what it can.
-    fn two_rows(&self, taps: [&[u8]; two_rows::TAPS], pixels: usize, mut out: [&mut [u8]; 2]) {
-        let Some((entry, ref weights)) = self.two_rows else { unreachable!("asked for only where it is") };
+    fn two_rows(
+        &self,
+        taps: [&[u8]; two_rows::TAPS],
+        pixels: usize,
+        mut chains: Option<[Chain<'_>; 2]>,
+        mut out: [&mut [u8]; 2],
+    ) {
+        let Some(weights) = &self.two_rows else { unreachable!("asked for only where it is") };
         let shape = self.packed.shape;
         let (px_in, px_out) = (shape.in_channels, shape.out_channels * self.store.size_bytes());
         let pass = weights.pass(pixels);
         for x in (0..pixels).step_by(pass) {
             let pixels = pass.min(pixels - x);
             let taps = taps.map(|tap| &tap[x * px_in..]);
+            let values = x * shape.out_channels..(x + pixels) * shape.out_channels;
             let mut part = out.each_mut().map(|row| &mut row[x * px_out..][..pixels * px_out]);
-            let out = part.each_mut().map(|row| &mut **row);
-            let args = TwoRowsArgs { taps, pixels, weights, requant: &self.requant, store: self.store, out };
-            if pixels < two_rows::TILE || !two_rows(entry, args) {
-                for (taps, out) in taps.windows(shape.kernel).zip(part) {
-                    self.direct(taps, (px_in, pixels), None, out);
+            if pixels >= two_rows::TILE {
+                let out = part.each_mut().map(|row| &mut **row);
+                let (requant, store) = (&self.requant, self.store);
+                let args = TwoRowsArgs {
+                    taps,
+                    pixels,
+                    weights,
+                    requant,
+                    store,
+                    chains: parts(&mut chains, &values),
+                    out,
+                };
+                if two_rows(args) {
+                    continue;
                 }
+            }
+            let chains = parts(&mut chains, &values).map_or([None, None], |chains| chains.map(Some));
+            for ((taps, out), chain) in taps.windows(shape.kernel).zip(part).zip(chains) {
+                self.direct(taps, (px_in, pixels), chain, out);
             }
         }
     }
@@ -435,10 +467,28 @@ impl Conv2dStep {
 
     pub fn weight_bytes(&self) -> usize {
         let winograd = self.winograd.as_ref().map_or(0, |(_, w)| w.bytes());
-        let two_rows = self.two_rows.as_ref().map_or(0, |(_, w)| w.bytes());
+        let two_rows = self.two_rows.as_ref().map_or(0, TwoRows::bytes);
         let few = self.few.as_ref().map_or(0, FewChannels::bytes);
         size_of_val(self.packed.weights.as_slice()) + winograd + two_rows + few + self.requant.bytes()
     }
+}
+
+/// What the kernel does with a row, of which `residual` is the row to add and `narrow` that of the conversion.
+fn chain<'a>(
+    sum: Option<Sum>,
+    residual: &'a [u8],
+    convert: Option<Convert>,
+    narrow: Option<&'a mut [u8]>,
+) -> Chain<'a> {
+    let residual = sum.map(|sum| (bytemuck::cast_slice(residual), sum.factors));
+    let narrow =
+        convert.zip(narrow).and_then(|(convert, row)| Some((row, convert.factor, convert.to.narrowing()?)));
+    Chain { residual, narrow }
+}
+
+/// These values of both rows.
+fn parts<'a>(chains: &'a mut Option<[Chain<'_>; 2]>, values: &Range<usize>) -> Option<[Chain<'a>; 2]> {
+    chains.as_mut().map(|chains| chains.each_mut().map(|chain| chain.part(values.clone())))
 }
 
 struct Residual<'a> {

@@ -4,7 +4,7 @@
 
 use super::super::tile::{ChainAt, Destination, Store};
 use super::mask;
-use super::store::{I16_MAX, capped, converted, converts, pack_shorts, place};
+use super::store::{I16_MAX, capped, converted, converts, fours, pack_shorts, place, put};
 use core::arch::x86_64::*;
 
 /// Factors stay below this, so that what is rounded fits 32 bits.
@@ -19,23 +19,22 @@ const INTEGERS: u8 = 1;
 /// A residual of another scale.
 const SCALED: u8 = 2;
 
-/// Stores the sums of a tile, with what is chained to them.
+/// Stores the sums of one or two tiles of the same kind, with what is chained to them.
 ///
 /// # Safety
-/// As `Tile::store_chain`; the processor has AVX-512 BW.
+/// As `Tile::store_chain`; the processor has AVX-512 BW. The tiles differ only in where they go.
 #[inline(always)]
-pub(super) unsafe fn store<const MR: usize, const NV: usize>(
-    sums: &[[__m512i; NV]; MR],
-    to: &Destination<'_>,
-    chain: &ChainAt,
+pub(super) unsafe fn store<const R: usize, const MR: usize, const NV: usize>(
+    sums: [&[[__m512i; NV]; MR]; R],
+    to: [&Destination<'_>; R],
+    chains: [&ChainAt; R],
 ) {
-    let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
-    // A copy has its sign bits flipped, as this instruction set wants it. Four vectors lie one behind the other where all
-    // of them are whole.
+    let (kind, chain) = (to[0], chains[0]);
+    let Store::I16 { lo, hi } = *kind.store else { unreachable!("16 bits are worked on") };
+    // A copy has its sign bits flipped, as this instruction set wants it.
     let usual = chain.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
         && (chain.narrow.is_null() || (chain.to.xor == 0x80 && chain.factor.abs() < MAX_FACTOR))
-        && (converts(to) && hi == I16_MAX);
-    let dense = to.px_bytes == NV * 32 && (MR * NV).is_multiple_of(4);
+        && (converts(kind) && hi == I16_MAX);
     // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
     // the output has one.
     unsafe {
@@ -45,27 +44,49 @@ pub(super) unsafe fn store<const MR: usize, const NV: usize>(
             _ => SCALED,
         };
         match (summand, chain.narrow.is_null()) {
-            _ if !usual || to.lanes != NV * 16 || !(dense || NV == 4) => {
-                // A copy, so that the others' sums need no place in memory.
-                let sums = *sums;
-                each(&sums, to, chain, (lo, hi));
+            _ if !usual || !fours::<MR, NV>(kind) => {
+                // Copies, so that the others' sums need no place in memory.
+                let sums = sums.map(|sums| *sums);
+                for ((sums, to), chain) in sums.iter().zip(to).zip(chains) {
+                    each(sums, to, chain, (lo, hi));
+                }
             }
-            (NONE, false) => whole::<MR, NV, { NONE }, true>(sums, to, chain, lo),
-            (NONE, true) => whole::<MR, NV, { NONE }, false>(sums, to, chain, lo),
-            (INTEGERS, false) => whole::<MR, NV, { INTEGERS }, true>(sums, to, chain, lo),
-            (INTEGERS, true) => whole::<MR, NV, { INTEGERS }, false>(sums, to, chain, lo),
-            (_, false) => whole::<MR, NV, { SCALED }, true>(sums, to, chain, lo),
-            (_, true) => whole::<MR, NV, { SCALED }, false>(sums, to, chain, lo),
+            (NONE, false) => whole::<R, MR, NV, { NONE }, true>(sums, to, chains, lo),
+            (NONE, true) => whole::<R, MR, NV, { NONE }, false>(sums, to, chains, lo),
+            (INTEGERS, false) => whole::<R, MR, NV, { INTEGERS }, true>(sums, to, chains, lo),
+            (INTEGERS, true) => whole::<R, MR, NV, { INTEGERS }, false>(sums, to, chains, lo),
+            (_, false) => whole::<R, MR, NV, { SCALED }, true>(sums, to, chains, lo),
+            (_, true) => whole::<R, MR, NV, { SCALED }, false>(sums, to, chains, lo),
         }
     }
 }
 
-/// Four vectors at a time: 64 values, which lie one behind the other in each row.
+/// One tile, or two.
 ///
 /// # Safety
 /// As [`store`]; there is a residual unless `SUM` is [`NONE`], and a copy if it is to `NARROW`.
 #[inline(always)]
-unsafe fn whole<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
+unsafe fn whole<const R: usize, const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
+    sums: [&[[__m512i; NV]; MR]; R],
+    to: [&Destination<'_>; R],
+    chains: [&ChainAt; R],
+    lo: f32,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        tile::<MR, NV, SUM, NARROW>(sums[0], to[0], chains[0], lo);
+        if R == 2 {
+            tile::<MR, NV, SUM, NARROW>(sums[R - 1], to[R - 1], chains[R - 1], lo);
+        }
+    }
+}
+
+/// Four vectors at a time: 64 values, which lie one behind the other in each row, or are 32 of two pixels.
+///
+/// # Safety
+/// As [`whole`].
+#[inline(always)]
+unsafe fn tile<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
     chain: &ChainAt,
@@ -100,27 +121,26 @@ unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: u8, 
     // SAFETY: as promised by the caller.
     unsafe {
         let lowest = _mm512_set1_epi16(lo as i16);
-        let out = place::<NV>(to, K).cast::<i16>();
-        // Where `out` is, in values from the first.
-        let at = K / NV * (to.px_bytes / 2) + K % NV * 16;
+        // Where each 32 of the values are, counted from the first.
+        let [at, then] = [K, K + 2].map(|k| k / NV * (to.px_bytes / 2) + k % NV * 16);
         let q0 = converted(sums[K / NV][K % NV], to.mult.add(16 * (K % NV)));
         let q1 = converted(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)));
         let q2 = converted(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)));
         let q3 = converted(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)));
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
         if SUM == INTEGERS {
-            values = [plus(values[0], chain.residual.add(at)), plus(values[1], chain.residual.add(at + 32))];
+            values = [plus(values[0], chain.residual.add(at)), plus(values[1], chain.residual.add(then))];
         }
         if SUM == SCALED {
             values = [
                 scaled_sum(values[0], chain.residual.add(at), chain.factors),
-                scaled_sum(values[1], chain.residual.add(at + 32), chain.factors),
+                scaled_sum(values[1], chain.residual.add(then), chain.factors),
             ];
         }
-        _mm512_storeu_si512(out.cast(), values[0]);
-        _mm512_storeu_si512(out.add(32).cast(), values[1]);
+        _mm512_storeu_si512(place::<NV>(to, K).cast(), values[0]);
+        _mm512_storeu_si512(place::<NV>(to, K + 2).cast(), values[1]);
         if NARROW {
-            _mm512_storeu_si512(chain.narrow.add(at).cast(), narrow(values, chain));
+            put::<MR, NV>(narrow(values, chain), to, [at, then].map(|at| chain.narrow.add(at)));
         }
     }
 }

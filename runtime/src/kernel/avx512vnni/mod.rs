@@ -7,6 +7,7 @@ mod depth;
 mod few;
 mod rows;
 mod store;
+mod two_rows;
 
 use super::tile::{
     ChainAt, Destination, Geometry, Layout, MAX_KERNEL, Store, Tile, conv_entry, depth as plain_depth,
@@ -22,7 +23,7 @@ pub(super) const TABLE: Table = Table {
     chains: true,
     conv_f32,
     f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
-    winograd: None,
+    winograd: Some(super::winograd::Kernel::TwoRows(two_rows::KERNEL)),
     few: Some(few::row),
     rows: Some(rows::ROWS),
     image: None,
@@ -178,11 +179,7 @@ unsafe impl Tile for I8 {
     unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
         // SAFETY: passed on.
         unsafe {
-            if !store::whole(sums, to) {
-                // A copy, so that the sums of whole tiles need no place in memory.
-                let sums = *sums;
-                store_each(&sums, to);
-            }
+            store_tiles([sums], [to]);
         }
     }
     const CHAINS: bool = true;
@@ -193,7 +190,7 @@ unsafe impl Tile for I8 {
         chain: &ChainAt,
     ) {
         // SAFETY: passed on.
-        unsafe { chain::store(sums, to, chain) }
+        unsafe { chain::store([sums], [to], [chain]) }
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
@@ -222,6 +219,27 @@ unsafe impl Tile for I8 {
                     }
                 }
                 Store::F32 { relu } => store_f32(x, relu, out, lanes),
+            }
+        }
+    }
+}
+
+/// Stores the sums of one or two tiles.
+///
+/// # Safety
+/// As [`Tile::store_tile`]; the tiles differ only in where they go.
+#[inline(always)]
+unsafe fn store_tiles<const R: usize, const MR: usize, const NV: usize>(
+    sums: [&[[__m512i; NV]; MR]; R],
+    to: [&Destination<'_>; R],
+) {
+    // SAFETY: passed on.
+    unsafe {
+        if !store::whole(sums, to) {
+            // Copies, so that the sums of whole tiles need no place in memory.
+            let sums = sums.map(|sums| *sums);
+            for (sums, to) in sums.iter().zip(to) {
+                store_each(sums, to);
             }
         }
     }

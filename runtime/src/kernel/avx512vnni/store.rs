@@ -1,5 +1,6 @@
 //! Tiles whose vectors are whole: four vectors of sums become 64 bytes, or two become 32 values of 16 bits, by
-//! saturating packs, which also are most of the clamping.
+//! saturating packs, which also are most of the clamping. The 64 bytes are those of two pixels where a tile has only two
+//! vectors of each.
 
 use super::super::requant::Products;
 use super::super::tile::{Destination, Store};
@@ -7,38 +8,54 @@ use core::arch::x86_64::*;
 
 pub(super) const I16_MAX: f32 = 32767.0;
 
-/// Stores a tile if all its vectors are whole and its kind of values is one of those below; whether it did.
+/// Stores one or two tiles of the same kind if all their vectors are whole and their kind of values is one of those below;
+/// whether it did. (Two at once, because what follows a tile may be a call, for which the compiler would write the other's
+/// sums to memory.)
 ///
 /// # Safety
-/// As `Tile::store_tile`.
+/// As `Tile::store_tile`; the tiles differ only in where they go.
 #[inline(always)]
-pub(super) unsafe fn whole<const MR: usize, const NV: usize>(
-    sums: &[[__m512i; NV]; MR],
-    to: &Destination<'_>,
+pub(super) unsafe fn whole<const R: usize, const MR: usize, const NV: usize>(
+    sums: [&[[__m512i; NV]; MR]; R],
+    to: [&Destination<'_>; R],
 ) -> bool {
-    let px = NV * 16 * to.store.size_bytes();
-    // Vectors lie one behind the other, or those of a pixel at least do.
-    let dense = to.px_bytes == px && (MR * NV).is_multiple_of(4);
-    if to.lanes != NV * 16 || !(dense || NV == 4) {
+    if !fours::<MR, NV>(to[0]) {
         return false;
     }
     // SAFETY: `MR` pixels of whole vectors, each `px_bytes` from the last, by contract; multipliers for all.
     unsafe {
-        match *to.store {
+        match *to[0].store {
             Store::I8 { lo, hi, zero_point, xor: 0x80 } => {
                 let free =
-                    converts(to) && (lo, hi) == ((-128 - zero_point) as f32, (127 - zero_point) as f32);
+                    converts(to[0]) && (lo, hi) == ((-128 - zero_point) as f32, (127 - zero_point) as f32);
                 match (free, zero_point) {
-                    (true, -128) => bytes::<MR, NV, false, false>(sums, to, (lo, hi, zero_point)),
-                    (true, _) => bytes::<MR, NV, false, true>(sums, to, (lo, hi, zero_point)),
-                    (false, _) => bytes::<MR, NV, true, true>(sums, to, (lo, hi, zero_point)),
+                    (true, -128) => bytes::<R, MR, NV, false, false>(sums, to, (lo, hi, zero_point)),
+                    (true, _) => bytes::<R, MR, NV, false, true>(sums, to, (lo, hi, zero_point)),
+                    (false, _) => bytes::<R, MR, NV, true, true>(sums, to, (lo, hi, zero_point)),
                 }
             }
-            Store::I16 { lo, hi } if converts(to) && hi == I16_MAX => shorts(sums, to, lo),
+            Store::I16 { lo, hi } if converts(to[0]) && hi == I16_MAX => {
+                shorts(sums[0], to[0], lo);
+                if R == 2 {
+                    shorts(sums[R - 1], to[R - 1], lo);
+                }
+            }
             Store::I8 { .. } | Store::I16 { .. } | Store::F32 { .. } => return false,
         }
     }
     true
+}
+
+/// Whether all vectors are whole, and fours of them lie one behind the other, or twos do in each of two pixels.
+#[inline(always)]
+pub(super) fn fours<const MR: usize, const NV: usize>(to: &Destination<'_>) -> bool {
+    to.lanes == NV * 16 && (dense::<MR, NV>(to) || NV == 4 || (NV == 2 && MR.is_multiple_of(2)))
+}
+
+/// Whether all vectors of the tile lie one behind the other, and are fours.
+#[inline(always)]
+pub(super) fn dense<const MR: usize, const NV: usize>(to: &Destination<'_>) -> bool {
+    to.px_bytes == NV * 16 * to.store.size_bytes() && (MR * NV).is_multiple_of(4)
 }
 
 /// Whether all products are integers of 32 bits when they are rounded, which the packs then clamp.
@@ -64,15 +81,33 @@ pub(super) unsafe fn place<const NV: usize>(to: &Destination<'_>, k: usize) -> *
 /// As [`whole`]; without `CLAMP` the bounds are those of the bytes and products [convert](converts), without `OFFSET` the
 /// zero point is −128 too.
 #[inline(always)]
-unsafe fn bytes<const MR: usize, const NV: usize, const CLAMP: bool, const OFFSET: bool>(
-    sums: &[[__m512i; NV]; MR],
-    to: &Destination<'_>,
+unsafe fn bytes<const R: usize, const MR: usize, const NV: usize, const CLAMP: bool, const OFFSET: bool>(
+    sums: [&[[__m512i; NV]; MR]; R],
+    to: [&Destination<'_>; R],
     (lo, hi, zero_point): (f32, f32, i32),
 ) {
     // SAFETY: as promised by the caller.
     unsafe {
         let hi = _mm512_set1_ps(hi);
         let finish = Bytes::new(lo, zero_point);
+        tile_bytes::<MR, NV, CLAMP, OFFSET>(sums[0], to[0], hi, finish);
+        if R == 2 {
+            tile_bytes::<MR, NV, CLAMP, OFFSET>(sums[R - 1], to[R - 1], hi, finish);
+        }
+    }
+}
+
+/// # Safety
+/// As [`bytes`].
+#[inline(always)]
+unsafe fn tile_bytes<const MR: usize, const NV: usize, const CLAMP: bool, const OFFSET: bool>(
+    sums: &[[__m512i; NV]; MR],
+    to: &Destination<'_>,
+    hi: __m512,
+    finish: Bytes,
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
         four_bytes::<0, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
         four_bytes::<4, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
         four_bytes::<8, MR, NV, CLAMP, OFFSET>(sums, to, hi, finish);
@@ -109,7 +144,29 @@ unsafe fn four_bytes<
         let q1 = rounded::<CLAMP>(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)), hi);
         let q2 = rounded::<CLAMP>(sums[(K + 2) / NV][(K + 2) % NV], to.mult.add(16 * ((K + 2) % NV)), hi);
         let q3 = rounded::<CLAMP>(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)), hi);
-        _mm512_storeu_si512(place::<NV>(to, K).cast(), finish.pack::<CLAMP, OFFSET>([q0, q1, q2, q3]));
+        let bytes = finish.pack::<CLAMP, OFFSET>([q0, q1, q2, q3]);
+        put::<MR, NV>(bytes, to, [place::<NV>(to, K), place::<NV>(to, K + 2)]);
+    }
+}
+
+/// Stores 64 bytes, the second half of which belongs to the second place.
+///
+/// # Safety
+/// They are one behind the other, or as far apart as two pixels of two vectors; there is room for 32 bytes at each.
+#[inline(always)]
+pub(super) unsafe fn put<const MR: usize, const NV: usize>(
+    bytes: __m512i,
+    to: &Destination<'_>,
+    places: [*mut u8; 2],
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if NV == 2 && !dense::<MR, NV>(to) {
+            _mm256_storeu_si256(places[0].cast(), _mm512_castsi512_si256(bytes));
+            _mm256_storeu_si256(places[1].cast(), _mm512_extracti64x4_epi64::<1>(bytes));
+        } else {
+            _mm512_storeu_si512(places[0].cast(), bytes);
+        }
     }
 }
 
