@@ -1,4 +1,5 @@
-//! Models for Winograd's F(2, 3) in 8 bits, which cores with a dot product have on aarch64 (`--winograd`).
+//! Models for Winograd's F(2, 3) in 8 bits (`--winograd`), which the engine has for aarch64 with the dot product and for
+//! AVX-512 VNNI.
 //!
 //! The engine computes the same with or without it, so the file is an int8 model as any other; but it is only fast
 //! where the algorithm's sums fit 8 bits (`runtime/src/kernel/two_rows.rs`). Weights: the sum of three below each

@@ -49,8 +49,8 @@ pub struct Args {
     /// How much work it may be
     #[arg(long, value_enum, default_value = "normal")]
     effort: EffortArg,
-    /// Make it faster on aarch64 with the dot product (Raspberry Pi 5, Jetson Orin), at some loss: Winograd's
-    /// convolution in 8 bits, with 7 bits for activations and smaller weights
+    /// Make it faster on aarch64 with the dot product (Raspberry Pi 5, Jetson Orin) and, from 32 channels on, on x86-64 with
+    /// AVX-512 VNNI, at some loss: Winograd's convolution in 8 bits, with 7 bits for activations and smaller weights
     #[arg(long)]
     winograd: bool,
     /// Convolution to keep in f32, by name; can be given several times

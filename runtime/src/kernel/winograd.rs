@@ -109,6 +109,10 @@ pub(crate) enum Kernel {
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
     FourRows(Strip),
     /// As described in [`two_rows`](super::two_rows).
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(dead_code, reason = "only NEON and AVX-512 have one")
+    )]
     TwoRows(super::two_rows::Kernel),
 }
 

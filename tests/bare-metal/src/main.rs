@@ -40,7 +40,7 @@ const SMALL: bool = cfg!(target_os = "none");
 const SLOW_FLOATS: bool = SMALL && cfg!(target_arch = "arm");
 
 /// The shipped models, and networks with the operators that these do not have: attention, layer norm, GELU, the
-/// paper's tail.
+/// paper's tail; and one for Winograd's algorithm in 8 bits.
 fn models() -> Vec<(String, Model)> {
     let shipped = SHIPPED.map(|(name, bytes)| {
         (name.into(), Model::from_bytes(Cow::Borrowed(bytes)).expect("a shipped model loads"))
@@ -58,6 +58,9 @@ fn models() -> Vec<(String, Model)> {
         (name.into(), model)
     };
     let (swinir, edsr) = (swinir::graph(&small), edsr::graph(&paper));
+    // Two rows at a time and residual sums in blocks of 32 channels.
+    let blocks = edsr::graph(&edsr::Config { num_feat: 32, num_block: 2, ..edsr::Config::light(2) });
+    let winograd = stand_in::weighted_winograd(stand_in::int8_winograd(&blocks)).expect("a sound graph");
     if SMALL {
         return shipped.into_iter().take(3).collect();
     }
@@ -68,6 +71,7 @@ fn models() -> Vec<(String, Model)> {
             weighted("swinir x2 f32", swinir),
             weighted("edsr x3 int8", stand_in::int8(&edsr)),
             weighted("edsr x3 f32", edsr),
+            ("edsr x2 for winograd".into(), winograd),
         ])
         .collect()
 }
