@@ -85,6 +85,49 @@ conv_entry!(
     (4, 6)
 );
 
+/// [`Tile::sums`] with the tiles of this module, where it has one of the shape; `columns` is a tile of its that adds up in
+/// another order, which only integers do not mind.
+macro_rules! sums_by {
+    ($($tiles:ident)::+ $(, $columns:ident)?) => {
+        #[inline(always)]
+        unsafe fn sums<const MR: usize, const NV: usize>(
+            bias: *const u8,
+            taps: &[*const u8],
+            at: usize,
+            groups: usize,
+            px: usize,
+            w: *const u8,
+        ) -> [[Self::V; NV]; MR] {
+            // SAFETY: passed on; the arms check the size of what they return, and `fits_columns` what columns ask for.
+            unsafe {
+                use $($tiles)::+::*;
+                let all = depth::Depth { bias, taps, at, groups, px, w };
+                match (MR, NV) {
+                    _ if groups == 0 || taps.is_empty() => {}
+                    (6, 4) => return cast(rows_6x4(&all)),
+                    (4, 4) => return cast(rows_4x4(&all)),
+                    (8, 3) => return cast(rows_8x3(&all)),
+                    (12, 2) => return cast(rows_12x2(&all)),
+                    $((16, 1) if all.fits_columns() => return cast($columns(&all)),)?
+                    (16, 1) => return cast(rows_16x1(&all)),
+                    _ => {}
+                }
+                let mut first = [Self::bias(bias); NV];
+                for (n, first) in first.iter_mut().enumerate() {
+                    *first = Self::bias(bias.add(64 * n));
+                }
+                let mut sums = [first; MR];
+                let mut rows = [core::ptr::null(); MAX_KERNEL];
+                for (row, tap) in rows.iter_mut().zip(taps) {
+                    *row = tap.add(at);
+                }
+                plain_depth::<Self, MR, NV>(&mut sums, &rows[..taps.len()], groups, px, w);
+                sums
+            }
+        }
+    };
+}
+
 struct I8;
 struct F32;
 
@@ -93,10 +136,10 @@ struct F32;
 /// # Safety
 /// `FROM` vectors are `MR · NV` vectors.
 #[inline(always)]
-unsafe fn cast<const FROM: usize, const MR: usize, const NV: usize>(
+unsafe fn cast<V, const FROM: usize, const MR: usize, const NV: usize>(
     sums: [__m512i; FROM],
-) -> [[__m512i; NV]; MR] {
-    const { assert!(FROM <= 24) };
+) -> [[V; NV]; MR] {
+    const { assert!(FROM <= 24 && size_of::<V>() == size_of::<__m512i>()) };
     debug_assert_eq!(FROM, MR * NV, "the arm is that of the shape");
     // SAFETY: both are arrays of the same vectors, as the caller says.
     unsafe { core::mem::transmute_copy(&sums) }
@@ -139,42 +182,7 @@ unsafe impl Tile for I8 {
         // SAFETY: the processor has VNNI by contract.
         unsafe { _mm512_dpbusd_epi32(sum, a, w) }
     }
-    #[inline(always)]
-    unsafe fn sums<const MR: usize, const NV: usize>(
-        bias: *const u8,
-        taps: &[*const u8],
-        at: usize,
-        groups: usize,
-        px: usize,
-        w: *const u8,
-    ) -> [[Self::V; NV]; MR] {
-        // SAFETY: passed on; the arms check the size of what they return, and `fits_columns` what
-        // `columns_16x1` asks for.
-        unsafe {
-            let all = depth::Depth { bias, taps, at, groups, px, w };
-            match (MR, NV) {
-                _ if groups == 0 || taps.is_empty() => {}
-                (6, 4) => return cast(depth::rows_6x4(&all)),
-                (4, 4) => return cast(depth::rows_4x4(&all)),
-                (8, 3) => return cast(depth::rows_8x3(&all)),
-                (12, 2) => return cast(depth::rows_12x2(&all)),
-                (16, 1) if all.fits_columns() => return cast(depth::columns_16x1(&all)),
-                (16, 1) => return cast(depth::rows_16x1(&all)),
-                _ => {}
-            }
-            let mut first = [Self::bias(bias); NV];
-            for (n, first) in first.iter_mut().enumerate() {
-                *first = Self::bias(bias.add(64 * n));
-            }
-            let mut sums = [first; MR];
-            let mut rows = [core::ptr::null(); MAX_KERNEL];
-            for (row, tap) in rows.iter_mut().zip(taps) {
-                *row = tap.add(at);
-            }
-            plain_depth::<Self, MR, NV>(&mut sums, &rows[..taps.len()], groups, px, w);
-            sums
-        }
-    }
+    sums_by!(depth::int8, columns_16x1);
     #[inline(always)]
     unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
         // SAFETY: passed on.
@@ -281,6 +289,7 @@ unsafe impl Tile for F32 {
     const GROUP_BYTES: usize = 4;
     const A_GROUPS: usize = 1;
     const W_BYTES: usize = 64;
+    const FOURS: bool = true;
     type V = __m512;
     type A = __m512;
     type W = __m512;
@@ -305,6 +314,7 @@ unsafe impl Tile for F32 {
         // SAFETY: the processor has AVX-512 by contract.
         unsafe { _mm512_fmadd_ps(a, w, sum) }
     }
+    sums_by!(depth::float);
     #[inline(always)]
     unsafe fn store(sum: Self::V, _mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
         let Store::F32 { relu } = *store else { unreachable!("a float convolution stores floats") };
