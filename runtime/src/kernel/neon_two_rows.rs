@@ -32,6 +32,9 @@ const _: () = assert!(AHEAD_BYTES <= size_of::<Line>());
 #[repr(align(64))]
 struct Rows(MaybeUninit<[i8; SCRATCH_BYTES]>);
 
+/// Sums that start at zero: those of the second place, of signed activations. (At a fixed address, which takes no register.)
+static ZERO: [i32; BLOCK] = [0; BLOCK];
+
 /// # Safety
 /// As [`Pass`](super::two_rows::Pass).
 pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
@@ -55,7 +58,7 @@ pub(super) unsafe fn pass(args: &mut TwoRowsArgs<'_, '_>) -> bool {
         }
         for first in (0..out_channels).step_by(BLOCK) {
             let w = weights.weights.as_ptr().cast::<i8>().add(first / BLOCK * steps * STEP_BYTES);
-            let bias = weights.bias.each_ref().map(|bias| bias.as_ptr().add(first));
+            let bias = weights.bias[0].as_ptr().add(first);
             let to = Destination {
                 mult: requant.mult.as_ptr().add(first),
                 offset: offset.as_ptr().add(first),
@@ -195,8 +198,7 @@ struct Depth {
     /// Three times [`CHANNELS`] values of the depth each.
     steps: usize,
     w: *const i8,
-    /// Initial sums of the places that both rows share.
-    bias: [*const i32; 2],
+    bias: *const i32,
 }
 
 /// The depth of a tile, then `$then`: sums of row `r`, pixel `x` and vector `n` are in register `12 r + 2 x + n`. Their
@@ -246,8 +248,8 @@ macro_rules! depth {
             w = inout(reg) $depth.w => _,
             n = out(reg) _,
             steps = in(reg) $depth.steps,
-            bias = in(reg) $depth.bias[0],
-            zero = in(reg) $depth.bias[1],
+            bias = in(reg) $depth.bias,
+            zero = in(reg) ZERO.as_ptr(),
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             $($operands)*
@@ -260,7 +262,7 @@ macro_rules! depth {
 ///
 /// # Safety
 /// The processor has the dot product. At least one step; reads `3 · CHANNELS · steps` values of all places of each of six
-/// pixels, `STEP_BYTES` of weights for every step and [`AHEAD_BYTES`] more, and twice BLOCK initial sums.
+/// pixels, `STEP_BYTES` of weights for every step and [`AHEAD_BYTES`] more, and BLOCK initial sums.
 #[inline(always)]
 unsafe fn sums(depth: Depth) -> [[[int32x4_t; NV]; TILE]; 2] {
     // SAFETY: reads what is promised above and changes only the registers named.
