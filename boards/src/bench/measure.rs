@@ -206,11 +206,14 @@ fn windows(times: &[f64], ends: &[f64]) -> Vec<Window> {
         .collect()
 }
 
-/// A picture with smooth and busy parts in every channel, `[height, width, 3]`.
+/// A picture with smooth and busy parts in every channel, `[height, width, 3]`. It has no edges from one end of the range to
+/// the other all over, as photographs have not: convolutions for Winograd's algorithm would go the direct way there.
 fn picture(width: usize, height: usize) -> Vec<u8> {
     let value = |i: usize| {
         let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
-        (x * (c + 1) + y * 3 + ((x ^ y) & 15) * 6) as u8
+        // Up and down again.
+        let slope = (x * (c + 1) + y * 3) % 400;
+        (slope.min(400 - slope) + ((x ^ y) & 15) * 3) as u8
     };
     (0..width * height * 3).map(value).collect()
 }
