@@ -260,9 +260,9 @@ pub enum PlanError {
         /// Node.
         node: NodeId,
     },
-    /// The working memory would not fit the address space.
+    /// Working memory and packed weights would take more than 1 GiB.
     Memory {
-        /// Bytes needed.
+        /// Bytes needed, or more.
         bytes: u64,
     },
 }
@@ -274,7 +274,9 @@ impl fmt::Display for PlanError {
             Self::Band { found, limit } => write!(f, "band height {found} is not in 1..={limit}"),
             Self::Isa { name } => write!(f, "this processor does not have the instruction set `{name}`"),
             Self::Unsupported { node } => write!(f, "the engine cannot run the operator of node {node}"),
-            Self::Memory { bytes } => write!(f, "working memory of {bytes} bytes does not fit this machine"),
+            Self::Memory { bytes } => {
+                write!(f, "{bytes} bytes of memory or more would be needed; the limit is 1 GiB")
+            }
         }
     }
 }

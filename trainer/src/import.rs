@@ -19,6 +19,10 @@ use mcir_runtime::arch::swinir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// How many times larger than the file its tensors may be. Tensors can be views of one another, so that a few bytes stand
+/// for gigabytes; in what trainers save, at most a few of them are.
+const MAX_UNFOLDING: u64 = 4;
+
 /// Why weights cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -134,8 +138,9 @@ pub fn read(path: &Path) -> Result<Tensors, ImportError> {
 /// # Errors
 /// As [`read`].
 pub fn read_where(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, ImportError> {
-    let collect = |packed: &BTreeMap<String, PackTensor>| collect(packed, wanted);
-    std::fs::File::open(path).map_err(|source| ImportError::Io { path: path.into(), source })?;
+    let io = |source| ImportError::Io { path: path.into(), source };
+    let file_bytes = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(io)?.len();
+    let collect = |packed: &BTreeMap<String, PackTensor>| collect(packed, wanted, file_bytes);
     let format = |what: String| ImportError::Format { path: path.into(), what };
     // The stores would renumber `upsample.0, upsample.2` to `0, 1` if they were not told to leave names alone.
     if path.extension().is_some_and(|e| e == "safetensors") {
@@ -155,12 +160,26 @@ pub fn read_where(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors,
     collect(store.get_all_tensors().map_err(|e| format(e.to_string()))?).map_err(format)
 }
 
-fn collect(packed: &BTreeMap<String, PackTensor>, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, String> {
+fn collect(
+    packed: &BTreeMap<String, PackTensor>,
+    wanted: &dyn Fn(&str) -> bool,
+    file_bytes: u64,
+) -> Result<Tensors, String> {
     let mut tensors = Tensors::default();
+    let limit = file_bytes.saturating_mul(MAX_UNFOLDING);
+    let mut total = 0_u64;
     for (name, tensor) in packed {
         let name = name.strip_prefix("module.").unwrap_or(name);
         let float = matches!(tensor.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16);
         if float && wanted(name) {
+            let elements = tensor.shape.iter().try_fold(1_u64, |n, &side| n.checked_mul(side as u64));
+            total =
+                total.saturating_add(elements.unwrap_or(u64::MAX).saturating_mul(tensor.dtype.size() as u64));
+            if total > limit {
+                return Err(format!(
+                    "its tensors have more than {MAX_UNFOLDING} times the bytes of the file"
+                ));
+            }
             let data = bridge::to_data(tensor).map_err(|e| e.to_string())?;
             let shape = data.shape().to_vec();
             let values = data.try_to_vec_as::<f32>().map_err(|e| e.to_string())?;

@@ -11,8 +11,11 @@ use std::path::Path;
 pub const READABLE: [&str; 12] =
     ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "qoi", "tga", "ppm", "pgm"];
 
-/// Memory that a decoder may use.
+/// Memory that a decoder may use for pixels.
 const MAX_DECODER_BYTES: u64 = 4 * MAX_PIXELS;
+/// Memory that it may use for what is beside the pixels. Colour profiles are packed in some formats, and unfold to a
+/// thousand times what they take in the file; the largest that printers need have a few MB.
+const MAX_BESIDE_BYTES: u64 = 1 << 25;
 
 /// Reads an image file: 8 bits a channel, upright, opacity apart.
 ///
@@ -40,8 +43,8 @@ pub fn read(path: &Path, upscale: usize) -> Result<Picture> {
     };
     let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(failed)?;
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
+    limits.max_alloc = Some(MAX_BESIDE_BYTES);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(damaged)?;
 
     let (width, height) = decoder.dimensions();
@@ -49,6 +52,8 @@ pub fn read(path: &Path, upscale: usize) -> Result<Picture> {
     let icc_profile = decoder.icc_profile().unwrap_or_default();
     let orientation = decoder.orientation().map_err(damaged)?;
     let colour_type = decoder.color_type();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    decoder.set_limits(limits).map_err(damaged)?;
     // The decoder would end the program where there is no room for the pixels. They are allocated and freed here to
     // find out; unlike a reservation that is kept, this costs no memory.
     drop(buffer(&path.display().to_string(), usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX))?);

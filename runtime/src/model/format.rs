@@ -8,7 +8,10 @@
 //! from there, so that a file mapped or linked at an aligned address can be read in place. The CRC covers
 //! everything but itself. Limits are checked before anything is allocated.
 
+use super::at_most::at_most;
 use super::graph::{Graph, Node};
+use super::params::MAX_PARAMS;
+use super::validate::{MAX_KEYS, MAX_NODES};
 use super::{Element, Model, TensorData, TensorRef};
 use crate::error::LoadError;
 use alloc::{borrow::Cow, string::String, vec, vec::Vec};
@@ -26,15 +29,25 @@ const SECTION_ALIGN: usize = 64;
 const TENSOR_ALIGN: usize = 16;
 /// Largest file; EDSR-light in f32 has 6 MB.
 const MAX_FILE_BYTES: usize = 1 << 28;
+/// Largest graph section: more than the most nodes, with the longest names and the largest metadata, can need.
+const MAX_GRAPH_BYTES: usize = 1 << 22;
 const CRC_AT: usize = 20;
 
-/// The graph section as it is decoded, before any check.
+/// The graph section as it is decoded, before any check but that of its length and of the lengths of its lists.
 #[derive(Serialize, Deserialize)]
 struct RawGraph {
+    #[serde(deserialize_with = "at_most::<MAX_KEYS, _, _>")]
     metadata: Vec<(String, String)>,
+    #[serde(deserialize_with = "at_most::<MAX_NODES, _, _>")]
     nodes: Vec<Node>,
-    tensors: Vec<Vec<TensorRef>>,
+    #[serde(deserialize_with = "at_most::<MAX_NODES, _, _>")]
+    tensors: Vec<RawTensors>,
 }
+
+/// The tensors of a node.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct RawTensors(#[serde(deserialize_with = "at_most::<MAX_PARAMS, _, _>")] Vec<TensorRef>);
 
 /// Lays tensors out one after the other, aligned.
 pub(super) fn lay_out(params: &[Vec<TensorData>]) -> Result<(Vec<Vec<TensorRef>>, Vec<u8>), LoadError> {
@@ -73,7 +86,7 @@ pub(super) fn write(model: &Model) -> Vec<u8> {
     let raw = RawGraph {
         metadata: model.metadata.clone(),
         nodes: model.graph.nodes.clone(),
-        tensors: model.tensors.clone(),
+        tensors: model.tensors.iter().cloned().map(RawTensors).collect(),
     };
     let graph = postcard::to_allocvec(&raw).expect("serializing to memory cannot fail");
     let weights_offset = (HEADER_BYTES + graph.len()).next_multiple_of(SECTION_ALIGN);
@@ -109,6 +122,10 @@ pub(super) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
     // Sums of u32 values in u64 cannot overflow.
     let (graph_len, weights_offset, weights_len) =
         (u64::from(u32_at(8)), u64::from(u32_at(12)), u64::from(u32_at(16)));
+    if graph_len > MAX_GRAPH_BYTES as u64 {
+        let (what, limit) = ("graph section in bytes", MAX_GRAPH_BYTES as u64);
+        return Err(LoadError::TooLarge { what, found: graph_len, limit });
+    }
     let graph_end = HEADER_BYTES as u64 + graph_len;
     if weights_offset != graph_end.next_multiple_of(SECTION_ALIGN as u64) {
         return Err(LoadError::Header { field: "weights_offset" });
@@ -140,7 +157,8 @@ pub(super) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
             Cow::Owned(bytes)
         }
     };
-    Model::assemble(Graph { nodes: raw.nodes }, raw.metadata, raw.tensors, weights)
+    let tensors = raw.tensors.into_iter().map(|t| t.0).collect();
+    Model::assemble(Graph { nodes: raw.nodes }, raw.metadata, tensors, weights)
 }
 
 /// CRC-32 of the file with the checksum field left out.

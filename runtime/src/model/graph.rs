@@ -4,8 +4,12 @@
 //! dtype of its input (see [`Node::params`](super::params)). Nodes are numbered in topological order and
 //! may only read lower-numbered nodes, so that a cycle cannot be written down.
 
+use super::at_most::at_most;
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
+
+/// Most edges that an operator reads.
+const MAX_INPUTS: usize = 2;
 
 /// Index of a node, and at the same time of the edge that leaves it: every node has exactly one output.
 pub type NodeId = u16;
@@ -186,6 +190,7 @@ pub struct Node {
     /// What it computes.
     pub op: Op,
     /// Edges read, all lower than this node's own number.
+    #[serde(deserialize_with = "at_most::<MAX_INPUTS, _, _>")]
     pub inputs: Vec<NodeId>,
     /// Element type of the edge written.
     pub dtype: DType,

@@ -4,6 +4,7 @@
 //! be made through validation, so the rest of the crate never sees a malformed one. What belongs here:
 //! types, shapes, the file format, checks. What does not: how anything is computed.
 
+mod at_most;
 mod format;
 mod graph;
 mod params;

@@ -121,6 +121,38 @@ proptest! {
     }
 }
 
+/// Tensors that share bytes would be packed once for each: gigabytes from a small file.
+#[test]
+fn tensors_do_not_share_bytes() {
+    let mut graph = Graph::new(3, DType::F32);
+    let conv = Conv2d { in_channels: 3, out_channels: 3, kernel: 3, activation: None };
+    let first = graph.push("a", Op::Conv2d(conv), &[0], DType::F32);
+    graph.push("b", Op::Conv2d(conv), &[first], DType::F32);
+    let tensors = vec![TensorData::F32(vec![0.5; 81]), TensorData::F32(vec![0.0; 3])];
+    let mut model = Model::new(graph, &[vec![], tensors.clone(), tensors], vec![]).unwrap();
+    let end = model.tensors[2][0].offset as usize;
+    model.tensors[2] = model.tensors[1].clone();
+    model.weights = alloc::sync::Arc::new(Cow::Owned(model.weights[..end].to_vec()));
+    let error = Model::from_bytes(model.to_bytes()).unwrap_err();
+    assert!(matches!(error, LoadError::TooLarge { found: 672, limit: 352, .. }), "{error}");
+}
+
+#[test]
+fn lists_have_limits() {
+    let many = |n| vec![(String::new(), String::new()); n];
+    let most = sample().with_metadata(many(4096)).unwrap();
+    assert_eq!(Model::from_bytes(most.to_bytes()).unwrap().metadata().len(), 4096);
+    let mut more = most;
+    more.metadata = many(4097);
+    assert!(matches!(Model::from_bytes(more.to_bytes()), Err(LoadError::Graph)));
+    assert!(matches!(sample().with_metadata(many(4097)), Err(LoadError::TooLarge { found: 4097, .. })));
+    // A section that is longer than any model needs is not even decoded.
+    let mut bytes = sample().to_bytes();
+    bytes.resize(64 + (1 << 22) + 64, 0);
+    bytes[8..12].copy_from_slice(&((1_u32 << 22) + 1).to_le_bytes());
+    assert!(matches!(Model::from_bytes(bytes), Err(LoadError::TooLarge { limit: 4_194_304, .. })));
+}
+
 /// A valid model with one thing changed.
 fn changed(change: impl FnOnce(&mut Graph, &mut Vec<Vec<TensorData>>)) -> LoadError {
     let model = sample();

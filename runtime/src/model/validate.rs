@@ -13,6 +13,8 @@ pub const MAX_NODES: usize = 4096;
 /// Most multiply-accumulates for one input pixel; EDSR-light x4 needs 2.0 million.
 pub const MAX_MACS_PER_PIXEL: u64 = 1 << 32;
 const MAX_NAME_BYTES: usize = 128;
+/// Most keys of the metadata.
+pub(super) const MAX_KEYS: usize = 4096;
 const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Channels summed over all edges, weighted with their resolution: bounds the working memory.
 const MAX_EDGE_ELEMENTS: u64 = 1 << 20;
@@ -129,12 +131,32 @@ fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
 }
 
 pub(super) fn metadata(metadata: &[(String, String)]) -> Result<(), LoadError> {
+    limit("number of metadata keys", metadata.len() as u64, MAX_KEYS as u64)?;
     let bytes = metadata.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
     limit("metadata in bytes", bytes as u64, MAX_METADATA_BYTES as u64)
 }
 
-/// Every tensor is there, inside the weight section, and holds allowed values.
+/// Every tensor is there, inside the weight section, and holds allowed values; all together fit into the section.
 pub(super) fn tensors(model: &Model) -> Result<(), LoadError> {
+    layout(model)?;
+    // What is packed for the kernels, and the time to look at it, is bounded by the file only if nothing is in it twice.
+    let bytes = |t: &TensorRef| u64::from(t.len) * t.element.size_bytes() as u64;
+    let total = model.tensors.iter().flatten().map(bytes).sum();
+    limit("size of all tensors in a weight section of fewer bytes", total, model.weights.len() as u64)?;
+    for id in 0..model.graph.nodes.len() as NodeId {
+        let specs = model.param_specs(id);
+        for spec in &specs {
+            values(model, id, spec.role, spec.element)?;
+        }
+        if specs.iter().any(|s| s.element == Element::I32) {
+            accumulator(model, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every tensor is there, of its type and length, inside the weight section.
+fn layout(model: &Model) -> Result<(), LoadError> {
     let nodes = model.graph.nodes.len();
     if model.tensors.len() != nodes {
         let found = model.tensors.len() as u64;
@@ -159,12 +181,6 @@ pub(super) fn tensors(model: &Model) -> Result<(), LoadError> {
             if tensor.element != spec.element || tensor.len as usize != spec.len() || !inside(model, tensor) {
                 return Err(wrong);
             }
-        }
-        for spec in &specs[..n] {
-            values(model, id, spec.role, spec.element)?;
-        }
-        if specs[..n].iter().any(|s| s.element == Element::I32) {
-            accumulator(model, id)?;
         }
     }
     Ok(())

@@ -25,8 +25,8 @@ pub const MAX_WIDTH: usize = 32768;
 pub const MAX_BAND: usize = 256;
 /// Most threads.
 pub const MAX_THREADS: usize = 64;
-/// Largest arena; a hostile model must not make a board swap itself to death.
-const MAX_ARENA_BYTES: u64 = 1 << 30;
+/// Most memory of a plan, working memory and packed weights; a hostile model must not make a board swap itself to death.
+const MAX_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Choices for [`Plan::new`]; the default is the fastest on this processor, on one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,13 +101,16 @@ impl Plan {
         let lowered = if options.observable { lower::one_to_one(model) } else { lower::lower(model, isa) };
         let multiple = model.graph().pad_multiple();
         let (rings, arena_bytes) = rings::lay_out(&lowered, padded_width, band, multiple);
-        if arena_bytes > MAX_ARENA_BYTES {
-            return Err(PlanError::Memory { bytes: arena_bytes });
-        }
+        let mut memory = arena_bytes;
+        let within = |bytes| if bytes > MAX_MEMORY_BYTES { Err(PlanError::Memory { bytes }) } else { Ok(()) };
+        within(memory)?;
         let mut nodes = Vec::with_capacity(rings.len());
         for (i, (node, ring)) in lowered.iter().zip(rings).enumerate() {
             let writes_next = lowered.get(i + 1).is_some_and(|n| n.action == Action::Along);
             let step = Step::new(model, node, isa)?;
+            // A kernel may want a layer of one channel as wide as its registers.
+            memory += step.as_ref().map_or(0, Step::weight_bytes) as u64;
+            within(memory)?;
             let first = node.inputs.first().copied().unwrap_or(0);
             let inputs = [first, node.inputs.get(1).copied().unwrap_or(first)];
             let codec = Codec::new(node.dtype, isa.table().xor);

@@ -1,13 +1,4 @@
-//! What users and other programs write on command lines: targets, sources, lines of a GPIO chip, sizes.
+//! Words of a command line.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use mcir_boards::camera::source::Spec;
-use mcir_boards::deploy::target::Target;
-use mcir_boards::gpio::LineSpec;
-
-fuzz_target!(|text: &str| {
-    let _ = text.parse::<Target>();
-    let _ = text.parse::<Spec>();
-    let _ = text.parse::<LineSpec>();
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mcir_fuzz::readers::command_line(data));

@@ -154,6 +154,14 @@ fn damaged_files_never_panic() {
     assert!(refused > 200, "{refused} damaged files were refused");
 }
 
+/// A file of 674 bytes with a view of one number as a tensor of 1 GiB.
+#[test]
+fn views_do_not_unfold_without_limit() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/checkpoint/seeds/views.pth");
+    let error = load(&path, &Options::default()).expect_err("too much").to_string();
+    assert!(error.contains("more than 4 times the bytes of the file"), "{error}");
+}
+
 /// The format: length of a JSON header, the header, the values.
 fn safetensors(tensors: &Tensors, path: &Path) {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());

@@ -1,0 +1,4 @@
+//! Pictures.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mcir_fuzz::readers::picture(data));

@@ -1,0 +1,204 @@
+//! Everything that reads bytes from elsewhere: a function for each reader, which feeds it, checks what must hold for
+//! whatever it accepts, and takes it where the program would.
+//!
+//! The fuzz targets include this file, and the test of large inputs does.
+
+use mcir_boards::camera::mjpeg;
+use mcir_boards::camera::raw::{Layout, Matrix, Packing, Siting, Space, Subsampling, to_image};
+use mcir_boards::camera::source::Spec;
+use mcir_boards::camera::y4m;
+use mcir_boards::deploy::bundle::Bundle;
+use mcir_boards::deploy::manifest::Manifest;
+use mcir_boards::deploy::sign;
+use mcir_boards::deploy::target::Target;
+use mcir_boards::files::{self, Format};
+use mcir_boards::gpio::LineSpec;
+use mcir_boards::live::Request;
+use mcir_runtime::Isa;
+use mcir_runtime::model::Model;
+use mcir_runtime::plan::{Plan, PlanOptions};
+use std::path::Path;
+
+/// Images of 9x7 cost at most this many multiply-accumulates; more would test patience.
+const MAX_MACS: u64 = 20_000_000;
+/// Most memory of a plan that is run.
+const MAX_MEMORY: usize = 64 << 20;
+/// Factor for images: pictures of up to 2²⁰ pixels are decoded, which takes a moment and not seconds.
+const UPSCALE: usize = 16;
+
+/// Runs a reader that wants a file on bytes: in memory, where there is such a folder.
+pub fn as_file<T>(data: &[u8], read: impl FnOnce(&Path) -> T) -> T {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let path = folder.join(format!("mcir-reader-{}-{:?}", std::process::id(), std::thread::current().id()));
+    std::fs::write(&path, data).expect("room for the input");
+    let result = read(&path);
+    std::fs::remove_file(&path).expect("the input was there");
+    result
+}
+
+/// The bytes of a model file with the checksum that they need; `None` if they are too few.
+pub fn sealed(data: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = data.to_vec();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(bytes.get(..20)?);
+    hasher.update(bytes.get(24..)?);
+    bytes[20..24].copy_from_slice(&hasher.finalize().to_le_bytes());
+    Some(bytes)
+}
+
+/// Every way in which a camera's frames may lie in memory.
+pub fn packings() -> Vec<Packing> {
+    let mut all = vec![Packing::Grey];
+    for subsampling in [Subsampling::None, Subsampling::Half, Subsampling::Quarter, Subsampling::FourInARow] {
+        all.extend(
+            [Siting::Centre, Siting::Left, Siting::TopLeft]
+                .map(|siting| Packing::Planar { subsampling, siting }),
+        );
+    }
+    for flag in [false, true] {
+        all.extend([
+            Packing::SemiPlanar { red_first: flag },
+            Packing::Packed422 { luma_first: flag },
+            Packing::Rgb { blue_first: flag },
+        ]);
+    }
+    all
+}
+
+/// Model files: as they are, and with a checksum that fits, so that damage gets past it.
+pub fn model_load(data: &[u8]) {
+    let _ = Model::from_bytes(data.to_vec());
+    let Some(sealed) = sealed(data) else { return };
+    if let Ok(model) = Model::from_bytes(sealed) {
+        // What was accepted is written and accepted again, and is the same.
+        let bytes = model.to_bytes();
+        let again = Model::from_bytes(bytes.clone()).expect("its own output");
+        assert_eq!(again.to_bytes(), bytes);
+        let _ = (model.num_params(), model.weight_bytes(), model.macs_per_pixel());
+    }
+}
+
+/// Model files that load are planned and run on small images, with all instruction sets, which have to agree.
+pub fn model_run(data: &[u8]) {
+    let Some(model) = sealed(data).and_then(|bytes| Model::from_bytes(bytes).ok()) else { return };
+    let (width, height) = (9, 7);
+    if model.macs_per_pixel().saturating_mul((width * height) as u64) > MAX_MACS {
+        return;
+    }
+    let pixels: Vec<u8> = (0..width * height * model.in_channels()).map(|i| (i * 37 % 256) as u8).collect();
+    let mut first = None;
+    for isa in Isa::available() {
+        let options = PlanOptions { isa: Some(isa), band: Some(3), ..PlanOptions::default() };
+        let Ok(plan) = Plan::new(&model, width, &options) else { continue };
+        if plan.memory_bytes() > MAX_MEMORY {
+            return;
+        }
+        let mut workspace = plan.workspace();
+        let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
+        plan.run_image(&mut workspace, &pixels, height, &mut out).expect("lengths fit");
+        match &first {
+            None => first = Some(out),
+            Some(first) => assert!(*first == out, "{} differs from {}", isa.name(), Isa::Scalar.name()),
+        }
+    }
+}
+
+/// Bundles: the manifest alone, and the archive with all its parts.
+pub fn bundle(data: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(data) {
+        let again = Manifest::parse(&manifest.to_bytes()).expect("its own output");
+        assert_eq!(again.to_bytes(), manifest.to_bytes());
+    }
+    as_file(data, |path| {
+        if let Ok(bundle) = Bundle::open(path) {
+            let _ = (bundle.slot_id(), bundle.manifest.size());
+        }
+    });
+}
+
+/// Signatures and public keys: the first line is a key, the rest a signature of a fixed text.
+pub fn signature(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (key, signature) = text.split_once('\n').unwrap_or((&text, ""));
+    if let Ok(key) = sign::public_key(key) {
+        assert!(sign::verify(b"never signed by anyone", signature, &key).is_err());
+    }
+}
+
+/// Streams of y4m frames.
+pub fn y4m(data: &[u8]) {
+    let Ok(mut reader) = y4m::Reader::new(data, Matrix::Bt601) else { return };
+    let layout = reader.header().layout;
+    // A frame that cannot be there is asked for all the same: it must be refused, not waited for.
+    for _ in 0..4 {
+        match reader.begin() {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return,
+        }
+        let Ok(frame) = reader.read() else { return };
+        for space in [Space::Rgb, Space::YCbCr] {
+            let (image, _) = to_image(&layout, &frame, space).expect("a whole frame of a checked layout");
+            assert_eq!((image.width(), image.height()), (layout.width, layout.height));
+        }
+    }
+}
+
+/// Streams of JPEG images, and one image.
+pub fn mjpeg(data: &[u8]) {
+    let mut input = data;
+    for _ in 0..8 {
+        match mjpeg::next_frame(&mut input) {
+            Ok(Some(frame)) => {
+                let _ = mjpeg::decode(&frame, Space::Rgb);
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let _ = mjpeg::decode(data, Space::YCbCr);
+}
+
+/// Raw camera frames of every packing: the first bytes choose the layout, the rest are the frame.
+pub fn raw_frame(data: &[u8]) {
+    let [choice, width, height, stride, frame @ ..] = data else { return };
+    let all = packings();
+    let packing = all[usize::from(*choice) % all.len()];
+    let (width, height) = (usize::from(*width), usize::from(*height));
+    let Ok(mut layout) = Layout::new(packing, width, height, choice & 0x80 != 0, Matrix::Bt709) else {
+        return;
+    };
+    layout.stride += usize::from(*stride);
+    for space in [Space::Rgb, Space::YCbCr] {
+        match to_image(&layout, frame, space) {
+            Ok((image, _)) => assert_eq!((image.width(), image.height()), (width, height)),
+            Err(_) => assert!(frame.len() < layout.bytes() || layout.check().is_err()),
+        }
+    }
+}
+
+/// Pictures of every format that is read.
+pub fn picture(data: &[u8]) {
+    let Ok(picture) = as_file(data, |path| files::read(path, UPSCALE)) else { return };
+    if let Some(alpha) = &picture.alpha {
+        let size = (picture.colour.width(), picture.colour.height());
+        assert_eq!((alpha.width(), alpha.height()), size);
+    }
+    // What was read can be written, with the colour profile that came with it.
+    as_file(&[], |path| files::write(path, picture, Format::Png)).expect("a whole picture");
+}
+
+/// Requests to the live page, from whoever reaches its port.
+pub fn http_request(data: &[u8]) {
+    if let Ok(Some((request, length))) = Request::parse(data) {
+        assert!(length <= data.len());
+        let _ = (request.number("quality"), request.number(""));
+    }
+}
+
+/// What users and other programs write on command lines: targets, sources, lines of a GPIO chip, sizes.
+pub fn command_line(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = text.parse::<Target>();
+    let _ = text.parse::<Spec>();
+    let _ = text.parse::<LineSpec>();
+}
