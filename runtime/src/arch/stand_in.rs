@@ -28,7 +28,11 @@ pub fn int8_winograd(graph: &Graph) -> Graph {
 fn int8_from(graph: &Graph, scale: f32, zero_point: i8) -> Graph {
     // No round part of the others: calibration gives none, and values halfway between two bytes would be common.
     let (q, sum) = (DType::I8 { scale, zero_point: 0 }, DType::I16 { scale: 0.000_973 });
-    let mut out = Graph::new(3, DType::PIXEL);
+    let channels = match graph.node(0).op {
+        Op::Input { channels } => channels,
+        _ => 3,
+    };
+    let mut out = Graph::new(channels, DType::PIXEL);
     let positive = DType::I8 { scale, zero_point };
     let mut map: Vec<NodeId> = vec![0];
     let mut quantized: Vec<Option<NodeId>> = vec![Some(0)];

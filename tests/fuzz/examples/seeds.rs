@@ -1,0 +1,53 @@
+//! Writes the seeds of `model_load` and `model_run` that are made and not taken from elsewhere: small networks that
+//! together have every operator, in both precisions.
+//!
+//!     cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds
+
+use mcir_runtime::arch::{edsr, stand_in, swinir};
+use mcir_runtime::model::{Filter, Graph, Model};
+use std::path::Path;
+
+/// The smallest of a kind, and whether there is an 8-bit one: LeakyReLU of the classical tail is in f32 only.
+fn graphs() -> Vec<(&'static str, Graph, bool)> {
+    let paper = edsr::Config { num_feat: 8, num_block: 1, ..edsr::Config::light(3) };
+    let edge = edsr::Config::edge(4, 12, 1);
+    let bicubic = edsr::Config { image_residual: Some(Filter::Bicubic), ..edsr::Config::edge(2, 16, 1) };
+    let grey = edsr::Config { channels: 1, mean_shift: false, ..edsr::Config::edge(2, 8, 1) };
+    let direct = swinir::Config {
+        embed_dim: 8,
+        depths: vec![2],
+        num_heads: vec![2],
+        window_size: 4,
+        ..swinir::Config::light(2)
+    };
+    let classical = swinir::Config { tail: swinir::Tail::Classical(8), upscale: 4, ..direct.clone() };
+    vec![
+        ("edsr-x3", edsr::graph(&paper), true),
+        ("edge-x4", edsr::graph(&edge), true),
+        ("edge-bicubic-x2", edsr::graph(&bicubic), true),
+        ("edge-grey-x2", edsr::graph(&grey), true),
+        ("swinir-x2", swinir::graph(&direct), true),
+        ("swinir-classical-x4", swinir::graph(&classical), false),
+    ]
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let wide = edsr::graph(&edsr::Config { num_feat: 32, num_block: 1, ..edsr::Config::edge(2, 32, 1) });
+    let mut models: Vec<(String, Model)> =
+        vec![("winograd-x2.int8".into(), stand_in::weighted_winograd(stand_in::int8_winograd(&wide))?)];
+    for (name, graph, has_int8) in graphs() {
+        if has_int8 {
+            models.push((format!("{name}.int8"), stand_in::weighted(stand_in::int8(&graph))?));
+        }
+        models.push((format!("{name}.f32"), stand_in::weighted(graph)?));
+    }
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    for (name, model) in models {
+        // Loading does not care for the operators; the 8-bit models have every kind of tensor.
+        let targets = ["model_run", "model_load"];
+        for target in &targets[..1 + usize::from(model.is_quantized())] {
+            std::fs::write(seeds.join(target).join(format!("{name}.mcir")), model.to_bytes())?;
+        }
+    }
+    Ok(())
+}
