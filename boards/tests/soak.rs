@@ -1,13 +1,16 @@
 //! Camera frames by the thousand: memory stays where it is, and every frame that goes in comes out or is reported.
 //!
-//! A few seconds unless told otherwise. Half an hour, where a leak of a byte a frame would show, is
+//! A few seconds of little work unless told otherwise. An hour at full load, where a leak of a byte a frame would show
+//! and more frames come than the engine can take, is
 //!
 //! ```text
-//! MCIR_SOAK_SECONDS=1800 MCIR_SOAK_FPS=10 cargo test -p mcir-boards --test soak -- --nocapture
+//! MCIR_SOAK_SECONDS=3600 MCIR_SOAK_FPS=500 MCIR_SOAK_SIZE=320x180 MCIR_SOAK_P99=2 \
+//!     cargo test --release -p mcir-boards --test soak -- --nocapture
 //! ```
 //!
-//! Frames come on the standard input at `MCIR_SOAK_FPS` a second, with a reader of the enlarged frames and a viewer of
-//! the live page. `MCIR_SOAK_SUMMARY=FILE` keeps the summary that it prints.
+//! Frames of `MCIR_SOAK_SIZE` come on the standard input at `MCIR_SOAK_FPS` a second, with a reader of the enlarged
+//! frames and a viewer of the live page. `MCIR_SOAK_P99` is how many medians the 99th percentile of the latency may be,
+//! for machines that do nothing else. `MCIR_SOAK_SUMMARY=FILE` keeps the summary that it prints.
 
 #![cfg(target_os = "linux")]
 
@@ -22,7 +25,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use support::{Folder, arg, camera, y4m};
 
-/// Width and height of the camera's frames: small, so that the machine can do something else beside.
+/// Width and height of the camera's frames unless told otherwise: small, so that the machine can do something else
+/// beside.
 const SIZE: (usize, usize) = (64, 48);
 /// Frames that differ; then they begin again.
 const DIFFERENT: usize = 50;
@@ -39,9 +43,16 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("the variable is a number"))
 }
 
-/// Writes frames at a rate until the time is over; how many.
-fn feed(mut to: impl Write, time: Duration, fps: u64) -> std::io::Result<u64> {
-    let stream = y4m(SIZE.0, SIZE.1, DIFFERENT);
+/// Width and height of the camera's frames.
+fn size() -> (usize, usize) {
+    let Ok(text) = std::env::var("MCIR_SOAK_SIZE") else { return SIZE };
+    let (width, height) = text.split_once('x').expect("MCIR_SOAK_SIZE is WIDTHxHEIGHT");
+    (width.parse().expect("a width in pixels"), height.parse().expect("a height in pixels"))
+}
+
+/// Writes frames of a size at a rate until the time is over; how many.
+fn feed(mut to: impl Write, size: (usize, usize), time: Duration, fps: u64) -> std::io::Result<u64> {
+    let stream = y4m(size.0, size.1, DIFFERENT);
     let header = stream.iter().position(|&b| b == b'\n').unwrap() + 1;
     let frames: Vec<_> = stream[header..].chunks_exact((stream.len() - header) / DIFFERENT).collect();
     let (begin, mut sent) = (Instant::now(), 0);
@@ -113,7 +124,8 @@ fn nothing_grows_and_nothing_is_lost() {
     let told = thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
     let viewer = thread::spawn(move || view(&address));
     let stdin = child.stdin.take().unwrap();
-    let feeder = thread::spawn(move || feed(stdin, Duration::from_secs(seconds), fps).unwrap());
+    let size = size();
+    let feeder = thread::spawn(move || feed(stdin, size, Duration::from_secs(seconds), fps).unwrap());
 
     let mut memory = Vec::new();
     while !feeder.is_finished() {
@@ -129,7 +141,7 @@ fn nothing_grows_and_nothing_is_lost() {
 
     let report: Value = serde_json::from_str(&report).unwrap();
     let count = |name: &str| report["frames"][name].as_u64().unwrap();
-    let large = (SIZE.0 * 2 * SIZE.1 * 2 * 3 / 2 + "FRAME\n".len()) as u64;
+    let large = (size.0 * 2 * size.1 * 2 * 3 / 2 + "FRAME\n".len()) as u64;
     // A tenth of the time to warm up; then the first tenth against the last.
     let tenth = memory.len() / 10;
     let (early, late) = (median(&memory[tenth..2 * tenth]), median(&memory[memory.len() - tenth..]));
@@ -168,4 +180,11 @@ fn nothing_grows_and_nothing_is_lost() {
     }
     assert!(viewed > 0, "the live page was served all the time");
     assert!(late <= early + TOLERATED_BYTES, "memory grew from {early} to {late} bytes");
+    if let Ok(limit) = std::env::var("MCIR_SOAK_P99") {
+        let stages = report["latency"].as_array().unwrap();
+        let total = stages.iter().find(|stage| stage["stage"] == "total").unwrap();
+        let [p50, p99] = ["p50_ms", "p99_ms"].map(|name| total[name].as_f64().unwrap());
+        let limit: f64 = limit.parse().expect("MCIR_SOAK_P99 is a number");
+        assert!(p99 <= limit * p50, "latency: p50 {p50} ms, p99 {p99} ms, more than {limit} times as much");
+    }
 }
