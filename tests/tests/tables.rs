@@ -73,7 +73,6 @@ fn tests_of(src: &Path, module: &str, names: &mut BTreeSet<String>) {
             tests_of(&path, &inner, names);
         } else if path.extension().is_some_and(|e| e == "rs") {
             let text = read(&path);
-            // Tests of `proptest!` have no attribute of their own.
             let functions =
                 text.split("#[test]").skip(1).filter_map(|t| t.split_once("fn ")?.1.split('(').next());
             for function in functions {
