@@ -2,7 +2,7 @@
 //! AVX-512 VNNI.
 //!
 //! The engine computes the same with or without it, so the file is an int8 model as any other; but it is only fast
-//! where the algorithm's sums fit 8 bits (`runtime/src/kernel/two_rows.rs`). Weights: the sum of three below each
+//! where the algorithm's sums fit 8 bits (`runtime/src/cpu/conv/winograd_2x1.rs`). Weights: the sum of three below each
 //! other, whatever the sign of the middle one. So scales are larger, by 1.4 to 2.4 in trained networks. Activations: the
 //! sum and the difference of two, so levels for the values that were seen lie in the middle half of the range; values
 //! beyond, on other images, are still exact up to the range's ends, only slower.

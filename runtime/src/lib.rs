@@ -43,16 +43,37 @@
 extern crate alloc;
 
 pub mod arch;
-pub mod error;
-pub mod exec;
-pub mod image;
+pub(crate) mod arithmetic;
 #[allow(unsafe_code, reason = "SIMD intrinsics; every block says why it is sound")]
-pub(crate) mod kernel;
+pub(crate) mod cpu;
+pub mod error;
+pub mod image;
+#[allow(
+    unsafe_code,
+    reason = "views of one block of memory that several threads share; every block says why it is sound"
+)]
+pub(crate) mod memory;
 pub mod metrics;
 pub mod model;
-pub(crate) mod ops;
-pub mod plan;
+pub(crate) mod program;
+pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+#[allow(
+    unsafe_code,
+    reason = "work and memory that threads share for a while; every block says why it is sound"
+)]
+pub(crate) mod threads;
 
-pub use kernel::Isa;
+/// A model prepared for one image width and one instruction set.
+pub mod plan {
+    pub use crate::stream::plan::{MAX_BAND, MAX_THREADS, MAX_WIDTH, Plan, PlanOptions};
+}
+
+/// Running a plan: rows in, rows out.
+pub mod exec {
+    pub use crate::stream::frame::{EdgeRow, Frame, RowSink};
+    pub use crate::stream::workspace::Workspace;
+}
+
+pub use cpu::isa::Isa;

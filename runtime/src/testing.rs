@@ -37,7 +37,7 @@ pub fn random_model(graph: Graph, seed: u64) -> Model {
                 .iter()
                 .map(|spec| {
                     let fan_in = (spec.len() / spec.dims[0]).max(1) as f32;
-                    let gain = 1.7 / crate::kernel::sqrt(fan_in);
+                    let gain = 1.7 / crate::arithmetic::sqrt(fan_in);
                     match (spec.element, spec.role) {
                         (Element::I8, _) => {
                             TensorData::I8((0..spec.len()).map(|_| (rng.unit() * 127.0) as i8).collect())
@@ -227,7 +227,7 @@ pub fn whole_image(
                     model.f32s(id, Role::Bias).iter().map(|&x| f64::from(x)).collect(),
                 ),
                 _ => {
-                    let unit = f64::from(crate::ops::scale_of(input_dtype));
+                    let unit = f64::from(crate::program::edges::scale_of(input_dtype));
                     let scales = model.f32s(id, Role::WeightScale);
                     let depth = k * k * in_c;
                     let weights = model.i8s(id, Role::Weight).iter().enumerate();

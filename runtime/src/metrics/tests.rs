@@ -1,7 +1,8 @@
 //! Expected values: a separate numpy program in float64, with the 11 x 11 window as one 2-D sum, not separable.
 
 use super::*;
-use crate::image::{resize_bicubic, tests::noise};
+use crate::image::resize_bicubic;
+use crate::image::tests::noise;
 
 /// A smooth image, and the same with noise of -8..=7 grey levels.
 fn pair() -> (Image, Image) {

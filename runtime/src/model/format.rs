@@ -8,12 +8,12 @@
 //! from there, so that a file mapped or linked at an aligned address can be read in place. The CRC covers
 //! everything but itself. Limits are checked before anything is allocated.
 
-use super::at_most::at_most;
-use super::graph::{Graph, Node};
-use super::params::MAX_PARAMS;
-use super::validate::{MAX_KEYS, MAX_NODES};
-use super::{Element, Model, TensorData, TensorRef};
 use crate::error::LoadError;
+use crate::model::at_most::at_most;
+use crate::model::graph::{Graph, Node};
+use crate::model::params::MAX_PARAMS;
+use crate::model::validate::{MAX_KEYS, MAX_NODES};
+use crate::model::{Element, Model, TensorData, TensorRef};
 use alloc::{borrow::Cow, string::String, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ struct RawGraph {
 struct RawTensors(#[serde(deserialize_with = "at_most::<MAX_PARAMS, _, _>")] Vec<TensorRef>);
 
 /// Lays tensors out one after the other, aligned.
-pub(super) fn lay_out(params: &[Vec<TensorData>]) -> Result<(Vec<Vec<TensorRef>>, Vec<u8>), LoadError> {
+pub(crate) fn lay_out(params: &[Vec<TensorData>]) -> Result<(Vec<Vec<TensorRef>>, Vec<u8>), LoadError> {
     let mut weights = Vec::new();
     let mut tensors = Vec::with_capacity(params.len());
     for node in params {
@@ -82,7 +82,7 @@ pub(super) fn lay_out(params: &[Vec<TensorData>]) -> Result<(Vec<Vec<TensorRef>>
     Ok((tensors, weights))
 }
 
-pub(super) fn write(model: &Model) -> Vec<u8> {
+pub(crate) fn write(model: &Model) -> Vec<u8> {
     let raw = RawGraph {
         metadata: model.metadata.clone(),
         nodes: model.graph.nodes.clone(),
@@ -103,7 +103,7 @@ pub(super) fn write(model: &Model) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
+pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
     let found = bytes.len() as u64;
     if bytes.len() >= 4 && bytes[..4] != MAGIC {
         return Err(LoadError::NotAModel { found: [bytes[0], bytes[1], bytes[2], bytes[3]] });

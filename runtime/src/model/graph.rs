@@ -1,10 +1,10 @@
 //! The layer list: [`Graph`], its nodes and the types on its edges.
 //!
 //! A graph holds no weights. Which tensors a node needs, and their shapes, follow from its [`Op`] and the
-//! dtype of its input (see [`Node::params`](super::params)). Nodes are numbered in topological order and
+//! dtype of its input (see [`Node::params`](crate::model::params)). Nodes are numbered in topological order and
 //! may only read lower-numbered nodes, so that a cycle cannot be written down.
 
-use super::at_most::at_most;
+use crate::model::at_most::at_most;
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Which tensors a node needs: their roles, shapes and element types.
 
-use super::graph::{DType, Node, Op};
-use super::shape::EdgeShape;
+use crate::model::graph::{DType, Node, Op};
+use crate::model::shape::EdgeShape;
 
 /// What a parameter tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

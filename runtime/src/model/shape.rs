@@ -1,7 +1,7 @@
 //! Shape inference: channels and resolution of every edge.
 
-use super::graph::{Graph, NodeId, Op};
 use crate::error::LoadError;
+use crate::model::graph::{Graph, NodeId, Op};
 use alloc::vec::Vec;
 
 /// Most channels an edge may have.

@@ -1,7 +1,8 @@
 //! Model files: round trip, every kind of damage, and every rule of validation.
 
 use super::*;
-use crate::arch::edsr::{self, Config};
+use crate::arch::edsr;
+use crate::arch::edsr::Config;
 use crate::testing::{quantized_graph, random_model};
 use alloc::{borrow::ToOwned, string::ToString, vec};
 use proptest::prelude::*;
@@ -95,7 +96,7 @@ proptest! {
         bytes[second] = with;
         reseal(&mut bytes);
         if let Ok(model) = Model::from_bytes(bytes) {
-            let plan = crate::plan::Plan::new(&model, 3, &crate::plan::PlanOptions::default());
+            let plan = crate::stream::plan::Plan::new(&model, 3, &crate::stream::plan::PlanOptions::default());
             if let Ok(plan) = plan {
                 let pixels = vec![9; plan.in_row_bytes() * 2];
                 let mut out = vec![0; plan.out_row_bytes() * 2 * usize::from(model.upscale())];

@@ -1,11 +1,11 @@
 //! The rules that make a graph and its tensors a [`Model`]. Everything that the executor takes for granted
 //! is checked here, once.
 
-use super::graph::{Activation, DType, Graph, NodeId, Op};
-use super::params::{Element, Role, specs};
-use super::shape::{EdgeShape, infer};
-use super::{Model, TensorRef};
 use crate::error::LoadError;
+use crate::model::graph::{Activation, DType, Graph, NodeId, Op};
+use crate::model::params::{Element, Role, specs};
+use crate::model::shape::{EdgeShape, infer};
+use crate::model::{Model, TensorRef};
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 /// Most nodes of a graph; SwinIR-light has about 230.
@@ -14,12 +14,12 @@ pub const MAX_NODES: usize = 4096;
 pub const MAX_MACS_PER_PIXEL: u64 = 1 << 32;
 const MAX_NAME_BYTES: usize = 128;
 /// Most keys of the metadata.
-pub(super) const MAX_KEYS: usize = 4096;
+pub(crate) const MAX_KEYS: usize = 4096;
 const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Channels summed over all edges, weighted with their resolution: bounds the working memory.
 const MAX_EDGE_ELEMENTS: u64 = 1 << 20;
 
-pub(super) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
+pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
     let found = graph.nodes.len();
     if found > MAX_NODES {
         return Err(LoadError::TooManyNodes { found });
@@ -56,7 +56,7 @@ pub(super) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
 }
 
 /// Multiply-accumulates of node `index` for one pixel of the input image.
-pub(super) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
+pub(crate) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
     let node = &graph.nodes[index];
     let pixels = u64::from(shapes[index].upscale).pow(2);
     let channels = u64::from(shapes[index].channels);
@@ -130,14 +130,14 @@ fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
     if ok { Ok(()) } else { Err(LoadError::UnsupportedDType { node: id }) }
 }
 
-pub(super) fn metadata(metadata: &[(String, String)]) -> Result<(), LoadError> {
+pub(crate) fn metadata(metadata: &[(String, String)]) -> Result<(), LoadError> {
     limit("number of metadata keys", metadata.len() as u64, MAX_KEYS as u64)?;
     let bytes = metadata.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
     limit("metadata in bytes", bytes as u64, MAX_METADATA_BYTES as u64)
 }
 
 /// Every tensor is there, inside the weight section, and holds allowed values; all together fit into the section.
-pub(super) fn tensors(model: &Model) -> Result<(), LoadError> {
+pub(crate) fn tensors(model: &Model) -> Result<(), LoadError> {
     layout(model)?;
     // What is packed for the kernels, and the time to look at it, is bounded by the file only if nothing is in it twice.
     let bytes = |t: &TensorRef| u64::from(t.len) * t.element.size_bytes() as u64;

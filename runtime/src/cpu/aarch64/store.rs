@@ -1,0 +1,283 @@
+//! Sums to stored values on aarch64.
+
+use crate::arithmetic::MAGIC;
+use crate::cpu::conv::tile::{Destination, Store};
+use crate::cpu::requant::Products;
+use core::arch::aarch64::*;
+
+/// Stores the sums of a tile.
+///
+/// # Safety
+/// As [`Tile::store_tile`](crate::cpu::conv::tile::Tile::store_tile).
+#[inline(always)]
+pub(crate) unsafe fn store_sums<const MR: usize, const NV: usize>(
+    sums: &[[int32x4_t; NV]; MR],
+    to: &Destination<'_>,
+) {
+    // SAFETY: as promised by the caller; whole vectors are stored only where all lanes are channels.
+    unsafe {
+        // A copy, made only here: the sums themselves stay in registers.
+        let one_by_one = |base| one_by_one(&{ *sums }, to, base);
+        if to.offset.is_null() {
+            return one_by_one(0);
+        }
+        if to.lanes != 4 * NV {
+            return one_by_one(MAGIC.to_bits().cast_signed());
+        }
+        match *to.store {
+            Store::I8 { lo, hi, zero_point, xor: 0 } => {
+                // Rounding to even does not change when an even number is added first.
+                let odd = zero_point & 1;
+                let magic = MAGIC + (zero_point - odd) as f32;
+                let (lo, hi) = (lo as i32 + zero_point, hi as i32 + zero_point);
+                if (odd, lo, hi) == (0, -128, 127) {
+                    let bytes = |values| narrow(halves(values));
+                    each(sums, to, magic, bytes, |bytes, out| store_bytes::<NV>(bytes, out));
+                } else {
+                    let odd = vdupq_n_s16(odd as i16);
+                    let (lo, hi) = (vdupq_n_s8(lo as i8), vdupq_n_s8(hi as i8));
+                    let bytes = |values| {
+                        let [low, high] = halves(values);
+                        let bytes = narrow([vqaddq_s16(low, odd), vqaddq_s16(high, odd)]);
+                        vminq_s8(vmaxq_s8(bytes, lo), hi)
+                    };
+                    each(sums, to, magic, bytes, |bytes, out| store_bytes::<NV>(bytes, out));
+                }
+            }
+            Store::I16 { lo, .. } if to.products > Products::Short => {
+                let lo = vdupq_n_s16(lo as i16);
+                let shorts = |values| {
+                    let [low, high] = saturated(values);
+                    [vmaxq_s16(low, lo), vmaxq_s16(high, lo)]
+                };
+                each(sums, to, MAGIC, shorts, |shorts, out| store_halves::<NV>(shorts, out));
+            }
+            // Products are within 16 bits, so only a bound inside of them is one.
+            Store::I16 { lo: 0.0, .. } => {
+                let zero = vdupq_n_s16(0);
+                let shorts = |values| {
+                    let [low, high] = halves(values);
+                    [vmaxq_s16(low, zero), vmaxq_s16(high, zero)]
+                };
+                each(sums, to, MAGIC, shorts, |shorts, out| store_halves::<NV>(shorts, out));
+            }
+            Store::I16 { .. } => {
+                each(sums, to, MAGIC, |v| halves(v), |shorts, out| store_halves::<NV>(shorts, out));
+            }
+            Store::I8 { .. } | Store::F32 { .. } => one_by_one(MAGIC.to_bits().cast_signed()),
+        }
+    }
+}
+
+/// All pixels of a tile: sums times multipliers, rounded with `magic` (the integer stands in the low 16 bits, more by what
+/// `magic` is more than `MAGIC`), made what is stored, and stored. A few pixels go from one kind of instruction to the next
+/// together, for cores that work in order.
+///
+/// # Safety
+/// 4 · NV multipliers and offsets; `put` may store a pixel at its place.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "iterators over parts of arrays are not always unrolled")]
+unsafe fn each<const MR: usize, const NV: usize, T: Copy>(
+    sums: &[[int32x4_t; NV]; MR],
+    to: &Destination<'_>,
+    magic: f32,
+    make: impl Fn([int16x8_t; NV]) -> T,
+    put: impl Fn(T, *mut u8),
+) {
+    let together = if NV > 2 { 2 } else { 4 };
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let magic = vdupq_n_f32(magic);
+        let (mut mult, mut offset) = ([magic; NV], [magic; NV]);
+        for n in 0..NV {
+            (mult[n], offset[n]) = (vld1q_f32(to.mult.add(4 * n)), vld1q_f32(to.offset.add(4 * n)));
+        }
+        let mut first = 0;
+        while first < MR {
+            let end = if first + together < MR { first + together } else { MR };
+            let mut products = [[magic; NV]; MR];
+            let mut values = [[vdupq_n_s16(0); NV]; MR];
+            for m in first..end {
+                for n in 0..NV {
+                    products[m][n] = vfmaq_f32(offset[n], vreinterpretq_f32_s32(sums[m][n]), mult[n]);
+                }
+            }
+            for m in first..end {
+                for n in 0..NV {
+                    values[m][n] = vreinterpretq_s16_f32(vaddq_f32(products[m][n], magic));
+                }
+            }
+            let mut made = [make(values[first]); MR];
+            for m in first + 1..end {
+                made[m] = make(values[m]);
+            }
+            for m in first..end {
+                put(made[m], to.out.add(m * to.px_bytes));
+            }
+            first = end;
+        }
+    }
+}
+
+/// Any store of any number of lanes; the sums are `base` too large.
+///
+/// # Safety
+/// As [`store_sums`].
+#[inline(never)]
+unsafe fn one_by_one<const MR: usize, const NV: usize>(
+    sums: &[[int32x4_t; NV]; MR],
+    to: &Destination<'_>,
+    base: i32,
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        for (m, sums) in sums.iter().enumerate() {
+            // A block of Winograd's may have whole vectors of padding.
+            for (n, &sum) in sums.iter().enumerate().take(to.lanes.div_ceil(4)) {
+                let lanes = (to.lanes - 4 * n).min(4);
+                let out = to.out.add(m * to.px_bytes + 4 * n * to.store.size_bytes());
+                store_i32(vsubq_s32(sum, vdupq_n_s32(base)), to.mult.add(4 * n), to.store, out, lanes);
+            }
+        }
+    }
+}
+
+/// The low 16 bits of all values: of a vector or two in the first, of the others in the second.
+///
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn halves<const NV: usize>(values: [int16x8_t; NV]) -> [int16x8_t; 2] {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let last = NV - 1;
+        [vuzp1q_s16(values[0], values[last.min(1)]), vuzp1q_s16(values[last.min(2)], values[last.min(3)])]
+    }
+}
+
+/// As [`halves`], but of integers in the bits of `MAGIC` that may be beyond 16 bits: saturating.
+///
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn saturated<const NV: usize>(values: [int16x8_t; NV]) -> [int16x8_t; 2] {
+    // SAFETY: NEON is part of the target.
+    unsafe {
+        let base = vdupq_n_s32(MAGIC.to_bits().cast_signed());
+        let integers = values.map(|v| vsubq_s32(vreinterpretq_s32_s16(v), base));
+        let last = NV - 1;
+        let low = vqmovn_high_s32(vqmovn_s32(integers[0]), integers[last.min(1)]);
+        [low, vqmovn_high_s32(vqmovn_s32(integers[last.min(2)]), integers[last.min(3)])]
+    }
+}
+
+/// 16 bits to 8, saturating.
+///
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+pub(crate) unsafe fn narrow(halves: [int16x8_t; 2]) -> int8x16_t {
+    // SAFETY: NEON is part of the target.
+    unsafe { vqmovn_high_s16(vqmovn_s16(halves[0]), halves[1]) }
+}
+
+/// # Safety
+/// `out` takes 4 · NV bytes.
+#[inline(always)]
+unsafe fn store_bytes<const NV: usize>(bytes: int8x16_t, out: *mut u8) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match NV {
+            1 => vst1q_lane_s32::<0>(out.cast(), vreinterpretq_s32_s8(bytes)),
+            2 => vst1_s8(out.cast(), vget_low_s8(bytes)),
+            3 => {
+                vst1_s8(out.cast(), vget_low_s8(bytes));
+                vst1q_lane_s32::<2>(out.add(8).cast(), vreinterpretq_s32_s8(bytes));
+            }
+            _ => vst1q_s8(out.cast(), bytes),
+        }
+    }
+}
+
+/// # Safety
+/// `out` takes 8 · NV bytes.
+#[inline(always)]
+unsafe fn store_halves<const NV: usize>(halves: [int16x8_t; 2], out: *mut u8) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match NV {
+            1 => vst1_s16(out.cast(), vget_low_s16(halves[0])),
+            2 => vst1q_s16(out.cast(), halves[0]),
+            3 => {
+                vst1q_s16(out.cast(), halves[0]);
+                vst1_s16(out.add(16).cast(), vget_low_s16(halves[1]));
+            }
+            _ => {
+                // One instruction for both: two cost twice the time.
+                vst1q_s16_x2(out.cast(), int16x8x2_t(halves[0], halves[1]));
+            }
+        }
+    }
+}
+
+/// Requantizes and stores `lanes` of four integer sums.
+///
+/// # Safety
+/// `mult` points to 4 multipliers, `out` takes `lanes` stored values.
+#[inline(always)]
+pub(crate) unsafe fn store_i32(sum: int32x4_t, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller; fewer than 4 values go through a buffer on the stack.
+    unsafe {
+        let x = vmulq_f32(vcvtq_f32_s32(sum), vld1q_f32(mult));
+        match *store {
+            Store::I8 { lo, hi, zero_point, xor } => {
+                let q = vaddq_s32(round_clamp(x, lo, hi), vdupq_n_s32(zero_point));
+                let q = vmovn_s32(q);
+                let q = vmovn_s16(vcombine_s16(q, q));
+                let word = vget_lane_u32::<0>(vreinterpret_u32_s8(q)) ^ (u32::from(xor) * 0x0101_0101);
+                write(word.to_le_bytes(), out, lanes);
+            }
+            Store::I16 { lo, hi } => {
+                let q = vmovn_s32(round_clamp(x, lo, hi));
+                let word = vget_lane_u64::<0>(vreinterpret_u64_s16(q));
+                write(word.to_le_bytes(), out, 2 * lanes);
+            }
+            Store::F32 { relu } => store_f32(x, relu, out, lanes),
+        }
+    }
+}
+
+/// # Safety
+/// `out` takes `count` bytes; `count` is at most N.
+#[inline(always)]
+unsafe fn write<const N: usize>(bytes: [u8; N], out: *mut u8, count: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if count == N {
+            out.cast::<[u8; N]>().write_unaligned(bytes);
+        } else {
+            out.copy_from_nonoverlapping(bytes.as_ptr(), count);
+        }
+    }
+}
+
+/// # Safety
+/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
+#[inline(always)]
+unsafe fn round_clamp(x: float32x4_t, lo: f32, hi: f32) -> int32x4_t {
+    // SAFETY: NEON is part of the target. `fcvtns` rounds half to even.
+    unsafe { vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(x, vdupq_n_f32(lo)), vdupq_n_f32(hi))) }
+}
+
+/// # Safety
+/// `out` takes `lanes` floats.
+#[inline(always)]
+pub(crate) unsafe fn store_f32(x: float32x4_t, relu: bool, out: *mut u8, lanes: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let x = if relu { vmaxnmq_f32(x, vdupq_n_f32(0.0)) } else { x };
+        let mut values = [0.0_f32; 4];
+        vst1q_f32(values.as_mut_ptr(), x);
+        write(bytemuck::cast::<[f32; 4], [u8; 16]>(values), out, 4 * lanes);
+    }
+}

@@ -1,0 +1,33 @@
+//! Convolutions: the direct one as tiles of pixels and output channels, and other ways to the same sums.
+
+pub(crate) mod narrow_out;
+pub(crate) mod pack;
+#[cfg(test)]
+pub(crate) mod tests;
+pub(crate) mod tile;
+pub(crate) mod winograd_2x1;
+pub(crate) mod winograd_4x4;
+
+/// What an instruction set has for 3x3 convolutions.
+#[derive(Clone, Copy)]
+pub(crate) enum WinogradKernel {
+    /// F(4x4, 3x3) in 16 bits: four rows at a time, on cores without a dot product.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
+    F4x4(winograd_4x4::Strip),
+    /// F(2, 3) in 8 bits down the columns: two rows at a time.
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(dead_code, reason = "only NEON and AVX-512 have one")
+    )]
+    F2x1(winograd_2x1::Kernel),
+}
+
+impl WinogradKernel {
+    /// Rows that are best done at once.
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::F4x4(_) => winograd_4x4::TILE,
+            Self::F2x1(_) => 2,
+        }
+    }
+}

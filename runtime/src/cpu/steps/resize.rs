@@ -1,0 +1,126 @@
+//! Interpolating upsampling by an integer factor, separable: down the columns first, then along the rows.
+
+use crate::cpu::codec::Codec;
+use crate::cpu::kernels::Elementwise;
+use crate::cpu::steps::Io;
+use crate::cpu::table::Cpu;
+use crate::error::PlanError;
+use crate::model::{Filter, Model, NodeId};
+use crate::program::edges::{dtypes, scale_of};
+use crate::program::interpolation::{MAX_TAPS, MAX_UPSCALE, Phase, phases};
+
+/// Floats of the working rows on the stack.
+const SCRATCH: usize = 1024;
+/// Most channels that fit them.
+const MAX_CHANNELS: usize = 16;
+
+/// An upsampling.
+pub(crate) struct ResizeStep {
+    upscale: usize,
+    channels: usize,
+    from: Codec,
+    to: Codec,
+    factor: f32,
+    phases: [Phase; MAX_UPSCALE],
+    taps: usize,
+}
+
+impl ResizeStep {
+    pub fn new(model: &Model, id: NodeId, upscale: u8, filter: Filter, cpu: Cpu) -> Result<Self, PlanError> {
+        let channels = usize::from(model.shape(id).channels);
+        let upscale = usize::from(upscale);
+        if channels > MAX_CHANNELS || upscale > MAX_UPSCALE {
+            return Err(PlanError::Unsupported { node: id });
+        }
+        let ([from, _], to) = dtypes(model, id);
+        let (phases, total, taps) = phases(filter, upscale);
+        let xor = cpu.xor;
+        let factor = scale_of(from) / (scale_of(to) * (total * total));
+        let (from, to) = (Codec::new(from, xor), Codec::new(to, xor));
+        Ok(Self { upscale, channels, from, to, factor, phases, taps })
+    }
+
+    pub fn run(&self, io: &mut Io<'_>) {
+        let (r, input) = (self.upscale, io.inputs[0]);
+        let cols = io.out.cols();
+        debug_assert!(
+            cols.start.is_multiple_of(r) && cols.end.is_multiple_of(r),
+            "columns are whole input pixels"
+        );
+        let width = input.width();
+        for y in io.rows.clone() {
+            let phase = self.phases[y % r];
+            let clamp = |t: usize| {
+                ((y / r) as isize + phase.first + t as isize).clamp(0, input.height() as isize - 1)
+            };
+            let rows: [&[u8]; MAX_TAPS] = core::array::from_fn(|t| match t < self.taps {
+                true => input.pixels(clamp(t) as usize, 0..width),
+                false => &[],
+            });
+            let cols = cols.start / r..cols.end / r;
+            io.cpu.run(Row { step: self, phase, rows, cols, width, out: io.out.row_mut(y) });
+        }
+    }
+}
+
+struct Row<'a> {
+    step: &'a ResizeStep,
+    phase: Phase,
+    rows: [&'a [u8]; MAX_TAPS],
+    /// Low-resolution columns.
+    cols: core::ops::Range<usize>,
+    width: usize,
+    out: &'a mut [u8],
+}
+
+impl Elementwise for Row<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let step = self.step;
+        let (r, c) = (step.upscale, step.channels);
+        let margin = MAX_TAPS / 2;
+        let (mut column, mut row) = ([0.0_f32; SCRATCH], [0.0_f32; SCRATCH]);
+        let mut wide = [0.0_f32; SCRATCH];
+        // Pixels at a time: working rows hold the margins, and the output row all phases.
+        let block = (SCRATCH / c - 2 * margin).min(SCRATCH / (c * r));
+        let mut x = self.cols.start;
+        while x < self.cols.end {
+            let n = block.min(self.cols.end - x);
+            // Down the columns: pixels x − margin .. x + n + margin, as far as they exist.
+            let (from, to) = (x.saturating_sub(margin), (x + n + margin).min(self.width));
+            let at = (from + margin - x) * c;
+            let len = (to - from) * c;
+            column[at..at + len].fill(0.0);
+            for (bytes, &w) in self.rows[..step.taps].iter().zip(&self.phase.weights) {
+                step.from.load(bytes, from * c, &mut row[..len]);
+                for (sum, v) in column[at..at + len].iter_mut().zip(&row[..len]) {
+                    *sum += w * *v;
+                }
+            }
+            // The edge pixels are repeated.
+            for k in (0..at).rev() {
+                column[k] = column[k + c];
+            }
+            for k in at + len..(n + 2 * margin) * c {
+                column[k] = column[k - c];
+            }
+            for (j, phase) in step.phases[..r].iter().enumerate() {
+                let first = (margin as isize + phase.first) as usize * c;
+                let row = &mut row[..n * c];
+                row.fill(0.0);
+                for (t, &w) in phase.weights[..step.taps].iter().enumerate() {
+                    for (sum, v) in row.iter_mut().zip(&column[first + t * c..]) {
+                        *sum += w * *v;
+                    }
+                }
+                for (to, from) in wide[j * c..].chunks_mut(r * c).zip(row.chunks_exact(c)) {
+                    to[..c].copy_from_slice(from);
+                }
+            }
+            let wide = &mut wide[..n * c * r];
+            wide.iter_mut().for_each(|v| *v *= step.factor);
+            step.to.store(wide, self.out, (x - self.cols.start) * c * r);
+            x += n;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! x86-64 with AVX2 and FMA: vectors of 256 bits.
+
+pub(crate) mod attention;
+mod i16;
+pub(crate) mod norm;
+pub(crate) mod peak;
+pub(crate) mod rows;
+pub(crate) mod tile;
+
+use crate::cpu::conv::tile::{ConvRow, Geometry, Layout};
+use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
+use crate::cpu::portable;
+
+pub(crate) static KERNELS: Kernels = Kernels {
+    conv_i8: tile::conv_i8,
+    i8: Geometry { name: "gemm_i8_4x16c2_avx2", lanes: 8, kt: 2, max_nv: 2, layout: Layout::Dot },
+    takes_floats: false,
+    chains: false,
+    conv_i16: I16.0,
+    i16: I16.1,
+    conv_f32: F32.0,
+    f32: F32.1,
+    winograd: None,
+    narrow_out: None,
+    rows: Some(rows::ROWS),
+    image_add: None,
+    attention: attention::ATTENTION,
+    norm: Some(norm::KERNEL),
+    lookup: portable::look_up,
+    vectors: Vectors::Avx2,
+    peak_i8: peak::peak,
+    xor: 0,
+};
+
+/// Convolutions of 16 bits, also for processors with AVX-512.
+pub(crate) const I16: (ConvRow, Geometry) = (i16::conv_i16, i16::GEOMETRY);
+
+/// Float convolutions, also for processors that only add integer instructions.
+pub(crate) const F32: (ConvRow, Geometry) = (
+    tile::conv_f32,
+    Geometry { name: "gemm_f32_6x16c1_fma", lanes: 8, kt: 1, max_nv: 2, layout: Layout::Dot },
+);
+
+/// Runs `code` compiled for this instruction set.
+///
+/// # Safety
+/// The processor has the features.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn run<E: Elementwise>(code: E) {
+    code.run();
+}

@@ -1,0 +1,59 @@
+//! x86-64 with AVX-512 F, BW, VL and VNNI: vectors of 512 bits.
+
+mod attention;
+mod chain;
+mod depth;
+mod lookup;
+mod narrow_out;
+mod norm;
+mod peak;
+mod rows;
+mod store;
+mod tile;
+mod winograd_2x1;
+
+use crate::cpu::conv::WinogradKernel;
+use crate::cpu::conv::tile::{Geometry, Layout};
+use crate::cpu::isa::detected;
+use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
+use crate::cpu::portable;
+use crate::cpu::x86::avx2;
+
+pub(crate) static KERNELS: Kernels = VNNI;
+/// With AVX-512 VBMI as well.
+pub(crate) static WITH_VBMI: Kernels = Kernels { lookup: lookup::look_up, ..VNNI };
+
+const VNNI: Kernels = Kernels {
+    conv_i8: tile::conv_i8,
+    i8: Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
+    takes_floats: false,
+    chains: true,
+    conv_i16: avx2::I16.0,
+    i16: avx2::I16.1,
+    conv_f32: tile::conv_f32,
+    f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
+    winograd: Some(WinogradKernel::F2x1(winograd_2x1::KERNEL)),
+    narrow_out: Some(narrow_out::row),
+    rows: Some(rows::ROWS),
+    image_add: None,
+    attention: attention::ATTENTION,
+    norm: Some(norm::KERNEL),
+    lookup: portable::look_up,
+    vectors: Vectors::Avx512,
+    peak_i8: peak::peak,
+    xor: 0x80,
+};
+
+/// Whether the processor has AVX-512 VBMI.
+pub(crate) fn has_vbmi() -> bool {
+    detected!("avx512vbmi")
+}
+
+/// Runs `code` compiled for this instruction set.
+///
+/// # Safety
+/// The processor has the features.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+pub(crate) unsafe fn run<E: Elementwise>(code: E) {
+    code.run();
+}

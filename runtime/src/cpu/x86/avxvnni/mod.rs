@@ -1,0 +1,34 @@
+//! x86-64 with AVX-VNNI and no AVX-512: Alder Lake, N100 and later. Floats and rows are AVX2's.
+
+mod chain;
+mod depth;
+mod narrow_out;
+mod peak;
+mod store;
+mod tile;
+
+use crate::cpu::conv::tile::{Geometry, Layout};
+use crate::cpu::kernels::{Kernels, Vectors};
+use crate::cpu::portable;
+use crate::cpu::x86::avx2;
+
+pub(crate) static KERNELS: Kernels = Kernels {
+    conv_i8: tile::conv_i8,
+    i8: Geometry { name: "gemm_i8_6x16c4_avxvnni", lanes: 8, kt: 4, max_nv: 2, layout: Layout::Dot },
+    takes_floats: false,
+    chains: true,
+    conv_i16: avx2::I16.0,
+    i16: avx2::I16.1,
+    conv_f32: avx2::F32.0,
+    f32: avx2::F32.1,
+    winograd: None,
+    narrow_out: Some(narrow_out::row),
+    rows: Some(avx2::rows::ROWS),
+    image_add: None,
+    attention: avx2::attention::WITH_VNNI,
+    norm: Some(avx2::norm::KERNEL),
+    lookup: portable::look_up,
+    vectors: Vectors::Avx2,
+    peak_i8: peak::peak,
+    xor: 0x80,
+};

@@ -1,0 +1,136 @@
+//! x86-64 with AVX-VNNI and no AVX-512 (Alder Lake, N100 and later): `vpdpbusd` adds four products of unsigned
+//! activations and signed weights to each of 8 sums. Activations are stored with their sign bit flipped; the offset of
+//! 128 is part of the folded bias. Floats are AVX2's.
+//!
+//! Of 16 registers 12 are sums: two of these instructions start in a cycle and take five, so 10 would just do.
+
+use crate::cpu::conv::tile::{ChainAt, Destination, MAX_KERNEL, Store, Tile, conv_entry, depth as plain};
+use crate::cpu::x86::avx2;
+use crate::cpu::x86::avxvnni::{chain, depth, store};
+use core::arch::x86_64::*;
+
+conv_entry!(
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    conv_i8,
+    I8,
+    (1, 12),
+    (2, 6)
+);
+
+struct I8;
+
+/// Sums of a tile under the two names of one type.
+///
+/// # Safety
+/// 12 vectors are `MR · NV` vectors.
+#[inline(always)]
+unsafe fn cast<const MR: usize, const NV: usize>(sums: [__m256i; 12]) -> [[__m256i; NV]; MR] {
+    assert!(MR * NV == 12, "the arm is that of the shape");
+    // SAFETY: both are arrays of the same vectors.
+    unsafe { core::mem::transmute_copy(&sums) }
+}
+
+// SAFETY: the methods read the bytes that the trait names and write `lanes` values.
+unsafe impl Tile for I8 {
+    const LANES: usize = 8;
+    const GROUP_BYTES: usize = 4;
+    const A_GROUPS: usize = 1;
+    const W_BYTES: usize = 32;
+    type V = __m256i;
+    type A = __m256i;
+    type W = __m256i;
+
+    #[inline(always)]
+    unsafe fn bias(p: *const u8) -> Self::V {
+        // SAFETY: 32 bytes by contract.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_a(p: *const u8) -> Self::A {
+        // SAFETY: 4 bytes by contract.
+        unsafe { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn load_w(p: *const u8) -> Self::W {
+        // SAFETY: 32 bytes by contract.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
+        // SAFETY: the processor has AVX-VNNI by contract.
+        unsafe { _mm256_dpbusd_avx_epi32(sum, a, w) }
+    }
+    #[inline(always)]
+    unsafe fn sums<const MR: usize, const NV: usize>(
+        bias: *const u8,
+        taps: &[*const u8],
+        at: usize,
+        groups: usize,
+        px: usize,
+        w: *const u8,
+    ) -> [[Self::V; NV]; MR] {
+        // SAFETY: passed on; the arms are those of the shapes.
+        unsafe {
+            let all = depth::Depth { bias, taps, at, groups, px, w };
+            match (MR, NV) {
+                _ if groups == 0 || taps.is_empty() => {}
+                (6, 2) => return cast(depth::rows_6x2(&all)),
+                (12, 1) => return cast(depth::rows_12x1(&all)),
+                _ => {}
+            }
+            let first: [Self::V; NV] = core::array::from_fn(|n| Self::bias(bias.add(32 * n)));
+            let mut sums = [first; MR];
+            let mut rows = [core::ptr::null(); MAX_KERNEL];
+            for (row, tap) in rows.iter_mut().zip(taps) {
+                *row = tap.add(at);
+            }
+            plain::<Self, MR, NV>(&mut sums, &rows[..taps.len()], groups, px, w);
+            sums
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
+        // SAFETY: passed on.
+        unsafe {
+            if !store::full_tiles(sums, to) {
+                // A copy, so that the sums of whole tiles need no place in memory.
+                let sums = *sums;
+                store_each(&sums, to);
+            }
+        }
+    }
+    const CHAINS: bool = true;
+    #[inline(always)]
+    unsafe fn store_chain<const MR: usize, const NV: usize>(
+        sums: &[[Self::V; NV]; MR],
+        to: &Destination<'_>,
+        chain: &ChainAt,
+    ) {
+        // SAFETY: passed on.
+        unsafe { chain::store(sums, to, chain) }
+    }
+    #[inline(always)]
+    unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
+        // SAFETY: passed on: the same sums in the same vectors.
+        unsafe { <avx2::tile::I8 as Tile>::store(sum, mult, store, out, lanes) }
+    }
+}
+
+/// Stores the sums of a tile one by one.
+///
+/// # Safety
+/// As [`Tile::store_tile`].
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn store_each<const MR: usize, const NV: usize>(sums: &[[__m256i; NV]; MR], to: &Destination<'_>) {
+    for (m, sums) in sums.iter().enumerate() {
+        for (n, &sum) in sums.iter().enumerate() {
+            let lanes = (to.lanes - 8 * n).min(8);
+            // SAFETY: passed on.
+            unsafe {
+                let out = to.out.add(m * to.px_bytes + 8 * n * to.store.size_bytes());
+                I8::store(sum, to.mult.add(8 * n), to.store, out, lanes);
+            }
+        }
+    }
+}

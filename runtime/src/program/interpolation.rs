@@ -1,0 +1,65 @@
+//! Interpolating filters: which pixels an output pixel is made of, and with which weights.
+
+use crate::model::Filter;
+
+/// Most taps a dimension.
+pub(crate) const MAX_TAPS: usize = 4;
+/// Largest factor.
+pub(crate) const MAX_UPSCALE: usize = 8;
+
+/// Rows (or columns) at either side of the pixel under an output pixel that may be read.
+pub(crate) const fn reach(filter: Filter) -> usize {
+    match filter {
+        Filter::Nearest => 0,
+        Filter::Bilinear => 1,
+        Filter::Bicubic => 2,
+    }
+}
+
+/// Taps of one phase: first tap relative to the low-resolution pixel, and the weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Phase {
+    pub first: isize,
+    pub weights: [f32; MAX_TAPS],
+}
+
+/// The phases of a filter and what its weights sum up to. The weights of `Bilinear` are integers, so that
+/// sums of pixels are exact.
+pub(crate) fn phases(filter: Filter, r: usize) -> ([Phase; MAX_UPSCALE], f32, usize) {
+    let mut phases = [Phase::default(); MAX_UPSCALE];
+    let (total, taps) = match filter {
+        Filter::Nearest => (1.0, 1),
+        Filter::Bilinear => ((2 * r) as f32, 2),
+        Filter::Bicubic => (1.0, 4),
+    };
+    for (j, phase) in phases.iter_mut().enumerate().take(r) {
+        // The output pixel's centre lies `centre / 2r` pixels from the low-resolution pixel's.
+        let centre = 2 * j as isize + 1 - r as isize;
+        let before = centre < 0;
+        match filter {
+            Filter::Nearest => phase.weights[0] = 1.0,
+            Filter::Bilinear => {
+                phase.first = if before { -1 } else { 0 };
+                let right = centre.rem_euclid(2 * r as isize) as f32;
+                phase.weights[..2].copy_from_slice(&[total - right, right]);
+            }
+            Filter::Bicubic => {
+                phase.first = if before { -2 } else { -1 };
+                let t = centre.rem_euclid(2 * r as isize) as f32 / (2 * r) as f32;
+                phase.weights = [cubic(1.0 + t), cubic(t), cubic(1.0 - t), cubic(2.0 - t)];
+            }
+        }
+    }
+    (phases, total, taps)
+}
+
+/// Keys' kernel with a = −0.5.
+fn cubic(x: f32) -> f32 {
+    if x <= 1.0 {
+        (1.5 * x - 2.5) * x * x + 1.0
+    } else if x < 2.0 {
+        ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    } else {
+        0.0
+    }
+}

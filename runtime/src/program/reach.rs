@@ -1,0 +1,94 @@
+//! How far an operator looks: the rows and columns of its input that it needs.
+
+use crate::model::Op;
+use crate::program::interpolation;
+
+/// Which input rows an operator needs for which output rows, on an image without an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Row `y` needs rows `y / upscale − above ..= y / upscale + below`.
+    Rows { upscale: i64, above: i64, below: i64 },
+    /// Row `y` needs all rows of its window.
+    Windows { window: i64, shift: i64 },
+}
+
+impl Reach {
+    /// How far an operator looks.
+    pub fn of(op: &Op) -> Self {
+        let rows = |upscale: u8, reach: usize| Self::Rows {
+            upscale: i64::from(upscale),
+            above: reach as i64,
+            below: reach as i64,
+        };
+        match *op {
+            Op::Conv2d(conv) => rows(1, usize::from(conv.kernel / 2)),
+            Op::PixelShuffle { upscale } => rows(upscale, 0),
+            Op::Resize { upscale, filter } => rows(upscale, interpolation::reach(filter)),
+            Op::WindowAttention { window_size, shift, .. } => {
+                Self::Windows { window: i64::from(window_size), shift: i64::from(shift) }
+            }
+            Op::Input { .. }
+            | Op::Add { .. }
+            | Op::Affine
+            | Op::Activation(_)
+            | Op::LayerNorm { .. }
+            | Op::Convert => rows(1, 0),
+        }
+    }
+
+    /// As this one, for an output of `upscale` times the resolution.
+    pub fn scaled(self, upscale: u8) -> Self {
+        match self {
+            Self::Rows { upscale: r, above, below } => {
+                Self::Rows { upscale: r * i64::from(upscale), above, below }
+            }
+            Self::Windows { .. } => unreachable!("windows are not shuffled"),
+        }
+    }
+
+    /// Output rows that can be computed from `input` input rows.
+    pub fn ready(self, input: i64) -> i64 {
+        match self {
+            Self::Rows { upscale, below, .. } => (input - below) * upscale,
+            Self::Windows { window, shift } => window_start(input, window, shift),
+        }
+    }
+
+    /// Input rows that must be there for `output` output rows.
+    pub fn needed(self, output: i64) -> i64 {
+        match self {
+            // Rounded up: an output row needs the whole input row that it comes from.
+            Self::Rows { upscale, below, .. } => (output + upscale - 1).div_euclid(upscale) + below,
+            Self::Windows { window, shift } => window_start(output + window - 1, window, shift),
+        }
+    }
+
+    /// First input row that output row `output` needs.
+    pub fn first(self, output: i64) -> i64 {
+        match self {
+            Self::Rows { upscale, above, .. } => output.div_euclid(upscale) - above,
+            Self::Windows { window, shift } => window_start(output, window, shift),
+        }
+    }
+}
+
+/// Padding pixels that an operator reads at either side of a row.
+pub(crate) fn column_padding(op: &Op) -> usize {
+    match op {
+        Op::Conv2d(conv) => usize::from(conv.kernel / 2),
+        Op::Input { .. }
+        | Op::Add { .. }
+        | Op::Affine
+        | Op::Activation(_)
+        | Op::LayerNorm { .. }
+        | Op::WindowAttention { .. }
+        | Op::PixelShuffle { .. }
+        | Op::Resize { .. }
+        | Op::Convert => 0,
+    }
+}
+
+/// Lines between windows: the last one at or before `at`.
+pub(crate) fn window_start(at: i64, window: i64, shift: i64) -> i64 {
+    (at - shift).div_euclid(window) * window + shift
+}

@@ -1,0 +1,482 @@
+//! Execution: rows in, rows out.
+//!
+//! A [`Frame`] takes rows of `u8` as they arrive, runs the whole network on every band of them while it is
+//! warm in the cache, and hands out rows of the upscaled image as soon as they are complete. Nothing is
+//! computed twice; nothing is allocated.
+
+#[cfg(test)]
+mod tests;
+
+use crate::arithmetic::round_clamp;
+use crate::cpu::codec::Codec;
+use crate::cpu::steps::Io;
+use crate::error::RunError;
+use crate::memory::line::Line;
+use crate::memory::ring::{InView, OutView};
+use crate::model::NodeId;
+use crate::stream::plan::Plan;
+use crate::stream::schedule::schedule;
+use crate::stream::workspace::{Job, Workspace};
+use crate::threads::band::{Band, Rings, run_band};
+use crate::threads::pin_caller;
+use alloc::{vec, vec::Vec};
+
+impl Plan {
+    /// Begins an image of `height` rows.
+    ///
+    /// Networks with window attention see the image extended to whole windows by reflection.
+    ///
+    /// # Errors
+    /// [`RunError::Rows`] if it has none, [`RunError::Length`] if the workspace is another plan's.
+    pub fn begin<'a>(&'a self, workspace: &'a mut Workspace, height: usize) -> Result<Frame<'a>, RunError> {
+        if height == 0 {
+            return Err(RunError::Rows { expected: height, found: 0 });
+        }
+        let found = size_of_val(workspace.arena.as_slice());
+        let expected = self.arena_bytes().next_multiple_of(64);
+        if found != expected || workspace.done.len() != self.nodes.len() {
+            return Err(RunError::Length { what: "workspace", expected, found });
+        }
+        if self.pinned {
+            pin_caller();
+        }
+        workspace.done.fill(0);
+        (workspace.waiting, workspace.fed, workspace.handed_out) = (0, 0, 0);
+        Ok(Frame { plan: self, workspace, height })
+    }
+
+    /// Upscales a whole image: rows of interleaved `u8`, without gaps.
+    ///
+    /// # Shapes
+    /// `src`: `[height, width, in_channels]`; `dst`: `[height·upscale, width·upscale, out_channels]`.
+    ///
+    /// # Errors
+    /// [`RunError::Length`] when a slice has another length.
+    pub fn run_image(
+        &self,
+        workspace: &mut Workspace,
+        src: &[u8],
+        height: usize,
+        dst: &mut [u8],
+    ) -> Result<(), RunError> {
+        let row = self.out_row_bytes();
+        let expected = row * height * usize::from(self.model().upscale());
+        if dst.len() != expected {
+            return Err(RunError::Length { what: "output image", expected, found: dst.len() });
+        }
+        self.begin(workspace, height)?.push(src, &mut |y, pixels| {
+            dst[y * row..(y + 1) * row].copy_from_slice(pixels);
+        })
+    }
+
+    /// Runs a float model on float pixels, without rounding at either end; 0..1 is black to white.
+    ///
+    /// # Shapes
+    /// As [`Plan::run_image`].
+    ///
+    /// # Errors
+    /// [`RunError::NotFloat`] for a model that is quantized at either end, [`RunError::Length`] when a slice
+    /// has another length.
+    pub fn run_image_f32(
+        &self,
+        workspace: &mut Workspace,
+        src: &[f32],
+        height: usize,
+        dst: &mut [f32],
+    ) -> Result<(), RunError> {
+        if !self.is_float() {
+            return Err(RunError::NotFloat);
+        }
+        let row = self.out_row_bytes();
+        let expected = row * height * usize::from(self.model().upscale());
+        if dst.len() != expected {
+            return Err(RunError::Length { what: "output image", expected, found: dst.len() });
+        }
+        self.begin(workspace, height)?.push_all(Pixels::F32(src), &mut Sink::F32(dst), None)
+    }
+
+    /// Runs an image and shows every row of every edge to `observer`, in the order they are computed: node,
+    /// row, and its values. The output is not kept.
+    ///
+    /// # Errors
+    /// As [`Plan::run_image`].
+    pub fn observe(
+        &self,
+        workspace: &mut Workspace,
+        src: &[u8],
+        height: usize,
+        observer: &mut dyn FnMut(NodeId, usize, EdgeRow<'_>),
+    ) -> Result<(), RunError> {
+        let mut witness = Witness::Observer(observer);
+        self.begin(workspace, height)?.push_all(Pixels::U8(src), &mut Sink::None, Some(&mut witness))
+    }
+}
+
+impl Plan {
+    /// Runs an image and adds up, for every node, what `clock` advanced while it ran; the nodes run one after
+    /// the other as in [`Plan::run_image`]. The input node has the time between steps: taking rows in and
+    /// handing them out. The output is not kept.
+    ///
+    /// # Errors
+    /// As [`Plan::run_image`].
+    pub fn profile(
+        &self,
+        workspace: &mut Workspace,
+        src: &[u8],
+        height: usize,
+        clock: &mut dyn FnMut() -> u64,
+    ) -> Result<Vec<u64>, RunError> {
+        let mut spent = vec![0; self.model().graph().nodes.len()];
+        let mut profiler = Profiler { last: clock(), clock, spent: &mut spent };
+        let mut frame = self.begin(workspace, height)?;
+        frame.push_all(
+            Pixels::U8(src),
+            &mut Sink::Rows(&mut |_, _| {}),
+            Some(&mut Witness::Profiler(&mut profiler)),
+        )?;
+        profiler.charge(0);
+        Ok(spent)
+    }
+}
+
+/// Who watches a frame, step by step.
+enum Witness<'a, 'b> {
+    Observer(&'a mut Observer<'b>),
+    Profiler(&'a mut Profiler<'b>),
+}
+
+/// Charges the time since the last charge to a node.
+struct Profiler<'a> {
+    clock: &'a mut dyn FnMut() -> u64,
+    last: u64,
+    spent: &'a mut [u64],
+}
+
+impl Profiler<'_> {
+    fn charge(&mut self, id: usize) {
+        let now = (self.clock)();
+        self.spent[id] += now.wrapping_sub(self.last);
+        self.last = now;
+    }
+}
+
+/// Values of one row of an edge.
+#[derive(Clone, Copy)]
+pub struct EdgeRow<'a> {
+    bytes: &'a [u8],
+    codec: Codec,
+    scale: f32,
+}
+
+impl EdgeRow<'_> {
+    /// Number of values: width · channels.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.codec.size_bytes()
+    }
+
+    /// Whether there are none; never true for an observed row.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The real values, channels innermost.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn read(&self, out: &mut [f32]) {
+        assert_eq!(out.len(), self.len(), "the slice takes the whole row");
+        self.codec.load(self.bytes, 0, out);
+        if self.codec != Codec::F32 {
+            out.iter_mut().for_each(|x| *x *= self.scale);
+        }
+    }
+}
+
+/// Receives a row of the output image: its number and its pixels.
+pub type RowSink<'a> = dyn FnMut(usize, &[u8]) + 'a;
+/// Receives the rows of all edges.
+type Observer<'a> = dyn FnMut(NodeId, usize, EdgeRow<'_>) + 'a;
+
+/// Rows of an image that come in.
+enum Pixels<'a> {
+    U8(&'a [u8]),
+    F32(&'a [f32]),
+}
+
+/// Where the rows of the output go.
+enum Sink<'a, 'b> {
+    None,
+    Rows(&'a mut RowSink<'b>),
+    F32(&'a mut [f32]),
+}
+
+/// One image on its way through the network.
+pub struct Frame<'a> {
+    plan: &'a Plan,
+    workspace: &'a mut Workspace,
+    height: usize,
+}
+
+impl Frame<'_> {
+    /// Takes the next rows (any number, also none) and hands out those rows of the output that are now
+    /// complete. With the last row of the image all of the output is handed out.
+    ///
+    /// # Errors
+    /// [`RunError::Length`] when `rows` is not a whole number of rows, [`RunError::Rows`] when there are more
+    /// than the image has; the frame is then unchanged.
+    pub fn push(&mut self, rows: &[u8], sink: &mut RowSink<'_>) -> Result<(), RunError> {
+        self.push_all(Pixels::U8(rows), &mut Sink::Rows(sink), None)
+    }
+
+    /// Rows of the output handed out so far.
+    pub fn rows_out(&self) -> usize {
+        self.workspace.handed_out
+    }
+
+    fn push_all(
+        &mut self,
+        pixels: Pixels<'_>,
+        sink: &mut Sink<'_, '_>,
+        mut witness: Option<&mut Witness<'_, '_>>,
+    ) -> Result<(), RunError> {
+        let row = self.plan.in_row_bytes();
+        let found = match pixels {
+            Pixels::U8(p) => p.len(),
+            Pixels::F32(p) => p.len(),
+        };
+        if found % row != 0 {
+            return Err(RunError::Length {
+                what: "input rows",
+                expected: found.next_multiple_of(row),
+                found,
+            });
+        }
+        let arrived = self.workspace.done[0].min(self.height);
+        if arrived + found / row > self.height {
+            return Err(RunError::Rows { expected: self.height, found: arrived + found / row });
+        }
+        for i in 0..found / row {
+            match pixels {
+                Pixels::U8(p) => self.take_u8(&p[i * row..(i + 1) * row]),
+                Pixels::F32(p) => self.take_f32(&p[i * row..(i + 1) * row]),
+            }
+            self.arrive(sink, &mut witness);
+        }
+        if found > 0 && arrived + found / row == self.height {
+            for y in self.height..self.padded_height() {
+                self.repeat_row(reflect(y, self.height));
+                self.arrive(sink, &mut witness);
+            }
+            let rows = self.height * usize::from(self.plan.model().upscale());
+            while self.workspace.handed_out < rows {
+                self.tick(sink, &mut witness);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that the network sees: whole windows.
+    fn padded_height(&self) -> usize {
+        self.height.next_multiple_of(self.plan.model().graph().pad_multiple())
+    }
+
+    /// A row was put into the input's ring.
+    fn arrive(&mut self, sink: &mut Sink<'_, '_>, witness: &mut Option<&mut Witness<'_, '_>>) {
+        let ws = &mut *self.workspace;
+        ws.done[0] += 1;
+        ws.waiting += 1;
+        if let Some(Witness::Observer(observer)) = witness {
+            show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
+        }
+        if ws.waiting == self.plan.band {
+            self.tick(sink, witness);
+        }
+    }
+
+    fn take_u8(&mut self, pixels: &[u8]) {
+        let (codec, to) = self.input_row();
+        match codec {
+            // `x ^ 0x80` turns a pixel into i8, and once more into the instruction set's own form.
+            Codec::I8 { xor, .. } => {
+                for (to, from) in to.iter_mut().zip(pixels) {
+                    *to = from ^ 0x80 ^ xor;
+                }
+            }
+            Codec::F32 | Codec::I16 => {
+                for (to, &from) in bytemuck::cast_slice_mut::<u8, f32>(to).iter_mut().zip(pixels) {
+                    *to = f32::from(from) / 255.0;
+                }
+            }
+        }
+        self.reflect_columns();
+    }
+
+    fn take_f32(&mut self, pixels: &[f32]) {
+        let row: &mut [f32] = bytemuck::cast_slice_mut(self.input_row().1);
+        row[..pixels.len()].copy_from_slice(pixels);
+        self.reflect_columns();
+    }
+
+    /// Fills the columns right of the image.
+    fn reflect_columns(&mut self) {
+        let (width, px) = (self.plan.width, self.plan.nodes[0].ring.px_bytes);
+        let (_, row) = self.input_row();
+        for x in width..row.len() / px {
+            let from = reflect(x, width) * px;
+            row.copy_within(from..from + px, x * px);
+        }
+    }
+
+    /// Copies an earlier row to the slot of the next.
+    fn repeat_row(&mut self, from: usize) {
+        let ring = &self.plan.nodes[0].ring;
+        let at = |y: usize| ring.offset + y % ring.rows * ring.row_bytes;
+        let (from, to) = (at(from), at(self.workspace.done[0]));
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut self.workspace.arena);
+        arena.copy_within(from..from + ring.row_bytes, to);
+    }
+
+    /// The slot of the next input row.
+    fn input_row(&mut self) -> (Codec, &mut [u8]) {
+        let ws = &mut *self.workspace;
+        let node = &self.plan.nodes[0];
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
+        let ring = &node.ring;
+        let start = ring.offset + ws.done[0] % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
+        (node.codec, &mut arena[start..start + ring.width * ring.px_bytes])
+    }
+
+    /// Runs every step on the rows that one more band makes possible, and hands out what is complete.
+    fn tick(&mut self, sink: &mut Sink<'_, '_>, witness: &mut Option<&mut Witness<'_, '_>>) {
+        let plan = self.plan;
+        let padded = self.padded_height();
+        let ws = &mut *self.workspace;
+        ws.waiting = 0;
+        ws.fed += plan.band as i64;
+        schedule(&plan.lowered, ws.fed, &mut ws.ready, &mut ws.rows);
+        ws.jobs.clear();
+        for (id, node) in plan.nodes.iter().enumerate().skip(1) {
+            let height = padded * node.upscale;
+            let rows = ws.done[id]..ws.rows[id].clamp(0, height as i64) as usize;
+            if !rows.is_empty() {
+                ws.done[id] = rows.end;
+                if node.step.is_some() {
+                    ws.jobs.push(Job { id, rows });
+                }
+            }
+        }
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
+        let jobs = Jobs { plan, height: padded, jobs: &ws.jobs };
+        if let Some(witness) = witness {
+            if let Witness::Profiler(profiler) = witness {
+                profiler.charge(0);
+            }
+            // One step at a time: a ring only keeps what later steps need.
+            for i in 0..ws.jobs.len() {
+                let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
+                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), plan.padded_width, &jobs);
+                let Job { id, rows } = ws.jobs[i].clone();
+                match witness {
+                    Witness::Observer(observer) => {
+                        rows.for_each(|y| show(plan, &ws.arena, id, y, observer));
+                    }
+                    Witness::Profiler(profiler) => profiler.charge(usize::from(plan.nodes[id].origin)),
+                }
+            }
+        } else {
+            run_band(ws.pool.as_ref(), arena, plan.padded_width, &jobs);
+        }
+        self.hand_out(sink);
+    }
+
+    fn hand_out(&mut self, sink: &mut Sink<'_, '_>) {
+        let ws = &mut *self.workspace;
+        let id = self.plan.nodes.len() - 1;
+        let codec = self.plan.nodes[id].codec;
+        let row_bytes = self.plan.out_row_bytes() * codec.size_bytes();
+        let end = ws.done[id].min(self.height * usize::from(self.plan.model().upscale()));
+        for y in ws.handed_out..end {
+            let bytes = &row_of(self.plan, &ws.arena, id, y)[..row_bytes];
+            match sink {
+                Sink::None => {}
+                Sink::F32(out) => {
+                    let row: &[f32] = bytemuck::cast_slice(bytes);
+                    out[y * row.len()..(y + 1) * row.len()].copy_from_slice(row);
+                }
+                Sink::Rows(sink) => {
+                    to_pixels(codec, bytes, &mut ws.out_row);
+                    sink(y, &ws.out_row);
+                }
+            }
+        }
+        ws.handed_out = end;
+    }
+}
+
+/// The jobs of a tick, in the order of their nodes.
+#[derive(Clone, Copy)]
+struct Jobs<'a> {
+    plan: &'a Plan,
+    height: usize,
+    jobs: &'a [Job],
+}
+
+impl Band for Jobs<'_> {
+    fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    fn rings(&self, i: usize) -> Rings<'_> {
+        let nodes = &self.plan.nodes;
+        let id = self.jobs[i].id;
+        let node = &nodes[id];
+        let inputs = node.inputs.map(|input| (&nodes[input].ring, self.height * nodes[input].upscale));
+        let second = node.writes_next.then(|| &nodes[id + 1].ring);
+        Rings { inputs, out: &node.ring, second }
+    }
+
+    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>) {
+        let Job { id, rows } = self.jobs[i].clone();
+        let step = self.plan.nodes[id].step.as_ref().expect("only nodes with a step become jobs");
+        step.run(&mut Io { inputs, out, second, rows, cpu: self.plan.cpu });
+    }
+}
+
+/// The place inside `0..size` that mirrors `at`; the border itself is not repeated.
+fn reflect(at: usize, size: usize) -> usize {
+    if size == 1 {
+        return 0;
+    }
+    let period = 2 * (size - 1);
+    let at = at % period;
+    at.min(period - at)
+}
+
+/// Stored values of an output edge as pixels.
+fn to_pixels(codec: Codec, bytes: &[u8], out: &mut [u8]) {
+    match codec {
+        Codec::I8 { xor, .. } => {
+            for (to, from) in out.iter_mut().zip(bytes) {
+                *to = from ^ xor ^ 0x80;
+            }
+        }
+        Codec::F32 | Codec::I16 => {
+            for (to, &x) in out.iter_mut().zip(bytemuck::cast_slice::<u8, f32>(bytes)) {
+                *to = round_clamp(x * 255.0, 0.0, 255.0) as u8;
+            }
+        }
+    }
+}
+
+fn row_of<'a>(plan: &Plan, arena: &'a [Line], id: usize, y: usize) -> &'a [u8] {
+    let ring = &plan.nodes[id].ring;
+    let bytes: &[u8] = bytemuck::cast_slice(arena);
+    let start = ring.offset + y % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
+    &bytes[start..start + ring.width * ring.px_bytes]
+}
+
+fn show(plan: &Plan, arena: &[Line], id: usize, y: usize, observer: &mut Observer<'_>) {
+    let bytes = row_of(plan, arena, id, y);
+    let scale = crate::program::edges::scale_of(plan.model().graph().node(id as NodeId).dtype);
+    observer(id as NodeId, y, EdgeRow { bytes, codec: plan.nodes[id].codec, scale });
+}

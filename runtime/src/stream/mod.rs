@@ -1,0 +1,7 @@
+//! Streaming a program through a processor's kernels: rows in, rows out.
+
+pub(crate) mod frame;
+pub(crate) mod plan;
+pub(crate) mod rings;
+pub(crate) mod schedule;
+pub(crate) mod workspace;

@@ -1,0 +1,203 @@
+//! Running the steps of a band on one or several threads.
+//!
+//! Every thread computes its own columns of each step; a barrier between steps makes the columns of the
+//! others visible, which convolutions read at their edges. Which thread computes a pixel does not change it,
+//! so the output does not depend on the number of threads.
+
+use crate::memory::ring::{InView, OutView, Ring};
+use core::ops::Range;
+use core::ptr::NonNull;
+
+#[cfg(feature = "std")]
+pub(crate) use crate::threads::pool::Pool;
+
+/// Stands for the thread pool where there are no threads.
+#[cfg(not(feature = "std"))]
+pub(crate) enum Pool {}
+
+/// Rings that a step works on.
+pub(crate) struct Rings<'a> {
+    /// Rings that it reads, with the heights of their images.
+    pub inputs: [(&'a Ring, usize); 2],
+    /// The ring that it writes.
+    pub out: &'a Ring,
+    /// Another ring that it writes, behind the first.
+    pub second: Option<&'a Ring>,
+}
+
+/// The steps of a band, in order.
+pub(crate) trait Band: Sync {
+    /// Number of steps.
+    fn len(&self) -> usize;
+    /// Rings of step `i`.
+    fn rings(&self, i: usize) -> Rings<'_>;
+    /// Runs step `i` on the columns of `out` and of the second output, if it has one.
+    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>);
+}
+
+/// Runs all steps of a band; `width` is the width of the network's input, of which every ring's is a
+/// multiple.
+pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: usize, band: &B) {
+    for i in 0..band.len() {
+        let Rings { inputs, out, second } = band.rings(i);
+        let apart = |a: &Ring, b: &Ring| a.range().end <= b.offset || b.range().end <= a.offset;
+        for ring in core::iter::once(out).chain(second) {
+            assert!(ring.range().end <= arena.len(), "the ring lies in the arena");
+            assert!(ring.width.is_multiple_of(width), "a ring's width is a multiple of the input's");
+            for (input, _) in inputs {
+                assert!(input.range().end <= arena.len(), "the ring lies in the arena");
+                assert!(apart(input, ring), "a step reads other rings than it writes");
+            }
+        }
+        assert!(second.is_none_or(|second| apart(out, second)), "the rings written do not overlap");
+    }
+    let arena = Arena(NonNull::from(arena).cast());
+    match pool {
+        #[cfg(feature = "std")]
+        Some(pool) => pool.run(&|thread, barrier| {
+            for i in 0..band.len() {
+                let lr = columns(width, thread, pool.threads());
+                // SAFETY: checked above that the rings lie in the arena and do not overlap; the arena is
+                // borrowed exclusively. All threads are at the same step, because of the barrier, and have
+                // disjoint columns.
+                unsafe { run_step(&arena, width, band, i, lr) };
+                barrier.wait();
+            }
+        }),
+        #[cfg(not(feature = "std"))]
+        Some(pool) => match *pool {},
+        None => {
+            for i in 0..band.len() {
+                // SAFETY: as above, with one thread.
+                unsafe { run_step(&arena, width, band, i, 0..width) };
+            }
+        }
+    }
+}
+
+/// Start of the arena; shared by the threads that run a band.
+struct Arena(NonNull<u8>);
+
+// SAFETY: the pointer is only used in `run_step`, whose callers guarantee that no two threads touch the same
+// bytes, unless all of them only read.
+unsafe impl Sync for Arena {}
+
+/// # Safety
+/// The rings of step `i` lie in the arena, the outputs' apart from each other and the inputs'. Until the step
+/// is complete nobody else writes the inputs' rings, reads the outputs', or writes the same columns of them.
+unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr: Range<usize>) {
+    if lr.is_empty() {
+        return;
+    }
+    let Rings { inputs, out, second } = band.rings(i);
+    // SAFETY: the ranges lie in the arena, and nobody writes the inputs or touches these columns of the
+    // output, as promised by the caller.
+    unsafe {
+        let inputs = inputs.map(|(ring, height)| {
+            let bytes = core::slice::from_raw_parts(arena.0.as_ptr().add(ring.offset), ring.bytes());
+            InView::new(ring, bytes, height)
+        });
+        let view = |ring| view(arena, ring, ring_columns(ring, width, &lr));
+        band.run(i, inputs, view(out), second.map(view));
+    }
+}
+
+/// The columns of a ring that stand for columns `lr` of the network's input.
+fn ring_columns(ring: &Ring, width: usize, lr: &Range<usize>) -> Range<usize> {
+    let upscale = ring.width / width;
+    lr.start * upscale..lr.end * upscale
+}
+
+/// # Safety
+/// As [`OutView::columns`], for this ring of the arena.
+unsafe fn view<'a>(arena: &'a Arena, ring: &'a Ring, cols: Range<usize>) -> OutView<'a> {
+    // SAFETY: passed on from the caller.
+    unsafe { OutView::columns(ring, arena.0.add(ring.offset), cols) }
+}
+
+/// Most columns that one of the threads computes: what all of them wait for.
+pub(crate) fn most_columns(width: usize, threads: usize) -> usize {
+    (0..threads).map(|thread| columns(width, thread, threads).len()).max().unwrap_or(width)
+}
+
+/// Columns of thread `thread`: about equal parts in whole units of 8 pixels.
+fn columns(width: usize, thread: usize, threads: usize) -> Range<usize> {
+    const UNIT: usize = 8;
+    let units = width.div_ceil(UNIT);
+    let at = |t: usize| (units * t / threads * UNIT).min(width);
+    at(thread)..at(thread + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Two steps from ring to ring; the thread with column `bad` panics in the second.
+    struct Fragile {
+        rings: [Ring; 3],
+        bad: AtomicUsize,
+    }
+
+    impl Band for Fragile {
+        fn len(&self) -> usize {
+            2
+        }
+        fn rings(&self, i: usize) -> Rings<'_> {
+            Rings { inputs: [(&self.rings[i], 1); 2], out: &self.rings[i + 1], second: None }
+        }
+        fn run(&self, i: usize, [input, _]: [InView<'_>; 2], mut out: OutView<'_>, _: Option<OutView<'_>>) {
+            let cols = out.cols();
+            assert!(i == 0 || !cols.contains(&self.bad.load(Ordering::Relaxed)), "on purpose");
+            out.row_mut(0).copy_from_slice(input.pixels(0, cols));
+        }
+    }
+
+    #[test]
+    fn a_step_that_panics_on_any_thread_reaches_the_caller() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+        let (width, threads) = (32, 4);
+        let row_bytes = Ring::stride(width, 0, 1);
+        let ring =
+            |n: usize| Ring { offset: n * 2 * row_bytes, rows: 1, row_bytes, pad: 0, width, px_bytes: 1 };
+        let band = Fragile { rings: [ring(0), ring(1), ring(2)], bad: AtomicUsize::new(usize::MAX) };
+        let mut arena = std::vec![7; 6 * row_bytes];
+        for bad in [0, 8, 31] {
+            let pool = Pool::new(threads, false).unwrap();
+            band.bad.store(usize::MAX, Ordering::Relaxed);
+            arena[4 * row_bytes..].fill(0);
+            run_band(Some(&pool), &mut arena, width, &band);
+            assert_eq!(arena[4 * row_bytes..][..width], [7; 32]);
+            band.bad.store(bad, Ordering::Relaxed);
+            // The second time the pool is broken, and says so instead of waiting for a thread that is gone.
+            for _ in 0..2 {
+                let run = || run_band(Some(&pool), &mut arena, width, &band);
+                assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "column {bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_cover_the_width_once() {
+        for width in [1, 7, 8, 9, 63, 320] {
+            for threads in 1..=9 {
+                let mut next = 0;
+                for t in 0..threads {
+                    let range = columns(width, t, threads);
+                    assert_eq!(range.start, next, "width {width}, thread {t} of {threads}");
+                    next = range.end;
+                }
+                assert_eq!(next, width);
+            }
+        }
+    }
+
+    #[test]
+    fn the_busiest_thread_has_whole_units_of_columns() {
+        for (width, threads, most) in
+            [(320, 1, 320), (320, 4, 80), (320, 6, 56), (100, 4, 28), (7, 4, 7), (7, 1, 7)]
+        {
+            assert_eq!(most_columns(width, threads), most, "{width} on {threads}");
+        }
+    }
+}
