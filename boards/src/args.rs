@@ -1,9 +1,10 @@
 //! Groups of options that mean the same in every verb.
 
 use crate::error::{Error, Result};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use mcir_files::{Format, terminal};
 use mcir_runtime::Isa;
 use mcir_runtime::plan::{MAX_THREADS, PlanOptions};
-use std::io::{self, Write};
 
 /// How the engine runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -71,20 +72,12 @@ pub struct OutputArgs {
 impl OutputArgs {
     /// A bar over `steps` steps, hidden when it is not wanted.
     pub fn progress(&self, steps: u64) -> indicatif::ProgressBar {
-        if self.quiet || self.no_progress {
-            return indicatif::ProgressBar::hidden();
-        }
-        let style =
-            indicatif::ProgressStyle::with_template("{bar:32} {percent:>3} %  {eta:>4} left  {wide_msg}");
-        indicatif::ProgressBar::new(steps).with_style(style.expect("the template is valid"))
+        terminal::bar(steps, !(self.quiet || self.no_progress))
     }
 
     /// A bar over bytes that are sent, hidden when it is not wanted.
     pub fn bytes(&self, bytes: u64) -> indicatif::ProgressBar {
-        let style = indicatif::ProgressStyle::with_template(
-            "{bar:32} {bytes} of {total_bytes}  {binary_bytes_per_sec}  {eta:>4} left  {wide_msg}",
-        );
-        self.progress(bytes).with_style(style.expect("the template is valid"))
+        terminal::bar_of_bytes(bytes, !(self.quiet || self.no_progress))
     }
 
     /// Prints the result. A reader that has gone away, as `head` does, is no error.
@@ -92,18 +85,27 @@ impl OutputArgs {
     /// # Errors
     /// [`Error::Io`] when the standard output cannot be written to.
     pub fn result(&self, text: impl std::fmt::Display) -> Result<()> {
-        match writeln!(io::stdout().lock(), "{text}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Error::Io { action: "write", path: "the standard output".into(), source: error })
-            }
-            _ => Ok(()),
-        }
+        Ok(terminal::print(text)?)
     }
 
     /// A line for the user beside the result.
     pub fn note(&self, bar: &indicatif::ProgressBar, line: impl std::fmt::Display) {
         if !self.quiet {
-            bar.suspend(|| eprintln!("{line}"));
+            terminal::tell_above(bar, line);
         }
     }
+}
+
+/// A parser of image formats for clap.
+pub fn format() -> impl TypedValueParser<Value = Format> {
+    let value = |format: Format| {
+        let value = PossibleValue::new(format.extension()).help(format.description());
+        match format {
+            Format::Jpeg => value.alias("jpeg"),
+            Format::Tiff => value.alias("tif"),
+            _ => value,
+        }
+    };
+    let parser = PossibleValuesParser::new(Format::ALL.map(value));
+    parser.map(|name| Format::from_extension(&name).expect("clap only lets formats through"))
 }

@@ -22,7 +22,7 @@ pub fn run(cmd: &Cmd, mut program: clap::Command) -> Result<()> {
     clap_complete::generate(cmd.shell, &mut program, "mcir-board", &mut script);
     match std::io::stdout().lock().write_all(&script) {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Io { action: "write", path: "the standard output".into(), source })
+            Err(Error::io("write", "the standard output")(source))
         }
         _ => Ok(()),
     }

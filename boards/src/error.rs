@@ -4,7 +4,7 @@ use mcir_runtime::error::{LoadError, PlanError, RunError};
 use mcir_runtime::image::ImageError;
 use mcir_runtime::metrics::MetricError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -13,72 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An input file or folder is not there.
-    #[error("{} does not exist", path.display())]
-    Missing {
-        /// What was asked for.
-        path: PathBuf,
-    },
-    /// A file of no bytes.
-    #[error("{} is empty: it has 0 bytes", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A folder without any image.
-    #[error("there is no image in the folder {}", path.display())]
-    NoImages {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The content is no known image format, or is damaged.
-    #[error("{} cannot be read as an image: {reason}", path.display())]
-    NotAnImage {
-        /// The file.
-        path: PathBuf,
-        /// What the decoder says.
-        reason: String,
-    },
-    /// More pixels than this program takes.
-    #[error("{} has {width}x{height} pixels, which is {what} {found}; the limit is {limit}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Width of the input in pixels.
-        width: usize,
-        /// Height of the input in pixels.
-        height: usize,
-        /// The quantity that is too large, with a preposition that leads to its value.
-        what: &'static str,
-        /// Value found.
-        found: u64,
-        /// Largest value allowed.
-        limit: u64,
-    },
-    /// Reading or writing failed.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// A verb: read, write, create, list.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The encoder refused the picture.
-    #[error("cannot write {}: {reason}", path.display())]
-    Encode {
-        /// The file.
-        path: PathBuf,
-        /// What the encoder says.
-        reason: String,
-    },
-    /// The output's name has no extension of a format that can be written.
-    #[error("{} does not end in the extension of an image format", path.display())]
-    OutputFormat {
-        /// The output.
-        path: PathBuf,
-    },
+    /// A file.
+    #[error(transparent)]
+    Files(#[from] mcir_files::Error),
     /// The output would replace an input.
     #[error("the output {} is the input itself", path.display())]
     OutputIsInput {
@@ -94,6 +31,12 @@ pub enum Error {
         input: &'static str,
         /// "folder" or "file".
         output: &'static str,
+    },
+    /// Two things would go to the standard output.
+    #[error("{what} cannot both go to the standard output")]
+    StdoutTwice {
+        /// The two.
+        what: &'static str,
     },
     /// Two images of a folder would be written to one name.
     #[error("{} is already made from {}", output.display(), first.display())]
@@ -192,22 +135,6 @@ pub enum Error {
         /// Why.
         source: MetricError,
     },
-    /// An image could not be cropped or resized.
-    #[error("{name}: {source}")]
-    Image {
-        /// The image.
-        name: String,
-        /// Why.
-        source: ImageError,
-    },
-    /// There is no room for an image.
-    #[error("{name}: there is no memory for {bytes} bytes of pixels")]
-    Memory {
-        /// The image, or the model that makes it.
-        name: String,
-        /// Bytes needed.
-        bytes: usize,
-    },
     /// A folder without any training run.
     #[error("there is no training run in the folder {}", path.display())]
     NoRuns {
@@ -252,25 +179,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// Makes an error about reading or writing `path`.
+    pub fn io<P: AsRef<Path> + ?Sized>(
+        action: &'static str,
+        path: &P,
+    ) -> impl Fn(io::Error) -> Self + Clone + use<P> {
+        let failed = mcir_files::Error::io(action, path);
+        move |source| Self::Files(failed(source))
+    }
+
+    /// `path` is not there.
+    pub fn missing(path: impl AsRef<Path>) -> Self {
+        Self::Files(mcir_files::Error::Missing { name: mcir_files::name::text(path.as_ref()) })
+    }
+
+    /// An image, called `name`, cannot be cropped or resized.
+    pub fn image(name: &str) -> impl Fn(ImageError) -> Self + Clone + use<> {
+        let name = name.to_owned();
+        move |source| Self::Files(mcir_files::Error::Image { name: name.clone(), source })
+    }
+
     /// The next thing to try, as one sentence without a full stop.
     pub fn help(&self) -> String {
         match self {
-            Self::Missing { .. } => "check the path; relative paths start at the current folder".into(),
-            Self::Empty { .. } => "copy or download the file again".into(),
-            Self::NoImages { .. } => {
-                format!("images are found by their extension: {}", crate::files::READABLE.join(", "))
-            }
-            Self::NotAnImage { .. } => {
-                format!("it has to be a whole file in one of the formats {}", crate::files::READABLE.join(", "))
-            }
-            Self::TooLarge { .. } => "cut the image into parts or shrink it first".into(),
-            Self::Io { action: "read", .. } => "check that the file can be read".into(),
-            Self::Io { .. } => "check that the folder exists, can be written to and has space".into(),
-            Self::Encode { .. } => "try another output format, for example png".into(),
-            Self::OutputFormat { .. } => {
-                format!("use one of the extensions {}", crate::files::Format::EXTENSIONS)
-            }
+            Self::Files(error) => error.help(),
             Self::OutputIsInput { .. } => "give another name or folder with -o".into(),
+            Self::StdoutTwice { .. } => "give one of them a file".into(),
             Self::OutputKind { .. } => "give two files or two folders".into(),
             Self::SameName { .. } => "rename one of the two inputs".into(),
             Self::NoModel { embedded, .. } => {
@@ -291,7 +225,7 @@ impl Error {
             Self::Plan { source: PlanError::Width { limit, .. }, .. } => {
                 format!("cut the image into parts of at most {limit} pixels in width")
             }
-            Self::Plan { source: PlanError::Memory { .. }, .. } | Self::Memory { .. } => {
+            Self::Plan { source: PlanError::Memory { .. }, .. } => {
                 "end other programs, or cut the image into parts".into()
             }
             Self::Plan { .. } => "try another model, or another instruction set with --isa".into(),
@@ -301,7 +235,7 @@ impl Error {
                 "low-resolution images must come from the high-resolution ones, cut to a multiple of the factor"
                     .into()
             }
-            Self::Metric { .. } | Self::Image { .. } => "leave it out or use a larger image".into(),
+            Self::Metric { .. } => "leave it out or use a larger image".into(),
             Self::NoRuns { .. } => {
                 "a run is a folder with config.toml and model.mcir, as mcir-train train -o leaves it".into()
             }
@@ -320,13 +254,14 @@ impl Error {
     /// everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::OutputFormat { .. }
-            | Self::OutputIsInput { .. }
+            Self::OutputIsInput { .. }
             | Self::OutputKind { .. }
+            | Self::StdoutTwice { .. }
             | Self::NoModel { .. }
             | Self::NoEmbedded { .. }
             | Self::Upscale { .. }
             | Self::Isa { .. } => 2,
+            Self::Files(error) => error.exit_code(),
             Self::Deploy(error) => error.exit_code(),
             Self::Floor { .. } => 3,
             Self::Camera(error) => error.exit_code(),

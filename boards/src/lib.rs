@@ -3,7 +3,7 @@
 //! The library holds the verbs of the program `mcir-board`, one module each ([`upscale`], [`compare`], [`mod@bench`],
 //! [`results`], [`camera`] with its page in [`live`] and its pins in [`gpio`], [`list`], [`info`], [`estimate`],
 //! [`deploy`] with its own, [`completions`]), and what they share: boards as data ([`profiles`]) and as they are
-//! ([`machine`]), image files ([`files`]), models by name ([`models`], [`embedded`]), a model that runs on pictures
+//! ([`machine`]), models by name ([`models`], [`embedded`]), a model that runs on pictures
 //! ([`upscaler`]), measured results ([`report`]) and drawn test images ([`cards`]). How a network is computed does not
 //! belong here; that is `mcir-runtime`.
 
@@ -17,7 +17,6 @@ pub mod deploy;
 pub mod embedded;
 pub mod error;
 pub mod estimate;
-pub mod files;
 pub mod gpio;
 pub mod info;
 pub mod list;

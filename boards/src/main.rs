@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}\n  help: {}", error.help());
+            mcir_files::terminal::tell(format_args!("error: {error}\n  help: {}", error.help()));
             ExitCode::from(error.exit_code())
         }
     }

@@ -2,11 +2,8 @@
 
 use crate::embedded::{self, Embedded};
 use crate::error::{Error, Result};
-use mcir_runtime::error::LoadError;
 use mcir_runtime::model::Model;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// Longest model file that is read into memory; the format itself allows no more.
@@ -109,23 +106,8 @@ impl NamedModel {
     /// # Errors
     /// As [`NamedModel::forms`].
     pub fn from_file(path: &Path) -> Result<Self> {
-        let failed = |source| Error::Io { action: "read", path: path.into(), source };
-        let mut bytes = Vec::new();
-        // One byte more than allowed tells a file that is too long from one that just fits.
-        let file = File::open(path).map_err(failed)?;
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.is_empty() {
-            return Err(Error::Empty { path: path.into() });
-        }
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let source = LoadError::TooLarge {
-                what: "size in bytes",
-                found: bytes.len() as u64,
-                limit: MAX_FILE_BYTES,
-            };
-            return Err(Error::Load { name: path.display().to_string(), source });
-        }
-        Self::new(&path.display().to_string(), Cow::Owned(bytes), true)
+        let bytes = mcir_files::bytes(path, MAX_FILE_BYTES)?;
+        Self::new(&mcir_files::name::text(path), Cow::Owned(bytes), true)
     }
 
     /// A model that came over a connection, with the name and the file size that it has at the other end.

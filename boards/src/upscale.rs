@@ -1,29 +1,30 @@
 //! `mcir-board upscale`: image files in, larger image files out.
 
-use crate::args::{EngineArgs, OutputArgs};
+use crate::args::{self, EngineArgs, OutputArgs};
 use crate::error::{Error, Result};
-use crate::files::{self, Format};
 use crate::models::NamedModel;
 use crate::upscaler::Upscaler;
+use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, name, terminal};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
 
 /// Upscale an image, or all images of a folder
 ///
-/// Opacity is kept, grey images stay grey, photographs are turned upright. Output files appear only when they
-/// are complete.
+/// Opacity is kept, grey images stay grey, photographs are turned upright. Output files appear only when they are complete;
+/// a file that is replaced hands down its permissions. Images are written while they are computed, so that memory does not
+/// grow with their height; only webp is held whole.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
-    /// Image or folder of images
+    /// Image or folder of images; - is the standard input
     #[arg(short = 'i', long, value_name = "PATH")]
     input: PathBuf,
 
-    /// Image to write (its extension is the format), or folder to write images to
+    /// Image to write (its extension is the format), or folder to write images to; - is the standard output
     #[arg(short = 'o', long, value_name = "PATH")]
     output: PathBuf,
 
@@ -35,9 +36,9 @@ pub struct Cmd {
     #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = ["2", "3", "4"])]
     upscale: Option<String>,
 
-    /// Format of the images written to a folder
-    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "png")]
-    format: Format,
+    /// Format of images written to a folder, to the standard output or under a name without an extension [default: png]
+    #[arg(short = 'f', long, value_name = "FORMAT", value_parser = args::format())]
+    format: Option<Format>,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -64,19 +65,19 @@ struct Outcome {
 
 #[derive(Debug, Serialize)]
 struct Upscaled {
-    input: PathBuf,
-    output: PathBuf,
+    input: String,
+    output: String,
     /// Size of the output in pixels.
     width: usize,
     height: usize,
     /// Time in the engine, without reading and writing files.
     engine_ms: f64,
-    notes: Vec<&'static str>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct Failed {
-    input: PathBuf,
+    input: String,
     error: String,
     help: String,
 }
@@ -84,8 +85,11 @@ struct Failed {
 /// Does it.
 ///
 /// # Errors
-/// Whatever keeps an image from being upscaled; for a folder, [`Error::Some`] after all others are done.
+/// [`Error::StdoutTwice`] when image and JSON would go to the standard output; whatever keeps an image from being upscaled; for a folder, [`Error::Some`] after all others are done.
 pub fn run(cmd: &Cmd) -> Result<()> {
+    if cmd.print.json && cmd.output == Path::new("-") {
+        return Err(Error::StdoutTwice { what: "the image and --json" });
+    }
     let model = NamedModel::choose(cmd.model.as_deref(), cmd.upscale.as_deref())?;
     let mut upscaler = Upscaler::new(model, cmd.engine.plan_options(0)?);
     let is_folder = cmd.input.is_dir();
@@ -95,7 +99,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let bar = cmd.print.progress(if is_folder { total as u64 } else { 0 });
     let (mut images, mut failed) = (Vec::new(), Vec::new());
     for job in jobs {
-        bar.set_message(job.input.display().to_string());
+        bar.set_message(job.input.name());
         match job.run(&mut upscaler, &bar, !is_folder) {
             Ok(done) => {
                 cmd.tell(&bar, &done, &upscaler)?;
@@ -107,8 +111,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
                 return Err(error);
             }
             Err(error) => {
-                bar.suspend(|| eprintln!("error: {error}\n  help: {}", error.help()));
-                failed.push(Failed { input: job.input, error: error.to_string(), help: error.help() });
+                terminal::tell_above(&bar, format_args!("error: {error}\n  help: {}", error.help()));
+                failed.push(Failed { input: job.input.name(), error: error.to_string(), help: error.help() });
             }
         }
         if is_folder {
@@ -139,56 +143,72 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 
 impl Cmd {
     fn file_job(&self) -> Result<Job> {
-        if !self.input.exists() {
-            return Err(Error::Missing { path: self.input.clone() });
+        let (input, output) = (Input::new(&self.input), Output::new(&self.output));
+        if input.path().is_some_and(|path| !path.exists()) {
+            return Err(Error::missing(&self.input));
         }
         if self.output.is_dir() {
             let path = self.output.clone();
             return Err(Error::OutputKind { path, input: "file", output: "folder" });
         }
-        if same(&self.input, &self.output) {
+        if input.is(&output) {
             return Err(Error::OutputIsInput { path: self.output.clone() });
         }
-        let format = Format::of(&self.output)?;
-        Ok(Job { input: self.input.clone(), output: Ok(self.output.clone()), format })
+        let format = match output.path() {
+            None => self.format.unwrap_or(Format::Png),
+            Some(path) => match (Format::of(path), self.format) {
+                (Err(_), Some(format)) if path.extension().is_none() => format,
+                (format, _) => format?,
+            },
+        };
+        Ok(Job { input, output: Ok(output), format })
     }
 
     fn folder_jobs(&self) -> Result<Vec<Job>> {
-        if self.output.is_file() {
+        if self.output.is_file() || self.output == Path::new("-") {
             let path = self.output.clone();
             return Err(Error::OutputKind { path, input: "folder", output: "file" });
         }
         if same(&self.input, &self.output) {
             return Err(Error::OutputIsInput { path: self.output.clone() });
         }
-        let inputs = files::list(&self.input)?;
-        let failed = |source| Error::Io { action: "create", path: self.output.clone(), source };
-        std::fs::create_dir_all(&self.output).map_err(failed)?;
+        let format = self.format.unwrap_or(Format::Png);
+        let listing = files::list(&self.input)?;
+        if let (Some(note), false) = (listing.note(), self.print.quiet) {
+            terminal::tell(format_args!("note: {} {note}", name::text(&self.input)));
+        }
+        if listing.images.is_empty() {
+            return Err(files::Error::NoImages { name: name::text(&self.input) }.into());
+        }
+        std::fs::create_dir_all(&self.output).map_err(Error::io("create", &self.output))?;
         let mut taken = BTreeMap::new();
         let job = |input: PathBuf| {
-            let name =
-                Path::new(input.file_name().unwrap_or_default()).with_extension(self.format.extension());
+            let name = Path::new(input.file_name().unwrap_or_default()).with_extension(format.extension());
             let output = self.output.join(name);
             let output = match taken.get(&output) {
                 Some(first) => Err((output, PathBuf::clone(first))),
                 None => {
                     taken.insert(output.clone(), input.clone());
-                    Ok(output)
+                    Ok(Output::new(&output))
                 }
             };
-            Job { input, output, format: self.format }
+            Job { input: Input::new(&input), output, format }
         };
-        Ok(inputs.into_iter().map(job).collect())
+        Ok(listing.images.into_iter().map(job).collect())
     }
 
     fn tell(&self, bar: &indicatif::ProgressBar, done: &Upscaled, upscaler: &Upscaler) -> Result<()> {
         for note in &done.notes {
-            self.print.note(bar, format_args!("note: {} {note}", done.input.display()));
+            self.print.note(bar, format_args!("note: {} {note}", done.input));
         }
         if !self.print.quiet && !self.print.json {
             let (width, height) = (done.width, done.height);
-            let line = format_args!("{}  {width}x{height}  {:.0} ms", done.output.display(), done.engine_ms);
-            bar.suspend(|| self.print.result(line))?;
+            let line = format_args!("{}  {width}x{height}  {:.0} ms", done.output, done.engine_ms);
+            if self.output == Path::new("-") {
+                self.print.note(bar, line);
+            } else {
+                bar.suspend(|| self.print.result(line))?;
+            }
         }
         if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
             let model = upscaler.model();
@@ -212,9 +232,9 @@ impl Cmd {
 
 /// One image to upscale.
 struct Job {
-    input: PathBuf,
+    input: Input,
     /// Where to, or the name that is taken and by which input.
-    output: Result<PathBuf, (PathBuf, PathBuf)>,
+    output: Result<Output, (PathBuf, PathBuf)>,
     format: Format,
 }
 
@@ -230,22 +250,37 @@ impl Job {
             .as_ref()
             .map_err(|(output, first)| Error::SameName { output: output.clone(), first: first.clone() })?;
         let upscale = upscaler.model().upscale();
-        let picture = files::read(&self.input, upscale)?;
-        let (width, height) = (picture.colour.width() * upscale, picture.colour.height() * upscale);
-        self.format.check_size(output, width, height)?;
+        let picture = self.input.read(MAX_PIXELS)?;
+        let (width, height) = (picture.width() * upscale, picture.height() * upscale);
         if rows_on_bar {
-            bar.set_length(picture.colour.height() as u64);
+            bar.set_length(picture.height() as u64);
         }
-        let start = Instant::now();
-        let upscaled = upscaler.run_picture(&picture, &mut |row| {
-            if rows_on_bar {
-                bar.set_position(row as u64);
-            }
+        let header = Header {
+            width,
+            height,
+            channels: picture.channels(),
+            icc_profile: picture.icc_profile.as_deref(),
+        };
+        let (engine, note) = files::write(output, self.format, &header, |sink| {
+            let (start, mut encoding) = (Instant::now(), Duration::ZERO);
+            let mut progress = |row| {
+                if rows_on_bar {
+                    bar.set_position(row as u64);
+                }
+            };
+            let mut take = |row: &[u8]| {
+                let start = Instant::now();
+                let more = sink(row);
+                encoding += start.elapsed();
+                more
+            };
+            upscaler.run_rows(&picture, &mut take, &mut progress)?;
+            Ok::<_, Error>(start.elapsed().saturating_sub(encoding))
         })?;
-        let engine_ms = start.elapsed().as_secs_f64() * 1e3;
         let mut notes = picture.notes;
-        notes.extend(files::write(output, upscaled, self.format)?);
-        Ok(Upscaled { input: self.input.clone(), output: output.clone(), width, height, engine_ms, notes })
+        notes.extend(note.map(String::from));
+        let (input, output, engine_ms) = (self.input.name(), output.name(), engine.as_secs_f64() * 1e3);
+        Ok(Upscaled { input, output, width, height, engine_ms, notes })
     }
 }
 

@@ -1,11 +1,12 @@
-//! A model with the plan for the width that was last seen: whole pictures in, whole pictures out.
+//! A model with the plan for the width that was last seen: pictures in, rows of larger ones out.
 
 use crate::error::{Error, Result};
-use crate::files::{self, Picture};
 use crate::models::NamedModel;
+use mcir_files::{self as files, Picture};
 use mcir_runtime::exec::{Frame, Workspace};
-use mcir_runtime::image::{Image, ImageError, resize_bicubic};
+use mcir_runtime::image::{Image, resize_bicubic};
 use mcir_runtime::plan::{Plan, PlanOptions};
+use std::ops::Range;
 
 /// Rows that are given to the engine between two reports of progress.
 const ROWS_PER_REPORT: usize = 16;
@@ -61,7 +62,7 @@ impl Upscaler {
             }
             progress(end);
         }
-        Image::new(width, height, image.channels(), out).map_err(|source| image_error(&name, source))
+        Image::new(width, height, image.channels(), out).map_err(Error::image(&name))
     }
 
     /// Begins an image of this width and height, which is then given row by row.
@@ -83,26 +84,143 @@ impl Upscaler {
         plan.begin(workspace, height).map_err(|source| Error::Run { name: name.clone(), source })
     }
 
-    /// Upscales a picture; opacity is enlarged with bicubic interpolation.
+    /// Upscales a picture row by row: `sink` gets every row of the result, `[width, channels]`, from the top, and returns
+    /// whether it wants more. Opacity is enlarged with bicubic interpolation.
+    ///
+    /// `progress` is called with the number of input rows done.
     ///
     /// # Errors
     /// As [`Upscaler::run`].
-    pub fn run_picture(&mut self, picture: &Picture, progress: &mut dyn FnMut(usize)) -> Result<Picture> {
-        let colour = self.run(&picture.colour, progress)?;
-        let enlarge = |alpha: &Image| resize_bicubic(alpha, colour.width(), colour.height());
-        let alpha = picture.alpha.as_ref().map(enlarge).transpose();
-        let alpha = alpha.map_err(|source| image_error(&self.model.name, source))?;
-        let (icc_profile, notes) = (picture.icc_profile.clone(), picture.notes.clone());
-        Ok(Picture { colour, alpha, icc_profile, notes })
+    pub fn run_rows(
+        &mut self,
+        picture: &Picture,
+        sink: &mut dyn FnMut(&[u8]) -> bool,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<()> {
+        let (upscale, name) = (self.model.upscale(), self.model.name.clone());
+        let (channels, colours, height) = (picture.channels(), picture.colours(), picture.height());
+        let mut opacity = picture.has_alpha().then(|| Opacity::new(picture, upscale, &name));
+        let mut frame = self.frame(picture.width(), height)?;
+        let (mut rows, mut rgb, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        // What went wrong while rows were handed out, or nothing when no more are wanted.
+        let mut ended: Option<Result<()>> = None;
+        for start in (0..height).step_by(ROWS_PER_REPORT) {
+            let end = (start + ROWS_PER_REPORT).min(height);
+            rows.clear();
+            picture.rows(start..end, &mut rows);
+            for row in rows.chunks_exact(picture.width() * channels) {
+                let take = &mut |y: usize, row: &[u8]| {
+                    if ended.is_some() {
+                        return;
+                    }
+                    out.clear();
+                    if let Err(error) = lay_out(y, row, colours, opacity.as_mut(), &mut out) {
+                        ended = Some(Err(error));
+                    } else if !sink(&out) {
+                        ended = Some(Ok(()));
+                    }
+                };
+                rgb.clear();
+                match colours {
+                    1 => rgb.extend(row.iter().step_by(channels).flat_map(|&v| [v; 3])),
+                    _ => rgb.extend(row.chunks_exact(channels).flat_map(|p| [p[0], p[1], p[2]])),
+                }
+                frame.push(&rgb, take).map_err(|source| Error::Run { name: name.clone(), source })?;
+            }
+            if let Some(ended) = ended {
+                return ended;
+            }
+            progress(end);
+        }
+        Ok(())
     }
 }
 
-fn image_error(name: &str, source: ImageError) -> Error {
-    Error::Image { name: name.into(), source }
+/// A row of the result: as many colours as the picture has, and its opacity.
+fn lay_out(
+    y: usize,
+    row: &[u8],
+    colours: usize,
+    opacity: Option<&mut Opacity<'_>>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let pixels = row.chunks_exact(3);
+    match (opacity, colours) {
+        (None, 1) => out.extend(pixels.map(grey)),
+        (None, _) => out.extend_from_slice(row),
+        (Some(opacity), 1) => {
+            out.extend(pixels.zip(opacity.row(y)?).flat_map(|(p, &alpha)| [grey(p), alpha]));
+        }
+        (Some(opacity), _) => {
+            out.extend(pixels.zip(opacity.row(y)?).flat_map(|(p, &alpha)| [p[0], p[1], p[2], alpha]));
+        }
+    }
+    Ok(())
 }
+
+/// Opacity, enlarged a few rows at a time.
+struct Opacity<'a> {
+    picture: &'a Picture,
+    upscale: usize,
+    name: &'a str,
+    /// Output rows that are there: the image's, from the first to before the last of these.
+    band: Option<(Image, usize, Range<usize>)>,
+}
+
+impl<'a> Opacity<'a> {
+    fn new(picture: &'a Picture, upscale: usize, name: &'a str) -> Self {
+        Self { picture, upscale, name, band: None }
+    }
+
+    /// Row `y` of the enlarged picture. The same as if the whole were enlarged at once, but for a rounding at factor 3
+    /// where a value lies right between two.
+    fn row(&mut self, y: usize) -> Result<&[u8]> {
+        if !self.band.as_ref().is_some_and(|(_, _, rows)| rows.contains(&y)) {
+            let (name, upscale, height) = (self.name, self.upscale, self.picture.height());
+            let start = y / upscale / OPACITY_BAND * OPACITY_BAND;
+            let end = (start + OPACITY_BAND).min(height);
+            let around = start.saturating_sub(OPACITY_REACH)..(end + OPACITY_REACH).min(height);
+            let first = around.start * upscale;
+            let size = (self.picture.width() * upscale, around.len() * upscale);
+            let alpha = self.picture.alpha(around, name)?;
+            let enlarged = resize_bicubic(&alpha, size.0, size.1).map_err(Error::image(name))?;
+            self.band = Some((enlarged, first, start * upscale..end * upscale));
+        }
+        let (image, first, _) = self.band.as_ref().expect("the band was just made");
+        Ok(image.row(y - first))
+    }
+}
+
+/// Rows of opacity that are enlarged together.
+const OPACITY_BAND: usize = 32;
+/// Rows around them that bicubic interpolation looks at.
+const OPACITY_REACH: usize = 3;
 
 /// Luma with the weights of BT.601, full range.
 pub(crate) fn grey(pixel: &[u8]) -> u8 {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opacity_in_bands_is_that_of_the_whole() {
+        for (width, height) in [(5, 3), (7, 32), (9, 33), (4, 100)] {
+            let pixels = (0..width * height * 2).map(|i| (i * i * 31 + i) as u8).collect();
+            let picture = Picture::new(width, height, 2, pixels);
+            let all = picture.alpha(0..height, "").unwrap();
+            for upscale in [2, 3, 4] {
+                let whole = resize_bicubic(&all, width * upscale, height * upscale).unwrap();
+                let mut opacity = Opacity::new(&picture, upscale, "");
+                for y in 0..whole.height() {
+                    let row = opacity.row(y).unwrap();
+                    let off = row.iter().zip(whole.row(y)).map(|(a, b)| a.abs_diff(*b)).max();
+                    assert!(off <= Some(u8::from(upscale == 3)), "{width}x{height} x{upscale}, row {y}");
+                }
+            }
+        }
+    }
 }

@@ -34,8 +34,10 @@ fn images() {
         refuses(&folder, "cut.png", "m", &[], 1, &["cut.png"]);
     }
     let jpeg = std::fs::read(folder.image("whole.jpg", 64, 64)).unwrap();
-    folder.file("cut.jpg", &jpeg[..100]);
-    refuses(&folder, "cut.jpg", "m", &[], 1, &["cut.jpg cannot be read as an image"]);
+    for length in [100, jpeg.len() / 2, jpeg.len() - 20] {
+        folder.file("cut.jpg", &jpeg[..length]);
+        refuses(&folder, "cut.jpg", "m", &[], 1, &["cut.jpg cannot be read as an image"]);
+    }
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn images_that_are_too_large() {
     picture(20_000, 1).save(folder.path("long.png")).unwrap();
     let (input, model, output) = (folder.path("long.png"), folder.path("m"), folder.path("out.jpg"));
     board(["upscale", "-i", arg(&input), "-o", arg(&output), "-m", arg(&model)])
-        .fails(1, &["80000x4", "jpg has at most 65535"]);
+        .fails(1, &["80000x4", "jpg has at most 65535", "-s 2"]);
     assert!(!output.exists());
 }
 

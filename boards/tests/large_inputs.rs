@@ -6,7 +6,7 @@
 #[path = "../../tests/src/readers.rs"]
 mod readers;
 
-use mcir_boards::files;
+use mcir_files::Input;
 use mcir_runtime::error::PlanError;
 use mcir_runtime::model::{Conv2d, DType, Graph, Model, Op, TensorData};
 use mcir_runtime::plan::{Plan, PlanOptions};
@@ -270,8 +270,8 @@ fn pictures_that_unfold() {
     feed("picture", "pixels that unfold", &png(b"tEXt", b"p\0", &bomb));
     // The same picture without any of that is read.
     let plain = png(b"tEXt", b"p\0", &pixels);
-    let picture = readers::as_file(&plain, |path| files::read(path, 16)).expect("a picture");
-    assert_eq!((picture.colour.width(), picture.colour.height()), (8, 8));
+    let picture = readers::as_file(&plain, |path| Input::new(path).read(64)).expect("a picture");
+    assert_eq!((picture.width(), picture.height()), (8, 8));
 }
 
 /// TIFF files whose tags count more values than there are bytes.

@@ -171,3 +171,104 @@ fn quiet_prints_nothing_and_verbose_the_engine() {
     let verbose = board(args.iter().chain(&["-v", "--isa", "scalar"])).succeeds();
     assert!(verbose.stderr().contains("scalar"), "{}", verbose.stderr());
 }
+
+/// Standard input and output, pipes, and what has no extension.
+#[test]
+fn pipes_at_both_ends() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let folder = Folder::new();
+    let (input, model) = (folder.image("in.png", 30, 20), folder.model("m", 2));
+    let expected = folder.path("expected.png");
+    board(["upscale", "-i", arg(&input), "-o", arg(&expected), "-m", arg(&model)]).succeeds();
+    let (expected, bytes) = (image::open(&expected).unwrap(), std::fs::read(&input).unwrap());
+    for (from, to, format) in [
+        ("-", "-", "png"),
+        ("/dev/stdin", "-", "bmp"),
+        ("-", "/dev/stdout", "tiff"),
+        ("/dev/stdin", "/dev/stdout", "png"),
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mcir-board"))
+            .args(["upscale", "-q", "-i", from, "-o", to, "-m", arg(&model), "-f", format])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&bytes).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{from} to {to}");
+        assert_eq!(image::load_from_memory(&output.stdout).unwrap(), expected, "{from} to {to}");
+    }
+    // A pipe with a name.
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, bytes).unwrap()
+    });
+    let output = folder.path("out.png");
+    board(["upscale", "-i", arg(&pipe), "-o", arg(&output), "-m", arg(&model)]).succeeds();
+    writer.join().unwrap();
+    assert_eq!(image::open(&output).unwrap(), expected);
+    board(["upscale", "-i", arg(&input), "-o", "-", "-m", arg(&model), "--json"])
+        .fails(2, &["cannot both go to the standard output"]);
+    board(["upscale", "-i", arg(&folder.path(".")), "-o", "-", "-m", arg(&model)])
+        .fails(2, &["the input is a folder"]);
+}
+
+/// What a reader of JSON or a terminal cannot take is escaped, and nothing panics when nobody reads any more.
+#[cfg(unix)]
+#[test]
+fn any_name_and_any_reader() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let (inputs, outputs, model) = (folder.path("in"), folder.path("out"), folder.model("m", 2));
+    std::fs::create_dir_all(inputs.join("sub")).unwrap();
+    for name in [&b"\xff.png"[..], b"\x1b[31mred.png", b"ok.jfif", b"._ok.png"] {
+        let file = folder.image("one.png", 9, 9);
+        std::fs::rename(file, inputs.join(std::ffi::OsStr::from_bytes(name))).unwrap();
+    }
+    let deep = DynamicImage::from(picture(12, 8)).to_rgb16();
+    deep.save(inputs.join("deep.png")).unwrap();
+    deep.save(inputs.join("deeper.png")).unwrap();
+    let args = ["upscale", "-i", arg(&inputs), "-o", arg(&outputs), "-m", arg(&model)];
+    let run = board(args.iter().chain(&["--json"])).succeeds();
+    assert!(run.stderr().contains("left out, as no images by their names: 1 folder\n"), "{}", run.stderr());
+    assert!(!run.stderr().contains('\x1b') && !run.stdout().contains('\x1b'));
+    let names: Vec<_> =
+        run.json()["images"].as_array().unwrap().iter().map(|i| i["input"].to_string()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    assert!(names.iter().any(|n| n.contains("\\\\xff.png")), "{names:?}");
+    // Both streams closed: every image is still made.
+    std::fs::remove_dir_all(&outputs).unwrap();
+    let shell = "exec 3>&1; { \"$@\" 2>&1 >&3 3>&-; echo $? >\"$0\"; } | true";
+    let code = folder.path("code");
+    let status = std::process::Command::new("sh")
+        .args(["-c", shell, arg(&code), env!("CARGO_BIN_EXE_mcir-board")])
+        .args(args)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(std::fs::read_to_string(&code).unwrap(), "0\n");
+    assert_eq!(std::fs::read_dir(&outputs).unwrap().count(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_replaced_keeps_its_place_and_permissions() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = Folder::new();
+    let (input, model) = (folder.image("in.png", 9, 9), folder.model("m", 2));
+    let real = folder.file("real.png", b"old");
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("real.png", folder.path("link.png")).unwrap();
+    let long = folder.path(&format!("{}.png", "n".repeat(251)));
+    for output in [folder.path("link.png"), long] {
+        board(["upscale", "-i", arg(&input), "-o", arg(&output), "-m", arg(&model)]).succeeds();
+        assert_eq!(image::open(&output).unwrap().dimensions(), (18, 18));
+    }
+    assert!(folder.path("link.png").is_symlink());
+    assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(image::open(&real).unwrap().dimensions(), (18, 18));
+}

@@ -19,22 +19,9 @@ pub struct Skipped {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}; check the path and its permissions", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {}: {source}; choose another output path", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
+    /// A file or folder.
+    #[error("{0}; {help}", help = .0.help())]
+    Files(#[from] mcir_files::Error),
     /// A file is not a valid model.
     #[error("{}: {source}; give a model file written by `mcir-train export` or `mcir-quantize run`", .path.display())]
     Load {
@@ -98,12 +85,12 @@ pub enum QuantizeError {
         second: usize,
     },
     /// A folder of images does not exist or cannot be listed.
-    #[error("cannot list the image folder {}: {source}; give a folder of high-resolution photographs", .path.display())]
+    #[error("cannot list the image folder {name}: {reason}; give a folder of high-resolution photographs")]
     Folder {
         /// The folder.
-        path: PathBuf,
+        name: String,
         /// Cause.
-        source: std::io::Error,
+        reason: String,
     },
     /// Fewer usable images than needed.
     #[error("{}", too_few(.path, *.found, *.needed, .skipped))]

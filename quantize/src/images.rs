@@ -2,7 +2,6 @@
 
 use crate::error::{QuantizeError, Skipped};
 use crate::parallel::{self, Progress};
-use image::ImageReader;
 use mcir_runtime::image::{Image, resize_bicubic};
 use std::path::{Path, PathBuf};
 
@@ -40,17 +39,14 @@ pub struct Pair {
 /// # Errors
 /// [`QuantizeError::Folder`] when it cannot be listed.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, QuantizeError> {
-    let failed = |source| QuantizeError::Folder { path: folder.to_path_buf(), source };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let known = image::ImageFormat::from_path(&path).is_ok_and(|format| format.reading_enabled());
-        if known && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+    let failed = |error: mcir_files::Error| QuantizeError::Folder {
+        name: mcir_files::name::text(folder),
+        reason: match error {
+            mcir_files::Error::Io { source, .. } => source.to_string(),
+            error => error.to_string(),
+        },
+    };
+    Ok(mcir_files::list(folder).map_err(failed)?.images)
 }
 
 /// Reads a photograph and makes the pair that a model of this task is measured on.
@@ -74,15 +70,19 @@ pub fn load(path: &Path, task: Task) -> Result<Pair, String> {
 }
 
 fn decode(path: &Path, channels: usize) -> Result<Image, String> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let decoded = reader.map_err(|e| format!("cannot be read: {e}"))?.decode();
-    let rgb = decoded.map_err(|e| format!("is not a readable image: {e}"))?.into_rgb8();
-    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-    let image = Image::new(width, height, 3, rgb.into_raw()).map_err(|e| e.to_string())?;
+    let told = |error: mcir_files::Error| match error {
+        mcir_files::Error::NotAnImage { reason, .. } => format!("is not a readable image: {reason}"),
+        mcir_files::Error::Io { source, .. } => format!("cannot be read: {source}"),
+        mcir_files::Error::Empty { .. } => "is empty".into(),
+        error => format!("cannot be used: {error}"),
+    };
+    let image = mcir_files::read(path).and_then(|p| p.into_image(&name_of(path))).map_err(told)?;
+    let image = if image.channels() == 3 { image } else { image.to_rgb() };
     if channels == 3 {
         return Ok(image);
     }
     // Networks for one channel work on the luma that PSNR is measured on.
+    let (width, height) = (image.width(), image.height());
     let luma = image.luma().into_iter().map(|y| y.round() as u8).collect();
     Image::new(width, height, 1, luma).map_err(|e| e.to_string())
 }
@@ -152,7 +152,7 @@ pub(crate) fn enough(
 
 /// File name without the folder.
 pub fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    path.file_name().map_or_else(String::new, |name| mcir_files::name::text(Path::new(name)))
 }
 
 /// What is calibrated on: the middle of larger images.

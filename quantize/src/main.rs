@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            mcir_files::terminal::tell(format_args!("error: {}", one_line(&error)));
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,6 @@ use crate::gate::{Bin, Drops, task_of};
 use crate::images;
 use crate::sensitivity::{EdgeSnr, Sensitivity};
 use base64::Engine as _;
-use image::ImageEncoder as _;
 use mcir_runtime::image::Image;
 use mcir_runtime::model::Model;
 use std::fmt::Write as _;
@@ -201,15 +200,7 @@ fn bar_plot(bars: &[(String, f64)], decimals: usize) -> String {
 }
 
 fn data_uri(picture: &Image) -> String {
-    let mut png = Vec::new();
-    let colour = match picture.channels() {
-        3 => image::ExtendedColorType::Rgb8,
-        _ => image::ExtendedColorType::L8,
-    };
-    let (width, height) = (picture.width() as u32, picture.height() as u32);
-    image::codecs::png::PngEncoder::new(&mut png)
-        .write_image(picture.data(), width, height, colour)
-        .expect("encoding to memory cannot fail");
+    let png = mcir_files::encode_png(picture);
     format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
 }
 

@@ -11,9 +11,9 @@ use mcir_boards::deploy::bundle::Bundle;
 use mcir_boards::deploy::manifest::Manifest;
 use mcir_boards::deploy::sign;
 use mcir_boards::deploy::target::Target;
-use mcir_boards::files::{self, Format};
 use mcir_boards::gpio::LineSpec;
 use mcir_boards::live::Request;
+use mcir_files::{self as files, Error, Format, Header, Input, Output};
 use mcir_runtime::Isa;
 use mcir_runtime::model::Model;
 use mcir_runtime::plan::{Plan, PlanOptions};
@@ -23,8 +23,8 @@ use std::path::Path;
 const MAX_MACS: u64 = 20_000_000;
 /// Most memory of a plan that is run.
 const MAX_MEMORY: usize = 64 << 20;
-/// Factor for images: pictures of up to 2²⁰ pixels are decoded, which takes a moment and not seconds.
-const UPSCALE: usize = 16;
+/// Pictures of up to so many pixels are decoded, which takes a moment and not seconds.
+const MAX_PIXELS: u64 = 1 << 20;
 
 /// Runs a reader that wants a file on bytes: in memory, where there is such a folder.
 pub fn as_file<T>(data: &[u8], read: impl FnOnce(&Path) -> T) -> T {
@@ -178,13 +178,19 @@ pub fn raw_frame(data: &[u8]) {
 
 /// Pictures of every format that is read.
 pub fn picture(data: &[u8]) {
-    let Ok(picture) = as_file(data, |path| files::read(path, UPSCALE)) else { return };
-    if let Some(alpha) = &picture.alpha {
-        let size = (picture.colour.width(), picture.colour.height());
-        assert_eq!((alpha.width(), alpha.height()), size);
-    }
+    let Ok(picture) = as_file(data, |path| Input::new(path).read(MAX_PIXELS)) else { return };
+    let mut pixels = Vec::new();
+    picture.rows(0..picture.height(), &mut pixels);
+    let (width, height, channels) = (picture.width(), picture.height(), picture.channels());
+    assert_eq!(pixels.len(), width * height * channels);
     // What was read can be written, with the colour profile that came with it.
-    as_file(&[], |path| files::write(path, picture, Format::Png)).expect("a whole picture");
+    let header = Header { width, height, channels, icc_profile: picture.icc_profile.as_deref() };
+    let all = |sink: &mut files::Sink<'_>| {
+        let _ = pixels.chunks_exact(width * channels).all(sink);
+        Ok::<_, Error>(())
+    };
+    as_file(&[], |path| files::write(&Output::new(path), Format::Png, &header, all))
+        .expect("a whole picture");
 }
 
 /// Requests to the live page, from whoever reaches its port.

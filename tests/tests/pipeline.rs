@@ -1,7 +1,7 @@
 //! The whole way of a model: train a few steps, export, quantize, pass the gate, upscale a picture file.
 
 use burn::tensor::Device;
-use mcir_boards::{files, models::NamedModel, upscaler::Upscaler};
+use mcir_boards::{models::NamedModel, upscaler::Upscaler};
 use mcir_quantize::gate;
 use mcir_quantize::images::{self, Task};
 use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
@@ -93,7 +93,7 @@ fn photographs_become_an_int8_model_that_upscales_a_file() {
     let photos = folder.path().join("photos");
     std::fs::create_dir(&photos).expect("creates");
     for (name, image) in pictures() {
-        std::fs::write(photos.join(name + ".png"), files::encode_png(&image)).expect("writes");
+        std::fs::write(photos.join(name + ".png"), mcir_files::encode_png(&image)).expect("writes");
     }
     let task: Task = gate::task_of(&float).expect("a super-resolution model");
     let (calibration, held_out) = images::split(&images::list(&photos).expect("lists"), 100);

@@ -11,13 +11,13 @@ use super::shared::Shared;
 use super::source::{Request, Spec};
 use super::stats::{Counts, Latency};
 use super::work::{Mode, Worker};
-use crate::args::{EngineArgs, OutputArgs};
+use crate::args::{self, EngineArgs, OutputArgs};
 use crate::error::{Error, Result};
-use crate::files::Format;
 use crate::live::{Hub, LiveSink, Server, Status, parse_address};
 use crate::models::NamedModel;
 use crate::report::Table;
 use crate::upscaler::Upscaler;
+use mcir_files::{Format, terminal};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ pub struct Cmd {
     output: Option<PathBuf>,
 
     /// Format of images in a folder
-    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "png")]
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "png", value_parser = args::format())]
     format: Format,
 
     /// Folder for still pairs, which the shutter button takes
@@ -159,7 +159,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let quiet = cmd.print.quiet;
     let tell: Tell = Arc::new(move |line| {
         if !quiet {
-            eprintln!("{line}");
+            terminal::tell(line);
         }
     });
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -201,7 +201,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         // What was done before the error is worth knowing too.
         _ if report.frames.captured == 0 || quiet => {}
         Ok(_) if !to_stdout => cmd.print.result(report.text())?,
-        _ => eprintln!("{}", report.text()),
+        _ => terminal::tell(report.text()),
     }
     result.map(|_| ())
 }

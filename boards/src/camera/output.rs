@@ -5,7 +5,7 @@ use super::raw::{Matrix, Space, ycbcr_to_rgb};
 use super::work::Job;
 use super::y4m;
 use crate::error::{Error, Result};
-use crate::files::{self, Format, Pending, Picture};
+use mcir_files::{self as files, Format, Output, Pending};
 use mcir_runtime::image::Image;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -93,7 +93,7 @@ impl Y4m {
             Out::Stdout(BufWriter::with_capacity(1 << 16, io::stdout()))
         } else if special() {
             let file = File::options().write(true).open(path);
-            let failed = |source| Error::Io { action: "write", path: path.into(), source };
+            let failed = Error::io("write", path);
             Out::Special(BufWriter::new(file.map_err(failed)?))
         } else {
             Out::File(Pending::create(path)?)
@@ -106,7 +106,7 @@ impl Y4m {
         match result {
             Ok(()) => Ok(Taken::Whole),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Taken::Gone),
-            Err(source) => Err(Error::Io { action: "write", path: self.path.clone(), source }),
+            Err(source) => Err(Error::io("write", &self.path)(source)),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Sink for Y4m {
         }
         let out = self.writer.take().map(y4m::Writer::into_inner).or_else(|| self.out.take());
         let finished = match out {
-            Some(Out::File(file)) => return file.finish(),
+            Some(Out::File(file)) => return Ok(file.finish()?),
             Some(mut out) => out.flush(),
             None => Ok(()),
         };
@@ -162,11 +162,7 @@ impl Folder {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(path: &Path, format: Format) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|source| Error::Io {
-            action: "create",
-            path: path.into(),
-            source,
-        })?;
+        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         Ok(Self { path: path.into(), format })
     }
 }
@@ -175,7 +171,7 @@ impl Sink for Folder {
     fn put(&mut self, job: &Job, waited: &mut Duration) -> Result<Taken> {
         let Some(image) = whole(job, waited) else { return Ok(Taken::Broken) };
         let path = self.path.join(format!("frame-{:06}.{}", job.id, self.format.extension()));
-        files::write(&path, Picture::new(image), self.format)?;
+        files::write_image(&Output::new(&path).unsynced(), &image, self.format)?;
         Ok(Taken::Whole)
     }
 }
@@ -197,11 +193,7 @@ impl Stills {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(path: &Path, asked: Arc<AtomicU64>, tell: Box<dyn Fn(&Path) + Send>) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|source| Error::Io {
-            action: "create",
-            path: path.into(),
-            source,
-        })?;
+        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         Ok(Self { path: path.into(), asked, done: 0, next: 1, tell })
     }
 
@@ -227,7 +219,7 @@ impl Sink for Stills {
         let Some(large) = whole(job, waited) else { return Ok(Taken::Broken) };
         let small = to_rgb(Image::clone(&job.small), job.space);
         for (path, image) in self.free().iter().zip([small, large]) {
-            files::write(path, Picture::new(image), Format::Png)?;
+            files::write_image(&Output::new(path), &image, Format::Png)?;
             (self.tell)(path);
         }
         // Presses during one frame are one picture.

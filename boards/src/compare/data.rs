@@ -2,7 +2,7 @@
 
 use crate::cards;
 use crate::error::{Error, Result};
-use crate::files;
+use mcir_files as files;
 use mcir_runtime::image::{Image, resize_bicubic};
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ impl TestSet {
     /// [`Error::Missing`] or [`Error::NoImages`].
     pub fn folder(path: &Path) -> Result<Self> {
         if !path.is_dir() {
-            return Err(Error::Missing { path: path.into() });
+            return Err(Error::missing(path));
         }
         let hr = path.join("HR");
         let hr = if hr.is_dir() { hr } else { path.to_owned() };
@@ -74,7 +74,7 @@ impl TestSet {
         let lr = path.join("LR_bicubic");
         Ok(Self {
             description: describe(path),
-            images: files::list(&hr)?.into_iter().map(image).collect(),
+            images: files::images(&hr)?.into_iter().map(image).collect(),
             lr: lr.is_dir().then_some(lr),
         })
     }
@@ -101,17 +101,17 @@ impl TestSet {
     /// # Errors
     /// When a file cannot be read, is too small, or does not belong to the other.
     pub fn pair(&self, image: &TestImage, upscale: usize) -> Result<Pair> {
-        let of_image = |source| Error::Image { name: image.name.clone(), source };
+        let of_image = Error::image(&image.name);
         let hr = match &image.source {
             Source::Drawn(image) => image.clone(),
-            Source::File(path) => files::read(path, 1)?.colour.to_rgb(),
+            Source::File(path) => read_rgb(path)?,
         };
-        let hr = hr.crop_to_multiple(upscale).map_err(of_image)?;
+        let hr = hr.crop_to_multiple(upscale).map_err(&of_image)?;
         let (width, height) = (hr.width() / upscale, hr.height() / upscale);
         let Some(path) = self.lr_file(image, upscale) else {
-            return Ok(Pair { lr: resize_bicubic(&hr, width, height).map_err(of_image)?, hr });
+            return Ok(Pair { lr: resize_bicubic(&hr, width, height).map_err(&of_image)?, hr });
         };
-        let lr = files::read(&path, upscale)?.colour.to_rgb();
+        let lr = read_rgb(&path)?;
         let found = (lr.width(), lr.height());
         if found != (width, height) {
             return Err(Error::Pair { path, found, expected: (width, height) });
@@ -124,4 +124,9 @@ impl TestSet {
         let folder = self.lr.as_ref()?.join(format!("X{upscale}"));
         folder.is_dir().then(|| folder.join(format!("{}x{upscale}.png", image.name)))
     }
+}
+
+fn read_rgb(path: &Path) -> Result<Image> {
+    let image = files::read(path)?.into_image(&files::name::text(path))?;
+    Ok(if image.channels() == 3 { image } else { image.to_rgb() })
 }

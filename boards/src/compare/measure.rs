@@ -40,7 +40,7 @@ impl Method {
     pub fn run(&mut self, lr: &Image, upscale: usize) -> Result<Image> {
         match self {
             Self::Bicubic => resize_bicubic(lr, lr.width() * upscale, lr.height() * upscale)
-                .map_err(|source| Error::Image { name: "bicubic".into(), source }),
+                .map_err(Error::image("bicubic")),
             Self::Model(upscaler) => upscaler.run(lr, &mut |_| {}),
         }
     }

@@ -13,11 +13,11 @@ use crate::deploy::target::{Reach, Target};
 use crate::embedded;
 use crate::error::{Error, Result};
 use crate::estimate::size;
-use crate::files::Pending;
 use crate::models::NamedModel;
 use crate::report::{HERE, Latency, Report};
 use data::TestSet;
 use here::Settings;
+use mcir_files::{Pending, terminal};
 use mcir_runtime::plan::PlanOptions;
 use measure::Timing;
 use std::path::PathBuf;
@@ -116,7 +116,10 @@ pub fn run(cmd: &Cmd) -> Result<()> {
                     // Most errors of boards name them.
                     let text = error.to_string();
                     let place = if text.contains(&name) { String::new() } else { format!("{name}: ") };
-                    bar.suspend(|| eprintln!("error: {place}{text}\n  help: {}", error.help()));
+                    terminal::tell_above(
+                        &bar,
+                        format_args!("error: {place}{text}\n  help: {}", error.help()),
+                    );
                     report.add_failed(&name, &error);
                 }
             }
@@ -159,7 +162,7 @@ fn progress<'a>(
             target => bar.set_message(format!("{target}: {}", at.what)),
         }
         if let Some(error) = at.error {
-            bar.suspend(|| eprintln!("error: {error}\n  help: {}", error.help()));
+            terminal::tell_above(bar, format_args!("error: {error}\n  help: {}", error.help()));
         }
         if print.verbose && at.target != HERE {
             print.note(bar, format_args!("{}: {}", at.target, at.what));

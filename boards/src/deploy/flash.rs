@@ -114,7 +114,7 @@ struct Outcome<'a> {
 /// What is wrong with the bundle, the way or the board. The board then runs what it ran before.
 pub fn run(cmd: &Cmd) -> Result<()> {
     if cmd.bundle.as_os_str().is_empty() || !cmd.bundle.exists() {
-        return Err(crate::error::Error::Missing { path: cmd.bundle.clone() });
+        return Err(crate::error::Error::missing(&cmd.bundle));
     }
     let start = Instant::now();
     let bundle = Bundle::open(&cmd.bundle)?;

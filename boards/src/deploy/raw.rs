@@ -5,8 +5,8 @@ use super::bundle::Bundle;
 use super::manifest::MODEL;
 use crate::args::OutputArgs;
 use crate::error::Result;
-use crate::files::Pending;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use mcir_files::Pending;
 use mcir_raw_slots::{Image, Slots};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -106,7 +106,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             slots.read(&image, 0, &mut bytes).map_err(|e| at.wrong(e.to_string()))?;
             let mut file = Pending::create(output)?;
             file.write_all(&bytes).map_err(DeployError::io("write", output))?;
-            file.finish()
+            Ok(file.finish()?)
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn run_slot(folder: &Path) -> Result<Outcome> {
         reason: format!("{} is not the picture that it describes", path.display()),
     })?;
     let path = folder.join(manifest::MODEL);
-    let name = path.to_str().ok_or_else(|| Error::Missing { path: path.clone() })?;
+    let name = path.to_str().ok_or_else(|| Error::missing(&path))?;
     let outcome = run(NamedModel::open(name)?, &image, PlanOptions::default())?;
     if outcome.crc32 == manifest.self_test.crc32 {
         return Ok(outcome);

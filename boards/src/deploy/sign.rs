@@ -1,9 +1,9 @@
 //! Signatures over manifests, with minisign's keys and formats.
 
 use super::DeployError;
-use crate::files::Pending;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use mcir_files::Pending;
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub fn generate(secret: &Path, public: &Path, password: Option<String>) -> crate
     file.write_all(sk.as_bytes()).map_err(DeployError::io("write", secret))?;
     let mut file = Pending::create(public)?;
     file.write_all(pk.as_bytes()).map_err(DeployError::io("write", public))?;
-    file.finish()
+    Ok(file.finish()?)
 }
 
 /// A secret key from a file. An encrypted one needs `password`.

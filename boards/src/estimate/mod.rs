@@ -15,9 +15,9 @@ mod tests;
 use crate::args::OutputArgs;
 use crate::deploy::DeployError;
 use crate::error::{Error, Result};
-use crate::files::MAX_PIXELS;
 use crate::models::NamedModel;
 use crate::profiles::{Efficiency, Profile, Work, efficiency_of};
+use mcir_files::MAX_PIXELS;
 use mcir_runtime::plan::{Plan, PlanOptions};
 use serde::Serialize;
 

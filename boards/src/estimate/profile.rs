@@ -6,9 +6,9 @@ use crate::args::{EngineArgs, OutputArgs, all_threads};
 use crate::bench::{processor_time, waited_ns};
 use crate::deploy::DeployError;
 use crate::error::{Error, Result};
-use crate::files::Pending;
 use crate::machine::Machine;
 use crate::profiles::{Cores, Efficiency, Profile, Throttle, Work};
+use mcir_files::{Pending, terminal};
 use mcir_runtime::exec::Workspace;
 use mcir_runtime::model::{Activation, Conv2d, Graph, Model, Op};
 use mcir_runtime::plan::{Plan, PlanOptions};
@@ -91,13 +91,14 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             let waited = waited_ns().zip(waited).map_or(0, |(after, before)| after.saturating_sub(before));
             let waited = waited as f64 / (elapsed() - begin).as_nanos() as f64;
             if waited > MAX_WAITED {
-                bar.suspend(|| {
-                    eprintln!(
+                terminal::tell_above(
+                    &bar,
+                    format_args!(
                         "warning: other programs kept the cores busy, threads waited {:.0} % of the time: the \
                          estimates for all cores will be too slow; measure again when the machine is idle",
                         waited * 100.0
-                    );
-                });
+                    ),
+                );
             }
             fit_together(&frames).unwrap_or((1.0, 0.0))
         };

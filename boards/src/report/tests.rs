@@ -103,7 +103,7 @@ fn reports_of_several_machines_become_one() {
     odd.sections[0].rows[1].crc32 = vec![8];
     let mut all = Report { targets: vec![], sections: vec![], skipped: vec![], ..here.clone() };
     all.add("ssh://fast", fast, &here.sections);
-    let missing = crate::error::Error::Missing { path: "there".into() };
+    let missing = crate::error::Error::missing("there");
     all.add_failed("ssh://gone", &missing);
     all.add("local:odd", odd, &here.sections);
     assert_eq!((all.failed(), all.targets.len(), all.sections.len(), all.skipped.len()), (1, 3, 1, 1));

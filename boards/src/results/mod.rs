@@ -13,7 +13,7 @@ mod scores;
 use crate::args::{EngineArgs, OutputArgs};
 use crate::compare::data::TestSet;
 use crate::error::{Error, Result};
-use crate::files::Pending;
+use mcir_files::Pending;
 use scores::{Evidence, Scores};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -94,13 +94,13 @@ fn write(path: &Path, evidence: &Evidence, notes: Option<&str>) -> Result<()> {
 }
 
 fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |source| Error::Io { action: "write", path: path.into(), source };
+    let failed = Error::io("write", &path);
     let mut file = Pending::create(path)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.finish()
+    file.write_all(bytes).map_err(&failed)?;
+    Ok(file.finish()?)
 }
 
 fn read(path: &Path) -> Result<String> {
-    let failed = |source| Error::Io { action: "read", path: path.into(), source };
-    std::fs::read_to_string(path).map_err(failed)
+    let failed = Error::io("read", &path);
+    std::fs::read_to_string(path).map_err(&failed)
 }

@@ -38,16 +38,16 @@ pub fn find(folders: &[PathBuf]) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for folder in folders {
         if !folder.is_dir() {
-            return Err(Error::Missing { path: folder.clone() });
+            return Err(Error::missing(folder));
         }
         if let Some(run) = read(folder)? {
             runs.push(run);
             continue;
         }
-        let failed = |source| Error::Io { action: "list", path: folder.clone(), source };
+        let failed = Error::io("list", &folder);
         let before = runs.len();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+        for entry in std::fs::read_dir(folder).map_err(&failed)? {
+            let path = entry.map_err(&failed)?.path();
             if path.is_dir() {
                 runs.extend(read(&path)?);
             }
@@ -67,8 +67,8 @@ fn read(folder: &Path) -> Result<Option<Run>> {
     if !config.exists() {
         return Ok(None);
     }
-    let io = |source| Error::Io { action: "read", path: config.clone(), source };
-    let text = std::fs::read_to_string(&config).map_err(io)?;
+    let io = Error::io("read", &config);
+    let text = std::fs::read_to_string(&config).map_err(&io)?;
     let setting: Table =
         text.parse().map_err(|source| Error::Config { path: config.clone(), source: Box::new(source) })?;
     let int8 = folder.join(INT8);

@@ -7,7 +7,7 @@ pub mod prepare;
 pub mod run;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mcir_files::{Pending, name, terminal};
 use mcir_quantize::QuantizeError;
 use mcir_quantize::error::Skipped;
 use mcir_quantize::parallel::{Progress, default_threads};
@@ -41,33 +41,30 @@ impl Common {
     }
 
     pub fn progress(&self) -> Bar {
-        let bar = ProgressBar::new(0);
-        if self.quiet || self.no_progress {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        let style = ProgressStyle::with_template("{msg:18} [{bar:30}] {pos}/{len} {eta}");
-        bar.set_style(style.expect("the template is valid").progress_chars("=> "));
-        Bar(bar)
+        Bar(terminal::bar(0, !(self.quiet || self.no_progress)))
     }
 
     /// Tells which images were left out.
     pub fn warn_skipped(&self, folder: &Path, skipped: &[Skipped]) {
         if !self.quiet {
-            for Skipped { name, reason } in skipped {
-                eprintln!("warning: {} left out: it {reason}", folder.join(name).display());
+            for Skipped { name: file, reason } in skipped {
+                terminal::tell(format_args!(
+                    "warning: {} left out: it {reason}",
+                    name::text(&folder.join(file))
+                ));
             }
         }
     }
 
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            terminal::tell(text);
         }
     }
 }
 
 /// A bar on the standard error, hidden when that is not a terminal.
-pub struct Bar(ProgressBar);
+pub struct Bar(terminal::ProgressBar);
 
 impl Progress for Bar {
     fn begin(&self, stage: &str, total: usize) {
@@ -85,26 +82,28 @@ impl Progress for Bar {
     }
 }
 
+/// Longest model file; the format itself allows no more.
+const MAX_MODEL_BYTES: u64 = 1 << 28;
+
 /// Reads a model file.
 pub fn load_model(path: &Path) -> Result<Model> {
-    let bytes =
-        std::fs::read(path).map_err(|source| QuantizeError::Read { path: path.to_path_buf(), source })?;
+    let bytes = match mcir_files::bytes(path, MAX_MODEL_BYTES) {
+        // No model is shorter than its header: that is the error to tell.
+        Err(mcir_files::Error::Empty { .. }) => Vec::new(),
+        bytes => bytes.map_err(QuantizeError::from)?,
+    };
     let model = Model::from_bytes(bytes);
     Ok(model.map_err(|source| QuantizeError::Load { path: path.to_path_buf(), source })?)
 }
 
-/// Writes a file under a temporary name and renames it, so that it is whole or not there.
+/// Writes a file that is whole or not there.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // The error at hand is the one to tell; a left-over temporary file does no harm.
-        let _ = std::fs::remove_file(&temporary);
-        QuantizeError::Write { path: path.to_path_buf(), source }.into()
-    })
+    let write = || {
+        let mut file = Pending::create(path)?;
+        file.write_all(bytes).map_err(mcir_files::Error::io("write", path))?;
+        file.finish()
+    };
+    Ok(write().map_err(QuantizeError::from)?)
 }
 
 /// Refuses, before any work, an output path that cannot be written or is the input.
@@ -119,10 +118,7 @@ pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
         output.display()
     );
     // A disk that cannot be written to is found out now, not after minutes of work.
-    let probe = folder.join(format!(".mcir-quantize.{}.tmp", std::process::id()));
-    std::fs::File::create(&probe)
-        .and_then(|_| std::fs::remove_file(&probe))
-        .map_err(|source| QuantizeError::Write { path: output.to_path_buf(), source })?;
+    Pending::create(output).map_err(QuantizeError::from)?;
     for input in inputs {
         if let (Ok(a), Ok(b)) = (output.canonicalize(), input.canonicalize()) {
             anyhow::ensure!(
@@ -137,11 +133,7 @@ pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
 
 /// Prints to the standard output; a reader that went away (`| head`) is no error.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+    Ok(terminal::print(text.trim_end_matches('\n')).map_err(QuantizeError::from)?)
 }
 
 /// Prints a value as JSON.

@@ -2,7 +2,7 @@
 
 use super::{Pixels, Shot, Source};
 use crate::error::Result;
-use crate::files;
+use mcir_files as files;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,10 +13,7 @@ pub(super) struct Folder {
 
 impl Folder {
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.exists() {
-            return Err(crate::error::Error::Missing { path: path.into() });
-        }
-        Ok(Self { rest: files::list(path)?.into_iter() })
+        Ok(Self { rest: files::images(path)?.into_iter() })
     }
 }
 
@@ -25,7 +22,7 @@ impl Source for Folder {
         let Some(path) = self.rest.next() else { return Ok(None) };
         let began = Instant::now();
         // Whether the result fits is checked with the model's factor, as for every other source.
-        let picture = files::read(&path, 1)?;
-        Ok(Some(Shot { pixels: Pixels::Image(picture.colour), began, capture: began.elapsed() }))
+        let image = files::read(&path)?.into_image(&files::name::text(&path))?;
+        Ok(Some(Shot { pixels: Pixels::Image(image), began, capture: began.elapsed() }))
     }
 }

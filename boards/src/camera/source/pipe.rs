@@ -228,7 +228,7 @@ fn listen(source: impl Read, kept: &Mutex<VecDeque<String>>, pass_on: Option<&st
             continue;
         }
         if let Some(program) = pass_on {
-            eprintln!("{program}: {text}");
+            mcir_files::terminal::tell(format_args!("{program}: {}", mcir_files::name::escaped(text)));
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT_LINES {

@@ -27,8 +27,8 @@ impl Stream {
     /// A file.
     pub fn open(path: &Path, request: &Request) -> Result<Self> {
         let failed = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::Missing { path: path.into() },
-            _ => Error::Io { action: "read", path: path.into(), source },
+            std::io::ErrorKind::NotFound => Error::missing(path),
+            _ => Error::io("read", path)(source),
         };
         let file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {

@@ -7,8 +7,8 @@ mod plot;
 pub use plate::Plate;
 
 use crate::error::{Error, Result};
-use crate::files::Pending;
 use crate::report::Report;
+use mcir_files::Pending;
 use std::io::Write;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use std::path::Path;
 /// # Errors
 /// [`Error::Io`]; a file that had the name before is then unchanged.
 pub fn write(mut file: Pending, path: &Path, report: &Report, plates: &[Plate]) -> Result<()> {
-    let failed = |source| Error::Io { action: "write", path: path.into(), source };
-    write!(file, "{}", html::Page { report, plates }).map_err(failed)?;
-    file.finish()
+    let failed = Error::io("write", path);
+    write!(file, "{}", html::Page { report, plates }).map_err(&failed)?;
+    Ok(file.finish()?)
 }

@@ -2,8 +2,8 @@
 
 use super::super::measure::Method;
 use crate::error::{Error, Result};
-use crate::files::encode_png;
 use crate::report::Quality;
+use mcir_files::encode_png;
 use mcir_runtime::image::Image;
 
 /// Longest side of the part of an image that is shown, in pixels of the high-resolution image.
@@ -49,7 +49,7 @@ impl Plate {
         methods: &[Method],
         results: Vec<(Image, Quality)>,
     ) -> Result<Self> {
-        let of_image = |source| Error::Image { name: name.into(), source };
+        let of_image = Error::image(name);
         let (dx, dy) = busiest_detail(hr, &results);
         let (dw, dh) = (DETAIL.min(hr.width()), DETAIL.min(hr.height()));
         // A large image is cut to a part with the detail in the middle, as far as there is room.
@@ -57,8 +57,8 @@ impl Plate {
         let x = (dx + dw / 2).saturating_sub(width / 2).min(hr.width() - width);
         let y = (dy + dh / 2).saturating_sub(height / 2).min(hr.height() - height);
         let view = |label: String, image: &Image, quality| -> Result<View> {
-            let picture = image.crop(x, y, width, height).map_err(of_image)?;
-            let detail = image.crop(dx, dy, dw, dh).map_err(of_image)?;
+            let picture = image.crop(x, y, width, height).map_err(&of_image)?;
+            let detail = image.crop(dx, dy, dw, dh).map_err(&of_image)?;
             Ok(View { label, quality, picture: data_uri(&picture), detail: data_uri(&detail) })
         };
         let mut views = vec![view("original".into(), hr, None)?];

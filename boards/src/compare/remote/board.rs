@@ -32,10 +32,7 @@ pub struct Cmd {
 pub fn run(cmd: &Cmd) -> Result<()> {
     match &cmd.dir {
         Some(dir) if !cmd.protocol => serve(dir, io::stdin().lock(), io::stdout().lock()),
-        _ => {
-            println!("{VERSION}");
-            Ok(())
-        }
+        _ => Ok(mcir_files::terminal::print(VERSION)?),
     }
 }
 
@@ -46,12 +43,12 @@ pub(super) fn serve(dir: &Path, input: impl Read, mut output: impl Write) -> Res
         line.push(b'\n');
         output.write_all(&line).and_then(|()| output.flush())
     };
-    let gone = |source| Error::Io { action: "write", path: "the connection".into(), source };
-    say(&Event::Ready { protocol: VERSION }).map_err(gone)?;
+    let gone = Error::io("write", "the connection");
+    say(&Event::Ready { protocol: VERSION }).map_err(&gone)?;
     let result = measure(dir, input, &mut |at| {
         if let Some(error) = at.error {
             // It is in the report, too.
-            eprintln!("{error}");
+            mcir_files::terminal::tell(error);
         }
         let event = Event::Doing { what: at.what.into(), done: at.done, total: at.total };
         if say(&event).is_err() {
@@ -63,7 +60,7 @@ pub(super) fn serve(dir: &Path, input: impl Read, mut output: impl Write) -> Res
         Ok(report) => Event::Report(Box::new(report)),
         Err(error) => Event::Failed { message: error.to_string(), help: error.help() },
     };
-    say(&event).map_err(gone)
+    say(&event).map_err(&gone)
 }
 
 fn measure(dir: &Path, input: impl Read, tell: &mut here::OnProgress<'_>) -> Result<crate::report::Report> {
@@ -92,9 +89,9 @@ fn receive(
     input: &mut impl BufRead,
     tell: &mut here::OnProgress<'_>,
 ) -> Result<(Order, Vec<NamedModel>)> {
-    let read = |source| Error::Io { action: "read", path: "the connection".into(), source };
+    let read = Error::io("read", "the connection");
     let mut line = Vec::new();
-    input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(read)?;
+    input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(&read)?;
     let order: Order = serde_json::from_slice(&line).map_err(|e| odd(e.to_string()))?;
     let sizes = order.models.iter().map(|m| m.bytes).chain(order.images.iter().map(|i| i.bytes));
     let count = order.models.len() + order.images.len();
@@ -113,7 +110,7 @@ fn receive(
     for part in &order.models {
         at("receive the models", models.len());
         let mut bytes = Vec::new();
-        input.by_ref().take(part.bytes).read_to_end(&mut bytes).map_err(read)?;
+        input.by_ref().take(part.bytes).read_to_end(&mut bytes).map_err(&read)?;
         if bytes.len() as u64 != part.bytes {
             return Err(cut());
         }
@@ -122,10 +119,10 @@ fn receive(
     for (n, part) in order.images.iter().enumerate() {
         at("receive the images", models.len() + n);
         let path = place(dir, part)?;
-        let failed = |source| Error::Io { action: "write", path: path.clone(), source };
-        fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(failed)?;
-        let mut file = File::create(&path).map_err(failed)?;
-        let copied = io::copy(&mut input.by_ref().take(part.bytes), &mut file).map_err(failed)?;
+        let failed = Error::io("write", &path);
+        fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(&failed)?;
+        let mut file = File::create(&path).map_err(&failed)?;
+        let copied = io::copy(&mut input.by_ref().take(part.bytes), &mut file).map_err(&failed)?;
         if copied != part.bytes {
             return Err(cut());
         }

@@ -47,8 +47,8 @@ impl Job {
         upscales.dedup();
         let (mut parts, mut images) = (Vec::new(), Vec::new());
         for (path, file) in set.files(&upscales) {
-            let failed = |source| Error::Io { action: "read", path: file.clone(), source };
-            let bytes = std::fs::metadata(&file).map_err(failed)?.len();
+            let failed = Error::io("read", &file);
+            let bytes = std::fs::metadata(&file).map_err(&failed)?.len();
             parts.push(ImagePart { path, bytes });
             images.push(file);
         }

@@ -38,7 +38,7 @@ fn a_board_measures_what_it_is_sent() {
     let model = NamedModel::from_embedded(embedded::default_for(2).unwrap(), false).unwrap();
     let pixels: Vec<u8> = (0..48 * 40 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let hr = Image::new(48, 40, 3, pixels).unwrap();
-    let (file, bytes) = (crate::files::encode_png(&hr), model.model.to_bytes());
+    let (file, bytes) = (mcir_files::encode_png(&hr), model.model.to_bytes());
     let mut order = order();
     order.models =
         vec![ModelPart { name: "mine".into(), bytes: bytes.len() as u64, file_bytes: model.file_bytes }];

@@ -7,7 +7,7 @@ use crate::deploy::DeployError;
 use crate::deploy::manifest::{MANIFEST, MAX_BYTES, Manifest, PROGRAM, SIGNATURE, sha256_of, slot_id};
 use crate::deploy::sign;
 use crate::error::Result;
-use crate::files::Pending;
+use mcir_files::Pending;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
@@ -153,5 +153,5 @@ pub fn write(path: &Path, manifest: &Manifest, signature: Option<&str>, parts: &
     for (part, bytes) in manifest.parts.iter().zip(parts) {
         append(&part.name, bytes).map_err(failed())?;
     }
-    builder.into_inner().map_err(failed())?.finish()
+    Ok(builder.into_inner().map_err(failed())?.finish()?)
 }

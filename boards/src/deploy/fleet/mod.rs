@@ -9,7 +9,7 @@ use super::DeployError;
 use super::bundle;
 use super::manifest::{Manifest, sha256};
 use crate::error::{Error, Result};
-use crate::files::Pending;
+use mcir_files::Pending;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -135,7 +135,7 @@ impl Input {
         let folder = self.output.with_extension("d");
         if folder.exists() {
             let source = std::io::ErrorKind::AlreadyExists.into();
-            return Err(Error::Io { action: "create", path: folder, source });
+            return Err(Error::io("create", &folder)(source));
         }
         std::fs::rename(&self.path, &folder).map_err(DeployError::io("create", &folder))?;
         Ok(folder)
@@ -279,7 +279,7 @@ fn swupdate(args: &Args, folder: &Input, manifest: &Manifest) -> Result<()> {
     }
     files.extend([(BUNDLE, payload.as_slice()), ("install.sh", script.as_bytes())]);
     swu::write(&mut file, &files).map_err(DeployError::io("write", &path))?;
-    file.finish()
+    Ok(file.finish()?)
 }
 
 /// The signature of a description as SWUpdate checks it: CMS, which also Debian's is built for.

@@ -3,6 +3,7 @@
 use super::{Store, serve};
 use crate::deploy::self_test;
 use crate::error::Result;
+use mcir_files::terminal;
 use std::path::PathBuf;
 
 /// The board's end of flash, rollback, status and prune
@@ -51,16 +52,18 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         }
         Verb::SelfTest { dir, json } => {
             let outcome = self_test::run_slot(dir)?;
-            match json {
-                true => println!("{}", serde_json::to_string(&outcome).expect("an outcome is plain data")),
-                false => println!("{} on {} in {:.1} ms", outcome.crc32, outcome.isa, outcome.ms),
-            }
-            Ok(())
+            Ok(match json {
+                true => terminal::print(serde_json::to_string(&outcome).expect("an outcome is plain data")),
+                false => terminal::print(format_args!(
+                    "{} on {} in {:.1} ms",
+                    outcome.crc32, outcome.isa, outcome.ms
+                )),
+            }?)
         }
         Verb::Recover { root } => {
             let store = Store::new(root, "");
             if store.lock()?.recover()? {
-                eprintln!("an interrupted switch was undone");
+                terminal::tell("an interrupted switch was undone");
             }
             Ok(())
         }

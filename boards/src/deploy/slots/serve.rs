@@ -19,7 +19,7 @@ pub fn serve(store: &Store, input: impl Read, mut output: impl Write) -> Result<
         let mut line = serde_json::to_vec(event).expect("an event is plain data");
         line.push(b'\n');
         let said = output.write_all(&line).and_then(|()| output.flush());
-        said.map_err(|source| Error::Io { action: "write", path: "the connection".into(), source })
+        said.map_err(Error::io("write", "the connection"))
     };
     let locked = match store.lock() {
         Ok(locked) => locked,
@@ -34,7 +34,7 @@ pub fn serve(store: &Store, input: impl Read, mut output: impl Write) -> Result<
     loop {
         let mut line = String::new();
         let read = input.by_ref().take(MAX_LINE).read_line(&mut line);
-        if read.map_err(|source| Error::Io { action: "read", path: "the connection".into(), source })? == 0 {
+        if read.map_err(Error::io("read", "the connection"))? == 0 {
             return Ok(());
         }
         let event = match serde_json::from_str(&line) {

@@ -1,0 +1,121 @@
+//! Folders of pictures.
+
+use crate::name::text;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Extensions of the formats that can be read.
+pub const READABLE: [&str; 17] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "tif", "tiff", "gif", "qoi", "tga", "ppm",
+    "pgm", "pbm", "pnm",
+];
+
+/// What a folder holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Files that are pictures by their extension, sorted by name.
+    pub images: Vec<PathBuf>,
+    /// Other files.
+    pub other_files: usize,
+    /// Folders, whose pictures are not looked at.
+    pub folders: usize,
+}
+
+impl Listing {
+    /// What was left out, for the user.
+    pub fn note(&self) -> Option<String> {
+        let count = |n: usize, what: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            n => Some(format!("{n} {what}s")),
+        };
+        let parts = [count(self.folders, "folder"), count(self.other_files, "file")];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            return None;
+        }
+        Some(format!("left out, as no images by their names: {}", parts.join(" and ")))
+    }
+}
+
+/// The pictures directly inside a folder, by extension.
+///
+/// Names that begin with a dot are skipped without a word: what other systems keep beside a file (`._0801.png`), and
+/// files that are still being written.
+///
+/// # Errors
+/// [`Error::Missing`], or [`Error::Io`] when it cannot be listed.
+pub fn list(folder: &Path) -> Result<Listing> {
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Missing { name: text(folder) },
+        _ => Error::io("list", folder)(source),
+    };
+    let mut listing = Listing::default();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
+        if path.is_dir() {
+            listing.folders += 1;
+        } else if is_picture(&path) && path.is_file() {
+            listing.images.push(path);
+        } else {
+            listing.other_files += 1;
+        }
+    }
+    listing.images.sort();
+    Ok(listing)
+}
+
+/// The pictures of a folder where there have to be some.
+///
+/// # Errors
+/// As [`list`], and [`Error::NoImages`] when there are none.
+pub fn images(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listing = list(folder)?;
+    if listing.images.is_empty() {
+        return Err(Error::NoImages { name: text(folder) });
+    }
+    Ok(listing.images)
+}
+
+/// Whether the extension is one of [`READABLE`].
+fn is_picture(path: &Path) -> bool {
+    let known = |e: &str| READABLE.contains(&e.to_ascii_lowercase().as_str());
+    path.extension().and_then(|e| e.to_str()).is_some_and(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_list_images_by_extension_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(list(folder.path()).unwrap(), Listing::default());
+        assert!(matches!(images(folder.path()), Err(Error::NoImages { .. })));
+        for name in [
+            "b.PNG",
+            "a.jpg",
+            "c.txt",
+            "d",
+            ".tmp",
+            "._a.jpg",
+            ".hidden.png",
+            "e.jfif",
+            "f.JPE",
+            "g.pbm",
+            "h.pnm",
+        ] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("e.png")).unwrap();
+        let listing = list(folder.path()).unwrap();
+        let names: Vec<_> = listing.images.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.jpg", "b.PNG", "e.jfif", "f.JPE", "g.pbm", "h.pnm"]);
+        assert_eq!(listing.note().unwrap(), "left out, as no images by their names: 1 folder and 2 files");
+        assert!(matches!(list(&folder.path().join("nowhere")), Err(Error::Missing { .. })));
+    }
+}

@@ -1,0 +1,205 @@
+//! A decoded picture.
+
+use crate::{Error, Result};
+use image::metadata::Orientation;
+use mcir_runtime::image::Image;
+use std::ops::Range;
+
+/// A decoded picture of 8 bits a channel: what the engine upscales, and what travels beside it.
+///
+/// It is kept as it was decoded, so that a large one is in memory once; rows come out upright.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// Size as stored.
+    size: (usize, usize),
+    channels: usize,
+    pixels: Vec<u8>,
+    orientation: Orientation,
+    /// Colour profile, to be written unchanged.
+    pub icc_profile: Option<Vec<u8>>,
+    /// What was changed while reading, for the user.
+    pub notes: Vec<String>,
+}
+
+impl Picture {
+    /// A picture of just its pixels: grey, grey with opacity, RGB or RGBA.
+    ///
+    /// # Panics
+    /// If their number is not `width · height · channels`.
+    pub fn new(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Self {
+        assert!(
+            (1..=4).contains(&channels) && pixels.len() == width * height * channels,
+            "pixels fit the size"
+        );
+        let orientation = Orientation::NoTransforms;
+        Self { size: (width, height), channels, pixels, orientation, icc_profile: None, notes: Vec::new() }
+    }
+
+    /// The same with its rows turned.
+    pub(crate) fn turned(self, orientation: Orientation) -> Self {
+        Self { orientation, ..self }
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        if self.is_transposed() { self.size.1 } else { self.size.0 }
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        if self.is_transposed() { self.size.0 } else { self.size.1 }
+    }
+
+    /// Channels: 1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Whether the last channel is opacity.
+    pub fn has_alpha(&self) -> bool {
+        self.channels.is_multiple_of(2)
+    }
+
+    /// Channels of colour: 1 or 3.
+    pub fn colours(&self) -> usize {
+        self.channels - usize::from(self.has_alpha())
+    }
+
+    fn is_transposed(&self) -> bool {
+        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+        matches!(self.orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+    }
+
+    /// Appends rows to `out`, upright.
+    ///
+    /// # Shapes
+    /// `[rows, width, channels]`
+    ///
+    /// # Panics
+    /// If the range is not in the picture.
+    pub fn rows(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        assert!(range.end <= self.height(), "the rows are in the picture");
+        let (n, stored_width) = (self.channels, self.size.0);
+        let stride = stored_width * n;
+        let (width, rows) = (self.width(), range.len());
+        use Orientation::{FlipHorizontal, FlipVertical, Rotate90, Rotate90FlipH, Rotate180};
+        match self.orientation {
+            Orientation::NoTransforms => {
+                out.extend_from_slice(&self.pixels[range.start * stride..range.end * stride]);
+            }
+            FlipVertical => {
+                for y in range {
+                    let y = self.size.1 - 1 - y;
+                    out.extend_from_slice(&self.pixels[y * stride..][..stride]);
+                }
+            }
+            FlipHorizontal | Rotate180 => {
+                for y in range {
+                    let y = if self.orientation == Rotate180 { self.size.1 - 1 - y } else { y };
+                    for pixel in self.pixels[y * stride..][..stride].rchunks_exact(n) {
+                        out.extend_from_slice(pixel);
+                    }
+                }
+            }
+            turned => {
+                // Columns become rows; those of one range lie beside each other.
+                let start = out.len();
+                out.resize(start + rows * width * n, 0);
+                for x in 0..width {
+                    let from = if matches!(turned, Rotate90 | Orientation::Rotate270FlipH) {
+                        width - 1 - x
+                    } else {
+                        x
+                    };
+                    let line = &self.pixels[from * stride..][..stride];
+                    for (i, y) in range.clone().enumerate() {
+                        let to =
+                            if matches!(turned, Rotate90 | Rotate90FlipH) { y } else { stored_width - 1 - y };
+                        let at = start + (i * width + x) * n;
+                        out[at..at + n].copy_from_slice(&line[to * n..][..n]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The colour as one image, without opacity.
+    ///
+    /// # Errors
+    /// [`Error::Image`] for a picture without pixels, named `name`.
+    pub fn into_image(self, name: &str) -> Result<Image> {
+        let (width, height, colours) = (self.width(), self.height(), self.colours());
+        let data = if self.orientation == Orientation::NoTransforms && !self.has_alpha() {
+            self.pixels
+        } else {
+            let mut data = Vec::with_capacity(width * height * colours);
+            let mut rows = Vec::new();
+            for start in (0..height).step_by(BLOCK) {
+                rows.clear();
+                self.rows(start..(start + BLOCK).min(height), &mut rows);
+                for pixel in rows.chunks_exact(self.channels) {
+                    data.extend_from_slice(&pixel[..colours]);
+                }
+            }
+            data
+        };
+        Image::new(width, height, colours, data).map_err(|source| Error::Image { name: name.into(), source })
+    }
+
+    /// The opacity of some rows as an image of one channel.
+    ///
+    /// # Errors
+    /// As [`Picture::into_image`].
+    ///
+    /// # Panics
+    /// If there is none, or the range is not in the picture.
+    pub fn alpha(&self, range: Range<usize>, name: &str) -> Result<Image> {
+        assert!(self.has_alpha(), "the picture has opacity");
+        let (mut rows, height) = (Vec::new(), range.len());
+        self.rows(range, &mut rows);
+        let data = rows.iter().skip(self.channels - 1).step_by(self.channels).copied().collect();
+        Image::new(self.width(), height, 1, data).map_err(|source| Error::Image { name: name.into(), source })
+    }
+}
+
+/// Rows that are turned together.
+const BLOCK: usize = 16;
+
+impl From<Image> for Picture {
+    fn from(image: Image) -> Self {
+        Self::new(image.width(), image.height(), image.channels(), image.into_data())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{DynamicImage, RgbaImage};
+
+    #[test]
+    fn rows_come_out_upright() {
+        let (width, height) = (37, 21);
+        let pixel = |x: u32, y: u32| image::Rgba([x as u8, y as u8, (x * y) as u8, (x + 9 * y) as u8]);
+        let stored = RgbaImage::from_fn(width, height, pixel);
+        for exif in 1..=8 {
+            let orientation = Orientation::from_exif(exif).unwrap();
+            let mut expected = DynamicImage::from(stored.clone());
+            expected.apply_orientation(orientation);
+            let picture = Picture::new(width as usize, height as usize, 4, stored.clone().into_raw());
+            let picture = picture.turned(orientation);
+            let size = (picture.width() as u32, picture.height() as u32);
+            assert_eq!(size, (expected.width(), expected.height()), "{exif}");
+            let mut rows = Vec::new();
+            for start in (0..picture.height()).step_by(5) {
+                picture.rows(start..(start + 5).min(picture.height()), &mut rows);
+            }
+            assert_eq!(rows, expected.as_bytes(), "{exif}");
+            let alpha = picture.alpha(3..8, "").unwrap();
+            let row = size.0 as usize;
+            let all: Vec<u8> = expected.as_bytes().iter().skip(3).step_by(4).copied().collect();
+            assert_eq!(alpha.data(), &all[3 * row..8 * row]);
+            let image = picture.into_image("").unwrap();
+            assert_eq!(image.data(), expected.to_rgb8().as_raw(), "{exif}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Talking to the user on the standard error, which may be closed, and progress bars.
+
+pub use indicatif::ProgressBar;
+
+use crate::{Error, Result};
+use indicatif::ProgressStyle;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+/// Prints a line to the standard error. Where nobody reads it, as after `2>&1 | head`, the work goes on.
+pub fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Prints a result to the standard output. A reader that has gone away, as `head` does, is no error.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written to.
+pub fn print(text: impl Display) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("write", "the standard output")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same above a bar that is being drawn.
+pub fn tell_above(bar: &ProgressBar, line: impl Display) {
+    bar.suspend(|| tell(line));
+}
+
+/// A bar over `steps` steps on the standard error; hidden when it is not `wanted` or nobody sees it.
+pub fn bar(steps: u64, wanted: bool) -> ProgressBar {
+    styled(steps, wanted, "{bar:32} {percent:>3} %  {eta:>4} left  {wide_msg}")
+}
+
+/// A bar over bytes that are sent.
+pub fn bar_of_bytes(bytes: u64, wanted: bool) -> ProgressBar {
+    let style = "{bar:32} {bytes} of {total_bytes}  {binary_bytes_per_sec}  {eta:>4} left  {wide_msg}";
+    styled(bytes, wanted, style)
+}
+
+fn styled(steps: u64, wanted: bool, template: &str) -> ProgressBar {
+    if !wanted {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    ProgressBar::new(steps).with_style(style)
+}

@@ -1,0 +1,115 @@
+//! Where a picture goes.
+
+use super::EncodeError;
+use crate::atomic::copy_all;
+use crate::name::text;
+use crate::{Error, Pending, Result};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use tempfile::SpooledTempFile;
+
+/// Bytes for a pipe that are kept in memory; more go to a temporary file.
+const IN_MEMORY: usize = 1 << 23;
+
+/// A file, a pipe or the standard output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// `None` for the standard output.
+    path: Option<PathBuf>,
+    sync: bool,
+}
+
+impl Output {
+    /// What `-o` names: `-` is the standard output, everything else a path.
+    pub fn new(path: &Path) -> Self {
+        Self { path: (path != Path::new("-")).then(|| path.into()), sync: true }
+    }
+
+    /// The same without waiting until the disk has it, as [`Pending::finish_without_sync`] does.
+    #[must_use]
+    pub fn unsynced(self) -> Self {
+        Self { sync: false, ..self }
+    }
+
+    /// The path; `None` for the standard output.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What to call it in messages.
+    pub fn name(&self) -> String {
+        self.path.as_deref().map_or_else(|| "the standard output".into(), text)
+    }
+
+    /// Files are written beside their place. What is no file, a pipe or a device, gets everything at the end: some
+    /// formats go back to their header.
+    pub(super) fn create(&self) -> Result<File> {
+        let is_file = |path: &Path| fs::metadata(path).map_or(true, |m| m.is_file() || m.is_dir());
+        match &self.path {
+            Some(path) if is_file(path) => Ok(File::Pending(Pending::create(path)?)),
+            _ => Ok(File::Kept(tempfile::spooled_tempfile(IN_MEMORY))),
+        }
+    }
+
+    fn failed(&self) -> impl Fn(io::Error) -> Error {
+        let name = self.name();
+        move |source| Error::Io { action: "write", name: name.clone(), source }
+    }
+
+    pub(super) fn encode_error(&self, error: EncodeError) -> Error {
+        match error {
+            EncodeError::Io(source) => self.failed()(source),
+            EncodeError::Refused(reason) => Error::Encode { name: self.name(), reason },
+        }
+    }
+}
+
+/// What encoders write to.
+pub(super) enum File {
+    Pending(Pending),
+    Kept(SpooledTempFile),
+}
+
+impl File {
+    pub(super) fn finish(self, to: &Output) -> Result<()> {
+        match (self, &to.path) {
+            (Self::Pending(pending), _) if to.sync => pending.finish(),
+            (Self::Pending(pending), _) => pending.finish_without_sync(),
+            (Self::Kept(mut kept), None) => match copy_all(&mut kept, &mut io::stdout().lock()) {
+                // A reader that has seen enough, as `head` does, is no error.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                result => result.map_err(to.failed()),
+            },
+            (Self::Kept(mut kept), Some(path)) => {
+                let mut pipe = OpenOptions::new().write(true).open(path).map_err(to.failed())?;
+                copy_all(&mut kept, &mut pipe).map_err(to.failed())
+            }
+        }
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Pending(file) => file.write(bytes),
+            Self::Kept(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Pending(file) => file.flush(),
+            Self::Kept(file) => file.flush(),
+        }
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Pending(file) => file.seek(to),
+            Self::Kept(file) => file.seek(to),
+        }
+    }
+}
