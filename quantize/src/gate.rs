@@ -81,10 +81,25 @@ impl Drops {
         self.images.iter().max_by(by_drop).expect("there is at least one image")
     }
 
-    /// Whether the mean drop is within the limit.
-    pub fn passes(&self, max_drop_db: f64) -> bool {
-        self.mean_drop_db <= max_drop_db
+    /// By how much the drops exceed the limits, in dB; zero or less where they do not.
+    pub fn excess_db(&self, limits: Limits) -> f64 {
+        let mean = self.mean_drop_db - limits.mean_db;
+        limits.worst_db.map_or(mean, |worst| mean.max(self.worst().drop_db - worst))
     }
+
+    /// Whether the drops are within the limits.
+    pub fn passes(&self, limits: Limits) -> bool {
+        self.excess_db(limits) <= 0.0
+    }
+}
+
+/// Largest drops of PSNR-Y that are allowed, in dB.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Mean over the images.
+    pub mean_db: f64,
+    /// Of each image, if there is such a limit: a mean hides one picture that is spoilt.
+    pub worst_db: Option<f64>,
 }
 
 fn histogram(images: &[ImageDrop]) -> Vec<Bin> {

@@ -5,7 +5,7 @@
 //! told by [`cost`](crate::cost).
 
 use crate::error::QuantizeError;
-use crate::gate::{Baseline, Drops};
+use crate::gate::{Baseline, Drops, Limits};
 use crate::pipeline::{Calibrated, Kept};
 use crate::rewrite::{Precision, Rewritten};
 use crate::sensitivity::Sensitivity;
@@ -38,8 +38,8 @@ pub fn try_with(
     Ok(Candidate { rewritten, drops, kept })
 }
 
-/// Moves one more, and then ever more, convolutions up the ladder, beyond those of `first`, until the mean drop
-/// is within `max_drop_db`; then goes back half way, and half of that, to where it just holds, so that no more are kept
+/// Moves one more, and then ever more, convolutions up the ladder, beyond those of `first`, until the drops
+/// are within the limits; then goes back half way, and half of that, to where it just holds, so that no more are kept
 /// than need be. If even all in floats do not help, the best candidate is returned.
 ///
 /// # Errors
@@ -49,15 +49,15 @@ pub fn climb(
     calibrated: &Calibrated<'_>,
     first: Candidate,
     costs: &[Sensitivity],
-    max_drop_db: f64,
+    limits: Limits,
 ) -> Result<Candidate, QuantizeError> {
     let fixed = first.kept.clone();
     let moves = moves(costs, &fixed);
     let mut best = first;
     fewest(moves.len(), |taken| {
         let candidate = try_with(baseline, calibrated, after(&fixed, &moves[..taken]))?;
-        let passes = candidate.drops.passes(max_drop_db);
-        if passes || candidate.drops.mean_drop_db < best.drops.mean_drop_db {
+        let passes = candidate.drops.passes(limits);
+        if passes || candidate.drops.excess_db(limits) < best.drops.excess_db(limits) {
             best = candidate;
         }
         Ok::<_, QuantizeError>(passes)

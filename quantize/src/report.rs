@@ -292,7 +292,7 @@ pub fn sensitivity_to_text(costs: &[Sensitivity], snr: &[EdgeSnr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::ImageDrop;
+    use crate::gate::{ImageDrop, Limits};
 
     #[test]
     fn ranges_are_what_the_type_holds() {
@@ -318,6 +318,9 @@ mod tests {
         let text = drops_to_text(&drops);
         assert!(text.contains("worst: a.png loses 0.5000 dB"), "{text}");
         assert!(text.contains("mean") && text.contains("0.1250") && text.contains("-0.2500"), "{text}");
-        assert!(drops.passes(0.125) && !drops.passes(0.12));
+        let limits = |mean_db, worst_db| Limits { mean_db, worst_db };
+        assert!(drops.passes(limits(0.125, None)) && !drops.passes(limits(0.12, None)));
+        assert!(drops.passes(limits(0.125, Some(0.5))) && !drops.passes(limits(0.125, Some(0.4))));
+        assert!((drops.excess_db(limits(0.1, Some(0.2))) - 0.3).abs() < 1e-12);
     }
 }

@@ -151,6 +151,26 @@ fn a_model_that_loses_too_much_is_not_written() {
     assert_eq!(check.status.code(), Some(3));
 }
 
+/// A mean hides one picture that is spoilt: each has a limit of its own.
+#[test]
+fn the_worst_image_has_a_limit_of_its_own() {
+    let place = Place::new(&random(graph(&Config::edge(2, 8, 1)), 3));
+    let run = [&RUN[..], &["--max-drop-db", "9", "--max-worst-drop-db", "0", "--no-fallback"]].concat();
+    let output = place.run(&run);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let result = json(&place.run(&[&run[..], &["--json"]].concat()));
+    let worst = result["worst_image"].as_str().unwrap();
+    assert!(result["worst_drop_db"].as_f64().unwrap() > 0.0);
+    assert!(stderr(&output).contains(&format!("dB lost on {worst}, limit 0;")), "{}", stderr(&output));
+    // With the ladder, nothing is lost any more than floats lose.
+    let climbed = [&RUN[..], &["--max-drop-db", "9", "--max-worst-drop-db", "0.01"]].concat();
+    let output = place.run(&climbed);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let check = ["check", "model.f32", "model.int8", "photos", "--max-worst-drop-db"];
+    assert_eq!(place.run(&[&check[..], &["9"]].concat()).status.code(), Some(0));
+    assert_eq!(place.run(&[&check[..], &["0"]].concat()).status.code(), Some(3));
+}
+
 #[test]
 fn named_convolutions_stay_in_floats() {
     let place = Place::new(&sharpener(2, 0.5, 1e6));

@@ -2,7 +2,7 @@
 
 use super::{Common, EXIT_GATE, check_output, load_model, print, print_json, write_whole};
 use anyhow::Result;
-use mcir_quantize::gate::{Drops, common_task, measure};
+use mcir_quantize::gate::{Drops, Limits, common_task, measure};
 use mcir_quantize::images;
 use mcir_quantize::page::{Details, crops, page};
 use mcir_quantize::report::{SCHEMA, drops_to_text};
@@ -22,6 +22,9 @@ pub struct Args {
     /// End with exit code 3 when the mean drop of PSNR-Y exceeds this, in dB
     #[arg(long)]
     max_drop_db: Option<f64>,
+    /// End with exit code 3 when any one image drops by more than this, in dB
+    #[arg(long)]
+    max_worst_drop_db: Option<f64>,
     /// Write an HTML page with the drops and crops of the worst image
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -33,6 +36,7 @@ pub struct Args {
 struct Output {
     schema: u32,
     max_drop_db: Option<f64>,
+    max_worst_drop_db: Option<f64>,
     passed: bool,
     worst_image: String,
     worst_drop_db: f64,
@@ -58,12 +62,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let name = float.meta("name").unwrap_or("model");
         write_whole(report, page(name, &drops, &crops, Details::default()).as_bytes())?;
     }
-    let passed = args.max_drop_db.is_none_or(|max| drops.passes(max));
+    let mean_db = args.max_drop_db.unwrap_or(f64::INFINITY);
+    let passed = drops.passes(Limits { mean_db, worst_db: args.max_worst_drop_db });
     if args.common.json {
         let worst = drops.worst();
         print_json(&Output {
             schema: SCHEMA,
             max_drop_db: args.max_drop_db,
+            max_worst_drop_db: args.max_worst_drop_db,
             passed,
             worst_image: worst.name.clone(),
             worst_drop_db: worst.drop_db,
