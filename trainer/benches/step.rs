@@ -76,7 +76,7 @@ fn draw(n: usize, index: usize) -> Vec<f32> {
 
 fn batch(config: &Config, round: usize) -> Batch {
     let (n, r) = (config.train.batch * 3 * config.data.patch.pow(2), config.model.upscale());
-    Batch { step: 0, lr: draw(n, 2 * round), hr: draw(n * r * r, 2 * round + 1) }
+    Batch { step: 0, lr: draw(n, 2 * round), hr: draw(n * r * r, 2 * round + 1), teacher: Vec::new() }
 }
 
 fn time<T>(f: impl FnOnce() -> T) -> f64 {

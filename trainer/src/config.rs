@@ -4,6 +4,7 @@
 //! is resolved once, checked, and saved beside the results, so that `config.toml` alone repeats the run.
 
 use crate::conv::Precision;
+use crate::data::degrade::{self, Degrade};
 use crate::loss::pixel::Loss;
 use crate::net::{Architecture, nafnet};
 use mcir_runtime::arch::{edsr, swinir};
@@ -12,9 +13,11 @@ use std::path::PathBuf;
 use toml::{Table, Value};
 
 mod presets;
+mod schedule;
 mod spn;
 
 pub use presets::PRESETS;
+pub use schedule::Schedule;
 pub use spn::{FeatureKind, Features, Negative, PerModel, Spn};
 
 /// Why a configuration is refused.
@@ -30,6 +33,9 @@ pub enum ConfigError {
     /// Not a TOML document, or an unknown key or a value of the wrong type.
     #[error("{}; see the config.toml of any run for all keys", .0.to_string().trim())]
     Toml(Box<toml::de::Error>),
+    /// A degradation that is none of the presets.
+    #[error("no degradation is called {0:?}; presets of data.degrade are {list}", list = degrade::PRESETS)]
+    Degradation(String),
     /// A value out of range.
     #[error("{key} is {found}, but must be {limit}")]
     Range {
@@ -94,6 +100,13 @@ pub struct Data {
     pub patch: usize,
     /// Random flips and rotations by 90 degrees.
     pub augment: bool,
+    /// What is done to low-resolution patches, made anew from the targets in every step; in a file or setting also the name
+    /// of a preset (`"camera"`, `"photo"`, `"clean"`), or a table of changes with its name as `preset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degrade: Option<Degrade>,
+    /// Folder with what a teacher makes of the low-resolution training images, paired by file name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<PathBuf>,
     /// Memory for decoded training images in MiB; what is beyond goes to a file in the run's folder. DIV2K has 7 GB.
     #[serde(default = "memory_mb", skip_serializing_if = "is_memory_mb")]
     pub memory_mb: usize,
@@ -129,6 +142,13 @@ pub struct Train {
     pub betas: [f64; 2],
     /// How the learning rate falls.
     pub schedule: Schedule,
+    /// Weight of the teacher's output beside the target, which has the rest; of `data.teacher`.
+    #[serde(default = "teacher_weight", skip_serializing_if = "is_teacher_weight")]
+    pub teacher_weight: f64,
+    /// Channels of the linear branch that every convolution is trained with and that is folded into its weights;
+    /// none for 0. See [`crate::net::Branch`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub expand: u16,
     /// Steps over which the learning rate rises from zero at the start.
     pub warmup: u64,
     /// Weight of the old value in the exponential moving average that is evaluated and exported.
@@ -173,6 +193,18 @@ fn is_memory_mb(value: &usize) -> bool {
     *value == memory_mb()
 }
 
+const fn teacher_weight() -> f64 {
+    0.5
+}
+
+fn is_teacher_weight(value: &f64) -> bool {
+    *value == teacher_weight()
+}
+
+fn is_zero(value: &u16) -> bool {
+    *value == 0
+}
+
 const fn accumulate() -> usize {
     1
 }
@@ -191,41 +223,6 @@ const fn divergence_window() -> u64 {
 
 const fn divergence_factor() -> f64 {
     2.0
-}
-
-/// Course of the learning rate after the warm-up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Schedule {
-    /// Half a cosine from `lr` at the first step to `end` at the last.
-    Cosine {
-        /// Learning rate at the end.
-        end: f64,
-    },
-    /// Multiplied by `gamma` at each milestone.
-    MultiStep {
-        /// Steps at which it falls.
-        milestones: Vec<u64>,
-        /// Factor.
-        gamma: f64,
-    },
-}
-
-impl Train {
-    /// Learning rate of step `step`, counted from zero.
-    pub fn lr_at(&self, step: u64) -> f64 {
-        let lr = match &self.schedule {
-            Schedule::Cosine { end } => {
-                let done = step as f64 / self.steps.max(1) as f64;
-                end + (self.lr - end) * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())
-            }
-            Schedule::MultiStep { milestones, gamma } => {
-                let passed = milestones.iter().filter(|&&m| step >= m).count();
-                self.lr * gamma.powi(passed as i32)
-            }
-        };
-        if step < self.warmup { lr * (step + 1) as f64 / self.warmup as f64 } else { lr }
-    }
 }
 
 impl Model {
@@ -295,6 +292,7 @@ impl Config {
     pub fn resolve(preset: Option<&str>, document: &str, settings: &[String]) -> Result<Self, ConfigError> {
         let mut over: Table = document.parse().map_err(|e| ConfigError::Toml(Box::new(e)))?;
         let named = over.remove("preset");
+        expand_degradation(&mut over)?;
         let preset = preset.or(named.as_ref().and_then(Value::as_str));
         let mut table = match preset {
             Some(name) => Table::try_from(Self::preset(name)?).expect("a preset can be written as TOML"),
@@ -302,7 +300,9 @@ impl Config {
         };
         merge(&mut table, over);
         for setting in settings {
-            merge(&mut table, parse_setting(setting)?);
+            let mut setting = parse_setting(setting)?;
+            expand_degradation(&mut setting)?;
+            merge(&mut table, setting);
         }
         let config: Self = table.try_into().map_err(|e| ConfigError::Toml(Box::new(e)))?;
         config.check()?;
@@ -327,7 +327,17 @@ impl Config {
         let (sets, partners) = (self.data.val_hr.len(), self.data.val_lr.len());
         let paired = partners == 0 || partners == sets;
         range(paired, "data.val_lr", &format!("a list of {partners}"), "as long as data.val_hr, or empty")?;
+        if let Some((key, found, limit)) = self.data.degrade.as_ref().and_then(Degrade::fault) {
+            return Err(ConfigError::Range { key, found, limit });
+        }
+        let made = self.data.degrade.is_none() || (self.data.lr.is_none() && self.data.teacher.is_none());
+        let limit = "left out where data.degrade makes the low-resolution patches";
+        range(made, "data.lr or data.teacher", &"set", limit)?;
         let t = &self.train;
+        range((0.0..=1.0).contains(&t.teacher_weight), "train.teacher_weight", &t.teacher_weight, "0 to 1")?;
+        range(t.expand <= 1024, "train.expand", &t.expand, "0 (no branches) to 1024")?;
+        let branches = t.expand == 0 || matches!(self.model, Model::Edsr(_) | Model::Swinir(_));
+        range(branches, "train.expand", &t.expand, "0 for a network that is no graph of the engine's")?;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;
         let divides = (1..=t.batch).contains(&t.accumulate) && t.batch.is_multiple_of(t.accumulate);
@@ -376,14 +386,7 @@ impl Config {
             let given = spn.negative != Negative::Pretrained || spn.pretrained.is_some();
             range(given, "spn.pretrained", &"not set", "a model file for negative = \"pretrained\"")?;
         }
-        match &t.schedule {
-            Schedule::Cosine { end } => {
-                range((0.0..=t.lr).contains(end), "train.schedule.end", end, "0 to train.lr")
-            }
-            Schedule::MultiStep { gamma, .. } => {
-                range(*gamma > 0.0 && *gamma <= 1.0, "train.schedule.gamma", gamma, "above 0 and at most 1")
-            }
-        }
+        t.schedule.check(t.lr)
     }
 }
 
@@ -406,6 +409,25 @@ fn merge(base: &mut Table, over: Table) {
             }
         }
     }
+}
+
+/// Puts the values of a preset where a degradation is named, so that it replaces what there was before.
+fn expand_degradation(table: &mut Table) -> Result<(), ConfigError> {
+    let Some(Value::Table(data)) = table.get_mut("data") else { return Ok(()) };
+    let (name, over) = match data.get_mut("degrade") {
+        Some(Value::String(name)) => (name.clone(), Table::new()),
+        Some(Value::Table(over)) => match over.remove("preset") {
+            Some(Value::String(name)) => (name, over.clone()),
+            Some(other) => return Err(ConfigError::Degradation(other.to_string())),
+            None => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    let preset = Degrade::preset(&name).ok_or(ConfigError::Degradation(name))?;
+    let mut whole = Table::try_from(preset).expect("a preset can be written as TOML");
+    merge(&mut whole, over);
+    data.insert("degrade".into(), Value::Table(whole));
+    Ok(())
 }
 
 fn same_variant(base: &Table, over: &Table) -> bool {

@@ -39,6 +39,7 @@ pub enum ExportError {
 /// # Errors
 /// The engine refuses it, for example because a weight is not finite.
 pub fn model(net: &Net, metadata: Vec<(String, String)>) -> Result<Model, ExportError> {
+    let net = net.folded();
     let tensors = net.to_tensors();
     let Net::Graph(net) = net else { return Err(ExportError::NoGraph) };
     let graph = net.graph();

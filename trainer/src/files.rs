@@ -1,5 +1,6 @@
 //! Files that are there whole or not at all.
 
+use mcir_runtime::image::Image;
 use std::io::Write;
 use std::path::Path;
 
@@ -21,6 +22,20 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     }
     result
+}
+
+/// Writes an image as PNG, grey or RGB, as [`replace`] writes.
+///
+/// # Errors
+/// The system's.
+pub fn write_png(path: &Path, image: &Image) -> std::io::Result<()> {
+    let (width, height) = (image.width() as u32, image.height() as u32);
+    let color =
+        if image.channels() == 3 { image::ExtendedColorType::Rgb8 } else { image::ExtendedColorType::L8 };
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::write_buffer_with_format(&mut png, image.data(), width, height, color, image::ImageFormat::Png)
+        .map_err(std::io::Error::other)?;
+    replace(path, png.get_ref())
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@
 //!
 //! # Modules
 //! - [`config`]: presets, the TOML file, settings of the command line; saved beside the results.
-//! - [`data`]: folders to pairs, MATLAB-compatible degradation, random patches, batches prepared ahead.
+//! - [`data`]: folders to pairs, MATLAB-compatible downscaling, the damage that cameras and files do, random patches, batches
+//!   prepared ahead; [`sheet`]: pictures of that.
 //! - [`net`], [`conv`], [`resize`], [`attention`]: the networks in burn, with a convolution for the CPU and an interpolation
 //!   that follows the engine's definition at the borders.
 //! - [`loss`], [`negatives`]: what is minimised: a distance between pixels, and the SPN loss with its negative models.
@@ -64,6 +65,7 @@ pub mod net;
 pub mod qat;
 pub mod resize;
 pub mod seed;
+pub mod sheet;
 pub mod shuffle;
 pub mod train;
 pub mod trained;

@@ -19,6 +19,10 @@ pub enum Purpose {
     FeatureCrop = 5,
     /// Sharpening and blur of the contrastive copies.
     Copies = 6,
+    /// Damage done to low-resolution images.
+    Degrade = 7,
+    /// Initial weights of the branches of re-parameterized convolutions.
+    Branches = 8,
 }
 
 /// A SplitMix64 stream.

@@ -19,7 +19,7 @@ use crate::files;
 use crate::log::{Log, Row};
 use crate::loss::contrastive::Contrast;
 use crate::negatives::Negatives;
-use crate::net::Net;
+use crate::net::{Architecture, Net, branch};
 use crate::weights::Tensors;
 use burn::module::Module;
 use burn::optim::{AdamConfig, ModuleOptimizer};
@@ -101,6 +101,9 @@ impl Trainer {
             return Err(TrainError::NothingFits { found: start.len() });
         }
         let started_from = start.map(|_| (taken, tensors.len()));
+        if let (Architecture::Graph(graph), channels @ 1..) = (&architecture, config.train.expand) {
+            branch::add(&mut tensors, graph, channels.into(), config.seed);
+        }
         check_precision(&config, &inner)?;
         let device = inner.clone().autodiff();
         let net = Net::from_tensors(&architecture, &tensors, &device)?.with_precision(config.train.precision);
@@ -112,7 +115,7 @@ impl Trainer {
             )),
             None => None,
         };
-        let ema = net.valid().with_precision(Precision::F32);
+        let ema = net.folded().valid().with_precision(Precision::F32);
         let replicas = Vec::new();
         let threads = threads()?;
         let optimizer = adam(&config);
@@ -244,7 +247,7 @@ fn start_negatives(
     seed: u64,
     pretrained: Option<&Tensors>,
 ) -> Result<Negatives, TrainError> {
-    Negatives::new(spn, net, seed, pretrained).map_err(TrainError::Pretrained)
+    Negatives::new(spn, &net.folded(), seed, pretrained).map_err(TrainError::Pretrained)
 }
 
 /// The threads of a run.
@@ -326,6 +329,7 @@ fn run_steps(
         patch: config.data.patch,
         upscale: config.model.upscale(),
         augment: config.data.augment,
+        degrade: config.data.degrade.clone(),
     };
     let batches = recipe.ahead(trainer.step..config.train.steps);
     let started = Instant::now();
@@ -391,13 +395,7 @@ fn write_samples(net: &Net, pairs: &[Pair], folder: &Path) -> Result<(), TrainEr
         let path = samples.join(format!("{}.png", pair.name));
         let failed = |source| TrainError::Io { path: path.clone(), source };
         std::fs::create_dir_all(&samples).map_err(failed)?;
-        let (width, height) = (sr.width() as u32, sr.height() as u32);
-        let color =
-            if sr.channels() == 3 { image::ExtendedColorType::Rgb8 } else { image::ExtendedColorType::L8 };
-        let mut png = std::io::Cursor::new(Vec::new());
-        image::write_buffer_with_format(&mut png, sr.data(), width, height, color, image::ImageFormat::Png)
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        files::replace(&path, png.get_ref()).map_err(failed)?;
+        files::write_png(&path, &sr).map_err(failed)?;
     }
     Ok(())
 }

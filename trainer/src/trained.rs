@@ -43,6 +43,12 @@ pub enum TrainedError {
     /// The configuration in the checkpoint cannot be read.
     #[error("the configuration in the checkpoint cannot be used: {0}")]
     Config(#[from] ConfigError),
+    /// Networks that cannot be blended.
+    #[error("only networks of one architecture and size have something between them; these are different")]
+    OtherArchitecture,
+    /// Weights that are not of the architecture.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// It is not a PyTorch file that can be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -65,6 +71,27 @@ impl Trained {
     pub fn net(&self, device: &Device) -> Result<Net, WeightsError> {
         Net::from_tensors(&self.architecture, &self.tensors, device)
     }
+}
+
+/// The network between two of one architecture: each weight is that of `from`, moved by `share` of the way to that of `to`.
+/// Where one was trained on from the other, what is between them computes what is between.
+///
+/// # Errors
+/// [`TrainedError::OtherArchitecture`].
+///
+/// # Source
+/// Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", CVPR 2019.
+pub fn blend(from: &Trained, to: &Trained, share: f32) -> Result<Trained, TrainedError> {
+    if from.architecture != to.architecture {
+        return Err(TrainedError::OtherArchitecture);
+    }
+    let mut tensors = Tensors::default();
+    for (name, shape, values) in from.tensors.iter() {
+        let other = to.tensors.get(name, shape)?;
+        let between = values.iter().zip(other).map(|(a, b)| a + share * (b - a)).collect();
+        tensors.insert(name.into(), shape.to_vec(), between);
+    }
+    Ok(Trained { architecture: from.architecture.clone(), tensors })
 }
 
 /// Reads a float model file (`.mcir`).

@@ -1,6 +1,8 @@
 //! Command line: one file a verb.
 
 mod ablate;
+mod blend;
+mod degrade;
 mod eval;
 mod export;
 mod import;
@@ -35,6 +37,10 @@ enum Verb {
     Export(export::Args),
     /// Tune a float model until it loses less in int8
     Qat(qat::Args),
+    /// Make the network between two that were trained one from the other
+    Blend(blend::Args),
+    /// Make damaged low-resolution images as training does, for a test set or to look at
+    Degrade(degrade::Args),
 }
 
 /// Options that every verb takes.
@@ -70,5 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Verb::Import(args) => import::run(args),
         Verb::Export(args) => export::run(args),
         Verb::Qat(args) => qat::run(args),
+        Verb::Blend(args) => blend::run(args),
+        Verb::Degrade(args) => degrade::run(args),
     }
 }

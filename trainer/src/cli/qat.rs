@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         patch: args.patch,
         upscale,
         augment: true,
+        degrade: None,
     };
     let settings = Settings { steps: args.steps, lr: args.lr };
     let (mut sum, mut count) = (0.0, 0.0);

@@ -111,6 +111,9 @@ impl Settings {
     }
 }
 
+/// Of the degradations of validation images, which are the same in every run and every validation.
+const VALIDATION_SEED: u64 = 1;
+
 /// Training images and validation sets.
 pub type Images = (Arc<Library>, Vec<Set>);
 
@@ -121,20 +124,34 @@ pub fn images(config: &Config, folder: &Path, quiet: bool) -> anyhow::Result<Ima
     }
     let upscale = config.model.upscale();
     let Data { hr, lr, patch, memory_mb, .. } = &config.data;
-    let source = Source::open(hr, lr.as_deref(), upscale, Part::Train)?;
+    let mut source = match &config.data.degrade {
+        Some(_) => Source::targets(hr, upscale, Part::Train)?,
+        None => Source::open(hr, lr.as_deref(), upscale, Part::Train)?,
+    };
+    if let Some(folder) = &config.data.teacher {
+        source = source.with_teacher(folder)?;
+    }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Some thousand large photographs take minutes.
     if !quiet && source.len() >= 500 {
         eprintln!("decoding {} images", source.len());
     }
     let train = Library::load(&source, *patch, memory_mb.saturating_mul(1 << 20), folder)?;
-    let set = |(i, hr): (usize, &PathBuf)| -> anyhow::Result<Set> {
-        let lr = config.data.val_lr.get(i).map(PathBuf::as_path);
-        let pairs = pairs::load(hr, lr, upscale)?;
-        eval::check(&pairs, upscale)?;
-        Ok(Set { name: eval::set_name(hr), pairs })
-    };
-    let val = config.data.val_hr.iter().enumerate().map(set).collect::<anyhow::Result<_>>()?;
+    let mut val = Vec::new();
+    for (i, hr) in config.data.val_hr.iter().enumerate() {
+        let (name, lr) = (eval::set_name(hr), config.data.val_lr.get(i));
+        // A network that learns to clean up is measured on what it cleans up, and on what needs no cleaning.
+        if let (Some(degrade), None) = (&config.data.degrade, lr) {
+            let pairs = pairs::load_degraded(hr, upscale, degrade, VALIDATION_SEED)?;
+            eval::check(&pairs, upscale)?;
+            val.push(Set { name: format!("{name} degraded"), pairs });
+        }
+        if upscale > 1 || lr.is_some() {
+            let pairs = pairs::load(hr, lr.map(PathBuf::as_path), upscale)?;
+            eval::check(&pairs, upscale)?;
+            val.push(Set { name, pairs });
+        }
+    }
     Ok((Arc::new(train), val))
 }
 

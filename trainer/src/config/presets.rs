@@ -2,7 +2,7 @@
 
 use super::{
     Config, ConfigError, Data, Model, Schedule, Train, betas, divergence_factor, divergence_window,
-    memory_mb, samples,
+    memory_mb, samples, teacher_weight,
 };
 use crate::conv::Precision;
 use crate::loss::pixel::Loss;
@@ -57,6 +57,8 @@ impl Config {
             val_lr: Vec::new(),
             patch,
             augment: true,
+            degrade: None,
+            teacher: None,
             memory_mb: memory_mb(),
         };
         Self { name: name.into(), seed: 1, model, data, train, spn: None }
@@ -75,6 +77,8 @@ fn paper() -> Train {
         lr: 1e-4,
         betas: betas(),
         schedule: Schedule::MultiStep { milestones: vec![200_000], gamma: 0.5 },
+        teacher_weight: teacher_weight(),
+        expand: 0,
         warmup: 0,
         ema: 0.999,
         val_every: 5000,

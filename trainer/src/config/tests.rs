@@ -141,3 +141,44 @@ fn learning_rates_follow_their_schedules() {
     t.schedule = Schedule::MultiStep { milestones: vec![20, 40], gamma: 0.5 };
     assert_eq!([19, 20, 39, 40].map(|s| t.lr_at(s)), [1e-3, 5e-4, 5e-4, 2.5e-4]);
 }
+
+#[test]
+fn a_degradation_is_a_preset_with_changes() {
+    let of = |list: &[&str]| Config::resolve(Some("edsr-edge-x2"), "", &settings(list));
+    let camera = of(&["data.degrade=camera"]).expect("a preset").data.degrade.expect("set");
+    assert_eq!(Some(camera.clone()), Degrade::preset("camera"));
+    let config = of(&["data.degrade.preset=camera", "data.degrade.jpeg.quality=[40,60]"]).expect("changed");
+    assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect("read back"), config);
+    let changed = config.data.degrade.expect("set");
+    assert_eq!((changed.jpeg.quality, changed.noise), ([40, 60], camera.noise));
+    let document = "[data]\ndegrade = \"photo\"\n";
+    let photo = Config::resolve(Some("edsr-edge-x2"), document, &[]).expect("a preset");
+    let photo = Config::resolve(None, &photo.to_toml(), &settings(&["data.degrade.jpeg.prob=0"]));
+    assert_eq!(photo.expect("changed").data.degrade.expect("set").jpeg.prob, 0.0);
+    for (list, expected) in [
+        (&["data.degrade=webcam"][..], "presets of data.degrade are camera, photo, clean"),
+        (
+            &["data.degrade=camera", "data.degrade.jpeg.quality=[60,40]"],
+            "data.degrade.jpeg.quality is [60, 40]",
+        ),
+        (&["data.degrade=camera", "data.degrade.jpeg.qualtiy=[60,40]"], "qualtiy"),
+        (&["data.degrade=camera", "data.lr=x"], "data.lr or data.teacher is set"),
+        (&["train.teacher_weight=1.5"], "train.teacher_weight is 1.5"),
+        (&["train.expand=2000"], "train.expand is 2000"),
+    ] {
+        let error = of(list).expect_err("refused").to_string();
+        assert!(error.contains(expected), "{list:?}: {error}");
+    }
+}
+
+#[test]
+fn a_stable_rate_falls_at_the_end_only() {
+    let schedule = "train.schedule={kind=\"stable\",decay=0.2,end=1e-5}";
+    let train = Config::resolve(Some("edsr-edge-x2"), "", &settings(&["train.steps=1000", schedule]));
+    let train = train.expect("a schedule").train;
+    assert_eq!([100, 500, 800].map(|step| train.lr_at(step)), [1e-3; 3]);
+    assert!((train.lr_at(900) - 0.5 * (1e-3 + 1e-5)).abs() < 1e-9 && train.lr_at(999) < 2e-5);
+    let wrong = settings(&["train.schedule={kind=\"stable\",decay=1.2,end=1e-5}"]);
+    let error = Config::resolve(Some("edsr-edge-x2"), "", &wrong).expect_err("refused").to_string();
+    assert!(error.contains("train.schedule.decay is 1.2"), "{error}");
+}

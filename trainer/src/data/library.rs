@@ -19,6 +19,8 @@ pub enum Side {
     Low,
     /// The target.
     High,
+    /// What a teacher makes of the input; of the target's size.
+    Teacher,
 }
 
 /// Where the pixels of an image are.
@@ -35,11 +37,18 @@ struct Stored {
     pixels: Pixels,
 }
 
+/// An example.
+#[derive(Debug)]
+struct Example {
+    low: Stored,
+    high: Stored,
+    teacher: Option<Stored>,
+}
+
 /// Images to cut patches from.
 #[derive(Debug)]
 pub struct Library {
-    /// Low and high.
-    images: Vec<[Stored; 2]>,
+    images: Vec<Example>,
     /// What the memory did not hold.
     file: Option<Mutex<File>>,
 }
@@ -84,13 +93,14 @@ impl Library {
     /// not fit into.
     pub fn load(source: &Source, patch: usize, memory: usize, folder: &Path) -> Result<Self, DataError> {
         let shelf = Shelf { folder, left: Mutex::new(memory), file: OnceLock::new() };
-        let read = |index: &usize| -> Result<[Stored; 2], DataError> {
+        let read = |index: &usize| -> Result<Example, DataError> {
             let pair = source.read(*index)?;
             pairs::check_patch(std::slice::from_ref(&pair), patch)?;
             let put = |image| {
                 shelf.put(image).map_err(|source| DataError::Cache { folder: PathBuf::from(folder), source })
             };
-            Ok([put(pair.lr)?, put(pair.hr)?])
+            let teacher = source.read_teacher(*index, &pair.hr)?.map(put).transpose()?;
+            Ok(Example { low: put(pair.lr)?, high: put(pair.hr)?, teacher })
         };
         let indices: Vec<usize> = (0..source.len()).collect();
         let images = pairs::in_parallel(&indices, read)?;
@@ -110,13 +120,24 @@ impl Library {
     /// Bytes of pixels that are in the file.
     pub fn bytes_on_disk(&self) -> usize {
         let on_disk = |s: &&Stored| matches!(s.pixels, Pixels::File { .. });
-        self.images.iter().flatten().filter(on_disk).map(|s| 3 * s.width * s.height).sum()
+        let all = self.images.iter().flat_map(|i| [&i.low, &i.high].into_iter().chain(&i.teacher));
+        all.filter(on_disk).map(|s| 3 * s.width * s.height).sum()
     }
 
     /// Width and height of the low-resolution image of a pair.
     pub fn size(&self, pair: usize) -> (usize, usize) {
-        let [low, _] = &self.images[pair];
+        let low = &self.images[pair].low;
         (low.width, low.height)
+    }
+
+    /// Width or height of the smallest low-resolution image.
+    pub fn smallest_side(&self) -> usize {
+        self.images.iter().map(|i| i.low.width.min(i.low.height)).min().unwrap_or(0)
+    }
+
+    /// Whether there is what a teacher makes of the images.
+    pub fn has_teacher(&self) -> bool {
+        self.images.first().is_some_and(|i| i.teacher.is_some())
     }
 
     /// The rows of a square part of an image, one after the other, RGB.
@@ -125,7 +146,7 @@ impl Library {
     /// The file cannot be read.
     ///
     /// # Panics
-    /// If the part leaves the image.
+    /// If the part leaves the image, or there is no teacher.
     pub fn patch(
         &self,
         pair: usize,
@@ -133,8 +154,12 @@ impl Library {
         corner: (usize, usize),
         side: usize,
     ) -> std::io::Result<Vec<u8>> {
-        let [low, high] = &self.images[pair];
-        let stored = if which == Side::Low { low } else { high };
+        let example = &self.images[pair];
+        let stored = match which {
+            Side::Low => &example.low,
+            Side::High => &example.high,
+            Side::Teacher => example.teacher.as_ref().expect("a library with a teacher"),
+        };
         assert!(
             corner.0 + side <= stored.width && corner.1 + side <= stored.height,
             "a patch leaves its image"
@@ -167,6 +192,7 @@ impl From<Vec<Pair>> for Library {
             height: image.height(),
             pixels: Pixels::Memory(image),
         };
-        Self { images: pairs.into_iter().map(|p| [memory(p.lr), memory(p.hr)]).collect(), file: None }
+        let example = |p: Pair| Example { low: memory(p.lr), high: memory(p.hr), teacher: None };
+        Self { images: pairs.into_iter().map(example).collect(), file: None }
     }
 }

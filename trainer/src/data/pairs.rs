@@ -26,6 +26,8 @@ pub struct Source {
     files: Vec<PathBuf>,
     /// Folder of low-resolution images and the one of each file, if they are not made from the others.
     low: Option<(PathBuf, Vec<PathBuf>)>,
+    /// What a teacher makes of each low-resolution image.
+    teacher: Option<Vec<PathBuf>>,
     upscale: usize,
 }
 
@@ -50,7 +52,42 @@ impl Source {
             }
             None => None,
         };
-        Ok(Self { files, low, upscale })
+        Ok(Self { files, low, teacher: None, upscale })
+    }
+
+    /// The images of a folder as targets whose inputs are made from them by [`super::degrade`]; as [`Source::open`], but
+    /// with any upscaling factor.
+    ///
+    /// # Errors
+    /// Any [`DataError`].
+    pub fn targets(hr: &Path, upscale: usize, part: Part) -> Result<Self, DataError> {
+        let (hr, _) = layout::find(hr, upscale, part);
+        Ok(Self { files: images(&hr)?, low: None, teacher: None, upscale })
+    }
+
+    /// With what a teacher makes of the low-resolution images: a folder with an image of the target's size for each,
+    /// paired as low-resolution images are.
+    ///
+    /// # Errors
+    /// Any [`DataError`].
+    pub fn with_teacher(mut self, folder: &Path) -> Result<Self, DataError> {
+        let hr = self.files.first().and_then(|f| f.parent()).unwrap_or(Path::new(""));
+        self.teacher = Some(partners(&self.files, &images(folder)?, hr, folder, self.upscale)?);
+        Ok(self)
+    }
+
+    /// What a teacher makes of the low-resolution image of a pair whose target is `hr`, if there is a teacher.
+    ///
+    /// # Errors
+    /// Any [`DataError`].
+    pub fn read_teacher(&self, index: usize, hr: &Image) -> Result<Option<Image>, DataError> {
+        let Some(files) = &self.teacher else { return Ok(None) };
+        paired(&files[index], hr, 1).map(Some)
+    }
+
+    /// The files of the targets.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Number of pairs.
@@ -99,6 +136,29 @@ pub fn load(hr: &Path, lr: Option<&Path>, upscale: usize) -> Result<Vec<Pair>, D
     let source = Source::open(hr, lr, upscale, Part::Valid)?;
     let indices: Vec<usize> = (0..source.len()).collect();
     in_parallel(&indices, |index| source.read(*index))
+}
+
+/// Reads all images of a folder on all cores as targets, with inputs that [`degrade::degrade`] makes of them; the number of
+/// an image in the order of the names is the index.
+///
+/// # Errors
+/// Any [`DataError`].
+pub fn load_degraded(
+    hr: &Path,
+    upscale: usize,
+    settings: &degrade::Degrade,
+    seed: u64,
+) -> Result<Vec<Pair>, DataError> {
+    let source = Source::targets(hr, upscale, Part::Valid)?;
+    let indices: Vec<usize> = (0..source.len()).collect();
+    in_parallel(&indices, |&index| {
+        let path = &source.files()[index];
+        let image = decode(path)?;
+        let found = (image.width() / upscale, image.height() / upscale);
+        let small = |_| DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 };
+        let (lr, hr, _) = degrade::degrade(&image, upscale, settings, seed, index as u64).map_err(small)?;
+        Ok(Pair { name: stem(path), path: path.clone(), lr, hr })
+    })
 }
 
 /// The partners of `files`, in their order, and nothing else in the folder `lr`.

@@ -1,8 +1,9 @@
 use super::augment::{draw, turn};
 use super::batches::Recipe;
+use super::degrade::Degrade;
 use super::layout::Part;
 use super::library::Library;
-use super::pairs::{Source, check_patch, load};
+use super::pairs::{self, Source, check_patch, load};
 use crate::shared;
 use image::RgbImage;
 use mcir_runtime::image::Image;
@@ -74,7 +75,7 @@ fn pairs_of_one_size_need_both_folders() {
     let pairs = load(&hr, Some(&lr), 1).expect("paired");
     assert_eq!((pairs[0].lr.width(), pairs[0].hr.width()), (21, 21));
     let images = Arc::new(pairs.into());
-    let recipe = Recipe { images, seed: 4, batch: 2, patch: 8, upscale: 1, augment: true };
+    let recipe = Recipe { images, seed: 4, batch: 2, patch: 8, upscale: 1, augment: true, degrade: None };
     let batch = recipe.batch(0).expect("made");
     assert_eq!(batch.lr, batch.hr, "both are cut and turned alike");
     save(&lr, "a.png", 20, 14);
@@ -94,7 +95,7 @@ fn library(upscale: usize) -> Arc<Library> {
 }
 
 fn recipe(images: Arc<Library>) -> Recipe {
-    Recipe { images, seed: 4, batch: 3, patch: 8, upscale: 2, augment: true }
+    Recipe { images, seed: 4, batch: 3, patch: 8, upscale: 2, augment: true, degrade: None }
 }
 
 #[test]
@@ -217,4 +218,46 @@ fn symmetries_are_the_same_in_both_resolutions() {
         assert!(!seen.contains(&large), "symmetry {symmetry} repeats another");
         seen.push(large);
     }
+}
+
+#[test]
+fn damaged_patches_lie_where_the_clean_ones_do() {
+    let clean = Recipe { degrade: Some(Degrade::preset("clean").expect("a preset")), ..recipe(library(2)) };
+    for step in 0..4 {
+        let batch = clean.batch(step).expect("made");
+        assert_eq!((batch.lr.len(), batch.hr.len()), (3 * 3 * 64, 3 * 3 * 256));
+        // Every pixel of the input is near the mean of the four of the target above it.
+        for (i, lr) in batch.lr.iter().enumerate() {
+            let (plane, x, y) = (i / 64, i % 8, i / 8 % 8);
+            let at = |dx: usize, dy: usize| batch.hr[plane * 256 + (2 * y + dy) * 16 + 2 * x + dx];
+            let mean = 0.25 * (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1));
+            assert!((lr - mean).abs() < 0.12, "step {step}, {i}: {lr} for {mean}");
+        }
+    }
+    let camera = Recipe { degrade: Some(Degrade::preset("camera").expect("a preset")), ..clean.clone() };
+    let [a, b] = [&clean, &camera].map(|recipe| recipe.batch(3).expect("made"));
+    assert_ne!(a.lr, b.lr);
+    assert_eq!(camera.batch(3).expect("made"), b);
+    // Values of bytes, as a camera gives them.
+    assert!(b.lr.iter().all(|v| (v * 255.0 - (v * 255.0).round()).abs() < 1e-3));
+}
+
+#[test]
+fn a_teacher_is_paired_by_name_and_cut_with_its_image() {
+    let (hr, teacher) = (folder(), tempfile::tempdir().expect("a folder"));
+    let source = Source::open(hr.path(), None, 2, Part::Train).expect("opened");
+    let error = source.clone().with_teacher(teacher.path()).expect_err("empty").to_string();
+    assert!(error.contains("no image"), "{error}");
+    // The target itself as the teacher's word, cropped as it is.
+    for name in ["a.png", "b.png"] {
+        let image = pairs::decode(&hr.path().join(name)).expect("read").crop_to_multiple(2).expect("large");
+        crate::files::write_png(&teacher.path().join(name), &image).expect("written");
+    }
+    let source = source.with_teacher(teacher.path()).expect("paired");
+    let images = Library::load(&source, 8, usize::MAX, hr.path()).expect("loaded");
+    let batch = recipe(Arc::new(images)).batch(1).expect("made");
+    assert_eq!(batch.teacher, batch.hr);
+    save(teacher.path(), "a.png", 7, 9);
+    let error = Library::load(&source, 8, usize::MAX, hr.path()).expect_err("refused").to_string();
+    assert!(error.contains("7x9 pixels where 40x32"), "{error}");
 }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::net::Architecture;
 use crate::seed::{Purpose, Stream};
+use crate::trained;
 use burn::tensor::{Device, Tensor, TensorData as Values};
 use mcir_runtime::arch::{edsr, swinir};
 use mcir_runtime::model::Filter;
@@ -99,4 +101,25 @@ fn a_network_that_the_engine_does_not_have_is_refused() {
     let net = Net::random(&crate::net::Architecture::Nafnet(config), 1, &Device::flex()).expect("valid");
     let error = model(&net, Vec::new()).expect_err("refused").to_string();
     assert!(error.contains("nafnet") && error.contains("mcir-train eval"), "{error}");
+}
+
+#[test]
+fn what_is_between_two_networks_is_in_the_middle() {
+    let net = |seed| {
+        let architecture = Architecture::from(edsr::graph(&edsr::Config::edge(2, 8, 1)));
+        let tensors = Net::random(&architecture, seed, &Device::flex()).expect("a network").to_tensors();
+        trained::Trained { architecture, tensors }
+    };
+    let (a, b) = (net(1), net(2));
+    assert_eq!(trained::blend(&a, &b, 0.0).expect("blended"), a);
+    let middle = trained::blend(&a, &b, 0.25).expect("blended");
+    for (name, shape, values) in middle.tensors.iter() {
+        let [a, b] = [&a, &b].map(|of| of.tensors.get(name, shape).expect("there"));
+        for ((m, a), b) in values.iter().zip(a).zip(b) {
+            assert!((m - (0.75 * a + 0.25 * b)).abs() < 1e-6, "{name}");
+        }
+    }
+    let other = Architecture::from(edsr::graph(&edsr::Config::edge(2, 8, 2)));
+    let error = trained::blend(&a, &trained::Trained { architecture: other, ..b }, 0.5).expect_err("refused");
+    assert!(error.to_string().contains("one architecture"), "{error}");
 }

@@ -4,6 +4,7 @@
 //! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
+use super::branch::{self, Branch};
 use super::gelu::gelu;
 use super::norm::channel_norm;
 use super::{blend, param};
@@ -54,6 +55,19 @@ pub struct Conv {
     pub weight: Param<Tensor<4>>,
     /// `[out]`.
     pub bias: Param<Tensor<1>>,
+    /// What is added to `weight` while training.
+    pub branch: Option<Branch>,
+}
+
+impl Conv {
+    /// The weights that it computes with, branch included.
+    fn folded(&self) -> Tensor<4> {
+        let weight = self.weight.val();
+        match &self.branch {
+            Some(branch) => weight + branch.folded(),
+            None => weight,
+        }
+    }
 }
 
 /// Scale and shift of each channel.
@@ -87,7 +101,8 @@ pub struct GraphNet {
 }
 
 impl GraphNet {
-    /// A network with the given values, named `NODE.weight` and `NODE.bias` and laid out as in PyTorch.
+    /// A network with the given values, named `NODE.weight` and `NODE.bias` and laid out as in PyTorch; convolutions with
+    /// `NODE.expand` and `NODE.squeeze` beside them have a [`Branch`].
     ///
     /// # Errors
     /// A tensor that is missing, left over, of the wrong shape or not finite.
@@ -106,7 +121,19 @@ impl GraphNet {
                     let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
                     let weight = take(&node.name, "weight", &[o, i, k, k])?;
                     let bias = take(&node.name, "bias", &[o])?;
+                    let branch = match tensors.shape(&format!("{}.{}", node.name, branch::EXPAND)) {
+                        Some(&[p, ..]) => {
+                            let expand = take(&node.name, branch::EXPAND, &[p, i, k, k])?;
+                            let squeeze = take(&node.name, branch::SQUEEZE, &[o, p])?;
+                            Some(Branch {
+                                expand: param(8 * index + 2, expand, [p, i, k, k], true, device),
+                                squeeze: param(8 * index + 3, squeeze, [o, p], true, device),
+                            })
+                        }
+                        _ => None,
+                    };
                     Layer::Conv(Conv {
+                        branch,
                         weight: param(8 * index, weight, [o, i, k, k], true, device),
                         bias: param(8 * index + 1, bias, [o], true, device),
                     })
@@ -201,6 +228,10 @@ impl GraphNet {
                 Layer::Conv(conv) => {
                     put("weight", conv.weight.val().into_data());
                     put("bias", conv.bias.val().into_data());
+                    if let Some(branch) = &conv.branch {
+                        put(branch::EXPAND, branch.expand.val().into_data());
+                        put(branch::SQUEEZE, branch.squeeze.val().into_data());
+                    }
                 }
                 Layer::Attention(attention) => put(TABLE, attention.table.val().into_data()),
                 Layer::Affine(affine) | Layer::Norm(affine) => {
@@ -266,7 +297,7 @@ impl GraphNet {
             let y = match (node.op, layer) {
                 (Op::Input { .. }, _) => image.take().expect("a graph has one input"),
                 (Op::Conv2d(c), Layer::Conv(conv)) => {
-                    let (x, weight) = (stored(node, read(0)), conv.weight.val());
+                    let (x, weight) = (stored(node, read(0)), conv.folded());
                     let weight = match simulate {
                         Some(simulate) => simulate.weight(weight),
                         None => weight,
@@ -313,8 +344,21 @@ impl GraphNet {
         found
     }
 
+    /// The same function without branches, which are added to the weights.
+    pub fn folded(&self) -> Self {
+        let fold = |layer: &Layer| match layer {
+            Layer::Conv(conv) if conv.branch.is_some() => {
+                let weight = conv.folded().detach();
+                let weight = conv.weight.clone().map(|_| weight);
+                Layer::Conv(Conv { weight, bias: conv.bias.clone(), branch: None })
+            }
+            layer => layer.clone(),
+        };
+        Self { layers: self.layers.iter().map(fold).collect(), ..self.clone() }
+    }
+
     /// `keep · self + (1 − keep) · newer`, parameter by parameter: a step of an exponential moving average.
-    /// The result lives where `self` lives.
+    /// The result lives where `self` lives. Neither has branches.
     ///
     /// # Panics
     /// If the two networks have different graphs.
@@ -324,6 +368,7 @@ impl GraphNet {
             (Layer::Conv(a), Layer::Conv(b)) => Layer::Conv(Conv {
                 weight: blend(a.weight, &b.weight, keep),
                 bias: blend(a.bias, &b.bias, keep),
+                branch: None,
             }),
             (Layer::Norm(a), Layer::Norm(b)) => Layer::Norm(Affine {
                 weight: blend(a.weight, &b.weight, keep),

@@ -4,11 +4,13 @@
 //! ([`graph`]). A network that the engine cannot run has no such description; it is written for burn alone
 //! ([`nafnet`]) and everything but export treats it like the others.
 
+pub mod branch;
 mod gelu;
 pub mod graph;
 pub mod nafnet;
 mod norm;
 
+pub use branch::Branch;
 pub use graph::{GraphNet, TABLE};
 pub use nafnet::Nafnet;
 
@@ -130,6 +132,14 @@ impl Net {
         match self {
             Self::Graph(net) => net.forward(image),
             Self::Nafnet(net) => net.forward(image),
+        }
+    }
+
+    /// The same function without branches, which are added to the weights.
+    pub fn folded(&self) -> Self {
+        match self {
+            Self::Graph(net) => Self::Graph(net.folded()),
+            Self::Nafnet(net) => Self::Nafnet(net.clone()),
         }
     }
 

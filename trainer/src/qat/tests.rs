@@ -28,7 +28,15 @@ fn recipe() -> Recipe {
         Image::new(side, side, 3, (0..side * side * 3).map(pixel).collect()).unwrap()
     };
     let pair = Pair { name: "a".into(), path: "a.png".into(), hr: image(96), lr: image(48) };
-    Recipe { images: Arc::new(vec![pair].into()), seed: 1, batch: 2, patch: 16, upscale: 2, augment: true }
+    Recipe {
+        images: Arc::new(vec![pair].into()),
+        seed: 1,
+        batch: 2,
+        patch: 16,
+        upscale: 2,
+        augment: true,
+        degrade: None,
+    }
 }
 
 fn values(tensor: Tensor<4>) -> Vec<f32> {

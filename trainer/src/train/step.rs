@@ -53,6 +53,8 @@ struct Part<'a> {
     patch: usize,
     upscale: usize,
     loss: Loss,
+    /// Weight of the teacher's output.
+    teacher: f64,
 }
 
 impl SpnState {
@@ -120,6 +122,10 @@ impl Part<'_> {
         let hr = tensor(&self.batch.hr, self.patch * self.upscale);
         let sr = net.forward(lr.clone());
         let mut total = self.loss.of(sr.clone(), hr.clone());
+        if !self.batch.teacher.is_empty() {
+            let teacher = tensor(&self.batch.teacher, self.patch * self.upscale);
+            total = total * (1.0 - self.teacher) + self.loss.of(sr.clone(), teacher) * self.teacher;
+        }
         let reconstruction = number(&total);
         let l1 = match self.loss {
             Loss::L1 => reconstruction,
@@ -177,17 +183,18 @@ impl Trainer {
         };
         let rate = self.config.train.lr_at(self.step);
         self.net = self.optimizer.step(rate, self.net.clone(), grads);
-        self.ema = self.ema.clone().blend(&self.net, self.config.train.ema);
+        let folded = self.net.folded();
+        self.ema = self.ema.clone().blend(&folded, self.config.train.ema);
         self.step += 1;
         if let Some(spn) = &mut self.spn {
-            spn.negatives.update(self.step, &self.net);
+            spn.negatives.update(self.step, &folded);
         }
         Ok(losses)
     }
 
     /// The parts of a batch.
     fn parts<'a>(&self, batch: &'a Batch) -> Vec<Part<'a>> {
-        let Train { batch: n, accumulate, loss, .. } = self.config.train;
+        let Train { batch: n, accumulate, loss, teacher_weight: teacher, .. } = self.config.train;
         let count = accumulate * (1 + self.replicas.len());
         let contrasted = self.config.spn.as_ref().and_then(|spn| spn.batch).unwrap_or(n).min(n);
         let part = |i: usize| {
@@ -202,6 +209,7 @@ impl Trainer {
                 patch: self.config.data.patch,
                 upscale: self.config.model.upscale(),
                 loss,
+                teacher,
             }
         };
         (0..count).map(part).collect()

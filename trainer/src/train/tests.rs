@@ -8,15 +8,7 @@ use std::path::PathBuf;
 
 /// A smooth random picture and its downscaled copy.
 fn pair(index: u64, upscale: usize) -> Pair {
-    let (w, h) = (48, 36);
-    let mut stream = Stream::new(3, Purpose::Weights, index);
-    let waves: Vec<[f32; 4]> = (0..6).map(|_| std::array::from_fn(|_| stream.symmetric(1.0))).collect();
-    let value = |x: usize, y: usize, c: usize| {
-        let at = |w: &[f32; 4]| (w[0] * x as f32 + w[1] * y as f32 + w[2] * (6.0 + c as f32)).sin() * w[3];
-        (128.0 + 60.0 * waves.iter().map(at).sum::<f32>()).clamp(0.0, 255.0) as u8
-    };
-    let data = (0..w * h * 3).map(|i| value(i / 3 % w, i / 3 / w, i % 3)).collect();
-    let hr = Image::new(w, h, 3, data).expect("an image");
+    let hr = crate::shared::picture(index, 48, 36);
     let (lr, hr) = crate::data::degrade::downscale(&hr, upscale).expect("large enough");
     Pair { name: format!("p{index}"), path: PathBuf::from("p"), lr, hr }
 }
@@ -108,7 +100,7 @@ fn a_loss_that_is_not_finite_stops_the_run_before_it_does_harm() {
     let mut trainer = Trainer::new(config(5), None, None, &Device::flex()).expect("starts");
     let before = trainer.checkpoint().expect("saved");
     let n = 2 * 3 * 8 * 8;
-    let mut batch = Batch { step: 0, lr: vec![0.5; n], hr: vec![0.5; 4 * n] };
+    let mut batch = Batch { step: 0, lr: vec![0.5; n], hr: vec![0.5; 4 * n], teacher: Vec::new() };
     batch.hr[7] = f32::NAN;
     let error = trainer.step(batch).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
@@ -291,7 +283,7 @@ fn batch(config: &Config, index: u64) -> Batch {
     let (n, p) = (config.train.batch * 3, config.data.patch);
     let mut stream = Stream::new(9, Purpose::Batch, index);
     let mut draw = |n: usize| (0..n).map(|_| 0.5 + stream.symmetric(0.5)).collect::<Vec<f32>>();
-    Batch { step: 0, lr: draw(n * p * p), hr: draw(n * 4 * p * p) }
+    Batch { step: 0, lr: draw(n * p * p), hr: draw(n * 4 * p * p), teacher: Vec::new() }
 }
 
 /// Two steps of a run; the losses and the weights after them.
@@ -350,4 +342,67 @@ fn half_precision_is_near_the_whole_and_keeps_the_weights_whole() {
     // Weights that had been rounded to bf16 would have zeros in their lower 16 bits.
     let fine = half.iter().flat_map(|(_, _, v)| v).filter(|v| v.to_bits() & 0xffff != 0).count();
     assert!(fine > 100, "{fine}");
+}
+
+/// The configuration with more settings.
+fn with(steps: u64, more: &[&str]) -> Config {
+    let more: Vec<String> = more.iter().map(ToString::to_string).collect();
+    Config::resolve(None, &config(steps).to_toml(), &more).expect("valid")
+}
+
+#[test]
+fn damaged_patches_and_branches_resume_to_the_bit() {
+    let config = |steps| with(steps, &["data.degrade=camera", "train.expand=12"]);
+    let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (losses, end) = train(config(8), whole.path(), false);
+    // The rate falls to the last step: the same number of steps, stopped in between.
+    train(config(8), parts.path(), true);
+    let (rest, resumed) = train(config(8), parts.path(), false);
+    assert!(!rest.is_empty() && rest.len() < losses.len(), "{} steps were left", rest.len());
+    assert_eq!(rest, losses[losses.len() - rest.len()..]);
+    assert_eq!((resumed.net, resumed.ema), (end.net, end.ema));
+}
+
+/// A branch changes what is learnt, not what is computed: before the first step, and folded at any time.
+#[test]
+fn branches_fold_into_the_weights() {
+    let device = Device::flex();
+    let plain = Trainer::new(with(6, &[]), None, None, &device).expect("starts");
+    let mut branched = Trainer::new(with(6, &["train.expand=12"]), None, None, &device).expect("starts");
+    let lr = pair(1, 2).lr;
+    assert_eq!(branched.averaged().to_tensors().len(), plain.averaged().to_tensors().len());
+    let apart = |a: &Image, b: &Image| a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max();
+    let upscale = |net: &Net| eval::upscale(net, &lr).expect("upscales");
+    assert!(apart(&upscale(branched.averaged()), &upscale(plain.averaged())) <= Some(1));
+    for i in 0..6 {
+        branched.step(batch(&branched.config.clone(), i)).expect("a step");
+    }
+    let (net, folded) = (branched.net.valid(), branched.net.folded().valid());
+    assert!(net.to_tensors().len() > folded.to_tensors().len());
+    assert!(apart(&upscale(&net), &upscale(&folded)) <= Some(1));
+    let moved = branched.checkpoint().expect("saved").net;
+    let start = Trainer::new(with(6, &["train.expand=12"]), None, None, &device).expect("starts");
+    let start = start.checkpoint().expect("saved").net;
+    for (name, _, values) in start.iter() {
+        let shape = moved.shape(name).expect("the same tensors").to_vec();
+        assert_ne!(moved.get(name, &shape).expect("finite"), values, "{name} is trained");
+    }
+}
+
+#[test]
+fn a_teacher_has_its_share_of_the_loss() {
+    let device = Device::flex();
+    let loss = |weight: f64, teacher: bool| {
+        let config = with(1, &[&format!("train.teacher_weight={weight}")]);
+        let mut batch = batch(&config, 0);
+        if teacher {
+            batch.teacher = batch.hr.iter().map(|v| v + 0.5).collect();
+        }
+        let mut trainer = Trainer::new(config, None, None, &device).expect("starts");
+        trainer.step(batch).expect("a step").reconstruction
+    };
+    let plain = loss(0.5, false);
+    let (none, half, whole) = (loss(0.0, true), loss(0.5, true), loss(1.0, true));
+    assert!((none - plain).abs() < 1e-6);
+    assert!((half - 0.5 * (none + whole)).abs() < 1e-6 && whole > none, "{none} {half} {whole}");
 }

@@ -39,7 +39,7 @@ fn batch(config: &Config) -> Batch {
     let (n, r) = (config.train.batch * 3 * config.data.patch.pow(2), config.model.upscale());
     let mut stream = Stream::new(9, Purpose::Batch, 1);
     let mut draw = |n: usize| (0..n).map(|_| 0.5 + stream.symmetric(0.5)).collect::<Vec<f32>>();
-    Batch { step: 0, lr: draw(n), hr: draw(n * r * r) }
+    Batch { step: 0, lr: draw(n), hr: draw(n * r * r), teacher: Vec::new() }
 }
 
 /// A run whose weights are larger than at its start, so that every part of the network matters. Its pretrained negative
