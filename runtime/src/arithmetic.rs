@@ -22,12 +22,6 @@ pub(crate) fn round_clamp(x: f32, lo: f32, hi: f32) -> i32 {
     (x + MAGIC).to_bits().cast_signed().wrapping_sub(MAGIC.to_bits().cast_signed())
 }
 
-/// The multiplier with 22 significant bits instead of 24 that is nearest to `mult`, so that three times (and
-/// `MAGIC` times) it is a float as well.
-pub(crate) fn short(mult: f32) -> f32 {
-    f32::from_bits((mult.to_bits() + 2) & !3)
-}
-
 /// Fused multiply-add, rounded once, on every processor.
 #[inline(always)]
 pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {

@@ -303,6 +303,8 @@ pub enum RunError {
         /// Rows pushed.
         found: usize,
     },
+    /// The workspace is another plan's: its padding may stand for another zero point.
+    Workspace,
     /// Float rows were asked from a model whose input or output is quantized.
     NotFloat,
 }
@@ -314,6 +316,7 @@ impl fmt::Display for RunError {
                 write!(f, "{what} has {found} elements, {expected} expected")
             }
             Self::Rows { expected, found } => write!(f, "row {found} of an image of {expected} rows"),
+            Self::Workspace => write!(f, "the workspace was made by another plan"),
             Self::NotFloat => write!(f, "float rows need a model with float input and output"),
         }
     }

@@ -55,7 +55,7 @@ pub mod image;
 pub(crate) mod memory;
 pub mod metrics;
 pub mod model;
-pub(crate) mod program;
+pub mod program;
 pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -67,7 +67,9 @@ pub(crate) mod threads;
 
 /// A model prepared for one image width and one instruction set.
 pub mod plan {
-    pub use crate::stream::plan::{MAX_BAND, MAX_THREADS, MAX_WIDTH, Plan, PlanOptions};
+    pub use crate::stream::options::{MAX_BAND, MAX_THREADS, PlanOptions};
+    pub use crate::stream::packed::PackedModel;
+    pub use crate::stream::plan::{MAX_WIDTH, Plan};
 }
 
 /// Running a plan: rows in, rows out.

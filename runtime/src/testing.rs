@@ -227,7 +227,7 @@ pub fn whole_image(
                     model.f32s(id, Role::Bias).iter().map(|&x| f64::from(x)).collect(),
                 ),
                 _ => {
-                    let unit = f64::from(crate::program::edges::scale_of(input_dtype));
+                    let unit = f64::from(crate::program::scale_of(input_dtype));
                     let scales = model.f32s(id, Role::WeightScale);
                     let depth = k * k * in_c;
                     let weights = model.i8s(id, Role::Weight).iter().enumerate();

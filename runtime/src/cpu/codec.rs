@@ -5,8 +5,10 @@
 //! that a value is multiplied once and rounded once.
 
 use crate::arithmetic::round_clamp;
+use crate::cpu::conv::tile::Store;
 use crate::cpu::kernels::Narrowing;
 use crate::model::DType;
+use crate::program::I16_MAX;
 
 /// Elements of a chunk.
 pub(crate) const CHUNK: usize = 128;
@@ -18,9 +20,6 @@ pub(crate) enum Codec {
     I8 { zero_point: i32, xor: u8 },
     I16,
 }
-
-/// Largest magnitude of a 16-bit value; symmetric.
-pub(crate) const I16_MAX: f32 = 32767.0;
 
 impl Codec {
     /// The codec of a dtype, with 8-bit values stored as `value ^ xor`.
@@ -47,6 +46,18 @@ impl Codec {
             Self::F32 => (f32::MIN, f32::MAX),
             Self::I8 { zero_point, .. } => ((-128 - zero_point) as f32, (127 - zero_point) as f32),
             Self::I16 => (-I16_MAX, I16_MAX),
+        }
+    }
+
+    /// How the sums of a quantized convolution are stored.
+    pub fn stored(self, relu: bool) -> Store {
+        let (lo, hi) = self.limits();
+        // A zero point of 127 leaves no positive values; the range stays in order all the same.
+        let lo = if relu { lo.max(0.0).min(hi) } else { lo };
+        match self {
+            Self::I8 { zero_point, xor } => Store::I8 { lo, hi, zero_point, xor },
+            Self::I16 => Store::I16 { lo, hi },
+            Self::F32 => Store::F32 { relu },
         }
     }
 

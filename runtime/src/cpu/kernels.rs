@@ -3,7 +3,7 @@
 use crate::cpu::attention::Attention;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::narrow_out::NarrowOutRow;
-use crate::cpu::conv::tile::{ConvRow, Geometry};
+use crate::cpu::conv::tile::ConvKernel;
 use crate::cpu::image_add::ImageRows;
 use crate::cpu::norm::NormKernel;
 use crate::cpu::requant::SingleRounding;
@@ -11,20 +11,19 @@ use crate::cpu::requant::SingleRounding;
 /// Kernels of one instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub conv_i8: ConvRow,
-    pub i8: Geometry,
-    /// Whether `conv_i8` takes sums that are floats in disguise (see [`requant`](crate::cpu::requant)).
+    /// Convolutions of 8-bit activations.
+    pub i8: ConvKernel,
+    /// Whether `i8` takes sums that are floats in disguise (see [`requant`](crate::cpu::requant)).
     pub takes_floats: bool,
-    /// Whether `conv_i8` does what a [`Chain`](crate::cpu::conv::tile::Chain) says.
+    /// Whether `i8` does what a [`Chain`](crate::cpu::conv::tile::Chain) says.
     pub chains: bool,
     /// 16-bit activations, for the nodes that 8 bits are too coarse for.
-    pub conv_i16: ConvRow,
-    pub i16: Geometry,
-    pub conv_f32: ConvRow,
-    pub f32: Geometry,
+    pub i16: ConvKernel,
+    /// Floats.
+    pub f32: ConvKernel,
     /// 3x3 convolutions with fewer multiplications, where that is faster.
     pub winograd: Option<WinogradKernel>,
-    /// Convolutions to a few channels, where there is something better than `conv_i8`.
+    /// Convolutions to a few channels, where there is something better than `i8`.
     pub narrow_out: Option<NarrowOutRow>,
     /// Pointwise work on rows, where the compiler's vectors are not good enough.
     pub rows: Option<RowKernels>,

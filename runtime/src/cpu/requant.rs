@@ -9,10 +9,11 @@
 //!
 //! Whether the sums of a convolution stay within bounds follows from its weights; the others are converted.
 
-use crate::arithmetic::{MAGIC, fma, round_clamp, short};
+use crate::arithmetic::{MAGIC, fma, round_clamp};
 use crate::cpu::conv::pack::Packed;
 use crate::cpu::conv::tile::Store;
 use crate::cpu::kernels::Kernels;
+use crate::program::short;
 use alloc::vec::Vec;
 
 /// Sums stay below this in magnitude, so that the float's last bit is worth one.
@@ -25,6 +26,14 @@ const MAX_WIDE: f32 = 4e6;
 const MAX_INTEGER: f32 = 2e9;
 /// Multipliers stay below this, where sums are always zero: `MAGIC` times it is a float.
 const MAX_MULT: f32 = 1e6;
+
+/// The numbers of an 8-bit convolution, by the weights' channel; as in [`Numbers`](crate::program::Numbers).
+pub(crate) struct Sums<'a> {
+    pub weights: &'a [i8],
+    pub bias: &'a [i32],
+    pub multipliers: &'a [f32],
+    pub largest: &'a [i64],
+}
 
 /// Initial sums and multipliers in the order of the packed channels.
 pub(crate) struct Requant {
@@ -61,41 +70,33 @@ impl Products {
 }
 
 impl Requant {
-    /// For the 8-bit convolution `packed`, whose weights were `weights` in `order`. `bias` are the sums' initial
-    /// values, `mult` the multipliers, both by the weights' channel.
+    /// For the 8-bit convolution `packed`, whose weights were packed in `order`.
     ///
     /// Products beyond 16 bits are clamped where 16 bits are stored. Trained networks need it: what the sums could
     /// reach is far from what they do reach, and the scale is chosen for that.
-    pub fn new(
-        packed: &Packed,
-        order: &[usize],
-        weights: &[i8],
-        bias: &[i32],
-        mult: &[f32],
-        table: &Kernels,
-        store: Store,
-    ) -> Self {
-        let mult: Vec<f32> = mult.iter().map(|&m| short(m)).collect();
-        let depth = weights.len() / packed.shape.out_channels;
-        // Activations as they are stored, which the bias goes with.
-        let (least, most) = if table.xor == 0 { (-128, 127) } else { (0, 255) };
+    pub fn new(packed: &Packed, order: &[usize], sums: &Sums<'_>, kernels: &Kernels, store: Store) -> Self {
         let (mut products, mut bounded) = (Products::Short, true);
-        for ((row, &bias), &mult) in weights.chunks_exact(depth).zip(bias).zip(&mult) {
-            // Every product at its largest or its smallest.
-            let (mut low, mut high) = (i64::from(bias), i64::from(bias));
-            for w in row.iter().map(|&w| i64::from(w)) {
-                low += (least * w).min(most * w);
-                high += (least * w).max(most * w);
-            }
-            let largest = high.max(-low);
+        for (&largest, &mult) in sums.largest.iter().zip(sums.multipliers) {
             products = products.max(Products::of(largest as f32 * mult.abs()));
             bounded &= largest < MAX_SUM && mult.abs() < MAX_MULT;
         }
+        // An activation stored with its sign bit flipped is 128 larger.
+        let depth = sums.weights.len() / packed.shape.out_channels;
+        let offset = if kernels.xor == 0 { 0_i32 } else { 128 };
+        let bias: Vec<i32> = sums
+            .bias
+            .iter()
+            .zip(sums.weights.chunks_exact(depth))
+            .map(|(bias, row)| {
+                let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+                bias.wrapping_sub(offset.wrapping_mul(sum))
+            })
+            .collect();
         let widest = if matches!(store, Store::I16 { .. }) { Products::Wide } else { Products::Short };
         let bounded = bounded && products <= widest;
-        let mult = packed.pad(&mult, order);
-        let mut bias = packed.pad(bias, order);
-        let offset = (table.takes_floats && bounded).then(|| {
+        let mult = packed.pad(sums.multipliers, order);
+        let mut bias = packed.pad(&bias, order);
+        let offset = (kernels.takes_floats && bounded).then(|| {
             bias.iter_mut().for_each(|b| *b += MAGIC.to_bits().cast_signed());
             mult.iter().map(|m| -MAGIC * m).collect()
         });

@@ -60,7 +60,7 @@ impl Isa {
     /// the depth in one instruction), instruction set.
     pub fn kernels(self) -> [&'static str; 2] {
         let cpu = self.cpu_or_scalar();
-        [cpu.i8.name, cpu.f32.name]
+        [cpu.i8.geometry.name, cpu.f32.geometry.name]
     }
 
     /// Keeps the int8 multipliers busy for so many rounds, on registers only, and returns the

@@ -96,7 +96,7 @@ proptest! {
         bytes[second] = with;
         reseal(&mut bytes);
         if let Ok(model) = Model::from_bytes(bytes) {
-            let plan = crate::stream::plan::Plan::new(&model, 3, &crate::stream::plan::PlanOptions::default());
+            let plan = crate::plan::Plan::new(&model, 3, &crate::plan::PlanOptions::default());
             if let Ok(plan) = plan {
                 let pixels = vec![9; plan.in_row_bytes() * 2];
                 let mut out = vec![0; plan.out_row_bytes() * 2 * usize::from(model.upscale())];

@@ -3,7 +3,7 @@
 use crate::model::{DType, Model, NodeId};
 
 /// Real value of one step on an edge; 1 for floats.
-pub(crate) fn scale_of(dtype: DType) -> f32 {
+pub fn scale_of(dtype: DType) -> f32 {
     match dtype {
         DType::F32 => 1.0,
         DType::I8 { scale, .. } | DType::I16 { scale } => scale,

@@ -3,9 +3,9 @@
 use crate::model::Filter;
 
 /// Most taps a dimension.
-pub(crate) const MAX_TAPS: usize = 4;
+pub const MAX_TAPS: usize = 4;
 /// Largest factor.
-pub(crate) const MAX_UPSCALE: usize = 8;
+pub const MAX_UPSCALE: usize = 8;
 
 /// Rows (or columns) at either side of the pixel under an output pixel that may be read.
 pub(crate) const fn reach(filter: Filter) -> usize {
@@ -18,14 +18,26 @@ pub(crate) const fn reach(filter: Filter) -> usize {
 
 /// Taps of one phase: first tap relative to the low-resolution pixel, and the weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Phase {
+pub struct Phase {
+    /// First tap.
     pub first: isize,
+    /// Weights of the taps.
     pub weights: [f32; MAX_TAPS],
 }
 
-/// The phases of a filter and what its weights sum up to. The weights of `Bilinear` are integers, so that
-/// sums of pixels are exact.
-pub(crate) fn phases(filter: Filter, r: usize) -> ([Phase; MAX_UPSCALE], f32, usize) {
+/// The phases of a filter, of which there are as many as the factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Phases {
+    /// The phases; those behind the factor are zero.
+    pub all: [Phase; MAX_UPSCALE],
+    /// What the weights of a phase sum up to.
+    pub total: f32,
+    /// Taps of a phase.
+    pub taps: usize,
+}
+
+/// The phases of a filter for factor `r`. The weights of `Bilinear` are integers, so that sums of pixels are exact.
+pub fn phases(filter: Filter, r: usize) -> Phases {
     let mut phases = [Phase::default(); MAX_UPSCALE];
     let (total, taps) = match filter {
         Filter::Nearest => (1.0, 1),
@@ -50,7 +62,7 @@ pub(crate) fn phases(filter: Filter, r: usize) -> ([Phase; MAX_UPSCALE], f32, us
             }
         }
     }
-    (phases, total, taps)
+    Phases { all: phases, total, taps }
 }
 
 /// Keys' kernel with a = −0.5.

@@ -2,7 +2,7 @@
 
 /// Order of the `C·r²` channels on the input edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub enum Order {
     /// PyTorch's `(c, dy, dx)`.
     Torch,
     /// `(dy, dx, c)`: every output row of a pixel is contiguous. A convolution that only feeds this operator

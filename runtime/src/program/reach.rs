@@ -5,11 +5,23 @@ use crate::program::interpolation;
 
 /// Which input rows an operator needs for which output rows, on an image without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// Row `y` needs rows `y / upscale − above ..= y / upscale + below`.
-    Rows { upscale: i64, above: i64, below: i64 },
+    Rows {
+        /// Output rows for one input row.
+        upscale: i64,
+        /// Rows above.
+        above: i64,
+        /// Rows below.
+        below: i64,
+    },
     /// Row `y` needs all rows of its window.
-    Windows { window: i64, shift: i64 },
+    Windows {
+        /// Side of a window.
+        window: i64,
+        /// The lines between windows are at `shift + k · window`.
+        shift: i64,
+    },
 }
 
 impl Reach {
@@ -89,6 +101,6 @@ pub(crate) fn column_padding(op: &Op) -> usize {
 }
 
 /// Lines between windows: the last one at or before `at`.
-pub(crate) fn window_start(at: i64, window: i64, shift: i64) -> i64 {
+pub fn window_start(at: i64, window: i64, shift: i64) -> i64 {
     (at - shift).div_euclid(window) * window + shift
 }

@@ -19,7 +19,7 @@ use crate::stream::schedule::schedule;
 use crate::stream::workspace::{Job, Workspace};
 use crate::threads::band::{Band, Rings, run_band};
 use crate::threads::pin_caller;
-use alloc::{vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 
 impl Plan {
     /// Begins an image of `height` rows.
@@ -27,15 +27,13 @@ impl Plan {
     /// Networks with window attention see the image extended to whole windows by reflection.
     ///
     /// # Errors
-    /// [`RunError::Rows`] if it has none, [`RunError::Length`] if the workspace is another plan's.
+    /// [`RunError::Rows`] if it has none, [`RunError::Workspace`] if the workspace is another plan's.
     pub fn begin<'a>(&'a self, workspace: &'a mut Workspace, height: usize) -> Result<Frame<'a>, RunError> {
         if height == 0 {
             return Err(RunError::Rows { expected: height, found: 0 });
         }
-        let found = size_of_val(workspace.arena.as_slice());
-        let expected = self.arena_bytes().next_multiple_of(64);
-        if found != expected || workspace.done.len() != self.nodes.len() {
-            return Err(RunError::Length { what: "workspace", expected, found });
+        if !Arc::ptr_eq(&workspace.plan, &self.identity) {
+            return Err(RunError::Workspace);
         }
         if self.pinned {
             pin_caller();
@@ -288,7 +286,7 @@ impl Frame<'_> {
         if let Some(Witness::Observer(observer)) = witness {
             show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
         }
-        if ws.waiting == self.plan.band {
+        if ws.waiting == self.plan.layout.band {
             self.tick(sink, witness);
         }
     }
@@ -319,7 +317,7 @@ impl Frame<'_> {
 
     /// Fills the columns right of the image.
     fn reflect_columns(&mut self) {
-        let (width, px) = (self.plan.width, self.plan.nodes[0].ring.px_bytes);
+        let (width, px) = (self.plan.layout.width, self.plan.layout.rings[0].px_bytes);
         let (_, row) = self.input_row();
         for x in width..row.len() / px {
             let from = reflect(x, width) * px;
@@ -329,7 +327,7 @@ impl Frame<'_> {
 
     /// Copies an earlier row to the slot of the next.
     fn repeat_row(&mut self, from: usize) {
-        let ring = &self.plan.nodes[0].ring;
+        let ring = &self.plan.layout.rings[0];
         let at = |y: usize| ring.offset + y % ring.rows * ring.row_bytes;
         let (from, to) = (at(from), at(self.workspace.done[0]));
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut self.workspace.arena);
@@ -339,9 +337,9 @@ impl Frame<'_> {
     /// The slot of the next input row.
     fn input_row(&mut self) -> (Codec, &mut [u8]) {
         let ws = &mut *self.workspace;
-        let node = &self.plan.nodes[0];
+        let node = &self.plan.packed.nodes()[0];
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
-        let ring = &node.ring;
+        let ring = &self.plan.layout.rings[0];
         let start = ring.offset + ws.done[0] % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
         (node.codec, &mut arena[start..start + ring.width * ring.px_bytes])
     }
@@ -352,10 +350,10 @@ impl Frame<'_> {
         let padded = self.padded_height();
         let ws = &mut *self.workspace;
         ws.waiting = 0;
-        ws.fed += plan.band as i64;
-        schedule(&plan.lowered, ws.fed, &mut ws.ready, &mut ws.rows);
+        ws.fed += plan.layout.band as i64;
+        schedule(plan.packed.flows(), ws.fed, &mut ws.ready, &mut ws.rows);
         ws.jobs.clear();
-        for (id, node) in plan.nodes.iter().enumerate().skip(1) {
+        for (id, node) in plan.packed.nodes().iter().enumerate().skip(1) {
             let height = padded * node.upscale;
             let rows = ws.done[id]..ws.rows[id].clamp(0, height as i64) as usize;
             if !rows.is_empty() {
@@ -374,25 +372,32 @@ impl Frame<'_> {
             // One step at a time: a ring only keeps what later steps need.
             for i in 0..ws.jobs.len() {
                 let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
-                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), plan.padded_width, &jobs);
+                run_band(
+                    ws.pool.as_ref(),
+                    bytemuck::cast_slice_mut(&mut ws.arena),
+                    plan.layout.padded_width,
+                    &jobs,
+                );
                 let Job { id, rows } = ws.jobs[i].clone();
                 match witness {
                     Witness::Observer(observer) => {
                         rows.for_each(|y| show(plan, &ws.arena, id, y, observer));
                     }
-                    Witness::Profiler(profiler) => profiler.charge(usize::from(plan.nodes[id].origin)),
+                    Witness::Profiler(profiler) => {
+                        profiler.charge(usize::from(plan.packed.nodes()[id].origin))
+                    }
                 }
             }
         } else {
-            run_band(ws.pool.as_ref(), arena, plan.padded_width, &jobs);
+            run_band(ws.pool.as_ref(), arena, plan.layout.padded_width, &jobs);
         }
         self.hand_out(sink);
     }
 
     fn hand_out(&mut self, sink: &mut Sink<'_, '_>) {
         let ws = &mut *self.workspace;
-        let id = self.plan.nodes.len() - 1;
-        let codec = self.plan.nodes[id].codec;
+        let id = self.plan.packed.nodes().len() - 1;
+        let codec = self.plan.packed.nodes()[id].codec;
         let row_bytes = self.plan.out_row_bytes() * codec.size_bytes();
         let end = ws.done[id].min(self.height * usize::from(self.plan.model().upscale()));
         for y in ws.handed_out..end {
@@ -427,18 +432,18 @@ impl Band for Jobs<'_> {
     }
 
     fn rings(&self, i: usize) -> Rings<'_> {
-        let nodes = &self.plan.nodes;
+        let nodes = self.plan.packed.nodes();
         let id = self.jobs[i].id;
-        let node = &nodes[id];
-        let inputs = node.inputs.map(|input| (&nodes[input].ring, self.height * nodes[input].upscale));
-        let second = node.writes_next.then(|| &nodes[id + 1].ring);
-        Rings { inputs, out: &node.ring, second }
+        let (node, rings) = (&nodes[id], &self.plan.layout.rings);
+        let inputs = node.inputs.map(|input| (&rings[input], self.height * nodes[input].upscale));
+        let second = node.writes_next.then(|| &rings[id + 1]);
+        Rings { inputs, out: &rings[id], second }
     }
 
     fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>) {
         let Job { id, rows } = self.jobs[i].clone();
-        let step = self.plan.nodes[id].step.as_ref().expect("only nodes with a step become jobs");
-        step.run(&mut Io { inputs, out, second, rows, cpu: self.plan.cpu });
+        let step = self.plan.packed.nodes()[id].step.as_ref().expect("only nodes with a step become jobs");
+        step.run(&mut Io { inputs, out, second, rows, cpu: self.plan.packed.cpu() });
     }
 }
 
@@ -469,7 +474,7 @@ fn to_pixels(codec: Codec, bytes: &[u8], out: &mut [u8]) {
 }
 
 fn row_of<'a>(plan: &Plan, arena: &'a [Line], id: usize, y: usize) -> &'a [u8] {
-    let ring = &plan.nodes[id].ring;
+    let ring = &plan.layout.rings[id];
     let bytes: &[u8] = bytemuck::cast_slice(arena);
     let start = ring.offset + y % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
     &bytes[start..start + ring.width * ring.px_bytes]
@@ -477,6 +482,6 @@ fn row_of<'a>(plan: &Plan, arena: &'a [Line], id: usize, y: usize) -> &'a [u8] {
 
 fn show(plan: &Plan, arena: &[Line], id: usize, y: usize, observer: &mut Observer<'_>) {
     let bytes = row_of(plan, arena, id, y);
-    let scale = crate::program::edges::scale_of(plan.model().graph().node(id as NodeId).dtype);
-    observer(id as NodeId, y, EdgeRow { bytes, codec: plan.nodes[id].codec, scale });
+    let scale = crate::program::scale_of(plan.model().graph().node(id as NodeId).dtype);
+    observer(id as NodeId, y, EdgeRow { bytes, codec: plan.packed.nodes()[id].codec, scale });
 }

@@ -2,12 +2,11 @@
 
 use crate::memory::arena::{self, Life};
 use crate::memory::ring::Ring;
-use crate::program::lower::{Action, Lowered};
-use crate::stream::schedule::needs;
+use crate::stream::schedule::{Flow, needs};
 use alloc::vec::Vec;
 
 /// Lays all rings out, for images of `width` pixels (padded); returns them and the bytes of the arena.
-pub(crate) fn lay_out(nodes: &[Lowered], width: usize, band: usize, multiple: usize) -> (Vec<Ring>, u64) {
+pub(crate) fn lay_out(nodes: &[Flow], width: usize, band: usize, multiple: usize) -> (Vec<Ring>, u64) {
     let needs = needs(nodes, band, multiple);
     let mut rings: Vec<Ring> = nodes
         .iter()
@@ -15,7 +14,7 @@ pub(crate) fn lay_out(nodes: &[Lowered], width: usize, band: usize, multiple: us
         .map(|(id, node)| {
             let readers = nodes.iter().filter(|n| n.inputs.contains(&id));
             let pad = readers.map(|r| r.padding).max().unwrap_or(0);
-            let px_bytes = node.channels * node.dtype.size_bytes();
+            let px_bytes = node.px_bytes;
             let width = width * node.upscale;
             let row_bytes = Ring::stride(width, pad, px_bytes);
             Ring { offset: 0, rows: needs[id].rows, row_bytes, pad, width, px_bytes }
@@ -30,9 +29,9 @@ pub(crate) fn lay_out(nodes: &[Lowered], width: usize, band: usize, multiple: us
 }
 
 /// When an edge that is used up in the tick is there.
-pub(crate) fn life_of(nodes: &[Lowered], id: usize) -> Life {
+pub(crate) fn life_of(nodes: &[Flow], id: usize) -> Life {
     // What a step writes along with its own edge is written by the step before.
-    let from = if nodes[id].action == Action::Along { id - 1 } else { id };
+    let from = if nodes[id].with_previous { id - 1 } else { id };
     let readers = nodes.iter().enumerate().filter(|(_, n)| n.inputs.contains(&id));
     Life { from, to: readers.map(|(reader, _)| reader).max().unwrap_or(id).max(id) }
 }

@@ -6,9 +6,36 @@
 //! capacities hold at the end. Capacities follow from playing this on row counters, for an image without an
 //! end, until the pattern repeats.
 
-use crate::program::lower::{Action, Lowered};
-use crate::program::reach::Reach;
+use crate::program::{Node, Reach, Work};
 use alloc::{vec, vec::Vec};
+
+/// How rows flow through a node of a program.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Flow {
+    pub inputs: Vec<usize>,
+    pub reach: Reach,
+    /// Padding pixels that it reads at either side of its inputs' rows.
+    pub padding: usize,
+    /// Whether the node before writes its edge along with its own.
+    pub with_previous: bool,
+    /// Bytes of a pixel of its edge.
+    pub px_bytes: usize,
+    /// Resolution as a multiple of the input's.
+    pub upscale: usize,
+}
+
+impl Flow {
+    pub fn of(node: &Node) -> Self {
+        Self {
+            inputs: node.inputs.clone(),
+            reach: node.reach,
+            padding: node.padding,
+            with_previous: matches!(node.work, Work::Narrowed),
+            px_bytes: node.edge.channels * node.edge.dtype.size_bytes(),
+            upscale: node.edge.upscale,
+        }
+    }
+}
 
 /// How far every node goes in the tick after which `fed` input rows have arrived, on an image without an end:
 /// counts of rows, negative before the first.
@@ -16,7 +43,7 @@ use alloc::{vec, vec::Vec};
 /// First from the input on: how far each node can go. Then from the output back: how far it has to, for its
 /// readers to go as far as they can. A node that is ahead of a reader (the interpolated image, ahead of the
 /// network's correction) waits, so that its cheap input is kept instead of its wide output.
-pub(crate) fn schedule(nodes: &[Lowered], fed: i64, ready: &mut [i64], rows: &mut [i64]) {
+pub(crate) fn schedule(nodes: &[Flow], fed: i64, ready: &mut [i64], rows: &mut [i64]) {
     ready[0] = fed;
     for (id, node) in nodes.iter().enumerate().skip(1) {
         let input = node.inputs.iter().map(|&i| ready[i]).min().unwrap_or(0);
@@ -40,7 +67,7 @@ pub(crate) fn schedule(nodes: &[Lowered], fed: i64, ready: &mut [i64], rows: &mu
         }
     }
     for id in 1..nodes.len() {
-        if nodes[id].action == Action::Along {
+        if nodes[id].with_previous {
             rows[id] = rows[id - 1];
         }
     }
@@ -56,7 +83,7 @@ pub(crate) struct Need {
 }
 
 /// What every edge needs for bands of `band` input rows; `multiple` is what the image is padded to.
-pub(crate) fn needs(nodes: &[Lowered], band: usize, multiple: usize) -> Vec<Need> {
+pub(crate) fn needs(nodes: &[Flow], band: usize, multiple: usize) -> Vec<Need> {
     let mut rows = vec![0_i64; nodes.len()];
     let mut ready = rows.clone();
     let mut capacity = vec![1_i64; nodes.len()];
@@ -66,9 +93,8 @@ pub(crate) fn needs(nodes: &[Lowered], band: usize, multiple: usize) -> Vec<Need
     // windows: a tick for each of their rows shows it, even with bands of one row.
     let mut after = 0;
     while after < 2 * multiple {
-        let inside = |(node, &rows): (&Lowered, &i64)| {
-            rows > 0 && (node.inputs.is_empty() || node.reach.first(rows) > 0)
-        };
+        let inside =
+            |(node, &rows): (&Flow, &i64)| rows > 0 && (node.inputs.is_empty() || node.reach.first(rows) > 0);
         if nodes.iter().zip(&rows).all(inside) {
             after += 1;
         }

@@ -4,11 +4,13 @@ use crate::error::PlanError;
 use crate::memory::line::{Line, aligned, try_aligned};
 use crate::stream::plan::Plan;
 use crate::threads::band::Pool;
-use alloc::{vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::Range;
 
 /// Memory that a plan runs in: the ring buffers of all edges and the counters of one frame.
 pub struct Workspace {
+    /// The plan that it belongs to: padding, which is written once, is that of the plan's zero points.
+    pub(crate) plan: Arc<()>,
     pub(crate) arena: Vec<Line>,
     /// Rows that every node has computed.
     pub(crate) done: Vec<usize>,
@@ -46,19 +48,21 @@ impl Plan {
     fn workspace_in(&self, mut arena: Vec<Line>) -> Workspace {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut arena);
         // Padding is written once: steps only write the pixels between.
-        for node in &self.nodes {
-            bytes[node.ring.range()].fill(node.codec.padding_byte());
+        for (node, ring) in self.packed.nodes().iter().zip(&self.layout.rings) {
+            bytes[ring.range()].fill(node.codec.padding_byte());
         }
+        let nodes = self.packed.nodes().len();
         Workspace {
+            plan: self.identity.clone(),
             arena,
-            done: vec![0; self.nodes.len()],
-            ready: vec![0; self.nodes.len()],
-            rows: vec![0; self.nodes.len()],
+            done: vec![0; nodes],
+            ready: vec![0; nodes],
+            rows: vec![0; nodes],
             waiting: 0,
             fed: 0,
             handed_out: 0,
             out_row: vec![0; self.out_row_bytes()],
-            jobs: Vec::with_capacity(self.nodes.len()),
+            jobs: Vec::with_capacity(nodes),
             pool: self.pool(),
         }
     }

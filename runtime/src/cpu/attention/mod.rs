@@ -10,18 +10,14 @@
 #[cfg(test)]
 mod tests;
 
+use crate::program::EXPONENT_BITS;
+
 /// Most pixels of a window.
 pub(crate) const MAX_KEYS: usize = 64;
 /// Most channels of a head.
 pub(crate) const MAX_HEAD: usize = 32;
 /// Queries of the buffers: all pixels of a window, rounded up to the longest vector.
 pub(crate) const QUERIES: usize = MAX_KEYS;
-/// Largest magnitude of a scaled query and of a key or value without its zero point.
-pub(crate) const MAX_QUERY: i32 = 32767;
-/// Largest magnitude of a position bias.
-pub(crate) const MAX_BIAS: i32 = 1 << 29;
-/// Fraction bits of the exponent of softmax.
-pub(crate) const EXPONENT_BITS: u32 = 11;
 /// Most channels summed in one pass over the keys, so that the sums stay in registers.
 const MAX_PASS: usize = 11;
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::cpu::isa::Isa;
+use crate::program::{MAX_BIAS, MAX_QUERY};
 use crate::testing::Rng;
 use alloc::{vec, vec::Vec};
 

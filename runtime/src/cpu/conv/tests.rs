@@ -5,11 +5,13 @@ mod chain;
 mod i16;
 mod table;
 
-use crate::cpu::conv::pack::{ConvShape, pack};
+use crate::cpu::conv::pack::{ConvShape, Packed, pack};
 use crate::cpu::conv::tile::{RowArgs, Store, conv_row};
 use crate::cpu::isa::Isa;
-use crate::cpu::requant::Products;
+use crate::cpu::kernels::Kernels;
+use crate::cpu::requant::{Products, Requant, Sums};
 use crate::memory::ring::SLACK_BYTES;
+use crate::program::{largest_sum, short};
 use crate::testing::Rng;
 use alloc::{vec, vec::Vec};
 
@@ -71,7 +73,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                 .collect();
             for isa in Isa::available() {
                 let table = isa.cpu().unwrap();
-                let packed = pack(shape, &table.i8, &weights, &order);
+                let packed = pack(shape, &table.i8.geometry, &weights, &order);
                 let offset = if table.xor == 0 { 0 } else { 128 };
                 let folded: Vec<i32> = (0..out_channels)
                     .map(|n| {
@@ -100,7 +102,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                             chain: None,
                             out: &mut out,
                         };
-                        conv_row(table.conv_i8, &table.i8, 1, args);
+                        conv_row(&table.i8, args);
                         out
                     };
                 let run = |store: Store| run_with(&mult, &bias, None, Products::Any, store);
@@ -185,7 +187,7 @@ fn float_kernels_give_the_same_bits() {
                 (0..kernel).map(|_| (0..row_len).map(|_| rng.unit()).collect()).collect();
             let run = |isa: Isa| {
                 let table = isa.cpu().unwrap();
-                let packed = pack(shape, &table.f32, &weights, &order);
+                let packed = pack(shape, &table.f32.geometry, &weights, &order);
                 let bias = packed.pad(&bias, &order);
                 let taps: Vec<&[u8]> = rows.iter().map(|row| bytemuck::cast_slice(row)).collect();
                 let mut out = vec![0; width * out_channels * 4];
@@ -202,7 +204,7 @@ fn float_kernels_give_the_same_bits() {
                     chain: None,
                     out: &mut out,
                 };
-                conv_row(table.conv_f32, &table.f32, 4, args);
+                conv_row(&table.f32, args);
                 out
             };
             let expected = run(Isa::Scalar);
@@ -218,7 +220,7 @@ fn float_kernels_give_the_same_bits() {
 fn short_rows_are_refused_before_the_kernel_runs() {
     let shape = ConvShape { in_channels: 4, out_channels: 4, kernel: 1, columns: 1 };
     let table = Isa::best().cpu().unwrap();
-    let packed = pack(shape, &table.i8, &[1_i8; 16], &[0, 1, 2, 3]);
+    let packed = pack(shape, &table.i8.geometry, &[1_i8; 16], &[0, 1, 2, 3]);
     let bias = vec![0; 4 * packed.padded_out];
     let mult = vec![1.0; packed.padded_out];
     let row = [0; 2 * 4 + SLACK_BYTES - 1];
@@ -235,7 +237,7 @@ fn short_rows_are_refused_before_the_kernel_runs() {
         chain: None,
         out: &mut [0; 32],
     };
-    conv_row(table.conv_i8, &table.i8, 1, args);
+    conv_row(&table.i8, args);
 }
 
 #[test]
@@ -269,7 +271,7 @@ fn row_kernels_equal_the_plain_code() {
             };
             let (a, b) = (random(), random());
             let none = vec![0; n];
-            for factors in [[1.0, 1.0], [0.75, 0.5], [0.6, 1.3]].map(|f| f.map(crate::arithmetic::short)) {
+            for factors in [[1.0, 1.0], [0.75, 0.5], [0.6, 1.3]].map(|f| f.map(crate::program::short)) {
                 let mut sum = a.clone();
                 (rows.residual)(&mut sum, &b, factors);
                 let expected = plainly(&a, &b, factors, -32767.0, 32767.0);
@@ -280,7 +282,7 @@ fn row_kernels_equal_the_plain_code() {
                 let to = crate::cpu::kernels::Narrowing { zero_point, xor };
                 let (lo, hi) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
                 // Halves are ties; 0.9 leaves the range.
-                for factor in [0.5, 1.0 / 256.0, 0.004, 0.9].map(crate::arithmetic::short) {
+                for factor in [0.5, 1.0 / 256.0, 0.004, 0.9].map(crate::program::short) {
                     let mut out = vec![0_u8; n];
                     let to_i32 = |out: &[u8]| -> Vec<i32> {
                         out.iter().map(|&b| i32::from((b ^ xor).cast_signed()) - zero_point).collect()
@@ -310,13 +312,28 @@ fn row_kernels_equal_the_plain_code() {
     }
 }
 
+/// Multipliers for sums that are stored as [`WIDEST`].
+pub(crate) fn requant(
+    packed: &Packed,
+    order: &[usize],
+    weights: &[i8],
+    bias: &[i32],
+    mult: &[f32],
+    kernels: &Kernels,
+) -> Requant {
+    let multipliers: Vec<f32> = mult.iter().map(|&m| short(m)).collect();
+    let rows = weights.chunks_exact(weights.len() / bias.len());
+    let largest: Vec<i64> = bias.iter().zip(rows).map(|(&bias, row)| largest_sum(bias, row)).collect();
+    let sums = Sums { weights, bias, multipliers: &multipliers, largest: &largest };
+    Requant::new(packed, order, &sums, kernels, WIDEST)
+}
+
 /// 16 bits, which products may be beyond.
 const WIDEST: Store = Store::I16 { lo: -32767.0, hi: 32767.0 };
 
 #[test]
 fn winograd_equals_the_direct_convolution() {
     use crate::cpu::conv::winograd_4x4::{PATCH, StripArgs, TILE, Winograd4x4, strip};
-    use crate::cpu::requant::Requant;
     let mut rng = Rng(14);
     let mut tried = 0;
     for isa in Isa::available() {
@@ -337,10 +354,10 @@ fn winograd_equals_the_direct_convolution() {
                 let rows: Vec<Vec<i8>> =
                     (0..PATCH).map(|_| values(case, (pixels + 2) * in_channels, &mut rng)).collect();
                 let rows = stored(&rows, table.xor);
-                let packed = pack(shape, &table.i8, &weights, &order);
+                let packed = pack(shape, &table.i8.geometry, &weights, &order);
                 // Products beyond 16 bits in one of the cases.
                 let mult = vec![if case == 0 { 0.5 } else { 1.0 / 1024.0 }; out_channels];
-                let requant = Requant::new(&packed, &order, &weights, &bias, &mult, &table, WIDEST);
+                let requant = requant(&packed, &order, &weights, &bias, &mult, &table);
                 let transformed = Winograd4x4::new(&weights, &order, in_channels, out_channels, &requant)
                     .expect("sums fit and channels are whole vectors");
                 assert_eq!(requant.products == Products::Wide, case == 0);
@@ -374,7 +391,7 @@ fn winograd_equals_the_direct_convolution() {
                                 chain: None,
                                 out: &mut out,
                             };
-                            conv_row(table.conv_i8, &table.i8, 1, args);
+                            conv_row(&table.i8, args);
                             out
                         })
                         .collect();
@@ -407,14 +424,13 @@ fn winograd_equals_the_direct_convolution() {
 #[test]
 fn winograd_refuses_sums_that_might_not_fit() {
     use crate::cpu::conv::winograd_4x4::Winograd4x4;
-    use crate::cpu::requant::Requant;
     let table = crate::cpu::kernels::Kernels { takes_floats: true, ..*Isa::Scalar.cpu().unwrap() };
     for (weight, taken) in [(45_i8, true), (51, false)] {
         let shape = ConvShape { in_channels: 64, out_channels: 4, kernel: 3, columns: 3 };
         let weights = vec![weight; 4 * 9 * 64];
         let order = [0, 1, 2, 3];
-        let packed = pack(shape, &table.i8, &weights, &order);
-        let requant = Requant::new(&packed, &order, &weights, &[0; 4], &[1e-3; 4], &table, WIDEST);
+        let packed = pack(shape, &table.i8.geometry, &weights, &order);
+        let requant = requant(&packed, &order, &weights, &[0; 4], &[1e-3; 4], &table);
         assert!(requant.offset.is_some(), "the direct sums fit");
         assert_eq!(
             Winograd4x4::new(&weights, &order, 64, 4, &requant).is_some(),

@@ -159,9 +159,28 @@ impl ChainAt {
 /// The processor has the instruction set. The arguments were checked by [`conv_row`].
 pub(crate) type ConvRow = unsafe fn(&mut RowArgs<'_>);
 
-/// Checks the lengths of all slices and runs `entry`, which must belong to the processor's instruction set
-/// and to the geometry that the weights were packed for.
-pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize, mut args: RowArgs<'_>) {
+/// A convolution of an instruction set: its entry, and what goes with it.
+#[derive(Clone, Copy)]
+pub(crate) struct ConvKernel {
+    row: ConvRow,
+    /// How weights are packed for it.
+    pub geometry: Geometry,
+    /// Bytes of an activation.
+    pub element_bytes: usize,
+}
+
+impl ConvKernel {
+    /// # Safety
+    /// The entry was made for this geometry and for activations of this size. The value gets to others only in the
+    /// [`Kernels`](crate::cpu::kernels::Kernels) of the entry's instruction set.
+    pub const unsafe fn new(row: ConvRow, geometry: Geometry, element_bytes: usize) -> Self {
+        Self { row, geometry, element_bytes }
+    }
+}
+
+/// Checks the lengths of all slices and runs the kernel, for whose geometry the weights were packed.
+pub(crate) fn conv_row(kernel: &ConvKernel, mut args: RowArgs<'_>) {
+    let ConvKernel { row, ref geometry, element_bytes } = *kernel;
     let shape = args.packed.shape;
     assert_eq!(args.taps.len(), shape.kernel, "one input row for every kernel row");
     assert_eq!(args.px_bytes, shape.in_channels * element_bytes, "pixels are dense");
@@ -192,9 +211,8 @@ pub(crate) fn conv_row(entry: ConvRow, geometry: &Geometry, element_bytes: usize
     if let Some(chain) = &args.chain {
         chain.check(args.store, values);
     }
-    // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out an
-    // entry only on a processor that has it.
-    unsafe { entry(&mut args) }
+    // SAFETY: lengths checked above; a `Cpu` hands out kernels only on a processor that has the instruction set.
+    unsafe { row(&mut args) }
 }
 
 /// Vector operations of an instruction set for one element type.

@@ -5,18 +5,30 @@ mod i16;
 mod peak;
 pub(crate) mod tile;
 
-use crate::cpu::conv::tile::{Geometry, Layout};
+use crate::cpu::conv::tile::{ConvKernel, Geometry, Layout};
 use crate::cpu::kernels::{Kernels, Vectors};
 
 pub(crate) static KERNELS: Kernels = Kernels {
-    conv_i8: tile::conv_i8,
-    i8: Geometry { name: "gemm_i8_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i8: unsafe {
+        ConvKernel::new(
+            tile::conv_i8,
+            Geometry { name: "gemm_i8_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
+            1,
+        )
+    },
     takes_floats: false,
     chains: false,
-    conv_i16: i16::conv_i16,
-    i16: i16::GEOMETRY,
-    conv_f32: tile::conv_f32,
-    f32: Geometry { name: "gemm_f32_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i16: unsafe { ConvKernel::new(i16::conv_i16, i16::GEOMETRY, 2) },
+    // SAFETY: the geometry is that of the entry's tiles.
+    f32: unsafe {
+        ConvKernel::new(
+            tile::conv_f32,
+            Geometry { name: "gemm_f32_2x8c1_scalar", lanes: 4, kt: 1, max_nv: 2, layout: Layout::Dot },
+            4,
+        )
+    },
     winograd: None,
     narrow_out: None,
     rows: None,

@@ -1,12 +1,10 @@
 //! Pointwise non-linearities: on floats by formula, from 8 bits to 8 bits by a table of 256 entries.
 
-use crate::arithmetic::gelu;
-use crate::arithmetic::relu_f32;
+use crate::arithmetic::{gelu, relu_f32};
 use crate::cpu::codec::{CHUNK, Codec, chunks};
-use crate::cpu::steps::Pointwise;
+use crate::cpu::steps::{Dtypes, Pointwise};
 use crate::cpu::table::Cpu;
-use crate::model::{Activation, Model, NodeId};
-use crate::program::edges::{dtypes, scale_of};
+use crate::model::Activation;
 
 /// The activation of a real value.
 #[inline(always)]
@@ -37,19 +35,10 @@ pub(crate) struct ActivationStep {
 }
 
 impl ActivationStep {
-    pub fn new(model: &Model, id: NodeId, activation: Activation, cpu: Cpu) -> Self {
-        let ([from, _], to) = dtypes(model, id);
-        let xor = cpu.xor;
-        let (from_codec, to_codec) = (Codec::new(from, xor), Codec::new(to, xor));
-        let mut step = Self {
-            activation,
-            from: from_codec,
-            to: to_codec,
-            from_scale: scale_of(from),
-            to_scale: scale_of(to),
-            table: None,
-            cpu,
-        };
+    pub fn new(activation: Activation, dtypes: Dtypes, cpu: Cpu) -> Self {
+        let ((from_codec, to_codec), (from_scale, to_scale)) = (dtypes.codecs(), dtypes.scales());
+        let mut step =
+            Self { activation, from: from_codec, to: to_codec, from_scale, to_scale, table: None, cpu };
         if matches!((from_codec, to_codec), (Codec::I8 { .. }, Codec::I8 { .. })) {
             let bytes: [u8; 256] = core::array::from_fn(|b| b as u8);
             let mut table = [0; 256];

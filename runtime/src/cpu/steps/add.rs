@@ -1,12 +1,9 @@
 //! Residual sum: `a + res_scale · b`.
 
-use crate::arithmetic::short;
 use crate::cpu::codec::{CHUNK, Codec, chunks};
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::Io;
-use crate::cpu::table::Cpu;
-use crate::model::{DType, Model, NodeId};
-use crate::program::edges::{dtypes, scale_of};
+use crate::cpu::steps::{Dtypes, Io};
+use crate::program::Add;
 
 /// `round(qa · sa/so + qb · res_scale·sb/so)`, the `q` without their zero points.
 pub(crate) struct AddStep {
@@ -16,11 +13,12 @@ pub(crate) struct AddStep {
 }
 
 impl AddStep {
-    pub fn new(model: &Model, id: NodeId, res_scale: f32, cpu: Cpu) -> Self {
-        let ([a, b], out) = dtypes(model, id);
-        let xor = cpu.xor;
-        let factors = factors((a, b), res_scale, out);
-        Self { codecs: [Codec::new(a, xor), Codec::new(b, xor)], factors, out: Codec::new(out, xor) }
+    pub fn new(add: Add, dtypes: Dtypes) -> Self {
+        Self {
+            codecs: dtypes.from.map(|dtype| dtypes.codec(dtype)),
+            factors: add.factors,
+            out: dtypes.codec(dtypes.to),
+        }
     }
 
     pub fn run(&self, io: &mut Io<'_>) {
@@ -38,12 +36,6 @@ impl AddStep {
             io.cpu.run(Row { step: self, a, b, out: io.out.row_mut(y) });
         }
     }
-}
-
-/// What the two inputs of a sum are multiplied with.
-pub(crate) fn factors((a, b): (DType, DType), res_scale: f32, out: DType) -> [f32; 2] {
-    let out = scale_of(out);
-    [scale_of(a) / out, res_scale * scale_of(b) / out].map(short)
 }
 
 struct Row<'a> {

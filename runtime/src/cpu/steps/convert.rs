@@ -1,11 +1,7 @@
 //! Change of dtype: quantize, dequantize or requantize.
 
-use crate::arithmetic::short;
 use crate::cpu::codec::{CHUNK, Codec, chunks};
-use crate::cpu::steps::Pointwise;
-use crate::cpu::table::Cpu;
-use crate::model::{Model, NodeId};
-use crate::program::edges::{dtypes, scale_of};
+use crate::cpu::steps::{Dtypes, Pointwise};
 
 /// `round(q · si/so)`.
 pub(crate) struct ConvertStep {
@@ -15,11 +11,9 @@ pub(crate) struct ConvertStep {
 }
 
 impl ConvertStep {
-    pub fn new(model: &Model, id: NodeId, cpu: Cpu) -> Self {
-        let ([from, _], to) = dtypes(model, id);
-        let xor = cpu.xor;
-        let factor = short(scale_of(from) / scale_of(to));
-        Self { from: Codec::new(from, xor), to: Codec::new(to, xor), factor }
+    pub fn new(factor: f32, dtypes: Dtypes) -> Self {
+        let (from, to) = dtypes.codecs();
+        Self { from, to, factor }
     }
 }
 

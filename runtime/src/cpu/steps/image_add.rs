@@ -4,16 +4,13 @@
 //! It takes the same values as the three operators: the interpolation's 16-bit edge must hold it without rounding, as
 //! the quantizer has it.
 
-use crate::arithmetic::short;
-use crate::cpu::codec::{Codec, I16_MAX};
 use crate::cpu::image_add::{ImageArgs, ImageRows, Phase, Spread, fits, image_rows};
 use crate::cpu::kernels::Narrowing;
-use crate::cpu::steps::{Io, add};
+use crate::cpu::steps::{Dtypes, Io};
 use crate::cpu::table::Cpu;
 use crate::memory::ring::SLACK_BYTES;
-use crate::model::{DType, Filter, Model, NodeId, Op};
-use crate::program::edges::{dtypes, scale_of};
-use crate::program::interpolation::phases;
+use crate::model::{DType, Filter};
+use crate::program::{BilinearSkip, I16_MAX, Phases, phases, short};
 use alloc::vec::Vec;
 
 /// Largest factor whose weights fit 8 bits.
@@ -35,39 +32,29 @@ pub(crate) struct ImageAddStep {
 }
 
 impl ImageAddStep {
-    /// For the addition `add` of the interpolation `resize` and of a pixel shuffle; `None` where the instruction set
-    /// has no kernel, or the types do not fit it.
-    pub fn new(model: &Model, add: NodeId, resize: NodeId, cpu: Cpu) -> Option<Self> {
+    /// `None` where the instruction set has no kernel, or the types do not fit it.
+    pub fn new(skip: &BilinearSkip, channels: usize, dtypes: Dtypes, cpu: Cpu) -> Option<Self> {
         let entry = cpu.image_add?;
-        let graph = model.graph();
-        let (Op::Resize { upscale, filter: Filter::Bilinear }, Op::Add { res_scale }) =
-            (graph.node(resize).op, graph.node(add).op)
-        else {
-            return None;
-        };
-        let (r, channels) = (usize::from(upscale), usize::from(model.shape(resize).channels));
+        let BilinearSkip { resize, interpolated, factors, .. } = *skip;
+        let r = resize.upscale;
         if r > MAX_UPSCALE || channels > MAX_CHANNELS {
             return None;
         }
-        let ([from, _], base) = dtypes(model, resize);
-        let DType::I8 { scale, zero_point } = from else { return None };
-        let ([a, b], out) = dtypes(model, add);
+        let [correction, image] = dtypes.from;
+        let DType::I8 { zero_point, .. } = image else { return None };
         let is_i16 = |dtype| matches!(dtype, DType::I16 { .. });
-        let (all, total, _) = phases(Filter::Bilinear, r);
+        let Phases { all, total, .. } = phases(Filter::Bilinear, r);
         // The sums themselves, and never clamped.
-        let exact =
-            short(scale / (scale_of(base) * total * total)) == 1.0 && 255.0 * total * total <= I16_MAX;
-        let factors = add::factors((a, b), res_scale, out);
-        let factors = if graph.node(add).inputs[0] == resize { [factors[1], factors[0]] } else { factors };
-        let to = Codec::new(out, cpu.xor).narrowing()?;
-        if !(is_i16(a) && is_i16(b) && exact && fits(factors, to)) {
+        let exact = short(resize.factor) == 1.0 && 255.0 * total * total <= I16_MAX;
+        let to = dtypes.codec(dtypes.to).narrowing()?;
+        if !(is_i16(correction) && is_i16(interpolated) && exact && fits(factors, to)) {
             return None;
         }
         let phases: Vec<Phase> = all[..r]
             .iter()
             .map(|p| Phase { first: p.first, weights: [p.weights[0] as i8, p.weights[1] as i8] })
             .collect();
-        let spread = Spread::new(&phases, channels, cpu.i8.layout)?;
+        let spread = Spread::new(&phases, channels, cpu.i8.geometry.layout)?;
         let zero = i32::from(zero_point) * (total * total) as i32;
         Some(Self { entry, spread, phases, zero, factors, to })
     }

@@ -6,13 +6,10 @@
 
 use crate::arithmetic::sqrt;
 use crate::cpu::codec::Codec;
-use crate::cpu::norm;
-use crate::cpu::norm::{LANES, Norm};
-use crate::cpu::steps::Pointwise;
+use crate::cpu::norm::{self, LANES, Norm};
+use crate::cpu::steps::{Dtypes, Pointwise};
 use crate::cpu::table::Cpu;
-use crate::error::PlanError;
-use crate::model::{Model, NodeId, Role};
-use crate::program::edges::{dtypes, scale_of};
+use crate::program::LayerNorm;
 use alloc::vec::Vec;
 
 /// Most channels; a pixel is kept on the stack.
@@ -32,27 +29,23 @@ pub(crate) struct LayerNormStep {
 }
 
 impl LayerNormStep {
-    pub fn new(model: &Model, id: NodeId, eps: f32, cpu: Cpu) -> Result<Self, PlanError> {
-        let ([from, _], to) = dtypes(model, id);
-        let xor = cpu.xor;
-        let channels = usize::from(model.shape(id).channels);
+    /// `None` for more channels than there is room for.
+    pub fn new(norm: &LayerNorm, channels: usize, dtypes: Dtypes, cpu: Cpu) -> Option<Self> {
         if channels > MAX_CHANNELS {
-            return Err(PlanError::Unsupported { node: id });
+            return None;
         }
         let vectors = match channels.div_ceil(LANES) {
             few @ 1..=8 => few,
             many => many.next_power_of_two(),
         };
-        let scale = scale_of(to);
-        let in_output_steps = |role| {
+        let padded = |values: &[f32]| {
             let mut vectors = alloc::vec![[0.0; LANES]; vectors];
-            let values = model.f32s(id, role);
-            vectors.as_flattened_mut().iter_mut().zip(values).for_each(|(to, x)| *to = x / scale);
+            vectors.as_flattened_mut()[..channels].copy_from_slice(values);
             vectors
         };
-        let (weight, bias) = (in_output_steps(Role::Weight), in_output_steps(Role::Bias));
-        let (from_scale, from, to) = (scale_of(from), Codec::new(from, xor), Codec::new(to, xor));
-        Ok(Self { from, to, from_scale, eps, channels, weight, bias, kernel: cpu.norm })
+        let (weight, bias) = (padded(&norm.weight), padded(&norm.bias));
+        let ((from, to), (from_scale, _)) = (dtypes.codecs(), dtypes.scales());
+        Some(Self { from, to, from_scale, eps: norm.eps, channels, weight, bias, kernel: cpu.norm })
     }
 
     /// All pixels of a row with `N` vectors each.

@@ -19,19 +19,16 @@ mod shuffled_resize;
 mod window_attention;
 mod window_attention_i8;
 
-pub(crate) use conv2d::Conv2dStep;
-pub(crate) use image_add::ImageAddStep;
-pub(crate) use shuffled_resize::MAX_SHUFFLED_UPSCALE;
-
+use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::table::Cpu;
 use crate::error::PlanError;
 use crate::memory::ring::{InView, OutView};
-use crate::model::{DType, Model, NodeId, Op};
-use crate::program::lower::{Action, Lowered};
-use crate::program::order::Order;
+use crate::model::DType;
+use crate::program::{Program, Work, scale_of};
 use alloc::boxed::Box;
 use core::ops::Range;
+use image_add::ImageAddStep;
 
 /// What a step reads and writes in one call.
 pub(crate) struct Io<'a> {
@@ -44,6 +41,55 @@ pub(crate) struct Io<'a> {
     /// The rows to write.
     pub rows: Range<usize>,
     pub cpu: Cpu,
+}
+
+/// Dtypes of the edges of a node, and how 8 bits are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Dtypes {
+    /// Of the edges read; the first one twice if there is only one.
+    pub from: [DType; 2],
+    pub to: DType,
+    xor: u8,
+}
+
+impl Dtypes {
+    /// Codecs of the first input and of the output.
+    fn codecs(self) -> (Codec, Codec) {
+        (self.codec(self.from[0]), self.codec(self.to))
+    }
+
+    fn codec(self, dtype: DType) -> Codec {
+        Codec::new(dtype, self.xor)
+    }
+
+    /// Real values of a step of the first input and of the output.
+    fn scales(self) -> (f32, f32) {
+        (scale_of(self.from[0]), scale_of(self.to))
+    }
+}
+
+/// Whether these kernels have something for a joined node of a program; otherwise its parts are run.
+pub(crate) fn takes(program: &Program, id: usize, cpu: Cpu) -> bool {
+    let node = &program.nodes()[id];
+    match &node.work {
+        Work::Convolution(conv) => shuffled_conv::takes(conv, cpu),
+        Work::BilinearSkip(skip) => {
+            let dtypes = Dtypes { from: program.reads(id), to: node.edge.dtype, xor: cpu.xor };
+            ImageAddStep::new(skip, node.edge.channels, dtypes, cpu).is_some()
+        }
+        Work::Input
+        | Work::Narrowed
+        | Work::Add(_)
+        | Work::Affine(_)
+        | Work::Activation(_)
+        | Work::Resize(_)
+        | Work::LowResize(_)
+        | Work::PixelShuffle { .. }
+        | Work::Convert { .. }
+        | Work::LayerNorm(_)
+        | Work::Attention(_)
+        | Work::IntAttention(_) => true,
+    }
 }
 
 /// A node prepared for execution.
@@ -64,66 +110,56 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Prepares a node; `None` for the input and for what the node before does along.
-    pub fn new(model: &Model, node: &Lowered, cpu: Cpu) -> Result<Option<Self>, PlanError> {
-        let id = node.origin;
-        Ok(Some(match node.action {
-            Action::Input | Action::Along => return Ok(None),
-            Action::Convolution { conv, sum, convert } => {
-                Self::Conv2d(Box::new(conv2d::Conv2dStep::chain(model, conv, sum, convert, cpu)))
+    /// Prepares node `id` of a program; `None` for the input and for what the node before writes along.
+    ///
+    /// # Errors
+    /// [`PlanError::Unsupported`] for sizes that the steps do not have room for.
+    pub fn new(program: &Program, id: usize, cpu: Cpu) -> Result<Option<Self>, PlanError> {
+        let node = &program.nodes()[id];
+        let dtypes = Dtypes { from: program.reads(id), to: node.edge.dtype, xor: cpu.xor };
+        let channels = node.edge.channels;
+        let unsupported = PlanError::Unsupported { node: node.origin };
+        let step = match &node.work {
+            Work::Input | Work::Narrowed => return Ok(None),
+            Work::Convolution(conv) if conv.epilogue.shuffle.is_some() => {
+                Some(Self::ShuffledConv(shuffled_conv::ShuffledConvStep::new(conv, dtypes, cpu)))
             }
-            Action::Operator(order) => Self::operator(model, id, order, cpu)?,
-            Action::ShuffledConvolution(upscale) => {
-                Self::ShuffledConv(shuffled_conv::ShuffledConvStep::new(model, id, usize::from(upscale), cpu))
+            Work::Convolution(conv) => {
+                Some(Self::Conv2d(Box::new(conv2d::Conv2dStep::new(conv, dtypes.from[0], cpu))))
             }
-            Action::ShuffledResize => {
-                Self::ShuffledResize(shuffled_resize::ShuffledResizeStep::new(model, id, cpu)?)
+            Work::Add(add) => Some(Self::Add(add::AddStep::new(*add, dtypes))),
+            Work::Affine(affine) => Some(Self::Affine(affine::AffineStep::new(affine.clone(), dtypes))),
+            Work::Activation(activation) => {
+                Some(Self::Activation(activation::ActivationStep::new(*activation, dtypes, cpu)))
             }
-            Action::ImageAdd { resize } => Self::ImageAdd(
-                ImageAddStep::new(model, id, resize, cpu).ok_or(PlanError::Unsupported { node: id })?,
-            ),
-            Action::Shuffle(upscale) => Self::PixelShuffle(pixel_shuffle::PixelShuffleStep::new(
-                usize::from(upscale),
-                node.channels,
-                node.dtype.size_bytes(),
-                Order::Rows,
-            )),
-        }))
-    }
-
-    fn operator(model: &Model, id: NodeId, order: Order, cpu: Cpu) -> Result<Self, PlanError> {
-        let node = model.graph().node(id);
-        Ok(match node.op {
-            Op::Conv2d(_) => Self::Conv2d(Box::new(conv2d::Conv2dStep::new(model, id, order, cpu))),
-            Op::Add { res_scale } => Self::Add(add::AddStep::new(model, id, res_scale, cpu)),
-            Op::Affine => Self::Affine(affine::AffineStep::new(model, id, cpu)),
-            Op::Activation(a) => Self::Activation(activation::ActivationStep::new(model, id, a, cpu)),
-            Op::PixelShuffle { upscale } => Self::PixelShuffle(pixel_shuffle::PixelShuffleStep::new(
-                usize::from(upscale),
-                usize::from(model.shape(id).channels),
-                node.dtype.size_bytes(),
-                order,
-            )),
-            Op::Resize { upscale, filter } => {
-                Self::Resize(resize::ResizeStep::new(model, id, upscale, filter, cpu)?)
+            Work::Resize(resize) => resize::ResizeStep::new(*resize, channels, dtypes).map(Self::Resize),
+            Work::LowResize(resize) => {
+                shuffled_resize::ShuffledResizeStep::new(*resize, channels, dtypes, cpu)
+                    .map(Self::ShuffledResize)
             }
-            Op::Convert => Self::Convert(convert::ConvertStep::new(model, id, cpu)),
-            Op::LayerNorm { eps } => Self::LayerNorm(layer_norm::LayerNormStep::new(model, id, eps, cpu)?),
-            Op::WindowAttention { num_heads, window_size, shift } => {
-                let (heads, size, shift) =
-                    (usize::from(num_heads), usize::from(window_size), usize::from(shift));
-                let windows = window_attention::Windows { size, shift };
-                match model.graph().node(node.inputs[0]).dtype {
-                    DType::I8 { .. } => Self::IntAttention(window_attention_i8::IntAttentionStep::new(
-                        model, id, heads, windows, cpu,
-                    )?),
-                    DType::F32 | DType::I16 { .. } => Self::WindowAttention(
-                        window_attention::WindowAttentionStep::new(model, id, heads, windows, cpu)?,
-                    ),
-                }
+            Work::BilinearSkip(skip) => ImageAddStep::new(skip, channels, dtypes, cpu).map(Self::ImageAdd),
+            Work::PixelShuffle { upscale, order } => {
+                Some(Self::PixelShuffle(pixel_shuffle::PixelShuffleStep::new(
+                    *upscale,
+                    channels,
+                    node.edge.dtype.size_bytes(),
+                    *order,
+                )))
             }
-            Op::Input { .. } => unreachable!("the input has an action of its own"),
-        })
+            Work::Convert { factor } => Some(Self::Convert(convert::ConvertStep::new(*factor, dtypes))),
+            Work::LayerNorm(norm) => {
+                layer_norm::LayerNormStep::new(norm, channels, dtypes, cpu).map(Self::LayerNorm)
+            }
+            Work::Attention(attention) => {
+                window_attention::WindowAttentionStep::new(attention, channels, dtypes)
+                    .map(Self::WindowAttention)
+            }
+            Work::IntAttention(attention) => {
+                window_attention_i8::IntAttentionStep::new(attention, channels, dtypes, cpu)
+                    .map(Self::IntAttention)
+            }
+        };
+        step.map(Some).ok_or(unsupported)
     }
 
     /// Computes the rows and columns of `io`.

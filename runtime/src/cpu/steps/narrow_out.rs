@@ -10,7 +10,7 @@ use crate::arithmetic::round_clamp;
 use crate::cpu::conv::narrow_out;
 use crate::cpu::conv::narrow_out::{NarrowOutArgs, NarrowOutRow, NarrowOutWeights, narrow_out_row};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::tile::{ConvRow, Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::cpu::conv::tile::{Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::requant::{Products, Requant};
 use crate::cpu::table::Cpu;
@@ -45,12 +45,12 @@ impl NarrowOut {
     /// For a convolution with `weights` `[out, kernel, kernel, in]`, in this order, and `requant`; `None` where the
     /// direct way takes fewer multiplications.
     pub fn new(shape: ConvShape, weights: &[i8], requant: &Requant, cpu: Cpu) -> Option<Self> {
-        let columns = || Columns::new(shape, weights, requant, &cpu.i8).map(Self::Columns);
+        let columns = || Columns::new(shape, weights, requant, &cpu.i8.geometry).map(Self::Columns);
         let Some(entry) = cpu.narrow_out else { return columns() };
         // Instructions that multiply, and those that add the lanes up.
         let multiplications = shape.kernel * shape.row_len().div_ceil(narrow_out::CHUNK) * shape.out_channels;
         let additions = 3 * shape.out_channels;
-        let direct = shape.kernel * shape.row_len().div_ceil(cpu.i8.kt);
+        let direct = shape.kernel * shape.row_len().div_ceil(cpu.i8.geometry.kt);
         if shape.out_channels > narrow_out::MAX_CHANNELS
             || multiplications + additions >= direct
             || requant.offset.is_some()
@@ -63,14 +63,7 @@ impl NarrowOut {
     }
 
     /// A row. `taps` are the rows under the kernel, beginning with the leftmost value under the first pixel's.
-    pub fn row(
-        &self,
-        kernel: (ConvRow, &Geometry, Cpu),
-        taps: &[&[u8]],
-        store: Store,
-        out: &mut [u8],
-        channels: usize,
-    ) {
+    pub fn row(&self, cpu: Cpu, taps: &[&[u8]], store: Store, out: &mut [u8], channels: usize) {
         match self {
             Self::Kernel(entry, weights) => {
                 narrow_out_row(
@@ -78,7 +71,7 @@ impl NarrowOut {
                     NarrowOutArgs { taps, pixels: out.len() / channels, weights, store, out },
                 );
             }
-            Self::Columns(columns) => columns.row(kernel, taps, store, out, channels),
+            Self::Columns(columns) => columns.row(cpu, taps, store, out, channels),
         }
     }
 
@@ -141,14 +134,7 @@ impl Columns {
     /// A row. `taps` are the rows under the kernel, beginning with the leftmost value under the first pixel's; `out`
     /// takes `pixels` pixels.
     #[inline(never)]
-    fn row(
-        &self,
-        (entry, geometry, cpu): (ConvRow, &Geometry, Cpu),
-        taps: &[&[u8]],
-        store: Store,
-        out: &mut [u8],
-        channels: usize,
-    ) {
+    fn row(&self, cpu: Cpu, taps: &[&[u8]], store: Store, out: &mut [u8], channels: usize) {
         let px_bytes = self.packed.shape.in_channels;
         let mut partial = [0.0_f32; PIXELS * CHANNELS * MAX_KERNEL];
         let step = PIXELS + 1 - self.columns;
@@ -172,7 +158,7 @@ impl Columns {
                 chain: None,
                 out: bytemuck::cast_slice_mut(partial),
             };
-            conv_row(entry, geometry, 1, args);
+            conv_row(&cpu.i8, args);
             cpu.run(Gather { partial, columns: self.columns, mult: self.mult, store, out, channels });
         }
     }

@@ -1,7 +1,7 @@
 //! Depth to space: `[H, W, C·r²] → [H·r, W·r, C]`.
 
 use crate::cpu::steps::Io;
-use crate::program::order::Order;
+use crate::program::Order;
 
 /// A pixel shuffle.
 pub(crate) struct PixelShuffleStep {

@@ -2,12 +2,8 @@
 
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::Io;
-use crate::cpu::table::Cpu;
-use crate::error::PlanError;
-use crate::model::{Filter, Model, NodeId};
-use crate::program::edges::{dtypes, scale_of};
-use crate::program::interpolation::{MAX_TAPS, MAX_UPSCALE, Phase, phases};
+use crate::cpu::steps::{Dtypes, Io};
+use crate::program::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, Resize, phases};
 
 /// Floats of the working rows on the stack.
 const SCRATCH: usize = 1024;
@@ -26,18 +22,15 @@ pub(crate) struct ResizeStep {
 }
 
 impl ResizeStep {
-    pub fn new(model: &Model, id: NodeId, upscale: u8, filter: Filter, cpu: Cpu) -> Result<Self, PlanError> {
-        let channels = usize::from(model.shape(id).channels);
-        let upscale = usize::from(upscale);
+    /// `None` for more channels or a larger factor than there is room for.
+    pub fn new(resize: Resize, channels: usize, dtypes: Dtypes) -> Option<Self> {
+        let Resize { upscale, filter, factor } = resize;
         if channels > MAX_CHANNELS || upscale > MAX_UPSCALE {
-            return Err(PlanError::Unsupported { node: id });
+            return None;
         }
-        let ([from, _], to) = dtypes(model, id);
-        let (phases, total, taps) = phases(filter, upscale);
-        let xor = cpu.xor;
-        let factor = scale_of(from) / (scale_of(to) * (total * total));
-        let (from, to) = (Codec::new(from, xor), Codec::new(to, xor));
-        Ok(Self { upscale, channels, from, to, factor, phases, taps })
+        let Phases { all: phases, taps, .. } = phases(filter, upscale);
+        let (from, to) = dtypes.codecs();
+        Some(Self { upscale, channels, from, to, factor, phases, taps })
     }
 
     pub fn run(&self, io: &mut Io<'_>) {

@@ -1,13 +1,11 @@
 //! A convolution and the pixel shuffle that alone reads it, in one: what the shuffle would move is written in its place.
-//!
-//! With the channels in the order `(dy, dx, c)`, an input pixel's channels for one `dy` are `r` output pixels. So an
-//! output row is a row of a convolution with a part of the channels, dense and without any moving.
+//! An output row is a row of a convolution with a part of the channels.
 
-use crate::cpu::steps::Io;
+use crate::cpu::conv::WinogradKernel;
 use crate::cpu::steps::conv2d::Conv2dStep;
+use crate::cpu::steps::{Dtypes, Io};
 use crate::cpu::table::Cpu;
-use crate::model::{Model, NodeId, Op};
-use crate::program::order::Order;
+use crate::program::{Convolution, Epilogue, Shuffled};
 use alloc::vec::Vec;
 
 /// The convolutions of the rows `dy = 0..r`.
@@ -15,15 +13,25 @@ pub(crate) struct ShuffledConvStep {
     rows: Vec<Conv2dStep>,
 }
 
+/// Whether the channels of this convolution are worth computing row by row of the shuffled output: whole panels, and nothing
+/// that does several rows at once.
+pub(crate) fn takes(conv: &Convolution, cpu: Cpu) -> bool {
+    let Some(Shuffled { upscale, .. }) = conv.epilogue.shuffle else { return true };
+    let geometry = cpu.i8.geometry;
+    let winograd = conv.kernel == 3 && matches!(cpu.winograd, Some(WinogradKernel::F4x4(_)));
+    !winograd && (conv.out_channels / upscale).is_multiple_of(geometry.lanes * geometry.max_nv)
+}
+
 impl ShuffledConvStep {
-    /// For the pixel shuffle `shuffle` by `upscale`, and the convolution that it reads.
-    pub fn new(model: &Model, shuffle: NodeId, upscale: usize, cpu: Cpu) -> Self {
-        let conv = model.graph().node(shuffle).inputs[0];
-        debug_assert!(matches!(model.graph().node(conv).op, Op::Conv2d(_)), "lowered from one");
-        let channels = usize::from(model.shape(shuffle).channels);
-        let order = Order::Rows.channels(upscale, channels);
-        let rows = order.chunks_exact(upscale * channels);
-        Self { rows: rows.map(|row| Conv2dStep::of_channels(model, conv, row, cpu)).collect() }
+    pub fn new(conv: &Convolution, dtypes: Dtypes, cpu: Cpu) -> Self {
+        let upscale = conv.epilogue.shuffle.map_or(1, |shuffled| shuffled.upscale);
+        let channels = conv.out_channels / upscale;
+        let part = |dy: usize| {
+            let part = conv.channels(dy * channels..(dy + 1) * channels);
+            let epilogue = Epilogue { shuffle: None, ..part.epilogue };
+            Conv2dStep::new(&Convolution { epilogue, ..part }, dtypes.from[0], cpu)
+        };
+        Self { rows: (0..upscale).map(part).collect() }
     }
 
     pub fn run(&self, io: &mut Io<'_>) {

@@ -6,22 +6,16 @@
 //! pixels are repeated outside the image; rows by reading the first or last one again, columns by computing
 //! the first and last pixel from a copy.
 
-use crate::cpu::codec::Codec;
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
 use crate::cpu::conv::tile::{RowArgs, Store, conv_row};
-use crate::cpu::requant::Requant;
-use crate::cpu::steps::{Io, conv2d};
+use crate::cpu::requant::{Requant, Sums};
+use crate::cpu::steps::{Dtypes, Io};
 use crate::cpu::table::Cpu;
-use crate::error::PlanError;
 use crate::memory::ring::SLACK_BYTES;
-use crate::model::{DType, Filter, Model, NodeId, Op};
-use crate::program::edges::{dtypes, scale_of};
-use crate::program::interpolation::{MAX_TAPS, phases};
-use crate::program::order::Order;
-use alloc::vec;
+use crate::model::{DType, Filter};
+use crate::program::{MAX_TAPS, Order, Phases, Resize, largest_sum, phases, short};
+use alloc::{vec, vec::Vec};
 
-/// Largest factor whose weights fit 8 bits: 11² = 121.
-pub(crate) const MAX_SHUFFLED_UPSCALE: u8 = 6;
 const KERNEL: usize = 3;
 /// Most channels; three pixels are copied at the ends of a row.
 const MAX_CHANNELS: usize = 16;
@@ -35,21 +29,19 @@ pub(crate) struct ShuffledResizeStep {
 }
 
 impl ShuffledResizeStep {
-    pub fn new(model: &Model, id: NodeId, cpu: Cpu) -> Result<Self, PlanError> {
-        let Op::Resize { upscale, .. } = model.graph().node(id).op else {
-            unreachable!("the node is a resize")
-        };
-        let ([from, _], to) = dtypes(model, id);
-        let DType::I8 { scale, zero_point } = from else { unreachable!("lowered only for 8 bits") };
-        let (r, c) = (usize::from(upscale), usize::from(model.shape(id).channels));
+    /// For `channels` output channels; `None` for more than there is room for.
+    pub fn new(resize: Resize, channels: usize, dtypes: Dtypes, cpu: Cpu) -> Option<Self> {
+        let r = resize.upscale;
+        let c = channels / (r * r);
+        let DType::I8 { zero_point, .. } = dtypes.from[0] else { return None };
         if c > MAX_CHANNELS {
-            return Err(PlanError::Unsupported { node: id });
+            return None;
         }
-        let (phases, total, taps) = phases(Filter::Bilinear, r);
-        let along = |j: usize| {
+        let Phases { all, total, taps } = phases(Filter::Bilinear, r);
+        let line = |j: usize| {
             let mut line = [0.0_f32; KERNEL];
-            let first = (phases[j].first + 1) as usize;
-            line[first..first + taps].copy_from_slice(&phases[j].weights[..taps.min(MAX_TAPS)]);
+            let first = (all[j].first + 1) as usize;
+            line[first..first + taps].copy_from_slice(&all[j].weights[..taps.min(MAX_TAPS)]);
             line
         };
         let shape = ConvShape { in_channels: c, out_channels: c * r * r, kernel: KERNEL, columns: KERNEL };
@@ -57,21 +49,25 @@ impl ShuffledResizeStep {
         for (n, kernel) in weights.chunks_exact_mut(KERNEL * KERNEL * c).enumerate() {
             let (channel, dy, dx) = (n / (r * r), n / r % r, n % r);
             for (tap, pixel) in kernel.chunks_exact_mut(c).enumerate() {
-                pixel[channel] = (along(dy)[tap / KERNEL] * along(dx)[tap % KERNEL]) as i8;
+                pixel[channel] = (line(dy)[tap / KERNEL] * line(dx)[tap % KERNEL]) as i8;
             }
         }
         let order = Order::Rows.channels(r, c);
-        let packed = pack(shape, &cpu.i8, &weights, &order);
-        let offset = if cpu.xor == 0 { 0 } else { 128 };
-        let bias = vec![-(i32::from(zero_point) + offset) * (total * total) as i32; shape.out_channels];
-        let mult = vec![scale / (scale_of(to) * (total * total)); shape.out_channels];
-        let store = conv2d::store(Codec::new(to, cpu.xor), false);
-        Ok(Self {
-            requant: Requant::new(&packed, &order, &weights, &bias, &mult, &cpu, store),
-            store,
-            packed,
-            cpu,
-        })
+        let packed = pack(shape, &cpu.i8.geometry, &weights, &order);
+        let bias = vec![-i32::from(zero_point) * (total * total) as i32; shape.out_channels];
+        let depth = KERNEL * KERNEL * c;
+        let sums = Sums {
+            weights: &weights,
+            bias: &bias,
+            multipliers: &vec![short(resize.factor); shape.out_channels],
+            largest: &bias
+                .iter()
+                .zip(weights.chunks_exact(depth))
+                .map(|(&bias, row)| largest_sum(bias, row))
+                .collect::<Vec<i64>>(),
+        };
+        let store = dtypes.codec(dtypes.to).stored(false);
+        Some(Self { requant: Requant::new(&packed, &order, &sums, &cpu, store), store, packed, cpu })
     }
 
     pub fn run(&self, io: &mut Io<'_>) {
@@ -116,7 +112,7 @@ impl ShuffledResizeStep {
             chain: None,
             out,
         };
-        conv_row(cpu.conv_i8, &cpu.i8, 1, args);
+        conv_row(&cpu.i8, args);
     }
 
     pub fn weight_bytes(&self) -> usize {

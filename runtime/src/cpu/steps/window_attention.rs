@@ -9,13 +9,9 @@
 use crate::arithmetic::exp;
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::Io;
-use crate::cpu::table::Cpu;
-use crate::error::PlanError;
+use crate::cpu::steps::{Dtypes, Io};
 use crate::memory::ring::{InView, OutView};
-use crate::model::{Model, NodeId, Role};
-use crate::program::edges::{dtypes, scale_of};
-use crate::program::reach::window_start;
+use crate::program::{Attention, window_start};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -49,24 +45,16 @@ pub(crate) struct WindowAttentionStep {
 }
 
 impl WindowAttentionStep {
-    pub fn new(
-        model: &Model,
-        id: NodeId,
-        heads: usize,
-        windows: Windows,
-        cpu: Cpu,
-    ) -> Result<Self, PlanError> {
-        let head = usize::from(model.shape(id).channels) / heads;
-        if windows.size > MAX_WINDOW || head > MAX_HEAD {
-            return Err(PlanError::Unsupported { node: id });
+    /// `None` for larger windows or more channels of a head than there is room for.
+    pub fn new(attention: &Attention, channels: usize, dtypes: Dtypes) -> Option<Self> {
+        let &Attention { heads, window: size, shift, ref bias } = attention;
+        let head = channels / heads;
+        if size > MAX_WINDOW || head > MAX_HEAD {
+            return None;
         }
-        let ([from, _], to) = dtypes(model, id);
-        let table = model.f32s(id, Role::PositionBias);
-        let bias = (0..heads).flat_map(|h| table.iter().copied().skip(h).step_by(heads)).collect();
-        let xor = cpu.xor;
-        let (from_scale, to_scale) = (scale_of(from), scale_of(to));
-        let (from, to) = (Codec::new(from, xor), Codec::new(to, xor));
-        Ok(Self { heads, head, windows, from, to, from_scale, to_scale, bias })
+        let bias = (0..heads).flat_map(|h| bias.iter().copied().skip(h).step_by(heads)).collect();
+        let ((from, to), (from_scale, to_scale)) = (dtypes.codecs(), dtypes.scales());
+        Some(Self { heads, head, windows: Windows { size, shift }, from, to, from_scale, to_scale, bias })
     }
 
     pub fn run(&self, io: &mut Io<'_>) {

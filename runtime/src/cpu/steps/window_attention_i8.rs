@@ -5,30 +5,23 @@
 //! file brings a window's pixels into its order and the sums back; `docs/model-format.md` has the definition.
 
 use crate::arithmetic::round_clamp;
-use crate::cpu::attention::{
-    Attention, EXPONENT_BITS, Head, MAX_BIAS, MAX_HEAD, MAX_KEYS, MAX_QUERY, QUERIES, Sums, attend,
-};
+use crate::cpu::attention::{self, Head, MAX_HEAD, MAX_KEYS, QUERIES, Sums, attend};
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::Io;
 use crate::cpu::steps::window_attention::{Area, Windows};
+use crate::cpu::steps::{Dtypes, Io};
 use crate::cpu::table::Cpu;
-use crate::error::PlanError;
 use crate::memory::ring::{InView, OutView};
-use crate::model::{Model, NodeId, Role};
-use crate::program::edges::{dtypes, scale_of};
+use crate::program::{IntAttention, MAX_QUERY};
 use alloc::{vec, vec::Vec};
-use core::f64::consts::LOG2_E;
 
 /// Channels of the heads that are worked on together, of queries, keys or values.
 const CHANNELS: usize = 64;
-/// Most bits of a score below the exponent's.
-const MAX_SHIFT: u32 = 12;
 
 /// A window attention that reads 8 bits.
 pub(crate) struct IntAttentionStep {
     windows: Windows,
-    attention: Attention,
+    attention: attention::Attention,
     heads: usize,
     /// Channels of a head, and rounded up to whole pairs.
     head: usize,
@@ -46,43 +39,28 @@ pub(crate) struct IntAttentionStep {
 }
 
 impl IntAttentionStep {
-    pub fn new(
-        model: &Model,
-        id: NodeId,
-        heads: usize,
-        windows: Windows,
-        cpu: Cpu,
-    ) -> Result<Self, PlanError> {
-        let head = usize::from(model.shape(id).channels) / heads;
-        if windows.size * windows.size > MAX_KEYS || head > MAX_HEAD {
-            return Err(PlanError::Unsupported { node: id });
+    /// `None` for larger windows or more channels of a head than there is room for.
+    pub fn new(attention: &IntAttention, channels: usize, dtypes: Dtypes, cpu: Cpu) -> Option<Self> {
+        let &IntAttention { heads, window: size, shift, query_factor, score_shift, ref bias, factor } =
+            attention;
+        let head = channels / heads;
+        let (Codec::I8 { zero_point, xor }, to) = dtypes.codecs() else { return None };
+        if size * size > MAX_KEYS || head > MAX_HEAD {
+            return None;
         }
-        let ([from, _], to) = dtypes(model, id);
-        let xor = cpu.xor;
-        let Codec::I8 { zero_point, .. } = Codec::new(from, xor) else {
-            return Err(PlanError::Unsupported { node: id });
-        };
-        // Powers of two of a product of two stored values, in units of the exponent.
-        let unit = LOG2_E * f64::from(1_u32 << EXPONENT_BITS);
-        let scale = f64::from(scale_of(from));
-        let product = unit * scale * scale / libm::sqrt(head as f64);
-        let fits = |shift: &u32| product * f64::from(1_u32 << shift) * 255.0 <= f64::from(MAX_QUERY);
-        let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
-        let power = f64::from(1_u32 << shift);
-        let bias = expand(&model.f32s(id, Role::PositionBias), heads, windows.size, unit * power);
-        Ok(Self {
-            windows,
+        Some(Self {
+            windows: Windows { size, shift },
             attention: cpu.attention,
             heads,
             head,
             padded: head.next_multiple_of(2),
             zero_point,
             xor,
-            query_factor: (product * power) as f32,
-            shift,
-            factor: scale_of(from) / scale_of(to),
-            to: Codec::new(to, xor),
-            bias,
+            query_factor,
+            shift: score_shift,
+            factor,
+            to,
+            bias: expand(bias, heads, size),
         })
     }
 
@@ -103,15 +81,14 @@ impl IntAttentionStep {
 
 /// The position bias of every key and query of a full window, from the table of their differences
 /// `[(2·size − 1)², heads]`.
-fn expand(table: &[f32], heads: usize, size: usize, unit: f64) -> Vec<i32> {
+fn expand(table: &[i32], heads: usize, size: usize) -> Vec<i32> {
     let mut bias = vec![0; heads * size * size * QUERIES];
     for (at, bias) in bias.iter_mut().enumerate() {
         let (head, key, query) = (at / QUERIES / (size * size), at / QUERIES % (size * size), at % QUERIES);
         if query < size * size {
             let dy = query / size + size - 1 - key / size;
             let dx = query % size + size - 1 - key % size;
-            let real = f64::from(table[(dy * (2 * size - 1) + dx) * heads + head]) * unit;
-            *bias = libm::rint(real.clamp(-f64::from(MAX_BIAS), f64::from(MAX_BIAS))) as i32;
+            *bias = table[(dy * (2 * size - 1) + dx) * heads + head];
         }
     }
     bias

@@ -7,7 +7,8 @@ use crate::arch::{stand_in, swinir};
 use crate::cpu::isa::Isa;
 use crate::error::PlanError;
 use crate::model::{DType, Filter, Model};
-use crate::stream::plan::PlanOptions;
+use crate::stream::options::PlanOptions;
+use crate::stream::packed::PackedModel;
 use crate::testing::{
     Rng, few_channels_graph, label, quantized_graph, quantized_swinir, random_model, shuffled_graph,
     whole_image, wide_graph,
@@ -43,9 +44,45 @@ fn memory_that_is_not_there_is_an_error() {
         plan.run_image(&mut plan.try_workspace().unwrap(), &pixels, 1, &mut out).unwrap();
         out
     });
-    plan.arena_bytes = isize::MAX as usize & !63;
-    let bytes = plan.arena_bytes as u64;
+    plan.layout.arena_bytes = isize::MAX as usize & !63;
+    let bytes = plan.layout.arena_bytes as u64;
     assert_eq!(plan.try_workspace().err(), Some(PlanError::Memory { bytes }));
+}
+
+/// Padding is written once, with the zero points of the plan that the workspace was made by.
+#[test]
+fn a_workspace_of_another_plan_is_refused() {
+    let with_zero_point = |zero_point| {
+        let mut graph = quantized_graph(8, 2, Filter::Bilinear);
+        for node in &mut graph.nodes {
+            match &mut node.dtype {
+                DType::I8 { zero_point: z, .. } if *z == 7 => *z = zero_point,
+                DType::I8 { .. } | DType::I16 { .. } | DType::F32 => {}
+            }
+        }
+        Plan::new(&random_model(graph, 1), 8, &PlanOptions::default()).unwrap()
+    };
+    let (one, other) = (with_zero_point(7), with_zero_point(9));
+    assert_eq!(one.arena_bytes(), other.arena_bytes(), "all sizes are the same");
+    let mut workspace = one.workspace();
+    assert_eq!(other.begin(&mut workspace, 4).err(), Some(RunError::Workspace));
+    assert!(one.begin(&mut workspace, 4).is_ok());
+}
+
+/// Every frame of a plan of shared weights is that of a plan of its own.
+#[test]
+fn shared_weights_give_the_same_bits() {
+    for (name, model) in networks() {
+        let options = PlanOptions::default();
+        let packed = PackedModel::new(&model, &options).unwrap();
+        for width in [3, 16] {
+            let pixels = Rng(7).bytes(width * 5 * 3);
+            let plan = Plan::of(&packed, width, &options).unwrap();
+            let mut out = vec![0; plan.out_row_bytes() * 5 * usize::from(model.upscale())];
+            plan.run_image(&mut plan.workspace(), &pixels, 5, &mut out).unwrap();
+            assert!(out == run(&model, &options, &pixels, width), "{name} {width}");
+        }
+    }
 }
 
 fn networks() -> Vec<(&'static str, Model)> {
@@ -107,7 +144,7 @@ fn edges_equal_a_whole_image_executor() {
             let found = &edges[usize::from(id)];
             assert_eq!(found.len(), expected.len(), "{name}: all rows of {}", node.name);
             // Floats differ by their rounding; integers by one step where a value falls between two.
-            let step = f64::from(crate::program::edges::scale_of(node.dtype));
+            let step = f64::from(crate::program::scale_of(node.dtype));
             let limit = if node.dtype == DType::F32 { 2e-5 } else { 1.001 * step };
             let mut off = 0;
             for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -359,7 +396,7 @@ fn wrong_lengths_are_refused() {
     assert_eq!(too_many, Err(RunError::Rows { expected: 2, found: 3 }));
     assert!(matches!(plan.begin(&mut workspace, 0), Err(RunError::Rows { .. })));
     let other = Plan::new(&model, 50, &PlanOptions::default()).unwrap();
-    assert!(matches!(other.begin(&mut workspace, 3), Err(RunError::Length { what: "workspace", .. })));
+    assert_eq!(other.begin(&mut workspace, 3).err(), Some(RunError::Workspace));
     let int8 = random_model(quantized_graph(8, 2, Filter::Nearest), 1);
     let plan = Plan::new(&int8, 4, &PlanOptions::default()).unwrap();
     let floats = plan.run_image_f32(&mut plan.workspace(), &[0.0; 12], 1, &mut [0.0; 48]);

@@ -2,23 +2,25 @@
 
 use super::*;
 use crate::arch::edsr::{Config, graph};
-use crate::arch::{stand_in, swinir};
-use crate::cpu::conv::WinogradKernel;
+use crate::arch::swinir;
 use crate::model::Filter;
-use crate::program::lower::{Action, shuffle_order};
-use crate::program::order::Order;
+use crate::program::Program;
 use crate::stream::schedule::{needs, schedule};
-use crate::testing::{quantized_graph, random_model, shuffled_graph};
+use crate::testing::{quantized_graph, random_model};
 use alloc::vec;
 
 fn model() -> Model {
     random_model(graph(&Config::edge(4, 8, 2)), 1)
 }
 
+fn flows(program: Program) -> Vec<Flow> {
+    program.nodes().iter().map(Flow::of).collect()
+}
+
 #[test]
 fn capacities_are_bands_plus_what_readers_look_back() {
     let model = model();
-    let all = needs(&lower::one_to_one(&model), 4, 1);
+    let all = needs(&flows(Program::one_to_one(&model)), 4, 1);
     let id = |name: &str| model.graph().nodes.iter().position(|n| n.name == name).unwrap();
     let of = |name: &str| all[id(name)].rows;
     // A 3x3 convolution reads one row above and one below: its input keeps two rows beside the band.
@@ -44,7 +46,7 @@ fn rings_overlap_only_in_time() {
         models.push((random_model(swinir::graph(&swinir::Config::edge(2)), 1), 8));
     }
     for (model, multiple) in models {
-        for nodes in [lower::one_to_one(&model), lower::lower(&model, Isa::Scalar.cpu().unwrap())] {
+        for nodes in [flows(Program::one_to_one(&model)), flows(Program::new(&model))] {
             let (rings, bytes) = rings::lay_out(&nodes, 64, 3, multiple);
             let all = needs(&nodes, 3, multiple);
             assert_eq!(rings.iter().map(|r| r.range().end).max().unwrap() as u64, bytes);
@@ -64,8 +66,8 @@ fn rings_overlap_only_in_time() {
 #[test]
 fn memory_grows_with_width_only() {
     let model = model();
-    let (_, bytes) = rings::lay_out(&lower::lower(&model, Isa::Scalar.cpu().unwrap()), 33, 3, 1);
-    let (_, double) = rings::lay_out(&lower::lower(&model, Isa::Scalar.cpu().unwrap()), 66, 3, 1);
+    let (_, bytes) = rings::lay_out(&flows(Program::new(&model)), 33, 3, 1);
+    let (_, double) = rings::lay_out(&flows(Program::new(&model)), 66, 3, 1);
     assert!(double > bytes && double <= 2 * bytes);
 }
 
@@ -91,89 +93,28 @@ fn impossible_options_are_refused() {
 }
 
 #[test]
-fn the_channel_order_changes_only_between_convolution_and_shuffle() {
-    let model = random_model(quantized_graph(8, 2, Filter::Nearest), 1);
-    for (id, node) in (0..).zip(&model.graph().nodes) {
-        let expected = matches!(node.name.as_str(), "conv_last" | "shuffle");
-        assert_eq!(shuffle_order(&model, id) == Order::Rows, expected, "{}", node.name);
-    }
-}
-
-#[test]
-fn the_interpolated_image_is_added_before_the_shuffle() {
-    let model = random_model(quantized_graph(8, 4, Filter::Bilinear), 1);
-    let nodes = lower::lower(&model, Isa::Scalar.cpu().unwrap());
-    let actions: Vec<Action> = nodes.iter().map(|n| n.action).collect();
-    assert_eq!(
-        actions[actions.len() - 3..],
-        [Action::ShuffledResize, Action::Operator(Order::Torch), Action::Shuffle(4)]
-    );
-    // conv2 and its residual sum are one step.
-    assert_eq!(nodes.len(), model.graph().nodes.len() - 1);
-    // Only exact for bilinear, and only for integers.
-    for other in [random_model(quantized_graph(8, 4, Filter::Bicubic), 1), self::model()] {
-        assert!(
-            lower::lower(&other, Isa::Scalar.cpu().unwrap())
-                .iter()
-                .all(|n| n.action != Action::ShuffledResize)
-        );
-    }
-}
-
-#[test]
-fn the_end_of_a_network_is_one_step_where_there_is_a_kernel() {
-    let float = graph(&Config::edge(4, 8, 1));
-    let model = stand_in::weighted(stand_in::int8(&float)).unwrap();
-    for isa in Isa::available() {
-        let nodes = lower::lower(&model, isa.cpu().unwrap());
-        let one = matches!(nodes.last().unwrap().action, Action::ImageAdd { .. });
-        assert_eq!(one, isa.cpu().unwrap().image_add.is_some(), "{}", isa.name());
-        // Only where the interpolated image's 16 bits are exact.
-        let other = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
-        assert!(
-            lower::lower(&other, isa.cpu().unwrap())
-                .iter()
-                .all(|n| !matches!(n.action, Action::ImageAdd { .. }))
-        );
-    }
-}
-
-#[test]
-fn residual_sums_and_conversions_are_done_with_their_convolution() {
-    let model = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
-    let nodes = lower::lower(&model, Isa::Scalar.cpu().unwrap());
-    let chains: Vec<_> = nodes
-        .iter()
-        .filter_map(|n| match n.action {
-            Action::Convolution { conv, sum, convert } => Some((conv, sum, convert)),
-            _ => None,
-        })
-        .collect();
-    // conv_first with its conversion; conv2 with the sum that reads it and the conversion of that.
-    assert_eq!(chains, [(1, None, Some(2)), (4, Some(5), Some(6))]);
-    assert_eq!(nodes.iter().filter(|n| n.action == Action::Along).count(), 2);
-    // The schedule never lets the two edges of a step drift apart.
+fn a_step_that_writes_two_edges_never_lets_them_drift_apart() {
+    let nodes = flows(Program::new(&random_model(quantized_graph(8, 2, Filter::Bilinear), 1)));
     let (mut ready, mut rows) = (vec![0; nodes.len()], vec![0; nodes.len()]);
     for fed in 1..40 {
         schedule(&nodes, fed, &mut ready, &mut rows);
         for id in 1..nodes.len() {
-            assert!(nodes[id].action != Action::Along || rows[id] == rows[id - 1]);
+            assert!(!nodes[id].with_previous || rows[id] == rows[id - 1]);
         }
     }
 }
 
 #[test]
-fn whole_panels_are_written_where_the_shuffle_would_put_them() {
-    for isa in Isa::available() {
-        let geometry = isa.cpu().unwrap().i8;
-        let widest = (geometry.lanes * geometry.max_nv) as u16;
-        let shuffles = |num_feat| {
-            let nodes = lower::lower(&random_model(shuffled_graph(num_feat), 1), isa.cpu().unwrap());
-            nodes.iter().filter(|n| n.action == Action::ShuffledConvolution(2)).count()
-        };
-        let four_rows = matches!(isa.cpu().unwrap().winograd, Some(WinogradKernel::F4x4(_)));
-        let expected = if four_rows { 0 } else { 2 };
-        assert_eq!(shuffles(widest), expected, "{}", isa.name());
-        assert_eq!(shuffles(widest / 2 + 1), 0, "{}", isa.name());
+fn plans_of_several_widths_share_their_weights() {
+    let model = random_model(quantized_graph(16, 2, Filter::Bilinear), 1);
+    let options = PlanOptions::default();
+    let packed = PackedModel::new(&model, &options).unwrap();
+    let plans = [8, 9, 64].map(|width| Plan::of(&packed, width, &options).unwrap());
+    for plan in &plans {
+        assert!(plan.packed().is_same(&packed) && plan.weight_bytes() == packed.weight_bytes());
     }
+    // The plan that packed them shares them as well; another one's are its own.
+    let first = Plan::new(&model, 8, &options).unwrap();
+    assert!(Plan::of(first.packed(), 10, &options).unwrap().packed().is_same(first.packed()));
+    assert!(!first.packed().is_same(&packed));
 }

@@ -1,6 +1,7 @@
 //! aarch64: widening multiplications by a lane, on pairs kept apart.
 
-use crate::cpu::attention::{Attention, C1, C2, C3, EXPONENT_BITS, Head, Lanes, ONE, Sums, run};
+use crate::cpu::attention::{Attention, C1, C2, C3, Head, Lanes, ONE, Sums, run};
+use crate::program::EXPONENT_BITS;
 use core::arch::aarch64::*;
 
 pub(crate) const ATTENTION: Attention = Attention { entry: attend, lanes: 8 };

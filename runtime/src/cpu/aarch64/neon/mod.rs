@@ -11,7 +11,7 @@ pub(crate) mod tile;
 mod winograd_4x4;
 
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::tile::{Geometry, Layout};
+use crate::cpu::conv::tile::{ConvKernel, Geometry, Layout};
 use crate::cpu::kernels::{Kernels, Vectors};
 use crate::cpu::portable;
 
@@ -19,14 +19,26 @@ pub(crate) static KERNELS: Kernels = NEON;
 
 /// What the extensions start from.
 pub(crate) const NEON: Kernels = Kernels {
-    conv_i8: tile::conv_i8,
-    i8: Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i8: unsafe {
+        ConvKernel::new(
+            tile::conv_i8,
+            Geometry { name: "gemm_i8_4x16c4_neon", lanes: 4, kt: 4, max_nv: 4, layout: Layout::Pairs },
+            1,
+        )
+    },
     takes_floats: true,
     chains: false,
-    conv_i16: i16::conv_i16,
-    i16: i16::GEOMETRY,
-    conv_f32: tile::conv_f32,
-    f32: Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i16: unsafe { ConvKernel::new(i16::conv_i16, i16::GEOMETRY, 2) },
+    // SAFETY: the geometry is that of the entry's tiles.
+    f32: unsafe {
+        ConvKernel::new(
+            tile::conv_f32,
+            Geometry { name: "gemm_f32_4x16c1_neon", lanes: 4, kt: 1, max_nv: 4, layout: Layout::Dot },
+            4,
+        )
+    },
     winograd: Some(WinogradKernel::F4x4(winograd_4x4::strip)),
     narrow_out: None,
     rows: Some(rows::ROWS),

@@ -1,7 +1,7 @@
 //! Pointwise work on rows of 16-bit values on aarch64: residual sums and conversions to 8 bits.
 //!
 //! The same values as the plain code in `cpu::steps`, which does what is refused here. A 16-bit value added to the bits
-//! of [`MAGIC`] is the float `MAGIC + value`; a fused multiply-add with a [short](crate::arithmetic::short) factor
+//! of [`MAGIC`] is the float `MAGIC + value`; a fused multiply-add with a [short](crate::program::short) factor
 //! makes the rounded product of it (see [`requant`](crate::cpu::requant)).
 
 use crate::arithmetic::MAGIC;

@@ -1,13 +1,13 @@
 //! What kernels do to a row of 16-bit values before they store it, against the same convolution without it, followed by
 //! plain code.
 
-use crate::arithmetic::short;
 use crate::cpu::conv::pack::{ConvShape, pack};
 use crate::cpu::conv::tests::{WIDEST, plainly, stored, values};
 use crate::cpu::conv::tile::{Chain, RowArgs, Store, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Narrowing;
 use crate::cpu::requant::Products;
+use crate::program::short;
 use crate::testing::Rng;
 use alloc::{vec, vec::Vec};
 
@@ -27,7 +27,7 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
             let shape = ConvShape { in_channels, out_channels, kernel: 3, columns: 3 };
             let order: Vec<usize> = (0..out_channels).collect();
             let weights: Vec<i8> = values(0, out_channels * 9 * in_channels, &mut rng);
-            let packed = pack(shape, &table.i8, &weights, &order);
+            let packed = pack(shape, &table.i8.geometry, &weights, &order);
             let rows: Vec<Vec<i8>> = (0..3).map(|_| values(0, (width + 2) * in_channels, &mut rng)).collect();
             let rows = stored(&rows, table.xor);
             let taps: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
@@ -52,7 +52,7 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
                     chain,
                     out: bytemuck::cast_slice_mut(&mut out),
                 };
-                conv_row(table.conv_i8, &table.i8, 1, args);
+                conv_row(&table.i8, args);
                 out
             };
             let run = |store: Store, chain: Option<Chain<'_>>| run_with(Products::Integer, store, chain);

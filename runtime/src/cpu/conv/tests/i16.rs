@@ -55,7 +55,7 @@ fn i16_kernels_equal_a_direct_convolution() {
             assert!(expected.iter().all(|&sum| i32::try_from(sum).is_ok()), "the case is a valid model");
             for isa in Isa::available() {
                 let table = isa.cpu().unwrap();
-                let packed = pack(shape, &table.i16, &weights, &order);
+                let packed = pack(shape, &table.i16.geometry, &weights, &order);
                 let bias = packed.pad(&bias, &order);
                 let taps: Vec<&[u8]> = rows.iter().map(|row| bytemuck::cast_slice(row)).collect();
                 let mult = vec![1.0 / 65536.0; packed.padded_out];
@@ -74,10 +74,10 @@ fn i16_kernels_equal_a_direct_convolution() {
                         chain: None,
                         out: &mut out,
                     };
-                    conv_row(table.conv_i16, &table.i16, 2, args);
+                    conv_row(&table.i16, args);
                     out
                 };
-                let label = || format!("{} {shape:?} width {width} case {case}", table.i16.name);
+                let label = || format!("{} {shape:?} width {width} case {case}", table.i16.geometry.name);
                 let floats = run(Store::F32 { relu: false });
                 for (found, &expected) in floats.chunks_exact(4).zip(&expected) {
                     let found = f32::from_le_bytes([found[0], found[1], found[2], found[3]]);

@@ -1,14 +1,14 @@
 use super::*;
-use crate::arithmetic::short;
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::pack::{ConvShape, pack};
-use crate::cpu::conv::tests::stored;
+use crate::cpu::conv::pack::{ConvShape, Packed, pack};
+use crate::cpu::conv::tests::{self, stored};
 use crate::cpu::conv::tile::{Chain, RowArgs, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::Narrowing;
 use crate::cpu::requant::Products;
 use crate::memory::ring::SLACK_BYTES;
+use crate::program::short;
 use crate::testing::Rng;
 use alloc::vec;
 
@@ -17,24 +17,11 @@ fn values(n: usize, most: f32, rng: &mut Rng) -> Vec<i8> {
     (0..n).map(|_| (rng.unit() * most).round() as i8).collect()
 }
 
-fn requant(
-    weights: &[i8],
-    shape: ConvShape,
-    bias: &[i32],
-    table: &Kernels,
-) -> (crate::cpu::conv::pack::Packed, Requant) {
+fn requant(weights: &[i8], shape: ConvShape, bias: &[i32], table: &Kernels) -> (Packed, Requant) {
     let order: Vec<usize> = (0..shape.out_channels).collect();
-    let packed = pack(shape, &table.i8, weights, &order);
+    let packed = pack(shape, &table.i8.geometry, weights, &order);
     let mult = vec![1.0 / 1023.0; shape.out_channels];
-    // Those of signed activations, as they are stored.
-    let depth = weights.len() / shape.out_channels;
-    let sums = weights.chunks_exact(depth).map(|row| row.iter().map(|&w| i32::from(w)).sum::<i32>());
-    let bias: Vec<i32> =
-        bias.iter().zip(sums).map(|(b, sum)| b - if table.xor == 0 { 0 } else { 128 * sum }).collect();
-    let bias = &bias[..];
-    // 16 bits, which products may be beyond.
-    let widest = Store::I16 { lo: -32767.0, hi: 32767.0 };
-    let requant = Requant::new(&packed, &order, weights, bias, &mult, table, widest);
+    let requant = tests::requant(&packed, &order, weights, bias, &mult, table);
     (packed, requant)
 }
 
@@ -118,7 +105,7 @@ fn two_rows_equal_the_direct_convolution() {
                             chain: chain_of(y, narrow),
                             out,
                         };
-                        conv_row(table.conv_i8, &table.i8, 1, args);
+                        conv_row(&table.i8, args);
                     }
                     let mut found = blank();
                     let [(above, narrow_above), (below, narrow_below)] = &mut found;

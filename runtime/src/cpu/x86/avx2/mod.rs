@@ -7,19 +7,23 @@ pub(crate) mod peak;
 pub(crate) mod rows;
 pub(crate) mod tile;
 
-use crate::cpu::conv::tile::{ConvRow, Geometry, Layout};
+use crate::cpu::conv::tile::{ConvKernel, Geometry, Layout};
 use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
 use crate::cpu::portable;
 
 pub(crate) static KERNELS: Kernels = Kernels {
-    conv_i8: tile::conv_i8,
-    i8: Geometry { name: "gemm_i8_4x16c2_avx2", lanes: 8, kt: 2, max_nv: 2, layout: Layout::Dot },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i8: unsafe {
+        ConvKernel::new(
+            tile::conv_i8,
+            Geometry { name: "gemm_i8_4x16c2_avx2", lanes: 8, kt: 2, max_nv: 2, layout: Layout::Dot },
+            1,
+        )
+    },
     takes_floats: false,
     chains: false,
-    conv_i16: I16.0,
-    i16: I16.1,
-    conv_f32: F32.0,
-    f32: F32.1,
+    i16: I16,
+    f32: F32,
     winograd: None,
     narrow_out: None,
     rows: Some(rows::ROWS),
@@ -33,13 +37,15 @@ pub(crate) static KERNELS: Kernels = Kernels {
 };
 
 /// Convolutions of 16 bits, also for processors with AVX-512.
-pub(crate) const I16: (ConvRow, Geometry) = (i16::conv_i16, i16::GEOMETRY);
+// SAFETY: the geometry is that of the entry's tiles.
+pub(crate) const I16: ConvKernel = unsafe { ConvKernel::new(i16::conv_i16, i16::GEOMETRY, 2) };
 
 /// Float convolutions, also for processors that only add integer instructions.
-pub(crate) const F32: (ConvRow, Geometry) = (
-    tile::conv_f32,
-    Geometry { name: "gemm_f32_6x16c1_fma", lanes: 8, kt: 1, max_nv: 2, layout: Layout::Dot },
-);
+// SAFETY: the geometry is that of the entry's tiles.
+pub(crate) const F32: ConvKernel = unsafe { ConvKernel::new(tile::conv_f32, FLOATS, 4) };
+
+const FLOATS: Geometry =
+    Geometry { name: "gemm_f32_6x16c1_fma", lanes: 8, kt: 1, max_nv: 2, layout: Layout::Dot };
 
 /// Runs `code` compiled for this instruction set.
 ///

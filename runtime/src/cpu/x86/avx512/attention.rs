@@ -1,6 +1,7 @@
 //! x86-64 with AVX-512 VNNI: `vpdpwssd` adds the dot products of 16 pairs.
 
-use crate::cpu::attention::{Attention, C1, C2, C3, EXPONENT_BITS, Head, Lanes, ONE, Sums, run};
+use crate::cpu::attention::{Attention, C1, C2, C3, Head, Lanes, ONE, Sums, run};
+use crate::program::EXPONENT_BITS;
 use core::arch::x86_64::*;
 
 pub(crate) const ATTENTION: Attention = Attention { entry: attend, lanes: 16 };

@@ -13,7 +13,7 @@ mod tile;
 mod winograd_2x1;
 
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::tile::{Geometry, Layout};
+use crate::cpu::conv::tile::{ConvKernel, Geometry, Layout};
 use crate::cpu::isa::detected;
 use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
 use crate::cpu::portable;
@@ -24,14 +24,25 @@ pub(crate) static KERNELS: Kernels = VNNI;
 pub(crate) static WITH_VBMI: Kernels = Kernels { lookup: lookup::look_up, ..VNNI };
 
 const VNNI: Kernels = Kernels {
-    conv_i8: tile::conv_i8,
-    i8: Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i8: unsafe {
+        ConvKernel::new(
+            tile::conv_i8,
+            Geometry { name: "gemm_i8_6x64c4_avx512vnni", lanes: 16, kt: 4, max_nv: 4, layout: Layout::Dot },
+            1,
+        )
+    },
     takes_floats: false,
     chains: true,
-    conv_i16: avx2::I16.0,
-    i16: avx2::I16.1,
-    conv_f32: tile::conv_f32,
-    f32: Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
+    i16: avx2::I16,
+    // SAFETY: the geometry is that of the entry's tiles.
+    f32: unsafe {
+        ConvKernel::new(
+            tile::conv_f32,
+            Geometry { name: "gemm_f32_6x64c1_avx512", lanes: 16, kt: 1, max_nv: 4, layout: Layout::Dot },
+            4,
+        )
+    },
     winograd: Some(WinogradKernel::F2x1(winograd_2x1::KERNEL)),
     narrow_out: Some(narrow_out::row),
     rows: Some(rows::ROWS),

@@ -7,20 +7,24 @@ mod peak;
 mod store;
 mod tile;
 
-use crate::cpu::conv::tile::{Geometry, Layout};
+use crate::cpu::conv::tile::{ConvKernel, Geometry, Layout};
 use crate::cpu::kernels::{Kernels, Vectors};
 use crate::cpu::portable;
 use crate::cpu::x86::avx2;
 
 pub(crate) static KERNELS: Kernels = Kernels {
-    conv_i8: tile::conv_i8,
-    i8: Geometry { name: "gemm_i8_6x16c4_avxvnni", lanes: 8, kt: 4, max_nv: 2, layout: Layout::Dot },
+    // SAFETY: the geometry is that of the entry's tiles.
+    i8: unsafe {
+        ConvKernel::new(
+            tile::conv_i8,
+            Geometry { name: "gemm_i8_6x16c4_avxvnni", lanes: 8, kt: 4, max_nv: 2, layout: Layout::Dot },
+            1,
+        )
+    },
     takes_floats: false,
     chains: true,
-    conv_i16: avx2::I16.0,
-    i16: avx2::I16.1,
-    conv_f32: avx2::F32.0,
-    f32: avx2::F32.1,
+    i16: avx2::I16,
+    f32: avx2::F32,
     winograd: None,
     narrow_out: Some(narrow_out::row),
     rows: Some(avx2::rows::ROWS),

@@ -1,0 +1,211 @@
+//! What is done with the sums of a convolution, beyond storing them: an activation of floats, or a residual sum and a copy in
+//! 8 bits. It is done while the values are in registers, where the instruction set's kernels chain; otherwise row by row,
+//! while the row is in the first-level cache.
+
+use crate::arithmetic::round_clamp;
+use crate::cpu::codec::Codec;
+use crate::cpu::conv::tile::Chain;
+use crate::cpu::kernels::Elementwise;
+use crate::cpu::requant::SingleRounding;
+use crate::cpu::steps::{Io, activation};
+use crate::cpu::table::Cpu;
+use crate::memory::ring::{InView, OutView};
+use crate::model::{Activation, DType};
+use crate::program::{self, I16_MAX};
+use core::ops::Range;
+
+pub(super) enum Epilogue {
+    /// They are stored.
+    Nothing,
+    /// An activation that the kernel does not fuse; on floats only.
+    Activation(Activation),
+    /// On 16 bits: the residual sum and the conversion.
+    Chain {
+        sum: Option<Sum>,
+        convert: Option<Convert>,
+        /// Whether the kernel does it, while the values are in its registers.
+        in_registers: bool,
+    },
+}
+
+/// `round(conv · factors[0] + residual · factors[1])`, as the operator `Add` computes it.
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    factors: [f32; 2],
+}
+
+/// `round(value · factor)`, as the operator `Convert` computes it.
+#[derive(Clone, Copy)]
+pub(super) struct Convert {
+    factor: f32,
+    to: Codec,
+    /// For an instruction set that does the sum and the conversion in one pass.
+    single: Option<SingleRounding>,
+}
+
+impl Epilogue {
+    /// Of a convolution that reads an edge of this dtype.
+    pub fn new(epilogue: &program::Epilogue, input: DType, cpu: Cpu) -> Self {
+        let sum = epilogue.residual.map(|factors| Sum { factors });
+        let convert = epilogue.narrow.map(|narrow| {
+            let (factor, to) = (narrow.factor, Codec::new(narrow.dtype, cpu.xor));
+            let narrowing =
+                to.narrowing().filter(|to| to.xor == 0 && cpu.rows.is_some_and(|r| r.chain.is_some()));
+            let single = narrowing.and_then(|to| SingleRounding::new(factor, to.zero_point));
+            Convert { factor, to, single }
+        });
+        if sum.is_some() || convert.is_some() {
+            let in_registers = cpu.chains && matches!(input, DType::I8 { .. });
+            return Self::Chain { sum, convert, in_registers };
+        }
+        match epilogue.activation {
+            Some(activation) if input == DType::F32 && activation != Activation::Relu => {
+                Self::Activation(activation)
+            }
+            Some(_) | None => Self::Nothing,
+        }
+    }
+
+    pub fn is_chain(&self) -> bool {
+        matches!(self, Self::Chain { .. })
+    }
+
+    /// Whether the kernel does it.
+    pub fn in_registers(&self) -> bool {
+        matches!(self, Self::Chain { in_registers: true, .. })
+    }
+
+    /// What the kernel does with row `y`, if it does something.
+    pub fn chain<'a>(
+        &self,
+        residual: InView<'a>,
+        second: Option<&'a mut OutView<'_>>,
+        cols: &Range<usize>,
+        y: usize,
+    ) -> Option<Chain<'a>> {
+        let &Self::Chain { sum, convert, in_registers: true } = self else { return None };
+        let residual = residual.pixels(y, cols.clone());
+        Some(chain(sum, residual, convert, second.map(|second| second.row_mut(y))))
+    }
+
+    /// The same of rows `y` and `y + 1`.
+    pub fn two_chains<'a>(
+        &self,
+        residual: InView<'a>,
+        second: Option<&'a mut OutView<'_>>,
+        cols: &Range<usize>,
+        y: usize,
+    ) -> Option<[Chain<'a>; 2]> {
+        let &Self::Chain { sum, convert, in_registers: true } = self else { return None };
+        let mut narrow = second.map(|second| second.rows_mut::<2>(y).into_iter());
+        Some([y, y + 1].map(|y| {
+            let residual = residual.pixels(y, cols.clone());
+            chain(sum, residual, convert, narrow.as_mut().and_then(Iterator::next))
+        }))
+    }
+
+    /// Does it with row `y`, which the kernel has stored.
+    pub fn finish(&self, io: &mut Io<'_>, y: usize) {
+        let rows = io.cpu.rows;
+        let cols = io.out.cols();
+        let row = io.out.row_mut(y);
+        match *self {
+            Self::Nothing => {}
+            Self::Activation(activation) => {
+                io.cpu.run(Activate { activation, values: bytemuck::cast_slice_mut(row) });
+            }
+            Self::Chain { sum, convert, .. } => {
+                let values: &mut [i16] = bytemuck::cast_slice_mut(row);
+                let at_once =
+                    rows.and_then(|rows| rows.chain).zip(convert.and_then(|convert| convert.single));
+                if let (Some((chain, single)), Some(second)) = (at_once, &mut io.second)
+                    && sum.is_none_or(|sum| sum.factors == [1.0; 2])
+                {
+                    let residual = sum.map(|_| bytemuck::cast_slice(io.inputs[1].pixels(y, cols)));
+                    chain(values, residual, &single, second.row_mut(y));
+                    return;
+                }
+                if let Some(sum) = sum {
+                    let residual = bytemuck::cast_slice(io.inputs[1].pixels(y, cols));
+                    match rows {
+                        Some(rows) => (rows.residual)(values, residual, sum.factors),
+                        None => io.cpu.run(Residual { sum, residual, values }),
+                    }
+                }
+                if let (Some(convert), Some(second)) = (convert, &mut io.second) {
+                    let out = second.row_mut(y);
+                    let done = match (rows, convert.to.narrowing()) {
+                        (Some(rows), Some(to)) => (rows.narrow)(values, convert.factor, to, out),
+                        _ => false,
+                    };
+                    if !done {
+                        io.cpu.run(Narrow { convert, values, out });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the kernel does with a row, of which `residual` is the row to add and `narrow` that of the conversion.
+fn chain<'a>(
+    sum: Option<Sum>,
+    residual: &'a [u8],
+    convert: Option<Convert>,
+    narrow: Option<&'a mut [u8]>,
+) -> Chain<'a> {
+    let residual = sum.map(|sum| (bytemuck::cast_slice(residual), sum.factors));
+    let narrow =
+        convert.zip(narrow).and_then(|(convert, row)| Some((row, convert.factor, convert.to.narrowing()?)));
+    Chain { residual, narrow }
+}
+
+struct Residual<'a> {
+    sum: Sum,
+    residual: &'a [i16],
+    values: &'a mut [i16],
+}
+
+impl Elementwise for Residual<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let [mine, theirs] = self.sum.factors;
+        for (value, &residual) in self.values.iter_mut().zip(self.residual) {
+            let sum = f32::from(*value) * mine + f32::from(residual) * theirs;
+            *value = round_clamp(sum, -I16_MAX, I16_MAX) as i16;
+        }
+    }
+}
+
+struct Narrow<'a> {
+    convert: Convert,
+    values: &'a [i16],
+    out: &'a mut [u8],
+}
+
+impl Elementwise for Narrow<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Convert { factor, to, .. } = self.convert;
+        let Codec::I8 { zero_point, xor } = to else { unreachable!("narrowed to 8 bits") };
+        let (lo, hi) = to.limits();
+        for (out, &value) in self.out.iter_mut().zip(self.values) {
+            let scaled = round_clamp(f32::from(value) * factor, lo, hi);
+            *out = (scaled + zero_point) as u8 ^ xor;
+        }
+    }
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    values: &'a mut [f32],
+}
+
+impl Elementwise for Activate<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for x in self.values {
+            *x = activation::apply(self.activation, *x);
+        }
+    }
+}
