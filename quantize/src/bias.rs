@@ -43,9 +43,9 @@ pub fn corrected(
 pub fn unchanged(model: &Model) -> Vec<Vec<f64>> {
     let nodes = (0..).zip(&model.graph().nodes);
     nodes
-        .map(|(id, node)| match node.op {
-            Op::Conv2d(_) => model.f32s(id, Role::Bias).into_iter().map(f64::from).collect(),
-            _ => Vec::new(),
+        .map(|(id, node)| {
+            let biases = matches!(node.op, Op::Conv2d(_)).then(|| model.f32s(id, Role::Bias));
+            biases.into_iter().flatten().map(f64::from).collect()
         })
         .collect()
 }

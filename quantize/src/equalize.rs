@@ -68,23 +68,14 @@ impl Groups {
         let mut groups = Self { parent: (0..nodes).collect(), fixed: vec![false; nodes] };
         let mut fixed = vec![usize::from(graph.output())];
         for (id, node) in graph.nodes.iter().enumerate() {
-            match node.op {
-                Op::Add { .. } | Op::Activation(Activation::Relu) => {
-                    node.inputs.iter().for_each(|&input| groups.join(id, usize::from(input)));
-                }
-                Op::Conv2d(Conv2d { activation: None | Some(Activation::Relu), .. }) => {}
-                Op::Conv2d(_)
-                | Op::Input { .. }
-                | Op::Affine
-                | Op::Activation(_)
-                | Op::LayerNorm { .. }
-                | Op::WindowAttention { .. }
-                | Op::PixelShuffle { .. }
-                | Op::Resize { .. }
-                | Op::Convert => {
-                    fixed.push(id);
-                    fixed.extend(node.inputs.iter().map(|&input| usize::from(input)));
-                }
+            let passes = matches!(node.op, Op::Add { .. } | Op::Activation(Activation::Relu));
+            let scales =
+                matches!(node.op, Op::Conv2d(Conv2d { activation: None | Some(Activation::Relu), .. }));
+            if passes {
+                node.inputs.iter().for_each(|&input| groups.join(id, usize::from(input)));
+            } else if !scales {
+                fixed.push(id);
+                fixed.extend(node.inputs.iter().map(|&input| usize::from(input)));
             }
         }
         for edge in fixed {

@@ -46,14 +46,17 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
     let pixel = EdgeTypes { narrow: DType::PIXEL, wide: DType::PIXEL };
     let mut types: Vec<EdgeTypes> = Vec::with_capacity(seen.len());
     for (id, histogram) in (0..).zip(seen) {
-        let found = match graph.node(id).op {
-            Op::Input { .. } => pixel,
+        let op = graph.node(id).op;
+        let found = if matches!(op, Op::Input { .. }) {
+            pixel
+        } else if matches!(op, Op::PixelShuffle { .. }) {
             // A shuffle copies what it reads.
-            Op::PixelShuffle { .. } => types[usize::from(graph.node(id).inputs[0])],
-            _ => match exact(model, id) {
-                Some(exact) => exact,
-                None => EdgeTypes { narrow: search_i8(histogram), wide: i16_for(histogram.max_abs()) },
-            },
+            types[usize::from(graph.node(id).inputs[0])]
+        } else {
+            exact(model, id).unwrap_or_else(|| EdgeTypes {
+                narrow: search_i8(histogram),
+                wide: i16_for(histogram.max_abs()),
+            })
         };
         types.push(found);
     }
@@ -109,29 +112,30 @@ pub(crate) fn exact(model: &Model, id: NodeId) -> Option<EdgeTypes> {
     if node.inputs != [0] {
         return None;
     }
-    match node.op {
-        Op::Resize { filter: Filter::Nearest, .. } => {
-            Some(EdgeTypes { narrow: DType::PIXEL, wide: DType::PIXEL })
-        }
-        Op::Resize { upscale, filter: Filter::Bilinear } => {
-            // Sums of pixels with weights in units of 1/(2·upscale)².
-            let unit = (2.0 * f32::from(upscale)).powi(2);
-            let wide = DType::I16 { scale: 1.0 / (255.0 * unit) };
-            (255.0 * unit <= I16_MAX).then_some(EdgeTypes { narrow: DType::PIXEL, wide })
-        }
-        // Pixels moved by a whole number of levels, the same for all channels, keep all 256 levels.
-        Op::Affine => {
-            let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
-            let (a, b) = (weight[0], bias[0]);
-            let same = weight.iter().all(|&x| x == a) && bias.iter().all(|&x| x == b);
-            let level = -255.0 * b / a;
-            let whole = level.round();
-            let fits = same && a > 0.0 && (0.0..=255.0).contains(&whole) && (level - whole).abs() < 1e-3;
-            let narrow = DType::I8 { scale: a / 255.0, zero_point: (whole as i32 - 128) as i8 };
-            fits.then_some(EdgeTypes { narrow, wide: narrow })
-        }
-        _ => None,
+    if let Op::Resize { upscale, filter } = node.op {
+        return match filter {
+            Filter::Nearest => Some(EdgeTypes { narrow: DType::PIXEL, wide: DType::PIXEL }),
+            Filter::Bilinear => {
+                // Sums of pixels with weights in units of 1/(2·upscale)².
+                let unit = (2.0 * f32::from(upscale)).powi(2);
+                let wide = DType::I16 { scale: 1.0 / (255.0 * unit) };
+                (255.0 * unit <= I16_MAX).then_some(EdgeTypes { narrow: DType::PIXEL, wide })
+            }
+            Filter::Bicubic => None,
+        };
     }
+    if node.op != Op::Affine {
+        return None;
+    }
+    // Pixels moved by a whole number of levels, the same for all channels, keep all 256 levels.
+    let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
+    let (a, b) = (weight[0], bias[0]);
+    let same = weight.iter().all(|&x| x == a) && bias.iter().all(|&x| x == b);
+    let level = -255.0 * b / a;
+    let whole = level.round();
+    let fits = same && a > 0.0 && (0.0..=255.0).contains(&whole) && (level - whole).abs() < 1e-3;
+    let narrow = DType::I8 { scale: a / 255.0, zero_point: (whole as i32 - 128) as i8 };
+    fits.then_some(EdgeTypes { narrow, wide: narrow })
 }
 
 /// The symmetric 16-bit type for values up to `max_abs`, with [`I16_HEADROOM`].

@@ -109,6 +109,31 @@ pub fn rewrite(model: &Model, recipe: &Recipe) -> Result<Rewritten, QuantizeErro
     Ok(Rewritten { model, node })
 }
 
+/// The form in which an operator reads its edges.
+enum Reads {
+    /// As the recipe says for the node.
+    Precision,
+    /// 8 bits.
+    Narrow,
+    /// 16 bits, where 8 are not exact.
+    Wide,
+    /// The one it is written in: it only moves values.
+    Any,
+}
+
+impl Reads {
+    fn of(op: &Op) -> Self {
+        match op {
+            Op::Conv2d(_) | Op::WindowAttention { .. } => Self::Precision,
+            Op::Activation(_) => Self::Narrow,
+            Op::PixelShuffle { .. } => Self::Any,
+            Op::Add { .. } | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => Self::Wide,
+            // Folding removes the one and refuses the other.
+            Op::Input { .. } | Op::Convert => Self::Wide,
+        }
+    }
+}
+
 fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
     let graph = model.graph();
     let mut wanted = vec![Wanted::default(); graph.nodes.len()];
@@ -117,22 +142,19 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
         let of_reader = wanted[id];
         for &input in &node.inputs {
             let edge = &mut wanted[usize::from(input)];
-            match node.op {
-                Op::Conv2d(_) | Op::WindowAttention { .. } => match recipe.reads(id, input) {
+            match Reads::of(&node.op) {
+                Reads::Precision => match recipe.reads(id, input) {
                     Precision::Int8 => edge.narrow = true,
                     Precision::Int16 => edge.wide = true,
                     Precision::F32 => edge.float = true,
                 },
-                Op::Activation(_) => edge.narrow = true,
-                Op::PixelShuffle { .. } => {
+                Reads::Narrow => edge.narrow = true,
+                Reads::Any => {
                     edge.narrow |= of_reader.narrow;
                     edge.wide |= of_reader.wide;
                     edge.float |= of_reader.float;
                 }
-                Op::Add { .. } | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => edge.wide = true,
-                Op::Input { .. } | Op::Convert => {
-                    unreachable!("folding refuses or removes a {}", node.op.name())
-                }
+                Reads::Wide => edge.wide = true,
             }
         }
     }
@@ -165,31 +187,33 @@ impl Rewriter<'_> {
     fn visit(&mut self, id: NodeId) {
         let node = self.model.graph().node(id);
         let form = self.own_form(id);
-        let inputs: Vec<NodeId> = match node.op {
-            Op::Conv2d(_) | Op::WindowAttention { .. } => {
-                let wanted = match self.recipe.reads(usize::from(id), node.inputs[0]) {
-                    Precision::Int8 => Form::Narrow,
-                    Precision::Int16 => Form::Wide,
-                    Precision::F32 => Form::Float,
-                };
-                vec![self.get(node.inputs[0], wanted)]
-            }
-            Op::Activation(_) => vec![self.get(node.inputs[0], Form::Narrow)],
-            Op::PixelShuffle { .. } => vec![self.get_any(node.inputs[0], form)],
-            _ => node.inputs.iter().map(|&input| self.get_any(input, Form::Wide)).collect(),
+        let reads = Reads::of(&node.op);
+        let first = |rewriter: &mut Self, form| vec![rewriter.get(node.inputs[0], form)];
+        let inputs: Vec<NodeId> = match reads {
+            Reads::Precision => match self.recipe.reads(usize::from(id), node.inputs[0]) {
+                Precision::Int8 => first(self, Form::Narrow),
+                Precision::Int16 => first(self, Form::Wide),
+                Precision::F32 => first(self, Form::Float),
+            },
+            Reads::Narrow => first(self, Form::Narrow),
+            Reads::Any => vec![self.get_any(node.inputs[0], form)],
+            Reads::Wide => node.inputs.iter().map(|&input| self.get_any(input, Form::Wide)).collect(),
         };
-        let dtype = match node.op {
-            // It only moves bytes: also where the form wanted was to be had in another type.
-            Op::PixelShuffle { .. } => self.graph.node(inputs[0]).dtype,
-            _ => self.dtype(id, form),
+        // What only moves values has the type that was to be had, also where another form was wanted.
+        let dtype = match reads {
+            Reads::Any => self.graph.node(inputs[0]).dtype,
+            Reads::Precision | Reads::Narrow | Reads::Wide => self.dtype(id, form),
         };
-        let params = match (&self.recipe.weights[usize::from(id)], node.op) {
-            (Some(weights), Op::Conv2d(_)) => self.quantized(id, inputs[0], weights),
-            (None, Op::Conv2d(_)) => {
-                let bias = self.recipe.bias[usize::from(id)].iter().map(|&b| b as f32).collect();
-                vec![TensorData::F32(self.model.f32s(id, Role::Weight)), TensorData::F32(bias)]
+        let params = if matches!(node.op, Op::Conv2d(_)) {
+            match &self.recipe.weights[usize::from(id)] {
+                Some(weights) => self.quantized(id, inputs[0], weights),
+                None => {
+                    let bias = self.recipe.bias[usize::from(id)].iter().map(|&b| b as f32).collect();
+                    vec![TensorData::F32(self.model.f32s(id, Role::Weight)), TensorData::F32(bias)]
+                }
             }
-            _ => self.model.params(id),
+        } else {
+            self.model.params(id)
         };
         let new_id = self.push(&node.name, node.op, &inputs, dtype, params);
         self.forms[usize::from(id)][form_of(dtype) as usize] = Some(new_id);
@@ -200,15 +224,23 @@ impl Rewriter<'_> {
     fn own_form(&self, id: NodeId) -> Form {
         let node = self.model.graph().node(id);
         let wanted = self.wanted[usize::from(id)];
-        match node.op {
-            Op::Input { .. } => Form::Narrow,
-            Op::Conv2d(_) if self.recipe.precision[usize::from(id)] == Precision::F32 => Form::Float,
-            _ if id == self.model.graph().output() => Form::Narrow,
+        let is_float =
+            matches!(node.op, Op::Conv2d(_)) && self.recipe.precision[usize::from(id)] == Precision::F32;
+        if matches!(node.op, Op::Input { .. }) {
+            Form::Narrow
+        } else if is_float {
+            Form::Float
+        } else if id == self.model.graph().output() {
+            Form::Narrow
+        } else if wanted.wide && self.dtype(id, Form::Wide) == self.dtype(id, Form::Narrow) {
             // An exact 8-bit form is as good as 16 bits.
-            _ if wanted.wide && self.dtype(id, Form::Wide) == self.dtype(id, Form::Narrow) => Form::Narrow,
-            _ if wanted.wide => Form::Wide,
-            _ if wanted.narrow => Form::Narrow,
-            _ => Form::Float,
+            Form::Narrow
+        } else if wanted.wide {
+            Form::Wide
+        } else if wanted.narrow {
+            Form::Narrow
+        } else {
+            Form::Float
         }
     }
 

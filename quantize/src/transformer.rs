@@ -33,13 +33,11 @@ pub fn balance(model: &Model, seen: &Observation) -> Result<Model, QuantizeError
         (0..graph.nodes.len() as NodeId).map(|id| model.params(id)).collect();
     for (id, node) in (0..).zip(&graph.nodes) {
         let moments = &seen.moments[usize::from(id)];
-        match node.op {
-            Op::LayerNorm { .. } => norm(graph, &mut params, id, moments),
-            Op::WindowAttention { num_heads, .. } => {
-                let edge = &seen.moments[usize::from(node.inputs[0])];
-                attention(graph, &mut params, id, usize::from(num_heads), edge);
-            }
-            _ => {}
+        if matches!(node.op, Op::LayerNorm { .. }) {
+            norm(graph, &mut params, id, moments);
+        } else if let Op::WindowAttention { num_heads, .. } = node.op {
+            let edge = &seen.moments[usize::from(node.inputs[0])];
+            attention(graph, &mut params, id, usize::from(num_heads), edge);
         }
     }
     Model::new(graph.clone(), &params, model.metadata().to_vec()).map_err(QuantizeError::Rewrite)
@@ -107,10 +105,7 @@ fn attention(graph: &Graph, params: &mut [Vec<TensorData>], id: NodeId, heads: u
 fn convolutions(graph: &Graph, id: NodeId) -> Option<Vec<(NodeId, Conv2d)>> {
     graph
         .readers(id)
-        .map(|reader| match graph.node(reader).op {
-            Op::Conv2d(conv) => Some((reader, conv)),
-            _ => None,
-        })
+        .map(|reader| if let Op::Conv2d(conv) = graph.node(reader).op { Some((reader, conv)) } else { None })
         .collect::<Option<Vec<_>>>()
         .filter(|readers| !readers.is_empty())
 }

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::profiles::{Cores, Efficiency, Profile, Throttle, Work};
 use mcir_files::{Pending, terminal};
 use mcir_runtime::exec::Workspace;
-use mcir_runtime::model::{Activation, Conv2d, Graph, Model, Op};
+use mcir_runtime::model::{Graph, Model};
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let one = cmd.engine.plan_options(1)?;
     let isa = one.isa.unwrap_or_else(mcir_runtime::Isa::best).name();
     profile.isa = isa.into();
-    let all = PlanOptions { threads: all_threads(), ..one };
+    let all = one.threads(all_threads());
     let source = format!("measured by mcir-board {} profile on this machine", env!("CARGO_PKG_VERSION"));
     for float in [false, true] {
         let mut frames = Vec::new();
@@ -237,12 +237,16 @@ fn frame(name: &str, model: &Model, options: &PlanOptions, hertz: f64) -> Result
     let cycles = median(seconds) * hertz / shares.iter().sum::<f64>();
     let pixels = Work::pixels(model, SIZE);
     let mut sums: [Option<Sample>; 4] = [None; 4];
-    for (id, (node, share)) in (0_u16..).zip(model.graph().nodes.iter().zip(&shares)) {
-        let kind = match node.op {
-            Op::LayerNorm { .. } => 1,
-            Op::WindowAttention { .. } => 2,
-            Op::Activation(_) | Op::Conv2d(Conv2d { activation: Some(Activation::Gelu), .. }) => 3,
-            _ => 0,
+    for (id, share) in (0_u16..).zip(&shares) {
+        let of_node = Work::of_node(model, id, pixels);
+        let kind = if of_node.norm_pixels > 0.0 {
+            1
+        } else if of_node.scores > 0.0 {
+            2
+        } else if of_node.activated > 0.0 {
+            3
+        } else {
+            0
         };
         let sum = sums[kind].get_or_insert(Sample { work: Work::default(), cycles: 0.0 });
         sum.cycles += share * cycles;

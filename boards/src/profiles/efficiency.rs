@@ -147,11 +147,8 @@ impl Work {
 
     /// Pixels that are computed for an image of this width and height: a network with windows computes whole ones.
     pub fn pixels(model: &Model, (width, height): (usize, usize)) -> f64 {
-        let window = model.graph().nodes.iter().find_map(|node| match node.op {
-            Op::WindowAttention { window_size, .. } => Some(usize::from(window_size.max(1))),
-            _ => None,
-        });
-        let whole = |size: usize| window.map_or(size, |window| size.next_multiple_of(window));
+        let multiple = model.graph().pad_multiple().max(1);
+        let whole = |size: usize| size.next_multiple_of(multiple);
         (whole(width) * whole(height)) as f64
     }
 
@@ -172,7 +169,13 @@ impl Work {
             Op::Conv2d(Conv2d { activation: Some(Activation::Gelu), .. }) => {
                 Self { plain_macs: macs, plain_values: values, activated: values, ..work }
             }
-            _ => Self { plain_macs: macs, plain_values: values, ..work },
+            Op::Input { .. }
+            | Op::Conv2d(_)
+            | Op::Add { .. }
+            | Op::Affine
+            | Op::PixelShuffle { .. }
+            | Op::Resize { .. }
+            | Op::Convert => Self { plain_macs: macs, plain_values: values, ..work },
         }
     }
 

@@ -28,10 +28,7 @@ pub fn int8_winograd(graph: &Graph) -> Graph {
 fn int8_from(graph: &Graph, scale: f32, zero_point: i8) -> Graph {
     // No round part of the others: calibration gives none, and values halfway between two bytes would be common.
     let (q, sum) = (DType::I8 { scale, zero_point: 0 }, DType::I16 { scale: 0.000_973 });
-    let channels = match graph.node(0).op {
-        Op::Input { channels } => channels,
-        _ => 3,
-    };
+    let channels = if let Op::Input { channels } = graph.node(0).op { channels } else { 3 };
     let mut out = Graph::new(channels, DType::PIXEL);
     let positive = DType::I8 { scale, zero_point };
     let mut map: Vec<NodeId> = vec![0];
@@ -40,32 +37,37 @@ fn int8_from(graph: &Graph, scale: f32, zero_point: i8) -> Graph {
     for (id, node) in (0..).zip(&graph.nodes).skip(1) {
         let reads_8_bits = |op: &Op| matches!(op, Op::Conv2d(_) | Op::WindowAttention { .. });
         let only_narrow = graph.readers(id).all(|r| reads_8_bits(&graph.node(r).op));
-        let dtype = match node.op {
-            _ if id == last => DType::PIXEL,
-            _ if graph
-                .readers(id)
-                .all(|r| r == last && matches!(graph.node(r).op, Op::PixelShuffle { .. })) =>
-            {
-                DType::PIXEL
-            }
-            Op::WindowAttention { .. } => q,
-            Op::Conv2d(conv) if only_narrow && conv.activation == Some(Activation::Relu) => positive,
-            Op::Conv2d(_) | Op::LayerNorm { .. } if only_narrow => q,
-            Op::PixelShuffle { .. } => out.node(map[usize::from(node.inputs[0])]).dtype,
-            Op::Resize { upscale, .. } => {
-                DType::I16 { scale: 1.0 / (255.0 * 4.0 * f32::from(upscale) * f32::from(upscale)) }
-            }
-            Op::Conv2d(_) if graph.readers(id).all(|r| shuffles_into_conv(graph, r)) => q,
-            _ => sum,
+        let is_shuffle = |id: NodeId| matches!(graph.node(id).op, Op::PixelShuffle { .. });
+        let feeds_output = graph.readers(id).all(|r| r == last && is_shuffle(r));
+        let relu = matches!(node.op, Op::Conv2d(Conv2d { activation: Some(Activation::Relu), .. }));
+        let is_conv = matches!(node.op, Op::Conv2d(_));
+        let dtype = if id == last || feeds_output {
+            DType::PIXEL
+        } else if matches!(node.op, Op::WindowAttention { .. }) {
+            q
+        } else if relu && only_narrow {
+            positive
+        } else if (is_conv || matches!(node.op, Op::LayerNorm { .. })) && only_narrow {
+            q
+        } else if is_shuffle(id) {
+            out.node(map[usize::from(node.inputs[0])]).dtype
+        } else if let Op::Resize { upscale, .. } = node.op {
+            DType::I16 { scale: 1.0 / (255.0 * 4.0 * f32::from(upscale) * f32::from(upscale)) }
+        } else if is_conv && graph.readers(id).all(|r| shuffles_into_conv(graph, r)) {
+            q
+        } else {
+            sum
         };
         let mut inputs = vec![];
         for &input in &node.inputs {
             let input = usize::from(input);
-            inputs.push(match (node.op, out.node(map[input]).dtype) {
-                (op, DType::I16 { .. }) if reads_8_bits(&op) => *quantized[input].get_or_insert_with(|| {
+            let is_i16 = matches!(out.node(map[input]).dtype, DType::I16 { .. });
+            inputs.push(if is_i16 && reads_8_bits(&node.op) {
+                *quantized[input].get_or_insert_with(|| {
                     out.push(format!("quantize.{input}"), Op::Convert, &[map[input]], q)
-                }),
-                _ => map[input],
+                })
+            } else {
+                map[input]
             });
         }
         map.push(match node.op {

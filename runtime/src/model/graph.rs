@@ -5,6 +5,7 @@
 //! may only read lower-numbered nodes, so that a cycle cannot be written down.
 
 use crate::model::at_most::at_most;
+use crate::model::facts::Facts;
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -149,35 +150,13 @@ pub enum Op {
 
 impl Op {
     /// Short name for tables and messages.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Input { .. } => "Input",
-            Self::Conv2d(_) => "Conv2d",
-            Self::Add { .. } => "Add",
-            Self::Affine => "Affine",
-            Self::Activation(_) => "Activation",
-            Self::LayerNorm { .. } => "LayerNorm",
-            Self::WindowAttention { .. } => "WindowAttention",
-            Self::PixelShuffle { .. } => "PixelShuffle",
-            Self::Resize { .. } => "Resize",
-            Self::Convert => "Convert",
-        }
+    pub fn name(&self) -> &'static str {
+        Facts::of(self, None).name
     }
 
     /// Number of edges the operator reads.
-    pub const fn arity(&self) -> usize {
-        match self {
-            Self::Input { .. } => 0,
-            Self::Add { .. } => 2,
-            Self::Conv2d(_)
-            | Self::Affine
-            | Self::Activation(_)
-            | Self::LayerNorm { .. }
-            | Self::WindowAttention { .. }
-            | Self::PixelShuffle { .. }
-            | Self::Resize { .. }
-            | Self::Convert => 1,
-        }
+    pub fn arity(&self) -> usize {
+        Facts::of(self, None).arity
     }
 }
 
@@ -240,13 +219,10 @@ impl Graph {
     /// reflection at the right and at the bottom; the output is cropped. It is the window size of the
     /// attention nodes, 1 without any.
     pub fn pad_multiple(&self) -> usize {
-        self.nodes
-            .iter()
-            .filter_map(|n| match n.op {
-                Op::WindowAttention { window_size, .. } => Some(usize::from(window_size)),
-                _ => None,
-            })
-            .max()
-            .unwrap_or(1)
+        let window = |node: &Node| {
+            let Op::WindowAttention { window_size, .. } = node.op else { return None };
+            Some(usize::from(window_size))
+        };
+        self.nodes.iter().filter_map(window).max().unwrap_or(1)
     }
 }

@@ -5,6 +5,7 @@
 //! types, shapes, the file format, checks. What does not: how anything is computed.
 
 mod at_most;
+mod facts;
 mod format;
 mod graph;
 mod params;
@@ -14,6 +15,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use facts::{Facts, Look};
 pub use format::{HEADER_BYTES, MAGIC, VERSION};
 pub use graph::{Activation, Conv2d, DType, Filter, Graph, Node, NodeId, Op};
 pub use params::{Element, ParamSpec, Role};
@@ -57,10 +59,10 @@ pub struct Model {
     weights: Arc<Cow<'static, [u8]>>,
 }
 
-/// The tensors that a node needs, in file order, when it reads an edge of this type and shape first.
+/// The tensors that a node needs, in file order, when it reads an edge of this type and shape first. A convolution is
+/// quantized exactly when the edge it reads is.
 pub fn param_specs_of(node: &Node, input: Option<(DType, EdgeShape)>) -> Vec<ParamSpec> {
-    let (specs, n) = params::specs(node, input);
-    specs[..n].to_vec()
+    Facts::of(&node.op, input).tensors().to_vec()
 }
 
 impl Model {

@@ -1,8 +1,5 @@
 //! Which tensors a node needs: their roles, shapes and element types.
 
-use crate::model::graph::{DType, Node, Op};
-use crate::model::shape::EdgeShape;
-
 /// What a parameter tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -59,48 +56,10 @@ impl ParamSpec {
         self.len() == 0
     }
 
-    const fn new(role: Role, element: Element, dims: [usize; 4]) -> Self {
+    pub(crate) const fn new(role: Role, element: Element, dims: [usize; 4]) -> Self {
         Self { role, element, dims }
     }
 }
 
 /// At most this many tensors belong to a node.
 pub const MAX_PARAMS: usize = 3;
-
-/// The tensors of a node, in file order.
-///
-/// A convolution is quantized exactly when the edge it reads is.
-pub fn specs(node: &Node, input: Option<(DType, EdgeShape)>) -> ([ParamSpec; MAX_PARAMS], usize) {
-    let none = ParamSpec::new(Role::Weight, Element::F32, [0; 4]);
-    let channels = input.map_or(0, |(_, s)| usize::from(s.channels));
-    let vector = |role, n| ParamSpec::new(role, Element::F32, [n, 1, 1, 1]);
-    match node.op {
-        Op::Conv2d(conv) => {
-            let out = usize::from(conv.out_channels);
-            let kernel = usize::from(conv.kernel);
-            let dims = [out, kernel, kernel, usize::from(conv.in_channels)];
-            if input.is_some_and(|(dtype, _)| dtype.is_quantized()) {
-                let weight = ParamSpec::new(Role::Weight, Element::I8, dims);
-                let bias = ParamSpec::new(Role::Bias, Element::I32, [out, 1, 1, 1]);
-                ([weight, bias, vector(Role::WeightScale, out)], 3)
-            } else {
-                let weight = ParamSpec::new(Role::Weight, Element::F32, dims);
-                ([weight, vector(Role::Bias, out), none], 2)
-            }
-        }
-        Op::Affine | Op::LayerNorm { .. } => {
-            ([vector(Role::Weight, channels), vector(Role::Bias, channels), none], 2)
-        }
-        Op::WindowAttention { num_heads, window_size, .. } => {
-            let side = 2 * usize::from(window_size) - 1;
-            let dims = [side * side, usize::from(num_heads), 1, 1];
-            ([ParamSpec::new(Role::PositionBias, Element::F32, dims), none, none], 1)
-        }
-        Op::Input { .. }
-        | Op::Add { .. }
-        | Op::Activation(_)
-        | Op::PixelShuffle { .. }
-        | Op::Resize { .. }
-        | Op::Convert => ([none; MAX_PARAMS], 0),
-    }
-}

@@ -192,7 +192,7 @@ fn every_rule_is_checked() {
     );
     let conv = |g: &mut Graph, f: fn(&mut Conv2d)| match &mut g.nodes[3].op {
         Op::Conv2d(c) => f(c),
-        _ => unreachable!(),
+        other => unreachable!("{}", other.name()),
     };
     assert_eq!(
         changed(|g, _| conv(g, |c| c.kernel = 2)),

@@ -2,8 +2,9 @@
 //! is checked here, once.
 
 use crate::error::LoadError;
+use crate::model::facts::Facts;
 use crate::model::graph::{Activation, DType, Graph, NodeId, Op};
-use crate::model::params::{Element, Role, specs};
+use crate::model::params::{Element, Role};
 use crate::model::shape::{EdgeShape, infer};
 use crate::model::{Model, TensorRef};
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
@@ -37,7 +38,9 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
             return Err(LoadError::Name { node: id });
         }
         node.inputs.iter().for_each(|&i| read[usize::from(i)] = true);
-        parameters(id, &node.op)?;
+        if let Some(what) = Facts::of(&node.op, None).bad_parameter {
+            return Err(LoadError::BadParameter { node: id, what });
+        }
         dtypes(graph, id)?;
         macs_total = macs_total.saturating_add(macs(graph, &shapes, index));
         let shape = shapes[index];
@@ -57,50 +60,9 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
 
 /// Multiply-accumulates of node `index` for one pixel of the input image.
 pub(crate) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
-    let node = &graph.nodes[index];
-    let pixels = u64::from(shapes[index].upscale).pow(2);
-    let channels = u64::from(shapes[index].channels);
-    match node.op {
-        Op::Conv2d(conv) => {
-            let taps = u64::from(conv.kernel).pow(2);
-            taps * u64::from(conv.in_channels) * u64::from(conv.out_channels) * pixels
-        }
-        // Scores and weighted sum: two products over the window's pixels for each channel.
-        Op::WindowAttention { window_size, .. } => 2 * u64::from(window_size).pow(2) * channels * pixels,
-        Op::Input { .. }
-        | Op::Add { .. }
-        | Op::Affine
-        | Op::Activation(_)
-        | Op::LayerNorm { .. }
-        | Op::PixelShuffle { .. }
-        | Op::Resize { .. }
-        | Op::Convert => 0,
-    }
-}
-
-fn parameters(node: NodeId, op: &Op) -> Result<(), LoadError> {
-    let check = |ok: bool, what| if ok { Ok(()) } else { Err(LoadError::BadParameter { node, what }) };
-    let activation = |a: &Activation| match *a {
-        Activation::LeakyRelu { slope } => check((0.0..=1.0).contains(&slope), "slope"),
-        Activation::Relu | Activation::Gelu => Ok(()),
-    };
-    match op {
-        Op::Conv2d(conv) => {
-            check(matches!(conv.kernel, 1 | 3 | 5 | 7 | 9), "kernel")?;
-            conv.activation.as_ref().map_or(Ok(()), activation)
-        }
-        Op::Activation(a) => activation(a),
-        Op::Add { res_scale } => check(res_scale.is_finite() && res_scale.abs() <= 1e6, "res_scale"),
-        Op::LayerNorm { eps } => check(*eps > 0.0 && *eps < 1.0, "eps"),
-        Op::WindowAttention { window_size, shift, .. } => {
-            check((1..=16).contains(window_size), "window_size")?;
-            check(shift < window_size, "shift")
-        }
-        Op::PixelShuffle { upscale } | Op::Resize { upscale, .. } => {
-            check((2..=8).contains(upscale), "upscale")
-        }
-        Op::Input { .. } | Op::Affine | Op::Convert => Ok(()),
-    }
+    let (node, shape) = (&graph.nodes[index], shapes[index]);
+    let values = u64::from(shape.channels) * u64::from(shape.upscale).pow(2);
+    Facts::of(&node.op, None).macs_per_value * values
 }
 
 fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
@@ -115,19 +77,21 @@ fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
         DType::F32 => {}
     }
     let input = node.inputs.first().map(|&i| graph.node(i).dtype);
+    // Pixels are exact, or the network works on floats.
     let is_end = id == 0 || id == graph.output();
-    let ok = match (node.op, input) {
-        // Pixels are exact, or the network works on floats.
-        _ if is_end && node.dtype != DType::F32 && node.dtype != DType::PIXEL => false,
-        (Op::Conv2d(_), Some(DType::F32)) => node.dtype == DType::F32,
-        (Op::Conv2d(conv), Some(DType::I8 { .. } | DType::I16 { .. })) => {
-            matches!(conv.activation, None | Some(Activation::Relu))
+    let exact = !is_end || node.dtype == DType::F32 || node.dtype == DType::PIXEL;
+    let fits = if let Op::Conv2d(conv) = node.op {
+        match input {
+            Some(DType::F32) => node.dtype == DType::F32,
+            Some(DType::I8 { .. } | DType::I16 { .. }) => {
+                matches!(conv.activation, None | Some(Activation::Relu))
+            }
+            None => false,
         }
-        (Op::Conv2d(_), None) => false,
-        (Op::PixelShuffle { .. }, Some(dtype)) => node.dtype == dtype,
-        _ => true,
+    } else {
+        !matches!(node.op, Op::PixelShuffle { .. }) || Some(node.dtype) == input
     };
-    if ok { Ok(()) } else { Err(LoadError::UnsupportedDType { node: id }) }
+    if exact && fits { Ok(()) } else { Err(LoadError::UnsupportedDType { node: id }) }
 }
 
 pub(crate) fn metadata(metadata: &[(String, String)]) -> Result<(), LoadError> {
@@ -165,13 +129,15 @@ fn layout(model: &Model) -> Result<(), LoadError> {
     for id in 0..nodes as NodeId {
         let node = model.graph.node(id);
         let input = node.inputs.first().map(|&i| (model.graph.node(i).dtype, model.shape(i)));
-        let (specs, n) = specs(node, input);
+        let facts = Facts::of(&node.op, input);
+        let specs = facts.tensors();
+        let n = specs.len();
         let tensors = &model.tensors[usize::from(id)];
         if tensors.len() != n {
             let found = tensors.len() as u64;
             return Err(LoadError::Tensor { node: id, index: 0, expected: n as u64, found });
         }
-        for (index, (spec, tensor)) in specs[..n].iter().zip(tensors).enumerate() {
+        for (index, (spec, tensor)) in specs.iter().zip(tensors).enumerate() {
             let wrong = LoadError::Tensor {
                 node: id,
                 index: index as u16,

@@ -10,9 +10,10 @@ pub fn scale_of(dtype: DType) -> f32 {
     }
 }
 
-/// Dtypes of the edges that node `id` reads (the first one twice if there is only one) and writes.
+/// Dtypes of the edges that node `id` reads (the first one twice if there is only one, its own if there is none) and writes.
 pub(crate) fn dtypes(model: &Model, id: NodeId) -> ([DType; 2], DType) {
     let node = model.graph().node(id);
-    let of = |k: usize| model.graph().node(node.inputs[k.min(node.inputs.len() - 1)]).dtype;
-    ([of(0), of(1)], node.dtype)
+    let of = |k: usize| node.inputs.get(k).map(|&i| model.graph().node(i).dtype);
+    let first = of(0).unwrap_or(node.dtype);
+    ([first, of(1).unwrap_or(first)], node.dtype)
 }

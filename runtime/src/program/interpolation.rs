@@ -7,15 +7,6 @@ pub const MAX_TAPS: usize = 4;
 /// Largest factor.
 pub const MAX_UPSCALE: usize = 8;
 
-/// Rows (or columns) at either side of the pixel under an output pixel that may be read.
-pub(crate) const fn reach(filter: Filter) -> usize {
-    match filter {
-        Filter::Nearest => 0,
-        Filter::Bilinear => 1,
-        Filter::Bicubic => 2,
-    }
-}
-
 /// Taps of one phase: first tap relative to the low-resolution pixel, and the weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Phase {

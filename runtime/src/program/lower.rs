@@ -38,12 +38,8 @@ pub(crate) fn bare(model: &Model, id: NodeId, op: &Op) -> Node {
 }
 
 fn work(model: &Model, id: NodeId, order: Order) -> Work {
-    let op = model.graph().node(id).op;
-    if let Op::Input { .. } = op {
-        return Work::Input;
-    }
     let ([a, b], out) = dtypes(model, id);
-    match op {
+    match model.graph().node(id).op {
         Op::Input { .. } => Work::Input,
         Op::Conv2d(conv) => {
             let order = channel_order(model, id, conv, order);
@@ -72,11 +68,10 @@ fn work(model: &Model, id: NodeId, order: Order) -> Work {
 /// order.
 fn channel_order(model: &Model, id: NodeId, conv: Conv2d, order: Order) -> Vec<usize> {
     let graph = model.graph();
-    let reader = graph.readers(id).next().map(|r| (graph.node(r).op, r));
-    match reader {
-        Some((Op::PixelShuffle { upscale }, r)) => {
-            order.channels(usize::from(upscale), usize::from(model.shape(r).channels))
-        }
-        _ => (0..usize::from(conv.out_channels)).collect(),
+    if let Some(reader) = graph.readers(id).next()
+        && let Op::PixelShuffle { upscale } = graph.node(reader).op
+    {
+        return order.channels(usize::from(upscale), usize::from(model.shape(reader).channels));
     }
+    (0..usize::from(conv.out_channels)).collect()
 }

@@ -1,7 +1,6 @@
 //! How far an operator looks: the rows and columns of its input that it needs.
 
-use crate::model::Op;
-use crate::program::interpolation;
+use crate::model::{Facts, Look, Op};
 
 /// Which input rows an operator needs for which output rows, on an image without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,24 +26,14 @@ pub enum Reach {
 impl Reach {
     /// How far an operator looks.
     pub fn of(op: &Op) -> Self {
-        let rows = |upscale: u8, reach: usize| Self::Rows {
-            upscale: i64::from(upscale),
-            above: reach as i64,
-            below: reach as i64,
-        };
-        match *op {
-            Op::Conv2d(conv) => rows(1, usize::from(conv.kernel / 2)),
-            Op::PixelShuffle { upscale } => rows(upscale, 0),
-            Op::Resize { upscale, filter } => rows(upscale, interpolation::reach(filter)),
-            Op::WindowAttention { window_size, shift, .. } => {
-                Self::Windows { window: i64::from(window_size), shift: i64::from(shift) }
+        match Facts::of(op, None).look {
+            Look::Around { upscale, around, .. } => {
+                let around = i64::from(around);
+                Self::Rows { upscale: i64::from(upscale), above: around, below: around }
             }
-            Op::Input { .. }
-            | Op::Add { .. }
-            | Op::Affine
-            | Op::Activation(_)
-            | Op::LayerNorm { .. }
-            | Op::Convert => rows(1, 0),
+            Look::Window { window, shift } => {
+                Self::Windows { window: i64::from(window), shift: i64::from(shift) }
+            }
         }
     }
 
@@ -86,17 +75,9 @@ impl Reach {
 
 /// Padding pixels that an operator reads at either side of a row.
 pub(crate) fn column_padding(op: &Op) -> usize {
-    match op {
-        Op::Conv2d(conv) => usize::from(conv.kernel / 2),
-        Op::Input { .. }
-        | Op::Add { .. }
-        | Op::Affine
-        | Op::Activation(_)
-        | Op::LayerNorm { .. }
-        | Op::WindowAttention { .. }
-        | Op::PixelShuffle { .. }
-        | Op::Resize { .. }
-        | Op::Convert => 0,
+    match Facts::of(op, None).look {
+        Look::Around { around, padded: true, .. } => usize::from(around),
+        Look::Around { padded: false, .. } | Look::Window { .. } => 0,
     }
 }
 

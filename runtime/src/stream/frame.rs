@@ -9,7 +9,7 @@ mod tests;
 
 use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
-use crate::cpu::steps::Io;
+use crate::cpu::steps::step::Io;
 use crate::error::RunError;
 use crate::memory::line::Line;
 use crate::memory::ring::{InView, OutView};

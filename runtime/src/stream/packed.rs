@@ -3,14 +3,15 @@
 use crate::cpu::codec::Codec;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::isa::Isa;
-use crate::cpu::steps::{self, Step};
+use crate::cpu::steps;
+use crate::cpu::steps::step::Step;
 use crate::cpu::table::Cpu;
 use crate::error::PlanError;
 use crate::model::{Model, NodeId};
 use crate::program::{Program, Work};
 use crate::stream::options::PlanOptions;
 use crate::stream::schedule::Flow;
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 /// Most memory of a plan, working memory and packed weights; a hostile model must not make a board swap itself to death.
 pub(crate) const MAX_MEMORY_BYTES: u64 = 1 << 30;
@@ -34,7 +35,7 @@ pub(crate) struct PackedNode {
     /// The graph's node that it belongs to.
     pub origin: NodeId,
     /// `None` for the input, and for an edge that the step before writes along with its own.
-    pub step: Option<Step>,
+    pub step: Option<Box<dyn Step>>,
     /// Whether the step also writes the next node's edge.
     pub writes_next: bool,
     /// Edges read; the first one twice if there is only one.
@@ -91,9 +92,9 @@ impl PackedModel {
         let mut weight_bytes = 0;
         let mut nodes = Vec::with_capacity(flows.len());
         for (id, node) in program.nodes().iter().enumerate() {
-            let step = Step::new(&program, id, cpu)?;
+            let step = steps::prepare(&program, id, cpu)?;
             // A kernel may want a layer of one channel as wide as its registers.
-            weight_bytes += step.as_ref().map_or(0, Step::weight_bytes);
+            weight_bytes += step.as_ref().map_or(0, |step| step.weight_bytes());
             let bytes = spoken_for + weight_bytes as u64;
             if bytes > MAX_MEMORY_BYTES {
                 return Err(PlanError::Memory { bytes });

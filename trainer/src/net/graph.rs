@@ -208,9 +208,10 @@ impl GraphNet {
 
     /// Channels of the image that it reads.
     pub fn in_channels(&self) -> usize {
-        match self.graph.nodes.first().map(|n| n.op) {
-            Some(Op::Input { channels }) => channels.into(),
-            _ => 0,
+        if let Some(Op::Input { channels }) = self.graph.nodes.first().map(|n| n.op) {
+            channels.into()
+        } else {
+            0
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::arithmetic::{gelu, relu_f32};
 use crate::cpu::codec::{CHUNK, Codec, chunks};
-use crate::cpu::steps::{Dtypes, Pointwise};
+use crate::cpu::steps::step::{Dtypes, Pointwise};
 use crate::cpu::table::Cpu;
 use crate::model::Activation;
 

@@ -2,7 +2,7 @@
 
 use crate::cpu::codec::{CHUNK, Codec, chunks};
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::{Dtypes, Io};
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::program::Add;
 
 /// `round(qa · sa/so + qb · res_scale·sb/so)`, the `q` without their zero points.
@@ -20,8 +20,10 @@ impl AddStep {
             out: dtypes.codec(dtypes.to),
         }
     }
+}
 
-    pub fn run(&self, io: &mut Io<'_>) {
+impl Step for AddStep {
+    fn run(&self, io: &mut Io<'_>) {
         let cols = io.out.cols();
         for y in io.rows.clone() {
             let [a, b] = io.inputs.map(|view| view.pixels(y, cols.clone()));

@@ -1,7 +1,7 @@
 //! `weight[c] · x + bias[c]`: the mean shift and range of published checkpoints.
 
 use crate::cpu::codec::{CHUNK, Codec};
-use crate::cpu::steps::{Dtypes, Pointwise};
+use crate::cpu::steps::step::{Dtypes, Pointwise};
 use crate::program::Affine;
 use alloc::sync::Arc;
 

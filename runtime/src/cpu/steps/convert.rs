@@ -1,7 +1,7 @@
 //! Change of dtype: quantize, dequantize or requantize.
 
 use crate::cpu::codec::{CHUNK, Codec, chunks};
-use crate::cpu::steps::{Dtypes, Pointwise};
+use crate::cpu::steps::step::{Dtypes, Pointwise};
 
 /// `round(q · si/so)`.
 pub(crate) struct ConvertStep {

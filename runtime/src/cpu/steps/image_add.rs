@@ -6,7 +6,7 @@
 
 use crate::cpu::image_add::{ImageArgs, ImageRows, Phase, Spread, fits, image_rows};
 use crate::cpu::kernels::Narrowing;
-use crate::cpu::steps::{Dtypes, Io};
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;
 use crate::memory::ring::SLACK_BYTES;
 use crate::model::{DType, Filter};
@@ -57,23 +57,6 @@ impl ImageAddStep {
         let spread = Spread::new(&phases, channels, cpu.i8.geometry.layout)?;
         let zero = i32::from(zero_point) * (total * total) as i32;
         Some(Self { entry, spread, phases, zero, factors, to })
-    }
-
-    pub fn run(&self, io: &mut Io<'_>) {
-        let r = self.phases.len();
-        let mut y = io.rows.start;
-        while y < io.rows.end {
-            // Rows between the same two of the image.
-            let first = self.phases[y % r].first;
-            let alike = self.phases[y % r..].iter().take_while(|p| p.first == first).count();
-            let rows = alike.min(io.rows.end - y);
-            match rows {
-                1 => self.rows::<1>(io, y),
-                2 => self.rows::<2>(io, y),
-                _ => self.rows::<3>(io, y),
-            }
-            y += rows.min(3);
-        }
     }
 
     /// Output rows `y..y + N`.
@@ -127,8 +110,27 @@ impl ImageAddStep {
         };
         image_rows(self.entry, args);
     }
+}
 
-    pub fn weight_bytes(&self) -> usize {
+impl Step for ImageAddStep {
+    fn run(&self, io: &mut Io<'_>) {
+        let r = self.phases.len();
+        let mut y = io.rows.start;
+        while y < io.rows.end {
+            // Rows between the same two of the image.
+            let first = self.phases[y % r].first;
+            let alike = self.phases[y % r..].iter().take_while(|p| p.first == first).count();
+            let rows = alike.min(io.rows.end - y);
+            match rows {
+                1 => self.rows::<1>(io, y),
+                2 => self.rows::<2>(io, y),
+                _ => self.rows::<3>(io, y),
+            }
+            y += rows.min(3);
+        }
+    }
+
+    fn weight_bytes(&self) -> usize {
         self.spread.bytes()
     }
 }

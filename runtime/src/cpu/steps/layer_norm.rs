@@ -7,7 +7,7 @@
 use crate::arithmetic::sqrt;
 use crate::cpu::codec::Codec;
 use crate::cpu::norm::{self, LANES, Norm};
-use crate::cpu::steps::{Dtypes, Pointwise};
+use crate::cpu::steps::step::{Dtypes, Pointwise};
 use crate::cpu::table::Cpu;
 use crate::program::LayerNorm;
 use alloc::vec::Vec;

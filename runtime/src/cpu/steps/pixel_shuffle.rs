@@ -1,6 +1,6 @@
 //! Depth to space: `[H, W, C·r²] → [H·r, W·r, C]`.
 
-use crate::cpu::steps::Io;
+use crate::cpu::steps::step::{Io, Step};
 use crate::program::Order;
 
 /// A pixel shuffle.
@@ -16,8 +16,10 @@ impl PixelShuffleStep {
     pub fn new(upscale: usize, channels: usize, size: usize, order: Order) -> Self {
         Self { upscale, channels, size, order }
     }
+}
 
-    pub fn run(&self, io: &mut Io<'_>) {
+impl Step for PixelShuffleStep {
+    fn run(&self, io: &mut Io<'_>) {
         let Self { upscale: r, channels, size, order } = *self;
         let cols = io.out.cols();
         debug_assert!(

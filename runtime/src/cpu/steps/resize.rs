@@ -2,7 +2,7 @@
 
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::{Dtypes, Io};
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::program::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, Resize, phases};
 
 /// Floats of the working rows on the stack.
@@ -32,8 +32,10 @@ impl ResizeStep {
         let (from, to) = dtypes.codecs();
         Some(Self { upscale, channels, from, to, factor, phases, taps })
     }
+}
 
-    pub fn run(&self, io: &mut Io<'_>) {
+impl Step for ResizeStep {
+    fn run(&self, io: &mut Io<'_>) {
         let (r, input) = (self.upscale, io.inputs[0]);
         let cols = io.out.cols();
         debug_assert!(

@@ -3,7 +3,7 @@
 
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::steps::conv2d::Conv2dStep;
-use crate::cpu::steps::{Dtypes, Io};
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;
 use crate::program::{Convolution, Epilogue, Shuffled};
 use alloc::vec::Vec;
@@ -33,8 +33,10 @@ impl ShuffledConvStep {
         };
         Self { rows: (0..upscale).map(part).collect() }
     }
+}
 
-    pub fn run(&self, io: &mut Io<'_>) {
+impl Step for ShuffledConvStep {
+    fn run(&self, io: &mut Io<'_>) {
         let upscale = self.rows.len();
         for first in io.rows.clone().take(upscale) {
             let mut y = first;
@@ -44,7 +46,7 @@ impl ShuffledConvStep {
         }
     }
 
-    pub fn weight_bytes(&self) -> usize {
+    fn weight_bytes(&self) -> usize {
         self.rows.iter().map(Conv2dStep::weight_bytes).sum()
     }
 }

@@ -9,7 +9,7 @@
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
 use crate::cpu::conv::tile::{RowArgs, Store, conv_row};
 use crate::cpu::requant::{Requant, Sums};
-use crate::cpu::steps::{Dtypes, Io};
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;
 use crate::memory::ring::SLACK_BYTES;
 use crate::model::{DType, Filter};
@@ -70,7 +70,27 @@ impl ShuffledResizeStep {
         Some(Self { requant: Requant::new(&packed, &order, &sums, &cpu, store), store, packed, cpu })
     }
 
-    pub fn run(&self, io: &mut Io<'_>) {
+    fn pixels(&self, taps: [&[u8]; KERNEL], pixels: usize, out: &mut [u8]) {
+        let cpu = self.cpu;
+        let args = RowArgs {
+            taps: &taps,
+            px_bytes: self.packed.shape.in_channels,
+            pixels,
+            packed: &self.packed,
+            bias: &self.requant.bias,
+            mult: &self.requant.mult,
+            offset: self.requant.offset.as_deref(),
+            products: self.requant.products,
+            store: self.store,
+            chain: None,
+            out,
+        };
+        conv_row(&cpu.i8, args);
+    }
+}
+
+impl Step for ShuffledResizeStep {
+    fn run(&self, io: &mut Io<'_>) {
         let c = self.packed.shape.in_channels;
         let (input, cols) = (io.inputs[0], io.out.cols());
         let (width, height) = (input.width(), input.height());
@@ -97,25 +117,7 @@ impl ShuffledResizeStep {
         }
     }
 
-    fn pixels(&self, taps: [&[u8]; KERNEL], pixels: usize, out: &mut [u8]) {
-        let cpu = self.cpu;
-        let args = RowArgs {
-            taps: &taps,
-            px_bytes: self.packed.shape.in_channels,
-            pixels,
-            packed: &self.packed,
-            bias: &self.requant.bias,
-            mult: &self.requant.mult,
-            offset: self.requant.offset.as_deref(),
-            products: self.requant.products,
-            store: self.store,
-            chain: None,
-            out,
-        };
-        conv_row(&cpu.i8, args);
-    }
-
-    pub fn weight_bytes(&self) -> usize {
+    fn weight_bytes(&self) -> usize {
         size_of_val(self.packed.weights.as_slice()) + self.requant.bytes()
     }
 }

@@ -9,7 +9,7 @@
 use crate::arithmetic::exp;
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::{Dtypes, Io};
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::memory::ring::{InView, OutView};
 use crate::program::{Attention, window_start};
 use alloc::vec::Vec;
@@ -56,8 +56,10 @@ impl WindowAttentionStep {
         let ((from, to), (from_scale, to_scale)) = (dtypes.codecs(), dtypes.scales());
         Some(Self { heads, head, windows: Windows { size, shift }, from, to, from_scale, to_scale, bias })
     }
+}
 
-    pub fn run(&self, io: &mut Io<'_>) {
+impl Step for WindowAttentionStep {
+    fn run(&self, io: &mut Io<'_>) {
         let (input, cpu, rows) = (io.inputs[0], io.cpu, io.rows.clone());
         let out = &mut io.out;
         let cols = out.cols();

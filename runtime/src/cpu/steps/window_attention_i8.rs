@@ -8,8 +8,8 @@ use crate::arithmetic::round_clamp;
 use crate::cpu::attention::{self, Head, MAX_HEAD, MAX_KEYS, QUERIES, Sums, attend};
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
+use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::steps::window_attention::{Area, Windows};
-use crate::cpu::steps::{Dtypes, Io};
 use crate::cpu::table::Cpu;
 use crate::memory::ring::{InView, OutView};
 use crate::program::{IntAttention, MAX_QUERY};
@@ -63,12 +63,10 @@ impl IntAttentionStep {
             bias: expand(bias, heads, size),
         })
     }
+}
 
-    pub fn weight_bytes(&self) -> usize {
-        size_of_val(self.bias.as_slice())
-    }
-
-    pub fn run(&self, io: &mut Io<'_>) {
+impl Step for IntAttentionStep {
+    fn run(&self, io: &mut Io<'_>) {
         let mut scratch = Scratch::new();
         let (input, cpu, rows) = (io.inputs[0], io.cpu, io.rows.clone());
         let out = &mut io.out;
@@ -76,6 +74,10 @@ impl IntAttentionStep {
         self.windows.each((input.width(), input.height()), cols, rows, |area, queries| {
             cpu.run(Window { step: self, input, area, queries, out, scratch: &mut scratch });
         });
+    }
+
+    fn weight_bytes(&self) -> usize {
+        size_of_val(self.bias.as_slice())
     }
 }
 

@@ -43,22 +43,10 @@ pub(super) fn lower(model: &Model, conv: NodeId, shuffle: NodeId, input: usize) 
 /// of the two and nothing else reads that edge.
 pub(crate) fn order(model: &Model, id: NodeId) -> Order {
     let graph = model.graph();
-    let edge = match graph.node(id).op {
-        Op::Conv2d(_) => id,
-        Op::PixelShuffle { .. } => graph.node(id).inputs[0],
-        Op::Input { .. }
-        | Op::Add { .. }
-        | Op::Affine
-        | Op::Activation(_)
-        | Op::LayerNorm { .. }
-        | Op::WindowAttention { .. }
-        | Op::Resize { .. }
-        | Op::Convert => return Order::Torch,
-    };
+    let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_));
+    let is_shuffle = |id: NodeId| matches!(graph.node(id).op, Op::PixelShuffle { .. });
+    let edge = if is_shuffle(id) { graph.node(id).inputs[0] } else { id };
     let mut readers = graph.readers(edge);
-    let only = match (readers.next(), readers.next()) {
-        (Some(reader), None) => matches!(graph.node(reader).op, Op::PixelShuffle { .. }),
-        _ => false,
-    };
-    if only && matches!(graph.node(edge).op, Op::Conv2d(_)) { Order::Rows } else { Order::Torch }
+    let only = readers.next().is_some_and(is_shuffle) && readers.next().is_none();
+    if only && is_conv(edge) { Order::Rows } else { Order::Torch }
 }

@@ -14,8 +14,8 @@ use crate::cpu::conv::tile::{Chain, ConvKernel, MAX_KERNEL, RowArgs, Store, conv
 use crate::cpu::conv::winograd_2x1::{self, Winograd2x1, Winograd2x1Args, winograd_2x1};
 use crate::cpu::conv::winograd_4x4::{PATCH, Strip, StripArgs, TILE, Winograd4x4, strip};
 use crate::cpu::requant::{Products, Requant, Sums};
-use crate::cpu::steps::Io;
 use crate::cpu::steps::narrow_out::NarrowOut;
+use crate::cpu::steps::step::{Io, Step};
 use crate::cpu::table::Cpu;
 use crate::model::{Activation, DType};
 use crate::program::{Convolution, Numbers};
@@ -87,55 +87,6 @@ impl Conv2dStep {
             }
         };
         Self { packed, kernel, requant, store, algorithm, epilogue }
-    }
-
-    /// Computes the rows and columns of `io`.
-    pub fn run(&self, io: &mut Io<'_>) {
-        let shape = self.packed.shape;
-        let half = shape.kernel / 2;
-        let px_bytes = shape.in_channels * self.kernel.element_bytes;
-        let (input, cols) = (io.inputs[0], io.out.cols());
-        let start = (input.pad() - half + cols.start) * px_bytes;
-        let row = |y: usize| &input.padded_row(y as isize - half as isize)[start..];
-        let mut y = io.rows.start;
-        while y < io.rows.end {
-            let rows = (io.rows.end - y).min(TILE);
-            match &self.algorithm {
-                // For fewer rows its four cost more than the direct way.
-                Algorithm::Winograd4x4(entry, weights) if rows + 1 >= TILE && cols.len() >= TILE => {
-                    let taps = core::array::from_fn(|i| row(y + i));
-                    let winograd = (*entry, weights);
-                    if rows == TILE {
-                        self.four_rows(winograd, taps, cols.len(), &mut io.out.rows_mut::<TILE>(y));
-                    } else {
-                        self.four_rows(winograd, taps, cols.len(), &mut io.out.rows_mut::<{ TILE - 1 }>(y));
-                    }
-                    (y..y + rows).for_each(|y| self.epilogue.finish(io, y));
-                    y += rows;
-                }
-                Algorithm::Winograd2x1(weights) if rows > 1 => {
-                    let taps = core::array::from_fn(|i| row(y + i));
-                    let chains = self.epilogue.two_chains(io.inputs[1], io.second.as_mut(), &cols, y);
-                    let chained = chains.is_some();
-                    self.two_rows(weights, taps, cols.len(), chains, io.out.rows_mut::<2>(y));
-                    if !chained {
-                        (y..y + 2).for_each(|y| self.epilogue.finish(io, y));
-                    }
-                    y += 2;
-                }
-                Algorithm::Direct
-                | Algorithm::NarrowOut(_)
-                | Algorithm::Winograd4x4(..)
-                | Algorithm::Winograd2x1(_) => {
-                    let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
-                        true => row(y + ky),
-                        false => &[],
-                    });
-                    self.row(io, y, &taps[..shape.kernel], (px_bytes, cols.len()));
-                    y += 1;
-                }
-            }
-        }
     }
 
     /// Row `y` of an output with `upscale` times the input's resolution, whose pixels are the channels of one input
@@ -261,9 +212,58 @@ impl Conv2dStep {
         let args = StripArgs { taps, pixels, weights, requant: &self.requant, store: self.store, out };
         strip(entry, args);
     }
+}
 
-    /// Bytes of weights, biases and multipliers.
-    pub fn weight_bytes(&self) -> usize {
+impl Step for Conv2dStep {
+    fn run(&self, io: &mut Io<'_>) {
+        let shape = self.packed.shape;
+        let half = shape.kernel / 2;
+        let px_bytes = shape.in_channels * self.kernel.element_bytes;
+        let (input, cols) = (io.inputs[0], io.out.cols());
+        let start = (input.pad() - half + cols.start) * px_bytes;
+        let row = |y: usize| &input.padded_row(y as isize - half as isize)[start..];
+        let mut y = io.rows.start;
+        while y < io.rows.end {
+            let rows = (io.rows.end - y).min(TILE);
+            match &self.algorithm {
+                // For fewer rows its four cost more than the direct way.
+                Algorithm::Winograd4x4(entry, weights) if rows + 1 >= TILE && cols.len() >= TILE => {
+                    let taps = core::array::from_fn(|i| row(y + i));
+                    let winograd = (*entry, weights);
+                    if rows == TILE {
+                        self.four_rows(winograd, taps, cols.len(), &mut io.out.rows_mut::<TILE>(y));
+                    } else {
+                        self.four_rows(winograd, taps, cols.len(), &mut io.out.rows_mut::<{ TILE - 1 }>(y));
+                    }
+                    (y..y + rows).for_each(|y| self.epilogue.finish(io, y));
+                    y += rows;
+                }
+                Algorithm::Winograd2x1(weights) if rows > 1 => {
+                    let taps = core::array::from_fn(|i| row(y + i));
+                    let chains = self.epilogue.two_chains(io.inputs[1], io.second.as_mut(), &cols, y);
+                    let chained = chains.is_some();
+                    self.two_rows(weights, taps, cols.len(), chains, io.out.rows_mut::<2>(y));
+                    if !chained {
+                        (y..y + 2).for_each(|y| self.epilogue.finish(io, y));
+                    }
+                    y += 2;
+                }
+                Algorithm::Direct
+                | Algorithm::NarrowOut(_)
+                | Algorithm::Winograd4x4(..)
+                | Algorithm::Winograd2x1(_) => {
+                    let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
+                        true => row(y + ky),
+                        false => &[],
+                    });
+                    self.row(io, y, &taps[..shape.kernel], (px_bytes, cols.len()));
+                    y += 1;
+                }
+            }
+        }
+    }
+
+    fn weight_bytes(&self) -> usize {
         size_of_val(self.packed.weights.as_slice()) + self.algorithm.bytes() + self.requant.bytes()
     }
 }
