@@ -125,7 +125,7 @@ impl Reads {
     fn of(op: &Op) -> Self {
         match op {
             Op::Conv2d(_) | Op::WindowAttention { .. } => Self::Precision,
-            Op::Activation(_) => Self::Narrow,
+            Op::Activation(_) | Op::PRelu => Self::Narrow,
             Op::PixelShuffle { .. } => Self::Any,
             Op::Add { .. } | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => Self::Wide,
             // Folding removes the one and refuses the other.

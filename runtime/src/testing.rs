@@ -157,6 +157,28 @@ pub fn shuffled_graph(num_feat: u16) -> Graph {
     g
 }
 
+/// A network x2 with PReLUs, as FSRCNN has them: on floats, or between all pairs of quantized types.
+pub fn prelu_graph(num_feat: u16, quantized: bool) -> Graph {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let dtype = |dtype| if quantized { dtype } else { DType::F32 };
+    let i8 = |scale, zero_point| dtype(DType::I8 { scale, zero_point });
+    let i16 = |scale| dtype(DType::I16 { scale });
+    let n = num_feat;
+    let mut g = Graph::new(3, dtype(DType::PIXEL));
+    let x = g.push("feature", conv(3, n, 5), &[0], i8(0.02, 7));
+    let x = g.push("feature.prelu", Op::PRelu, &[x], i8(0.013, -20));
+    let x = g.push("map", conv(n, n, 3), &[x], i8(0.03, -3));
+    let x = g.push("map.prelu", Op::PRelu, &[x], i16(0.0007));
+    let x = g.push("expand", conv(n, n, 1), &[x], i16(0.0013));
+    let x = g.push("expand.prelu", Op::PRelu, &[x], i16(0.0011));
+    let x = g.push("narrow.prelu", Op::PRelu, &[x], i8(0.02, 3));
+    let x = g.push("upsample", conv(n, 12, 3), &[x], dtype(DType::PIXEL));
+    g.push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x], dtype(DType::PIXEL));
+    g
+}
+
 /// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
 pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     let conv = |from, to, kernel| {
@@ -265,6 +287,13 @@ pub fn whole_image(
         }
         Op::Activation(a) => out = input(0).iter().map(|&x| activate(Some(a), x)).collect(),
         Op::Convert => out = input(0).clone(),
+        Op::PRelu => {
+            let (slopes, x) = (model.f32s(id, Role::Weight), input(0));
+            each(&mut out, &|y, xx, n| {
+                let x = x[(y * w + xx) * c + n];
+                if x > 0.0 { x } else { x * f64::from(slopes[n]) }
+            });
+        }
         Op::PixelShuffle { upscale } => {
             let (r, x) = (usize::from(upscale), input(0));
             each(&mut out, &|y, xx, n| {

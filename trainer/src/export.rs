@@ -67,6 +67,10 @@ fn node(graph: &Graph, id: NodeId, tensors: &Tensors) -> Result<Vec<TensorData>,
             let n = tensors.shape(&format!("{name}.weight")).map_or(0, |shape| shape[0]);
             vectors(n)
         }
+        Op::PRelu => {
+            let n = tensors.shape(&format!("{name}.weight")).map_or(0, |shape| shape[0]);
+            Ok(vec![TensorData::F32(tensors.get(&format!("{name}.weight"), &[n])?.to_vec())])
+        }
         Op::WindowAttention { num_heads, window_size, .. } => {
             let shape = [(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];
             Ok(vec![TensorData::F32(tensors.get(&format!("{name}.{TABLE}"), &shape)?.to_vec())])

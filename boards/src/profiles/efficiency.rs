@@ -165,7 +165,7 @@ impl Work {
                 Self { scores, attention_macs: macs, ..work }
             }
             Op::LayerNorm { .. } => Self { norm_pixels: pixels, norm_values: values, ..work },
-            Op::Activation(_) => Self { activated: values, ..work },
+            Op::Activation(_) | Op::PRelu => Self { activated: values, ..work },
             Op::Conv2d(Conv2d { activation: Some(Activation::Gelu), .. }) => {
                 Self { plain_macs: macs, plain_values: values, activated: values, ..work }
             }

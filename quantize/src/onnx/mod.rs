@@ -183,6 +183,18 @@ impl<'m> Export<'m> {
                 let x = self.edge(first, layout);
                 (self.activation(&name, x, activation), layout)
             }
+            Op::PRelu => {
+                let layout = self.edges[usize::from(first)].layout;
+                let x = self.edge(first, layout);
+                let channels = usize::from(self.model.shape(id).channels);
+                let shape: &[usize] = match layout {
+                    Layout::Planes => &[channels, 1, 1],
+                    Layout::Pixels => &[channels],
+                };
+                let slopes = self.model.f32s(id, Role::Weight);
+                let slopes = self.builder.f32s(&format!("{name}.slope"), shape, &slopes);
+                (self.builder.node(&format!("{name}.out"), "PRelu", &[&x, &slopes], &[]), layout)
+            }
             Op::LayerNorm { eps } => {
                 let x = self.edge(first, Layout::Pixels);
                 let channels = usize::from(self.model.shape(id).channels);

@@ -123,6 +123,11 @@ impl Facts {
                 }
             }
             Op::Convert => base("Convert", 1),
+            Op::PRelu => Self {
+                tensors: [vector(Role::Weight, channels), NONE, NONE],
+                tensor_count: 1,
+                ..base("PRelu", 1)
+            },
         }
     }
 

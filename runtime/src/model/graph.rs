@@ -146,6 +146,8 @@ pub enum Op {
     },
     /// Change of dtype: quantize, dequantize or requantize, as the dtypes of its two edges say.
     Convert,
+    /// `x` where positive, `slope[c] · x` elsewhere: a leaky ReLU whose slopes are weights of each channel.
+    PRelu,
 }
 
 impl Op {

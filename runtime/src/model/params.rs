@@ -3,7 +3,8 @@
 /// What a parameter tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Convolution weights `[out, kernel, kernel, in]`, or the scale of a norm or affine layer `[C]`.
+    /// Convolution weights `[out, kernel, kernel, in]`, the scale of a norm or affine layer `[C]`, or the slopes of a PReLU
+    /// `[C]`.
     Weight,
     /// Bias `[out]`; for a quantized convolution in units of `input scale · weight scale[out]`.
     Bias,

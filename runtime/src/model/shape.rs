@@ -55,7 +55,7 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                 }
                 of(0)
             }
-            Op::Affine | Op::Activation(_) | Op::LayerNorm { .. } | Op::Convert => of(0),
+            Op::Affine | Op::Activation(_) | Op::LayerNorm { .. } | Op::Convert | Op::PRelu => of(0),
             Op::WindowAttention { num_heads, .. } => {
                 let channels = of(0).channels / 3;
                 if channels * 3 != of(0).channels || num_heads == 0 || !channels.is_multiple_of(num_heads) {

@@ -60,6 +60,7 @@ fn work(model: &Model, id: NodeId, order: Order) -> Work {
         }
         Op::PixelShuffle { upscale } => Work::PixelShuffle { upscale: usize::from(upscale), order },
         Op::Resize { upscale, filter } => Work::Resize(numerics::resize(a, out, upscale, filter)),
+        Op::PRelu => Work::PRelu(Arc::new(numerics::prelu(model, id))),
         Op::Convert => Work::Convert { factor: numerics::convert(a, out) },
     }
 }

@@ -31,7 +31,7 @@ pub use order::Order;
 pub use reach::{Reach, window_start};
 pub use work::{
     Add, Affine, Attention, BilinearSkip, Convolution, Edge, Epilogue, IntAttention, LayerNorm, Narrow, Node,
-    Numbers, Resize, Shuffled, Work,
+    Numbers, PRelu, Resize, Shuffled, Work,
 };
 
 use crate::model::{DType, Model};

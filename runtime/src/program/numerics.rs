@@ -4,7 +4,7 @@ use crate::model::{Conv2d, DType, Filter, Model, NodeId, Role};
 use crate::program::edges::{dtypes, scale_of};
 use crate::program::interpolation::phases;
 use crate::program::work::{
-    Add, Affine, Attention, Convolution, Epilogue, IntAttention, LayerNorm, Narrow, Numbers, Resize,
+    Add, Affine, Attention, Convolution, Epilogue, IntAttention, LayerNorm, Narrow, Numbers, PRelu, Resize,
 };
 use alloc::vec::Vec;
 use core::f64::consts::LOG2_E;
@@ -131,6 +131,13 @@ pub(crate) fn affine(model: &Model, id: NodeId) -> Affine {
         factors: model.f32s(id, Role::Weight).iter().map(|w| w * from / to).collect(),
         offsets: model.f32s(id, Role::Bias).iter().map(|b| b / to).collect(),
     }
+}
+
+/// The numbers of node `id`, a PReLU.
+pub(crate) fn prelu(model: &Model, id: NodeId) -> PRelu {
+    let ([from, _], to) = dtypes(model, id);
+    let positive = scale_of(from) / scale_of(to);
+    PRelu { positive, negative: model.f32s(id, Role::Weight).iter().map(|slope| slope * positive).collect() }
 }
 
 /// The numbers of node `id`, a layer norm.

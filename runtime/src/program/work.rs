@@ -69,6 +69,8 @@ pub enum Work {
     },
     /// Normalisation over the channels of each pixel, in float.
     LayerNorm(Arc<LayerNorm>),
+    /// A factor for what is positive, and one for every channel for the rest.
+    PRelu(Arc<PRelu>),
     /// Attention in windows, in float.
     Attention(Arc<Attention>),
     /// Attention in windows on 8 bits, in integers.
@@ -172,6 +174,15 @@ pub struct Affine {
     pub factors: Vec<f32>,
     /// By channel, in steps of the output.
     pub offsets: Vec<f32>,
+}
+
+/// `round(value · positive)` where the value is positive, `round(value · negative[c])` elsewhere.
+#[derive(Debug, Clone)]
+pub struct PRelu {
+    /// Real value of the input's step in steps of the output; 1 for floats.
+    pub positive: f32,
+    /// By channel: the same times the channel's slope.
+    pub negative: Vec<f32>,
 }
 
 /// An interpolation by a whole factor, separable; the numbers of taps and phases are in [`phases`](crate::program::phases).

@@ -35,6 +35,15 @@ pub enum Layer {
     Norm(Affine),
     /// [`Op::WindowAttention`].
     Attention(Attention),
+    /// [`Op::PRelu`].
+    Slopes(Slopes),
+}
+
+/// Slope of each channel.
+#[derive(Module, Debug)]
+pub struct Slopes {
+    /// `[channels]`.
+    pub weight: Param<Tensor<1>>,
 }
 
 /// Parameters of a window attention.
@@ -159,6 +168,10 @@ impl GraphNet {
                     let table = take(&node.name, TABLE, &shape)?;
                     Layer::Attention(Attention { table: param(8 * index, table, shape, true, device) })
                 }
+                Op::PRelu => {
+                    let weight = take(&node.name, "weight", &[channels])?;
+                    Layer::Slopes(Slopes { weight: param(8 * index, weight, [channels], true, device) })
+                }
                 Op::Input { .. }
                 | Op::Add { .. }
                 | Op::Activation(_)
@@ -234,6 +247,7 @@ impl GraphNet {
                         put(branch::SQUEEZE, branch.squeeze.val().into_data());
                     }
                 }
+                Layer::Slopes(slopes) => put("weight", slopes.weight.val().into_data()),
                 Layer::Attention(attention) => put(TABLE, attention.table.val().into_data()),
                 Layer::Affine(affine) | Layer::Norm(affine) => {
                     put("weight", affine.weight.val().into_data());
@@ -320,6 +334,9 @@ impl GraphNet {
                     read(0) * row(&affine.weight) + row(&affine.bias)
                 }
                 (Op::Activation(a), _) => activate(stored(node, read(0)), a),
+                (Op::PRelu, Layer::Slopes(slopes)) => {
+                    activation::prelu(stored(node, read(0)), slopes.weight.val())
+                }
                 (Op::PixelShuffle { upscale }, _) => pixel_shuffle(read(0), upscale.into()),
                 (Op::Resize { upscale, filter }, _) => resize::resize(read(0), upscale.into(), filter),
                 (Op::Convert, _) => read(0),
@@ -330,7 +347,14 @@ impl GraphNet {
                     let [heads, side, shift] = [num_heads, window_size.into(), shift.into()].map(usize::from);
                     attend(stored(node, read(0)), attention.table.val(), Window { heads, side, shift })
                 }
-                (Op::Conv2d(_) | Op::Affine | Op::LayerNorm { .. } | Op::WindowAttention { .. }, _) => {
+                (
+                    Op::Conv2d(_)
+                    | Op::Affine
+                    | Op::LayerNorm { .. }
+                    | Op::WindowAttention { .. }
+                    | Op::PRelu,
+                    _,
+                ) => {
                     unreachable!("from_tensors made the layers from these nodes")
                 }
             };
@@ -375,6 +399,9 @@ impl GraphNet {
                 weight: blend(a.weight, &b.weight, keep),
                 bias: blend(a.bias, &b.bias, keep),
             }),
+            (Layer::Slopes(a), Layer::Slopes(b)) => {
+                Layer::Slopes(Slopes { weight: blend(a.weight, &b.weight, keep) })
+            }
             (Layer::Attention(a), Layer::Attention(b)) => {
                 Layer::Attention(Attention { table: blend(a.table, &b.table, keep) })
             }
@@ -384,7 +411,8 @@ impl GraphNet {
                 | Layer::Affine(_)
                 | Layer::Conv(_)
                 | Layer::Norm(_)
-                | Layer::Attention(_)),
+                | Layer::Attention(_)
+                | Layer::Slopes(_)),
                 _,
             ) => old,
         });
@@ -409,6 +437,7 @@ fn ends_residual(graph: &Graph, id: NodeId) -> bool {
         | Op::LayerNorm { .. }
         | Op::WindowAttention { .. }
         | Op::Resize { .. }
+        | Op::PRelu
         | Op::Convert => false,
     })
 }
@@ -438,6 +467,11 @@ fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
                 let n = usize::from(shapes[usize::from(id)].channels);
                 tensors.insert(format!("{}.weight", node.name), vec![n], vec![1.0; n]);
                 tensors.insert(format!("{}.bias", node.name), vec![n], vec![0.0; n]);
+            }
+            // As PyTorch begins.
+            Op::PRelu => {
+                let n = usize::from(shapes[usize::from(id)].channels);
+                tensors.insert(format!("{}.weight", node.name), vec![n], vec![0.25; n]);
             }
             Op::WindowAttention { num_heads, window_size, .. } => {
                 let shape = vec![(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];

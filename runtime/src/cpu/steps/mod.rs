@@ -13,6 +13,7 @@ mod image_add;
 mod layer_norm;
 mod narrow_out;
 mod pixel_shuffle;
+mod prelu;
 mod resize;
 mod shuffled_conv;
 mod shuffled_resize;
@@ -69,6 +70,7 @@ pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<B
         )),
         Work::Convert { factor } => boxed(convert::ConvertStep::new(*factor, dtypes)),
         Work::LayerNorm(norm) => layer_norm::LayerNormStep::new(norm, channels, dtypes, cpu).and_then(boxed),
+        Work::PRelu(prelu) => boxed(prelu::PReluStep::new(prelu.clone(), dtypes)),
         Work::Attention(attention) => {
             window_attention::WindowAttentionStep::new(attention, channels, dtypes).and_then(boxed)
         }

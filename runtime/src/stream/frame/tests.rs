@@ -10,8 +10,8 @@ use crate::model::{DType, Filter, Model};
 use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{
-    Rng, few_channels_graph, label, quantized_graph, quantized_swinir, random_model, shuffled_graph,
-    whole_image, wide_graph,
+    Rng, few_channels_graph, label, prelu_graph, quantized_graph, quantized_swinir, random_model,
+    shuffled_graph, whole_image, wide_graph,
 };
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
@@ -115,6 +115,9 @@ fn networks() -> Vec<(&'static str, Model)> {
         ),
         ("int8, shuffled twice", random_model(shuffled_graph(32), 18)),
         ("int8, shuffled twice, by panels of parts", random_model(shuffled_graph(10), 19)),
+        ("prelu", random_model(prelu_graph(12, false), 20)),
+        ("int8, prelu", random_model(prelu_graph(12, true), 21)),
+        ("int8, prelu of 150 channels", random_model(prelu_graph(150, true), 22)),
     ]
 }
 
@@ -277,7 +280,10 @@ fn the_bits_do_not_depend_on_the_processor() {
         3_384_031_111,
         677_105_733,
         4_201_053_639,
-        3_731_956_753_u32,
+        3_731_956_753,
+        382_000_561,
+        462_657_847,
+        2_701_207_482_u32,
     ];
     assert_eq!(crcs, expected);
 }
