@@ -33,7 +33,7 @@ impl EngineArgs {
             0 => all_threads(),
             threads => threads.min(MAX_THREADS),
         };
-        Ok(PlanOptions { isa, threads, pinned: self.pin, ..PlanOptions::default() })
+        Ok(PlanOptions::default().isa(isa).threads(threads).pinned(self.pin))
     }
 }
 

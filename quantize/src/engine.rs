@@ -27,7 +27,7 @@ impl<'m> Runner<'m> {
 
     /// For observing edges in the documented channel order.
     pub fn observing(model: &'m Model) -> Self {
-        Self { options: PlanOptions { observable: true, ..PlanOptions::default() }, ..Self::new(model) }
+        Self { options: PlanOptions::default().observable(true), ..Self::new(model) }
     }
 
     /// The upscaled image.

@@ -29,7 +29,7 @@ fn main() {
     let only = value("--only");
     let winograd = args.iter().any(|a| a == "--winograd");
     let frames: Option<usize> = value("--frames").map(|n| n.parse().expect("a number of frames"));
-    let options = PlanOptions { isa: Some(isa), threads, band, ..PlanOptions::default() };
+    let options = PlanOptions::default().isa(isa).threads(threads).band(band);
 
     println!("{} {:?}, {width}x{height}, {threads} thread(s)", isa.name(), isa.kernels());
     let mut share_of_light = 0.0;

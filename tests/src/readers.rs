@@ -89,7 +89,7 @@ pub fn model_run(data: &[u8]) {
     let pixels: Vec<u8> = (0..width * height * model.in_channels()).map(|i| (i * 37 % 256) as u8).collect();
     let mut first = None;
     for isa in Isa::available() {
-        let options = PlanOptions { isa: Some(isa), band: Some(3), ..PlanOptions::default() };
+        let options = PlanOptions::default().isa(isa).band(3);
         let Ok(plan) = Plan::new(&model, width, &options) else { continue };
         if plan.memory_bytes() > MAX_MEMORY {
             return;

@@ -94,7 +94,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         here::measure(models, &set, &settings, plates.as_mut(), &mut progress(&bar, &cmd.print))?
     } else {
         // The pictures, and the bits that all boards should have.
-        let options = PlanOptions { threads: all_threads(), ..PlanOptions::default() };
+        let options = PlanOptions::default().threads(all_threads());
         let settings = Settings { options, timing: None };
         let job = remote::Job::new(&models, &set, timing, &cmd.engine)?;
         let reference =

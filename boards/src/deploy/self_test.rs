@@ -135,7 +135,7 @@ mod tests {
         for embedded in crate::embedded::MODELS {
             let crc = |isa| {
                 let model = NamedModel::from_embedded(embedded, false).unwrap();
-                let options = PlanOptions { isa: Some(isa), ..PlanOptions::default() };
+                let options = PlanOptions::default().isa(isa);
                 run(model, &picture(), options).unwrap().crc32
             };
             let all: Vec<_> = mcir_runtime::Isa::available().map(crc).collect();

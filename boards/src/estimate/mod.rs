@@ -150,7 +150,7 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
     let work = Work::of(&model.model, size);
     let alone = efficiency.cycles(&work);
     // The band, and with it how often the cores meet, is another one for several threads.
-    let threads = PlanOptions { threads: core.count as usize, ..PlanOptions::default() };
+    let threads = PlanOptions::default().threads(core.count as usize);
     let shared = Plan::new(&model.model, width, &threads)
         .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
     // Nobody has to use more threads than help.

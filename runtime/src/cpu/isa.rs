@@ -1,5 +1,10 @@
 //! Instruction sets, and which of them this processor has.
 
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// Sets that the program said the processor has, one bit each.
+static ASSUMED: AtomicU8 = AtomicU8::new(0);
+
 /// Whether the processor has all of these features; without `std`, whether the compilation target promises them.
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 macro_rules! detected {
@@ -87,9 +92,29 @@ impl Isa {
         Self::available().last().unwrap_or(Self::Scalar)
     }
 
-    /// Whether this processor can run it. Without the `std` feature, only what the compilation target
-    /// promises counts.
+    /// Tells the engine that this processor has the instruction set, where it cannot ask: without the `std` feature, when the
+    /// compilation target promises less. From then on the set [is available](Self::is_available).
+    ///
+    /// # Safety
+    /// The processor has all features of the set, and whatever it needs to run them (on bare metal: vector registers that are
+    /// switched on). On a processor without them, what a plan does is undefined.
+    pub unsafe fn assume_available(self) {
+        // Plain loads and stores, for processors without more: of two calls at the same time one may be lost.
+        ASSUMED.store(ASSUMED.load(Ordering::Relaxed) | self.bit(), Ordering::Relaxed);
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    /// Whether this processor can run it. Without the `std` feature only what the compilation target promises counts, and
+    /// what was [assumed](Self::assume_available).
     pub fn is_available(self) -> bool {
+        self.is_detected()
+            || (Self::COMPILED.contains(&self) && ASSUMED.load(Ordering::Relaxed) & self.bit() != 0)
+    }
+
+    fn is_detected(self) -> bool {
         match self {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]

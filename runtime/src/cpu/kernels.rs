@@ -3,7 +3,7 @@
 use crate::cpu::attention::Attention;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::narrow_out::NarrowOutRow;
-use crate::cpu::conv::tile::ConvKernel;
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::image_add::ImageRows;
 use crate::cpu::norm::NormKernel;
 use crate::cpu::requant::SingleRounding;
@@ -15,7 +15,7 @@ pub(crate) struct Kernels {
     pub i8: ConvKernel,
     /// Whether `i8` takes sums that are floats in disguise (see [`requant`](crate::cpu::requant)).
     pub takes_floats: bool,
-    /// Whether `i8` does what a [`Chain`](crate::cpu::conv::tile::Chain) says.
+    /// Whether `i8` does what a [`Chain`](crate::cpu::conv::row::Chain) says.
     pub chains: bool,
     /// 16-bit activations, for the nodes that 8 bits are too coarse for.
     pub i16: ConvKernel,

@@ -11,7 +11,7 @@
 
 use crate::arithmetic::{MAGIC, fma, round_clamp};
 use crate::cpu::conv::pack::Packed;
-use crate::cpu::conv::tile::Store;
+use crate::cpu::conv::row::Store;
 use crate::cpu::kernels::Kernels;
 use crate::program::short;
 use alloc::vec::Vec;

@@ -126,7 +126,7 @@ fn report(line: &mut dyn FnMut(fmt::Arguments<'_>)) -> usize {
 /// Checksum of the upscaled image.
 fn upscale(model: &Model, way: Way, pixels: &[u8], width: usize, height: usize) -> u32 {
     let Way { isa, band, threads } = way;
-    let options = PlanOptions { isa: Some(isa), band, threads, ..PlanOptions::default() };
+    let options = PlanOptions::default().isa(isa).band(band).threads(threads);
     let plan = Plan::new(model, width, &options).unwrap_or_else(|e| panic!("{way:?}: {e}"));
     let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
     plan.run_image(&mut plan.workspace(), pixels, height, &mut out).expect("the lengths fit");

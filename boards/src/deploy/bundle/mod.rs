@@ -211,7 +211,7 @@ impl Cmd {
 fn expected(model: &NamedModel, data: Option<&Path>, bar: &indicatif::ProgressBar) -> Result<Expected> {
     let set = data.map_or_else(|| Ok(TestSet::cards()), TestSet::folder)?;
     let upscale = model.upscale();
-    let options = PlanOptions { threads: crate::args::all_threads(), ..PlanOptions::default() };
+    let options = PlanOptions::default().threads(crate::args::all_threads());
     let mut method = Method::Model(Box::new(Upscaler::new(model.clone(), options)));
     bar.set_length(set.images.len() as u64);
     let (mut psnr, mut ssim) = (0.0, 0.0);

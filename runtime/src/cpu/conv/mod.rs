@@ -2,6 +2,7 @@
 
 pub(crate) mod narrow_out;
 pub(crate) mod pack;
+pub(crate) mod row;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tile;

@@ -4,7 +4,7 @@
 //! channels would leave most lanes of a vector of outputs empty.
 
 use crate::cpu::conv::pack::ConvShape;
-use crate::cpu::conv::tile::{MAX_KERNEL, Store};
+use crate::cpu::conv::row::{MAX_KERNEL, Store};
 use crate::memory::line::{Line, aligned};
 use crate::memory::ring::SLACK_BYTES;
 use alloc::vec::Vec;

@@ -6,7 +6,7 @@ mod i16;
 mod table;
 
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::tile::{RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{RowArgs, Store, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::requant::{Products, Requant, Sums};

@@ -18,7 +18,7 @@
 //! An instruction set whose products are of unsigned activations gets 128 added to all that is transformed; what that adds
 //! to the sums is taken off their initial values.
 
-use crate::cpu::conv::tile::{Chain, Store};
+use crate::cpu::conv::row::{Chain, Store};
 use crate::cpu::kernels::Kernels;
 use crate::cpu::requant::Requant;
 use crate::memory::line::{Line, aligned};

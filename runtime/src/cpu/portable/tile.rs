@@ -1,7 +1,8 @@
 //! Plain Rust: the definition that the other instruction sets are tested against.
 
 use crate::arithmetic::{fma, relu_f32, round_clamp};
-use crate::cpu::conv::tile::{Store, Tile, conv_entry};
+use crate::cpu::conv::row::Store;
+use crate::cpu::conv::tile::{Tile, conv_entry};
 use core::array::from_fn;
 
 conv_entry!(conv_i8, I8, (1, 2), (2, 2));

@@ -10,7 +10,7 @@ use crate::arithmetic::round_clamp;
 use crate::cpu::conv::narrow_out;
 use crate::cpu::conv::narrow_out::{NarrowOutArgs, NarrowOutRow, NarrowOutWeights, narrow_out_row};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::tile::{Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::requant::{Products, Requant};
 use crate::cpu::table::Cpu;

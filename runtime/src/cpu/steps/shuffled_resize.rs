@@ -7,7 +7,7 @@
 //! the first and last pixel from a copy.
 
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::tile::{RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{RowArgs, Store, conv_row};
 use crate::cpu::requant::{Requant, Sums};
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;

@@ -9,7 +9,7 @@ fn main() {
     work(|| {
         let model = Model::from_bytes(std::fs::read(&args.model).expect("the model file is there"));
         let model = model.expect("the model is valid");
-        let options = PlanOptions { threads: args.threads, ..PlanOptions::default() };
+        let options = PlanOptions::default().threads(args.threads);
         let plan = Plan::new(&model, args.width, &options).expect("the engine runs it");
         let upscale = usize::from(model.upscale());
         drop(model);

@@ -1,7 +1,8 @@
 //! 16-bit activations with NEON: `smlal` by one lane of the activations, on every aarch64 processor.
 
 use crate::cpu::aarch64::neon::tile::I8;
-use crate::cpu::conv::tile::{Geometry, Layout, Store, Tile, conv_entry};
+use crate::cpu::conv::row::{Geometry, Layout, Store};
+use crate::cpu::conv::tile::{Tile, conv_entry};
 use core::arch::aarch64::*;
 
 pub(crate) const GEOMETRY: Geometry =

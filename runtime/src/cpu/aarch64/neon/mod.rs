@@ -11,7 +11,7 @@ pub(crate) mod tile;
 mod winograd_4x4;
 
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::tile::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
 use crate::cpu::kernels::{Kernels, Vectors};
 use crate::cpu::portable;
 

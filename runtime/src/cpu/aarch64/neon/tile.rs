@@ -2,7 +2,8 @@
 //! `smull` + `smlal2` + `sadalp` add four products to each of four sums.
 
 use crate::cpu::aarch64::store::{store_f32, store_i32, store_sums};
-use crate::cpu::conv::tile::{Destination, Store, Tile, conv_entry};
+use crate::cpu::conv::row::Store;
+use crate::cpu::conv::tile::{Destination, Tile, conv_entry};
 use core::arch::aarch64::*;
 
 conv_entry!(conv_i8, I8, (1, 8), (2, 8), (3, 4), (4, 4));

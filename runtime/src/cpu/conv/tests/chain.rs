@@ -2,8 +2,8 @@
 //! plain code.
 
 use crate::cpu::conv::pack::{ConvShape, pack};
+use crate::cpu::conv::row::{Chain, RowArgs, Store, conv_row};
 use crate::cpu::conv::tests::{WIDEST, plainly, stored, values};
-use crate::cpu::conv::tile::{Chain, RowArgs, Store, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Narrowing;
 use crate::cpu::requant::Products;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
+use crate::cpu::conv::row::{Chain, RowArgs, conv_row};
 use crate::cpu::conv::tests::{self, stored};
-use crate::cpu::conv::tile::{Chain, RowArgs, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
 use crate::cpu::kernels::Narrowing;

@@ -4,7 +4,7 @@
 
 use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
-use crate::cpu::conv::tile::Chain;
+use crate::cpu::conv::row::Chain;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::requant::SingleRounding;
 use crate::cpu::steps::activation;

@@ -10,7 +10,7 @@ mod epilogue;
 use crate::cpu::codec::Codec;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::tile::{Chain, ConvKernel, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{Chain, ConvKernel, MAX_KERNEL, RowArgs, Store, conv_row};
 use crate::cpu::conv::winograd_2x1::{self, Winograd2x1, Winograd2x1Args, winograd_2x1};
 use crate::cpu::conv::winograd_4x4::{PATCH, Strip, StripArgs, TILE, Winograd4x4, strip};
 use crate::cpu::requant::{Products, Requant, Sums};

@@ -2,7 +2,9 @@
 //! saturating packs, which also are most of the clamping. The 64 bytes are those of two pixels where a tile has only two
 //! vectors of each.
 
-use crate::cpu::conv::tile::{Destination, Store};
+use crate::cpu::conv::row::Store;
+
+use crate::cpu::conv::tile::Destination;
 use crate::cpu::requant::Products;
 use core::arch::x86_64::*;
 

@@ -2,9 +2,9 @@
 //! each of 16 sums. Activations are stored with their sign bit flipped; the offset of 128 is part of the
 //! folded bias.
 
-use crate::cpu::conv::tile::{
-    ChainAt, Destination, MAX_KERNEL, Store, Tile, conv_entry, depth as plain_depth,
-};
+use crate::cpu::conv::row::{ChainAt, MAX_KERNEL, Store};
+
+use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain_depth};
 use crate::cpu::x86::avx512::{chain, depth, store};
 use core::arch::x86_64::*;
 

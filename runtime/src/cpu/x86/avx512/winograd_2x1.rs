@@ -5,7 +5,9 @@
 //! their difference are what the second adds the products of the other two places to. The weights of 32 channels stay in
 //! the first-level cache for all tiles of a pass; those of 64 would not.
 
-use crate::cpu::conv::tile::{ChainAt, Destination};
+use crate::cpu::conv::row::ChainAt;
+
+use crate::cpu::conv::tile::Destination;
 use crate::cpu::conv::winograd_2x1::{CHANNELS, Kernel, SCRATCH_BYTES, TAPS, TILE, Winograd2x1Args};
 use crate::cpu::x86::avx512::chain;
 use crate::memory::line::Line;
