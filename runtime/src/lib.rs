@@ -46,7 +46,6 @@ pub mod arch;
 pub(crate) mod arithmetic;
 #[allow(unsafe_code, reason = "SIMD intrinsics; every block says why it is sound")]
 pub(crate) mod cpu;
-pub mod error;
 pub mod image;
 #[allow(
     unsafe_code,
@@ -64,6 +63,12 @@ pub(crate) mod testing;
     reason = "work and memory that threads share for a while; every block says why it is sound"
 )]
 pub(crate) mod threads;
+
+/// Errors, one enum a stage. They carry values, not strings, so that they work without `std`.
+pub mod error {
+    pub use crate::model::error::LoadError;
+    pub use crate::stream::error::{PlanError, RunError};
+}
 
 /// A model prepared for one image width and one instruction set.
 pub mod plan {

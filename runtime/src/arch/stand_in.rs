@@ -3,7 +3,7 @@
 //! Speed depends on a network's shape and on how large its sums can get, not on what it was trained for. So these
 //! stand in for trained models in benches, in a machine's profile and in comparisons with other engines.
 
-use crate::error::LoadError;
+use crate::model::error::LoadError;
 use crate::model::{
     Activation, Conv2d, DType, Element, Graph, Model, NodeId, Op, ParamSpec, Role, TensorData, infer,
     param_specs_of,

@@ -5,8 +5,7 @@
 //! that a value is multiplied once and rounded once.
 
 use crate::arithmetic::round_clamp;
-use crate::cpu::conv::row::Store;
-use crate::cpu::kernels::Narrowing;
+use crate::cpu::conv::form::{Narrowing, Store};
 use crate::model::DType;
 use crate::program::I16_MAX;
 

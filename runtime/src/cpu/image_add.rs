@@ -6,8 +6,7 @@
 //! few vectors; a table look-up puts the four taps of every lane next to each other, for the instructions that the
 //! convolutions use. The sums are exact, so they are the interpolated image's 16-bit values themselves.
 
-use crate::cpu::conv::row::Layout;
-use crate::cpu::kernels::Narrowing;
+use crate::cpu::conv::form::{Layout, Narrowing};
 use alloc::vec::Vec;
 
 /// Lanes of a vector of sums.

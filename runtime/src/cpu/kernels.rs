@@ -2,6 +2,7 @@
 
 use crate::cpu::attention::Attention;
 use crate::cpu::conv::WinogradKernel;
+use crate::cpu::conv::form::{Narrowing, Sums8};
 use crate::cpu::conv::narrow_out::NarrowOutRow;
 use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::image_add::ImageRows;
@@ -88,15 +89,15 @@ type ChainRow = fn(values: &mut [i16], residual: Option<&[i16]>, by: &SingleRoun
 /// See [`RowKernels::add`].
 type AddRow = fn(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -> bool;
 
-/// The 8-bit edge that a row is converted to.
-#[derive(Clone, Copy)]
-pub(crate) struct Narrowing {
-    pub zero_point: i32,
-    pub xor: u8,
-}
-
 /// A piece of plain slice code to be compiled for several instruction sets. Implementations mark `run`
 /// `#[inline(always)]`; otherwise it keeps the baseline's instructions.
 pub(crate) trait Elementwise {
     fn run(self);
+}
+
+impl Kernels {
+    /// How the sums of 8-bit convolutions come about.
+    pub fn sums(&self) -> Sums8 {
+        Sums8 { xor: self.xor, takes_floats: self.takes_floats }
+    }
 }

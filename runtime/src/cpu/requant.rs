@@ -10,9 +10,8 @@
 //! Whether the sums of a convolution stay within bounds follows from its weights; the others are converted.
 
 use crate::arithmetic::{MAGIC, fma, round_clamp};
+use crate::cpu::conv::form::{Products, Store, Sums8};
 use crate::cpu::conv::pack::Packed;
-use crate::cpu::conv::row::Store;
-use crate::cpu::kernels::Kernels;
 use crate::program::short;
 use alloc::vec::Vec;
 
@@ -45,19 +44,6 @@ pub(crate) struct Requant {
     pub products: Products,
 }
 
-/// How far from zero the products of sums and multipliers can be, which follows from the weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Products {
-    /// With a zero point they fit 16 bits.
-    Short,
-    /// Rounded, they fit the low bits of a float.
-    Wide,
-    /// Rounded, they fit 32 bits.
-    Integer,
-    /// Anything.
-    Any,
-}
-
 impl Products {
     fn of(widest: f32) -> Self {
         match widest {
@@ -74,7 +60,7 @@ impl Requant {
     ///
     /// Products beyond 16 bits are clamped where 16 bits are stored. Trained networks need it: what the sums could
     /// reach is far from what they do reach, and the scale is chosen for that.
-    pub fn new(packed: &Packed, order: &[usize], sums: &Sums<'_>, kernels: &Kernels, store: Store) -> Self {
+    pub fn new(packed: &Packed, order: &[usize], sums: &Sums<'_>, form: Sums8, store: Store) -> Self {
         let (mut products, mut bounded) = (Products::Short, true);
         for (&largest, &mult) in sums.largest.iter().zip(sums.multipliers) {
             products = products.max(Products::of(largest as f32 * mult.abs()));
@@ -82,7 +68,7 @@ impl Requant {
         }
         // An activation stored with its sign bit flipped is 128 larger.
         let depth = sums.weights.len() / packed.shape.out_channels;
-        let offset = if kernels.xor == 0 { 0_i32 } else { 128 };
+        let offset = if form.xor == 0 { 0_i32 } else { 128 };
         let bias: Vec<i32> = sums
             .bias
             .iter()
@@ -96,7 +82,7 @@ impl Requant {
         let bounded = bounded && products <= widest;
         let mult = packed.pad(sums.multipliers, order);
         let mut bias = packed.pad(&bias, order);
-        let offset = (kernels.takes_floats && bounded).then(|| {
+        let offset = (form.takes_floats && bounded).then(|| {
             bias.iter_mut().for_each(|b| *b += MAGIC.to_bits().cast_signed());
             mult.iter().map(|m| -MAGIC * m).collect()
         });

@@ -3,7 +3,7 @@
 //! Super-resolution is measured on images that were shrunk with exactly this function; another bicubic (other
 //! `a`, no antialiasing, one rounding) shifts results by tenths of a dB.
 
-use crate::image::{Image, ImageError, samples};
+use crate::image::owned::{Image, ImageError, samples};
 use alloc::{vec, vec::Vec};
 
 /// The image at `width` x `height` pixels, bicubic.

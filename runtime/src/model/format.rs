@@ -8,12 +8,14 @@
 //! from there, so that a file mapped or linked at an aligned address can be read in place. The CRC covers
 //! everything but itself. Limits are checked before anything is allocated.
 
-use crate::error::LoadError;
 use crate::model::at_most::at_most;
+use crate::model::error::LoadError;
 use crate::model::graph::{Graph, Node};
+use crate::model::params::Element;
 use crate::model::params::MAX_PARAMS;
+use crate::model::stored::Model;
+use crate::model::tensor::{TensorData, TensorRef};
 use crate::model::validate::{MAX_KEYS, MAX_NODES};
-use crate::model::{Element, Model, TensorData, TensorRef};
 use alloc::{borrow::Cow, string::String, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +105,15 @@ pub(crate) fn write(model: &Model) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
+/// A file whose sections could be read; nothing of them is checked yet.
+pub(crate) struct File {
+    pub graph: Graph,
+    pub metadata: Vec<(String, String)>,
+    pub tensors: Vec<Vec<TensorRef>>,
+    pub weights: Cow<'static, [u8]>,
+}
+
+pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<File, LoadError> {
     let found = bytes.len() as u64;
     if bytes.len() >= 4 && bytes[..4] != MAGIC {
         return Err(LoadError::NotAModel { found: [bytes[0], bytes[1], bytes[2], bytes[3]] });
@@ -158,7 +168,7 @@ pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<Model, LoadError> {
         }
     };
     let tensors = raw.tensors.into_iter().map(|t| t.0).collect();
-    Model::assemble(Graph { nodes: raw.nodes }, raw.metadata, tensors, weights)
+    Ok(File { graph: Graph { nodes: raw.nodes }, metadata: raw.metadata, tensors, weights })
 }
 
 /// CRC-32 of the file with the checksum field left out.

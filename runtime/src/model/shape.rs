@@ -1,6 +1,6 @@
 //! Shape inference: channels and resolution of every edge.
 
-use crate::error::LoadError;
+use crate::model::error::LoadError;
 use crate::model::graph::{Graph, NodeId, Op};
 use alloc::vec::Vec;
 

@@ -3,7 +3,9 @@
 use super::*;
 use crate::arch::edsr;
 use crate::arch::edsr::Config;
+use crate::error::LoadError;
 use crate::testing::{quantized_graph, random_model};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use alloc::{borrow::ToOwned, string::ToString, vec};
 use proptest::prelude::*;
 

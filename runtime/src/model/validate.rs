@@ -1,12 +1,13 @@
 //! The rules that make a graph and its tensors a [`Model`]. Everything that the executor takes for granted
 //! is checked here, once.
 
-use crate::error::LoadError;
+use crate::model::error::LoadError;
 use crate::model::facts::Facts;
 use crate::model::graph::{Activation, DType, Graph, NodeId, Op};
 use crate::model::params::{Element, Role};
 use crate::model::shape::{EdgeShape, infer};
-use crate::model::{Model, TensorRef};
+use crate::model::stored::{Model, macs};
+use crate::model::tensor::TensorRef;
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 /// Most nodes of a graph; SwinIR-light has about 230.
@@ -56,13 +57,6 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
         return Err(LoadError::Channels { node: end as NodeId, found: shapes[end].channels });
     }
     Ok(shapes)
-}
-
-/// Multiply-accumulates of node `index` for one pixel of the input image.
-pub(crate) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
-    let (node, shape) = (&graph.nodes[index], shapes[index]);
-    let values = u64::from(shape.channels) * u64::from(shape.upscale).pow(2);
-    Facts::of(&node.op, None).macs_per_value * values
 }
 
 fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {

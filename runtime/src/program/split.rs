@@ -1,29 +1,32 @@
 //! Joined nodes taken apart again, for executors that have no kernel for them.
 
-use crate::program::Program;
 use crate::program::order::Order;
 use crate::program::reach::Reach;
+use crate::program::whole::Program;
 use crate::program::work::{Add, BilinearSkip, Convolution, Edge, Epilogue, Node, Work};
 use alloc::{sync::Arc, vec, vec::Vec};
 
-/// See [`Program::split`].
-pub(crate) fn split(program: Program, mut takes: impl FnMut(&Program, usize) -> bool) -> Program {
-    let mut out: Vec<Node> = Vec::with_capacity(program.nodes.len());
-    // The new number of every edge.
-    let mut edges: Vec<usize> = Vec::with_capacity(program.nodes.len());
-    for (id, node) in program.nodes.iter().enumerate() {
-        let mut node = node.clone();
-        node.inputs.iter_mut().for_each(|i| *i = edges[*i]);
-        match node.work.clone() {
-            Work::BilinearSkip(skip) if !takes(&program, id) => split_skip(node, skip, &mut out),
-            Work::Convolution(conv) if conv.epilogue.shuffle.is_some() && !takes(&program, id) => {
-                split_shuffle(node, &conv, &mut out);
+impl Program {
+    /// The same program with those joined nodes taken apart that `takes` refuses. It is asked for nodes whose
+    /// [`Work`] is a [`BilinearSkip`] or a [`Convolution`] with a shuffle; the parts are always taken.
+    pub fn split(self, mut takes: impl FnMut(&Self, usize) -> bool) -> Self {
+        let mut out: Vec<Node> = Vec::with_capacity(self.nodes.len());
+        // The new number of every edge.
+        let mut edges: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        for (id, node) in self.nodes.iter().enumerate() {
+            let mut node = node.clone();
+            node.inputs.iter_mut().for_each(|i| *i = edges[*i]);
+            match node.work.clone() {
+                Work::BilinearSkip(skip) if !takes(&self, id) => split_skip(node, skip, &mut out),
+                Work::Convolution(conv) if conv.epilogue.shuffle.is_some() && !takes(&self, id) => {
+                    split_shuffle(node, &conv, &mut out);
+                }
+                _ => out.push(node),
             }
-            _ => out.push(node),
+            edges.push(out.len() - 1);
         }
-        edges.push(out.len() - 1);
+        Self { nodes: out, ..self }
     }
-    Program { nodes: out, ..program }
 }
 
 /// The interpolation at the low resolution, the sum there, and the pixel shuffle.

@@ -7,6 +7,7 @@ use crate::cpu::conv::WinogradKernel;
 use crate::cpu::isa::Isa;
 use crate::cpu::steps;
 use crate::model::Filter;
+use crate::model::{DType, Model};
 use crate::testing::{quantized_graph, random_model, shuffled_graph};
 
 /// The program as an instruction set runs it.

@@ -1,5 +1,6 @@
 //! Streaming a program through a processor's kernels: rows in, rows out.
 
+pub(crate) mod error;
 pub(crate) mod frame;
 pub(crate) mod options;
 pub(crate) mod packed;

@@ -6,9 +6,9 @@ use crate::cpu::isa::Isa;
 use crate::cpu::steps;
 use crate::cpu::steps::step::Step;
 use crate::cpu::table::Cpu;
-use crate::error::PlanError;
 use crate::model::{Model, NodeId};
 use crate::program::{Program, Work};
+use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
 use crate::stream::schedule::Flow;
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -92,7 +92,8 @@ impl PackedModel {
         let mut weight_bytes = 0;
         let mut nodes = Vec::with_capacity(flows.len());
         for (id, node) in program.nodes().iter().enumerate() {
-            let step = steps::prepare(&program, id, cpu)?;
+            let step = steps::prepare(&program, id, cpu)
+                .map_err(|steps::Unsupported| PlanError::Unsupported { node: node.origin })?;
             // A kernel may want a layer of one channel as wide as its registers.
             weight_bytes += step.as_ref().map_or(0, |step| step.weight_bytes());
             let bytes = spoken_for + weight_bytes as u64;

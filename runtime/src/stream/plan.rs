@@ -7,9 +7,9 @@
 mod tests;
 
 use crate::cpu::isa::Isa;
-use crate::error::PlanError;
 use crate::memory::ring::Ring;
 use crate::model::{DType, Model};
+use crate::stream::error::PlanError;
 use crate::stream::options::{MAX_BAND, MAX_THREADS, PlanOptions};
 use crate::stream::packed::{MAX_MEMORY_BYTES, PackedModel};
 use crate::stream::rings;

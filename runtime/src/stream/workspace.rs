@@ -1,7 +1,7 @@
 //! The memory of a frame.
 
-use crate::error::PlanError;
 use crate::memory::line::{Line, aligned, try_aligned};
+use crate::stream::error::PlanError;
 use crate::stream::plan::Plan;
 use crate::threads::band::Pool;
 use alloc::{sync::Arc, vec, vec::Vec};

@@ -1,9 +1,8 @@
 //! Sums to stored values on aarch64.
 
 use crate::arithmetic::MAGIC;
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::{Products, Store};
 use crate::cpu::conv::tile::Destination;
-use crate::cpu::requant::Products;
 use core::arch::aarch64::*;
 
 /// Stores the sums of a tile.

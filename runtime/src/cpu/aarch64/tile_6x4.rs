@@ -5,9 +5,8 @@
 //! (see [`requant`](crate::cpu::requant)), `v28` to `v30` what is on its way out.
 
 use crate::arithmetic::MAGIC;
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::{Products, Store};
 use crate::cpu::conv::tile::Destination;
-use crate::cpu::requant::Products;
 
 /// Pixels and vectors of a tile.
 pub(crate) const TILE: (usize, usize) = (6, 4);

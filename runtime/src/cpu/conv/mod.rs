@@ -1,5 +1,6 @@
 //! Convolutions: the direct one as tiles of pixels and output channels, and other ways to the same sums.
 
+pub(crate) mod form;
 pub(crate) mod narrow_out;
 pub(crate) mod pack;
 pub(crate) mod row;

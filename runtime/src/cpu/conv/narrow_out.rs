@@ -3,8 +3,8 @@
 //! and the lanes are added up once for each output. Nothing is multiplied in vain but the end of the row, where three
 //! channels would leave most lanes of a vector of outputs empty.
 
+use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::pack::ConvShape;
-use crate::cpu::conv::row::{MAX_KERNEL, Store};
 use crate::memory::line::{Line, aligned};
 use crate::memory::ring::SLACK_BYTES;
 use alloc::vec::Vec;

@@ -5,7 +5,7 @@
 //! each other in an image row, in groups of `kt`, zero-padded at the end of the row. Because channels are
 //! innermost in the image too, three channels are not padded to four, and there is no im2col.
 
-use crate::cpu::conv::row::{Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
 use crate::memory::line::{Line, aligned};
 use alloc::vec::Vec;
 use bytemuck::{Pod, Zeroable};

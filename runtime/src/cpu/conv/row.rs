@@ -1,59 +1,8 @@
 //! What a row of a convolution needs, and the checked way to the kernels that compute it.
 
+use crate::cpu::conv::form::{Geometry, Narrowing, Products, Store};
 use crate::cpu::conv::pack::Packed;
-use crate::cpu::kernels::Narrowing;
-use crate::cpu::requant::Products;
 use crate::memory::ring::SLACK_BYTES;
-
-/// Largest kernel side.
-pub(crate) const MAX_KERNEL: usize = 9;
-
-/// Order of the weights inside a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// `[lane][kt]`.
-    Dot,
-    /// `[kt / 2][lane][2]`: pairs of neighbouring values, for widening multiplies without a dot product.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only plain NEON needs it"))]
-    Pairs,
-}
-
-/// What packing has to know of a tile.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Geometry {
-    /// Name of the kernel: MR×NR of the widest panel, values a group, instruction set.
-    pub name: &'static str,
-    /// Output channels in a vector.
-    pub lanes: usize,
-    /// Values of the depth that one group consumes.
-    pub kt: usize,
-    /// Most vectors in a panel.
-    pub max_nv: usize,
-    /// Order inside a group.
-    pub layout: Layout,
-}
-
-/// How sums become stored values.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Store {
-    /// `round(sum · mult)` clamped to `lo..=hi` (both relative to the zero point), plus the zero point.
-    I8 { lo: f32, hi: f32, zero_point: i32, xor: u8 },
-    /// The same to 16 bits, without a zero point.
-    I16 { lo: f32, hi: f32 },
-    /// `sum · mult` from integers, or the plain sum of floats; negative values become 0 if `relu`.
-    F32 { relu: bool },
-}
-
-impl Store {
-    /// Bytes of a stored value.
-    pub const fn size_bytes(&self) -> usize {
-        match self {
-            Self::I8 { .. } => 1,
-            Self::I16 { .. } => 2,
-            Self::F32 { .. } => 4,
-        }
-    }
-}
 
 /// Everything that a row of a convolution needs.
 pub(crate) struct RowArgs<'a> {

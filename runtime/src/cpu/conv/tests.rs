@@ -5,11 +5,12 @@ mod chain;
 mod i16;
 mod table;
 
+use crate::cpu::conv::form::{Products, Store};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::row::{RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{RowArgs, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::requant::{Products, Requant, Sums};
+use crate::cpu::requant::{Requant, Sums};
 use crate::memory::ring::SLACK_BYTES;
 use crate::program::{largest_sum, short};
 use crate::testing::Rng;
@@ -279,7 +280,7 @@ fn row_kernels_equal_the_plain_code() {
             }
             for zero_point in [-128, 0, 7] {
                 let xor = isa.cpu().unwrap().xor;
-                let to = crate::cpu::kernels::Narrowing { zero_point, xor };
+                let to = crate::cpu::conv::form::Narrowing { zero_point, xor };
                 let (lo, hi) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
                 // Halves are ties; 0.9 leaves the range.
                 for factor in [0.5, 1.0 / 256.0, 0.004, 0.9].map(crate::program::short) {
@@ -325,7 +326,7 @@ pub(crate) fn requant(
     let rows = weights.chunks_exact(weights.len() / bias.len());
     let largest: Vec<i64> = bias.iter().zip(rows).map(|(&bias, row)| largest_sum(bias, row)).collect();
     let sums = Sums { weights, bias, multipliers: &multipliers, largest: &largest };
-    Requant::new(packed, order, &sums, kernels, WIDEST)
+    Requant::new(packed, order, &sums, kernels.sums(), WIDEST)
 }
 
 /// 16 bits, which products may be beyond.

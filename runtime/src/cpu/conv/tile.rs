@@ -5,9 +5,9 @@
 //! so the values under one kernel row are contiguous and the next pixel is one stride further. Everything
 //! here is generic over [`Tile`], the handful of vector operations that an instruction set provides.
 
+use crate::cpu::conv::form::{MAX_KERNEL, Products, Store};
 use crate::cpu::conv::pack::Panel;
-use crate::cpu::conv::row::{ChainAt, MAX_KERNEL, RowArgs, Store};
-use crate::cpu::requant::Products;
+use crate::cpu::conv::row::{ChainAt, RowArgs};
 
 /// Vectors in a panel of which tiles of [`FOUR`] pixels still have sums enough to keep the multipliers busy.
 const WIDEST: usize = 4;

@@ -18,8 +18,9 @@
 //! An instruction set whose products are of unsigned activations gets 128 added to all that is transformed; what that adds
 //! to the sums is taken off their initial values.
 
-use crate::cpu::conv::row::{Chain, Store};
-use crate::cpu::kernels::Kernels;
+use crate::cpu::conv::form::{Store, Sums8};
+
+use crate::cpu::conv::row::Chain;
 use crate::cpu::requant::Requant;
 use crate::memory::line::{Line, aligned};
 use alloc::vec::Vec;
@@ -82,7 +83,7 @@ impl Winograd2x1 {
         in_channels: usize,
         out_channels: usize,
         requant: &Requant,
-        table: &Kernels,
+        form: Sums8,
     ) -> Option<Self> {
         let depth = KERNEL * KERNEL * in_channels;
         let block = kernel.block;
@@ -90,7 +91,7 @@ impl Winograd2x1 {
             && max_pixels(in_channels) >= TILE
             && out_channels.is_multiple_of(block)
             && weights.len() == out_channels * depth;
-        if !fits || (table.takes_floats && requant.offset.is_none()) {
+        if !fits || (form.takes_floats && requant.offset.is_none()) {
             return None;
         }
         let row = KERNEL * in_channels;
@@ -114,7 +115,7 @@ impl Winograd2x1 {
                 }
             }
             let direct = i64::from(direct);
-            if table.xor == 0 {
+            if form.xor == 0 {
                 bias[0].push((direct as i32).wrapping_mul(2));
                 bias[1].push(0);
                 continue;

@@ -12,7 +12,7 @@
 //! is taken where multiplications are what takes time: on cores without a dot product, which have four 16-bit
 //! products an instruction, where a direct convolution has at best eight 8-bit ones.
 
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::Store;
 use crate::cpu::requant::Requant;
 use crate::memory::line::{Line, aligned};
 use alloc::vec::Vec;

@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::arithmetic::sqrt;
-use crate::cpu::kernels::Narrowing;
+use crate::cpu::conv::form::Narrowing;
 
 /// Lanes that are summed up on their own.
 pub(crate) const LANES: usize = 16;
@@ -224,7 +224,7 @@ macro_rules! entries {
         unsafe fn to_i8(
             norm: &crate::cpu::norm::Norm<'_>,
             input: &[i16],
-            to: crate::cpu::kernels::Narrowing,
+            to: crate::cpu::conv::form::Narrowing,
             out: &mut [u8],
         ) -> usize {
             let (total, base, limits) = (out.len(), out.as_mut_ptr(), norm.limits);

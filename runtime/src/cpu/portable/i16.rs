@@ -5,7 +5,7 @@
 //! is. The sums are 32-bit integers; that they cannot overflow is checked when a model is loaded. They are
 //! stored as those of 8-bit convolutions, by the same code.
 
-use crate::cpu::conv::row::{Geometry, Layout, Store};
+use crate::cpu::conv::form::{Geometry, Layout, Store};
 
 use crate::cpu::conv::tile::{Tile, conv_entry};
 use crate::cpu::portable::tile::I8;

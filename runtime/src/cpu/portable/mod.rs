@@ -5,7 +5,9 @@ mod i16;
 mod peak;
 pub(crate) mod tile;
 
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::kernels::{Kernels, Vectors};
 
 pub(crate) static KERNELS: Kernels = Kernels {

@@ -1,7 +1,7 @@
 //! Plain Rust: the definition that the other instruction sets are tested against.
 
 use crate::arithmetic::{fma, relu_f32, round_clamp};
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::Store;
 use crate::cpu::conv::tile::{Tile, conv_entry};
 use core::array::from_fn;
 

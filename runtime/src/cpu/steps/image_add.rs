@@ -4,8 +4,8 @@
 //! It takes the same values as the three operators: the interpolation's 16-bit edge must hold it without rounding, as
 //! the quantizer has it.
 
+use crate::cpu::conv::form::Narrowing;
 use crate::cpu::image_add::{ImageArgs, ImageRows, Phase, Spread, fits, image_rows};
-use crate::cpu::kernels::Narrowing;
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;
 use crate::memory::ring::SLACK_BYTES;

@@ -22,7 +22,6 @@ mod window_attention;
 mod window_attention_i8;
 
 use crate::cpu::table::Cpu;
-use crate::error::PlanError;
 use crate::program::{Program, Work};
 use alloc::boxed::Box;
 use image_add::ImageAddStep;
@@ -39,15 +38,17 @@ pub(crate) fn takes(program: &Program, id: usize, cpu: Cpu) -> bool {
     ImageAddStep::new(skip, node.edge.channels, dtypes, cpu).is_some()
 }
 
+/// A node has sizes that its step does not have room for.
+pub(crate) struct Unsupported;
+
 /// Prepares node `id` of a program; `None` for the input and for what the node before writes along.
 ///
 /// # Errors
-/// [`PlanError::Unsupported`] for sizes that the steps do not have room for.
-pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<Box<dyn Step>>, PlanError> {
+/// [`Unsupported`] for sizes that the steps do not have room for.
+pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<Box<dyn Step>>, Unsupported> {
     let node = &program.nodes()[id];
     let dtypes = Dtypes { from: program.reads(id), to: node.edge.dtype, xor: cpu.xor };
     let channels = node.edge.channels;
-    let unsupported = PlanError::Unsupported { node: node.origin };
     let step: Option<Box<dyn Step>> = match &node.work {
         Work::Input | Work::Narrowed => return Ok(None),
         Work::Convolution(conv) if conv.epilogue.shuffle.is_some() => {
@@ -78,7 +79,7 @@ pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<B
             window_attention_i8::IntAttentionStep::new(attention, channels, dtypes, cpu).and_then(boxed)
         }
     };
-    step.map(Some).ok_or(unsupported)
+    step.map(Some).ok_or(Unsupported)
 }
 
 fn boxed<S: Step + 'static>(step: S) -> Option<Box<dyn Step>> {

@@ -7,12 +7,13 @@
 //! multiplications for 3x3, and the same bits: sums of integers below 2²⁴ are exact in floats too.
 
 use crate::arithmetic::round_clamp;
+use crate::cpu::conv::form::{Geometry, MAX_KERNEL, Products, Store};
 use crate::cpu::conv::narrow_out;
 use crate::cpu::conv::narrow_out::{NarrowOutArgs, NarrowOutRow, NarrowOutWeights, narrow_out_row};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::row::{Geometry, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{RowArgs, conv_row};
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::requant::{Products, Requant};
+use crate::cpu::requant::Requant;
 use crate::cpu::table::Cpu;
 use alloc::{vec, vec::Vec};
 

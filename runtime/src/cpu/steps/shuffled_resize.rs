@@ -6,8 +6,9 @@
 //! pixels are repeated outside the image; rows by reading the first or last one again, columns by computing
 //! the first and last pixel from a copy.
 
+use crate::cpu::conv::form::Store;
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::row::{RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{RowArgs, conv_row};
 use crate::cpu::requant::{Requant, Sums};
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;
@@ -67,7 +68,7 @@ impl ShuffledResizeStep {
                 .collect::<Vec<i64>>(),
         };
         let store = dtypes.codec(dtypes.to).stored(false);
-        Some(Self { requant: Requant::new(&packed, &order, &sums, &cpu, store), store, packed, cpu })
+        Some(Self { requant: Requant::new(&packed, &order, &sums, cpu.sums(), store), store, packed, cpu })
     }
 
     fn pixels(&self, taps: [&[u8]; KERNEL], pixels: usize, out: &mut [u8]) {

@@ -8,11 +8,10 @@ use super::Fused;
 use super::shuffle;
 use crate::model::{DType, Filter, Model, NodeId, Op};
 use crate::program::edges::dtypes;
-use crate::program::lower;
-use crate::program::numerics;
 use crate::program::order::Order;
 use crate::program::reach::Reach;
 use crate::program::work::{BilinearSkip, Node, Work};
+use crate::program::{lower, numerics};
 use alloc::vec;
 
 /// Largest factor whose weights fit 8 bits: 11² = 121.

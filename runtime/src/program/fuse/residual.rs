@@ -4,10 +4,9 @@
 use super::Fused;
 use crate::model::{DType, Model, NodeId, Op};
 use crate::program::edges::dtypes;
-use crate::program::lower;
-use crate::program::numerics;
 use crate::program::order::Order;
 use crate::program::work::{Convolution, Epilogue, Node, Work};
+use crate::program::{lower, numerics};
 use alloc::{sync::Arc, vec};
 
 pub(super) struct Chain {

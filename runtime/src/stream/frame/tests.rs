@@ -5,8 +5,8 @@ use super::*;
 use crate::arch::edsr::{Config, graph};
 use crate::arch::{stand_in, swinir};
 use crate::cpu::isa::Isa;
-use crate::error::PlanError;
 use crate::model::{DType, Filter, Model};
+use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{

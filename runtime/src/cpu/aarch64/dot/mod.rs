@@ -6,7 +6,8 @@ mod winograd_2x1;
 
 use crate::cpu::aarch64::neon::{self, NEON};
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::kernels::Kernels;
 
 pub(crate) static KERNELS: Kernels = Kernels {

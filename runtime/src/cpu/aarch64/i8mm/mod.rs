@@ -4,7 +4,8 @@ mod peak;
 mod tile;
 
 use crate::cpu::aarch64::neon::{self, NEON};
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::kernels::Kernels;
 
 pub(crate) static KERNELS: Kernels = Kernels {

@@ -5,7 +5,7 @@
 
 use crate::cpu::aarch64::store::{store_i32, store_sums};
 use crate::cpu::aarch64::tile_6x4::{Depth, Finish, Kind, TILE};
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::Store;
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry};
 use core::arch::{aarch64::*, asm};
 

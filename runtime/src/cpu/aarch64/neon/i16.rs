@@ -1,7 +1,7 @@
 //! 16-bit activations with NEON: `smlal` by one lane of the activations, on every aarch64 processor.
 
 use crate::cpu::aarch64::neon::tile::I8;
-use crate::cpu::conv::row::{Geometry, Layout, Store};
+use crate::cpu::conv::form::{Geometry, Layout, Store};
 use crate::cpu::conv::tile::{Tile, conv_entry};
 use core::arch::aarch64::*;
 

@@ -11,7 +11,8 @@ pub(crate) mod tile;
 mod winograd_4x4;
 
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::kernels::{Kernels, Vectors};
 use crate::cpu::portable;
 

@@ -1,6 +1,6 @@
 //! aarch64: 16 lanes are four registers.
 
-use crate::cpu::kernels::Narrowing;
+use crate::cpu::conv::form::Narrowing;
 use crate::cpu::norm::{Lanes, entries};
 use core::arch::aarch64::*;
 

@@ -6,7 +6,8 @@
 
 use crate::arithmetic::MAGIC;
 use crate::cpu::aarch64::store::narrow;
-use crate::cpu::kernels::{Narrowing, RowKernels};
+use crate::cpu::conv::form::Narrowing;
+use crate::cpu::kernels::RowKernels;
 use core::arch::aarch64::*;
 
 pub(crate) const ROWS: RowKernels =

@@ -2,7 +2,7 @@
 //! `smull` + `smlal2` + `sadalp` add four products to each of four sums.
 
 use crate::cpu::aarch64::store::{store_f32, store_i32, store_sums};
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::Store;
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry};
 use core::arch::aarch64::*;
 

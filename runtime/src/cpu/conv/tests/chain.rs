@@ -1,12 +1,11 @@
 //! What kernels do to a row of 16-bit values before they store it, against the same convolution without it, followed by
 //! plain code.
 
+use crate::cpu::conv::form::{Narrowing, Products, Store};
 use crate::cpu::conv::pack::{ConvShape, pack};
-use crate::cpu::conv::row::{Chain, RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{Chain, RowArgs, conv_row};
 use crate::cpu::conv::tests::{WIDEST, plainly, stored, values};
 use crate::cpu::isa::Isa;
-use crate::cpu::kernels::Narrowing;
-use crate::cpu::requant::Products;
 use crate::program::short;
 use crate::testing::Rng;
 use alloc::{vec, vec::Vec};

@@ -1,9 +1,9 @@
 //! Every 16-bit kernel that this processor has, against a direct convolution in 64 bits: equal, not close.
 
+use crate::cpu::conv::form::{Products, Store};
 use crate::cpu::conv::pack::{ConvShape, pack};
-use crate::cpu::conv::row::{RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{RowArgs, conv_row};
 use crate::cpu::isa::Isa;
-use crate::cpu::requant::Products;
 use crate::memory::ring::SLACK_BYTES;
 use crate::testing::Rng;
 use alloc::{format, vec, vec::Vec};

@@ -1,12 +1,11 @@
 use super::*;
 use crate::cpu::conv::WinogradKernel;
+use crate::cpu::conv::form::{Narrowing, Products};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
 use crate::cpu::conv::row::{Chain, RowArgs, conv_row};
 use crate::cpu::conv::tests::{self, stored};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::kernels::Narrowing;
-use crate::cpu::requant::Products;
 use crate::memory::ring::SLACK_BYTES;
 use crate::program::short;
 use crate::testing::Rng;
@@ -59,8 +58,9 @@ fn two_rows_equal_the_direct_convolution() {
                 }
                 let rows = stored(&rows, table.xor);
                 let (packed, requant) = requant(&weights, shape, &bias, &table);
-                let two = Winograd2x1::new(kernel, &weights, in_channels, out_channels, &requant, &table)
-                    .expect("weights fit");
+                let two =
+                    Winograd2x1::new(kernel, &weights, in_channels, out_channels, &requant, table.sums())
+                        .expect("weights fit");
                 let residuals: Vec<Vec<i16>> = (0..2)
                     .map(|_| (0..pixels * out_channels).map(|_| (rng.unit() * 32767.0) as i16).collect())
                     .collect();
@@ -155,7 +155,7 @@ fn sums_that_might_wrap_around_before_they_are_halved_are_refused() {
         let shape = ConvShape { in_channels: 16, out_channels: 8, kernel: 3, columns: 3 };
         let weights = vec![1; 8 * 9 * 16];
         let (_, requant) = requant(&weights, shape, &[bias; 8], &table);
-        let two = Winograd2x1::new(EIGHT, &weights, 16, 8, &requant, &table);
+        let two = Winograd2x1::new(EIGHT, &weights, 16, 8, &requant, table.sums());
         assert_eq!(two.is_some(), taken, "a bias of {bias}");
     }
 }
@@ -168,11 +168,11 @@ fn weights_whose_sums_do_not_fit_are_refused() {
         let weights = vec![weight; 8 * 9 * channels];
         let (_, mut requant) = requant(&weights, shape, &[0; 8], &table);
         assert!(requant.offset.is_some(), "the direct sums fit");
-        let two = Winograd2x1::new(EIGHT, &weights, channels, 8, &requant, &table);
+        let two = Winograd2x1::new(EIGHT, &weights, channels, 8, &requant, table.sums());
         assert_eq!(two.is_some(), taken, "{channels} channels, weights of {weight}");
         requant.offset = None;
         assert!(
-            Winograd2x1::new(EIGHT, &weights, channels, 8, &requant, &table).is_none(),
+            Winograd2x1::new(EIGHT, &weights, channels, 8, &requant, table.sums()).is_none(),
             "the direct sums might not fit"
         );
     }
@@ -185,8 +185,8 @@ fn passes_are_whole_tiles_and_fit_the_memory() {
         let shape = ConvShape { in_channels: channels, out_channels: 8, kernel: 3, columns: 3 };
         let table = Kernels { takes_floats: true, ..*Isa::Scalar.cpu().unwrap() };
         let (_, requant) = requant(&weights, shape, &[0; 8], &table);
-        let two =
-            Winograd2x1::new(EIGHT, &weights, channels, 8, &requant, &table).expect("nothing is too large");
+        let two = Winograd2x1::new(EIGHT, &weights, channels, 8, &requant, table.sums())
+            .expect("nothing is too large");
         for pixels in 1..1000 {
             let pass = two.pass(pixels);
             assert!(
@@ -206,7 +206,7 @@ fn passes_are_whole_tiles_and_fit_the_memory() {
         products: Products::Any,
     };
     assert!(
-        Winograd2x1::new(EIGHT, &vec![0; 8 * 9 * 1024], 1024, 8, &requant, &Isa::Scalar.cpu().unwrap())
+        Winograd2x1::new(EIGHT, &vec![0; 8 * 9 * 1024], 1024, 8, &requant, Isa::Scalar.cpu().unwrap().sums())
             .is_none(),
         "no memory for six pixels"
     );

@@ -9,11 +9,12 @@ mod epilogue;
 
 use crate::cpu::codec::Codec;
 use crate::cpu::conv::WinogradKernel;
+use crate::cpu::conv::form::{MAX_KERNEL, Products, Store};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::row::{Chain, ConvKernel, MAX_KERNEL, RowArgs, Store, conv_row};
+use crate::cpu::conv::row::{Chain, ConvKernel, RowArgs, conv_row};
 use crate::cpu::conv::winograd_2x1::{self, Winograd2x1, Winograd2x1Args, winograd_2x1};
 use crate::cpu::conv::winograd_4x4::{PATCH, Strip, StripArgs, TILE, Winograd4x4, strip};
-use crate::cpu::requant::{Products, Requant, Sums};
+use crate::cpu::requant::{Requant, Sums};
 use crate::cpu::steps::narrow_out::NarrowOut;
 use crate::cpu::steps::step::{Io, Step};
 use crate::cpu::table::Cpu;
@@ -80,8 +81,13 @@ impl Conv2dStep {
             }
             Numbers::I8 { weights, bias, multipliers, largest } => {
                 let packed = pack(shape, &cpu.i8.geometry, weights, &plain);
-                let requant =
-                    Requant::new(&packed, &plain, &Sums { weights, bias, multipliers, largest }, &cpu, store);
+                let requant = Requant::new(
+                    &packed,
+                    &plain,
+                    &Sums { weights, bias, multipliers, largest },
+                    cpu.sums(),
+                    store,
+                );
                 let algorithm = Algorithm::choose(shape, weights, &requant, store, cpu);
                 (cpu.i8, packed, requant, algorithm)
             }
@@ -279,7 +285,7 @@ impl Algorithm {
                     .map(|w| Self::Winograd4x4(strip, w))
             }
             Some(WinogradKernel::F2x1(kernel)) => {
-                Winograd2x1::new(kernel, weights, inputs, outputs, requant, &cpu).map(Self::Winograd2x1)
+                Winograd2x1::new(kernel, weights, inputs, outputs, requant, cpu.sums()).map(Self::Winograd2x1)
             }
             None => None,
         };

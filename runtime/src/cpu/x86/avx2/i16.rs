@@ -1,6 +1,6 @@
 //! 16-bit activations with AVX2: `vpmaddwd` on pairs, also on processors with AVX-512.
 
-use crate::cpu::conv::row::{Geometry, Layout, Store};
+use crate::cpu::conv::form::{Geometry, Layout, Store};
 
 use crate::cpu::conv::tile::{Tile, conv_entry};
 use crate::cpu::x86::avx2::tile::I8;

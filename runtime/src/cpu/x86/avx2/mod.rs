@@ -7,7 +7,9 @@ pub(crate) mod peak;
 pub(crate) mod rows;
 pub(crate) mod tile;
 
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
 use crate::cpu::portable;
 

@@ -1,6 +1,6 @@
 //! x86-64 with AVX2: 16 lanes are two registers.
 
-use crate::cpu::kernels::Narrowing;
+use crate::cpu::conv::form::Narrowing;
 use crate::cpu::norm::{Lanes, entries};
 use core::arch::x86_64::*;
 

@@ -1,8 +1,9 @@
 //! Pointwise work on rows of 16-bit values with AVX2, for all instruction sets of 256 bits: their packs are what the compiler
 //! does not find by itself.
 
+use crate::cpu::conv::form::Narrowing;
 use crate::cpu::isa::Isa;
-use crate::cpu::kernels::{Narrowing, RowKernels};
+use crate::cpu::kernels::RowKernels;
 use core::arch::x86_64::*;
 
 pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, chain: None };

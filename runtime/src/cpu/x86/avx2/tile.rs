@@ -1,7 +1,7 @@
 //! x86-64 with AVX2: pairs of products by `vpmaddwd` on values widened to 16 bits. `vpmaddubsw` would do
 //! twice the work an instruction but saturates, and then the bits would differ from the other sets.
 
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::Store;
 
 use crate::cpu::conv::tile::{Tile, conv_entry};
 use core::arch::x86_64::*;

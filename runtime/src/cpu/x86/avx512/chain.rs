@@ -2,11 +2,13 @@
 //! registers, where a second pass over the row would have to read them again from a cache that a row of 16-bit values, its
 //! residual and its copy do not fit in.
 
-use crate::cpu::conv::row::{ChainAt, Store};
+use crate::cpu::conv::form::Store;
+
+use crate::cpu::conv::row::ChainAt;
 
 use crate::cpu::conv::tile::Destination;
+use crate::cpu::x86::avx512::store::mask;
 use crate::cpu::x86::avx512::store::{I16_MAX, capped, converted, converts, fours, pack_shorts, place, put};
-use crate::cpu::x86::avx512::tile::mask;
 use core::arch::x86_64::*;
 
 /// Factors stay below this, so that what is rounded fits 32 bits.

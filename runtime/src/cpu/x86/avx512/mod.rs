@@ -13,7 +13,8 @@ mod tile;
 mod winograd_2x1;
 
 use crate::cpu::conv::WinogradKernel;
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::isa::detected;
 use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
 use crate::cpu::portable;

@@ -1,7 +1,7 @@
 //! Rows of convolutions to a few channels.
 
+use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::narrow_out::{CHUNK, MAX_CHANNELS, NarrowOutArgs};
-use crate::cpu::conv::row::{MAX_KERNEL, Store};
 use core::arch::x86_64::*;
 
 /// Sums that are reduced at once: as many as a vector has lanes.
@@ -156,7 +156,7 @@ impl Finish {
             // The conversion rounds half to even: the default of MXCSR, which Rust does not change.
             let q = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(self.zero_point));
             let q = _mm_xor_si128(_mm512_cvtepi32_epi8(q), _mm_set1_epi8(self.xor.cast_signed()));
-            _mm_mask_storeu_epi8(out.cast(), crate::cpu::x86::avx512::tile::mask(lanes), q);
+            _mm_mask_storeu_epi8(out.cast(), crate::cpu::x86::avx512::store::mask(lanes), q);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! x86-64 with AVX-512: 16 lanes are a register.
 
-use crate::cpu::kernels::Narrowing;
+use crate::cpu::conv::form::Narrowing;
 use crate::cpu::norm::{Lanes, entries};
 use core::arch::x86_64::*;
 

@@ -3,8 +3,9 @@
 //! No closures: one handed to a function of the standard library may be compiled without the instruction set, and every
 //! intrinsic in it becomes a call.
 
+use crate::cpu::conv::form::Narrowing;
 use crate::cpu::isa::Isa;
-use crate::cpu::kernels::{Narrowing, RowKernels};
+use crate::cpu::kernels::RowKernels;
 use crate::cpu::x86::avx512::store::{Bytes, I16_MAX, capped, pack_shorts};
 use core::arch::x86_64::*;
 

@@ -2,10 +2,9 @@
 //! saturating packs, which also are most of the clamping. The 64 bytes are those of two pixels where a tile has only two
 //! vectors of each.
 
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::{Products, Store};
 
 use crate::cpu::conv::tile::Destination;
-use crate::cpu::requant::Products;
 use core::arch::x86_64::*;
 
 pub(crate) const I16_MAX: f32 = 32767.0;
@@ -319,4 +318,10 @@ impl Bytes {
             if OFFSET { _mm512_adds_epi16(q, self.offset) } else { q }
         }
     }
+}
+
+/// The first `lanes` of 16.
+#[inline(always)]
+pub(crate) fn mask(lanes: usize) -> u16 {
+    (0xffff_u32 >> (16 - lanes)) as u16
 }

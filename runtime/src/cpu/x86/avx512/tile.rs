@@ -2,9 +2,12 @@
 //! each of 16 sums. Activations are stored with their sign bit flipped; the offset of 128 is part of the
 //! folded bias.
 
-use crate::cpu::conv::row::{ChainAt, MAX_KERNEL, Store};
+use crate::cpu::conv::form::{MAX_KERNEL, Store};
+
+use crate::cpu::conv::row::ChainAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain_depth};
+use crate::cpu::x86::avx512::store::mask;
 use crate::cpu::x86::avx512::{chain, depth, store};
 use core::arch::x86_64::*;
 
@@ -85,12 +88,6 @@ unsafe fn cast<V, const FROM: usize, const MR: usize, const NV: usize>(
     debug_assert_eq!(FROM, MR * NV, "the arm is that of the shape");
     // SAFETY: both are arrays of the same vectors, as the caller says.
     unsafe { core::mem::transmute_copy(&sums) }
-}
-
-/// The first `lanes` of 16.
-#[inline(always)]
-pub(crate) fn mask(lanes: usize) -> u16 {
-    (0xffff_u32 >> (16 - lanes)) as u16
 }
 
 // SAFETY: the methods read the bytes that the trait names and write `lanes` values.

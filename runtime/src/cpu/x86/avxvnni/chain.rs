@@ -1,7 +1,9 @@
 //! Stores a tile of 16-bit values together with the residual sum and the 8-bit copy that follow, while the values are in
 //! registers.
 
-use crate::cpu::conv::row::{ChainAt, Store};
+use crate::cpu::conv::form::Store;
+
+use crate::cpu::conv::row::ChainAt;
 
 use crate::cpu::conv::tile::Destination;
 use crate::cpu::x86::avxvnni::store::{capped, halves, pack_shorts, pairs, rounded};

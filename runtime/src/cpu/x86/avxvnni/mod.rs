@@ -7,7 +7,9 @@ mod peak;
 mod store;
 mod tile;
 
-use crate::cpu::conv::row::{ConvKernel, Geometry, Layout};
+use crate::cpu::conv::form::{Geometry, Layout};
+
+use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::kernels::{Kernels, Vectors};
 use crate::cpu::portable;
 use crate::cpu::x86::avx2;

@@ -1,7 +1,7 @@
 //! Rows of convolutions to a few channels.
 
+use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::narrow_out::{CHUNK, MAX_CHANNELS, NarrowOutArgs};
-use crate::cpu::conv::row::{MAX_KERNEL, Store};
 use core::arch::x86_64::*;
 
 /// Sums of a tile: as many as there are registers for.

@@ -1,7 +1,7 @@
 //! Tiles of two whole vectors a pixel: the sums of two pixels become 32 bytes, or those of one 16 values of 16 bits, by
 //! saturating packs, which also are most of the clamping.
 
-use crate::cpu::conv::row::Store;
+use crate::cpu::conv::form::Store;
 
 use crate::cpu::conv::tile::Destination;
 use core::arch::x86_64::*;

@@ -4,7 +4,9 @@
 //!
 //! Of 16 registers 12 are sums: two of these instructions start in a cycle and take five, so 10 would just do.
 
-use crate::cpu::conv::row::{ChainAt, MAX_KERNEL, Store};
+use crate::cpu::conv::form::{MAX_KERNEL, Store};
+
+use crate::cpu::conv::row::ChainAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain};
 use crate::cpu::x86::avx2;
