@@ -5,23 +5,24 @@ use crate::models::NamedModel;
 use mcir_files::{self as files, Picture};
 use mcir_runtime::exec::{Frame, Workspace};
 use mcir_runtime::image::{Image, resize_bicubic};
-use mcir_runtime::plan::{Plan, PlanOptions};
+use mcir_runtime::plan::{PackedModel, Plan, PlanOptions};
 use std::ops::Range;
 
 /// Rows that are given to the engine between two reports of progress.
 const ROWS_PER_REPORT: usize = 16;
 
-/// Upscales pictures with one model. Pictures of equal width share one plan.
+/// Upscales pictures with one model. Pictures of equal width share one plan, and all plans the packed weights.
 pub struct Upscaler {
     model: NamedModel,
     options: PlanOptions,
+    packed: Option<PackedModel>,
     ready: Option<(Plan, Workspace)>,
 }
 
 impl Upscaler {
     /// Prepares nothing yet; the plan is made for the first picture.
     pub fn new(model: NamedModel, options: PlanOptions) -> Self {
-        Self { model, options, ready: None }
+        Self { model, options, packed: None, ready: None }
     }
 
     /// The model.
@@ -74,8 +75,12 @@ impl Upscaler {
         if self.ready.as_ref().is_none_or(|(plan, _)| plan.width() != width) {
             // The old workspace goes before the new one comes.
             self.ready = None;
-            let plan = Plan::new(&self.model.model, width, &self.options)
-                .map_err(|source| Error::Plan { name: name.clone(), source })?;
+            let plan = match &self.packed {
+                Some(packed) => Plan::of(packed, width, &self.options),
+                None => Plan::new(&self.model.model, width, &self.options),
+            };
+            let plan = plan.map_err(|source| Error::Plan { name: name.clone(), source })?;
+            self.packed = Some(plan.packed().clone());
             let workspace =
                 plan.try_workspace().map_err(|source| Error::Plan { name: name.clone(), source })?;
             self.ready = Some((plan, workspace));

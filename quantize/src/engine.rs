@@ -8,7 +8,7 @@ use mcir_runtime::plan::{Plan, PlanOptions};
 
 use crate::error::QuantizeError;
 
-/// Plans kept; folders of photographs mostly have two widths, and a plan holds a copy of the weights.
+/// Plans kept; folders of photographs mostly have two widths. They share the packed weights.
 const KEPT: usize = 3;
 
 /// A model with plans and workspaces for the widths that were used last; one for each thread.
@@ -62,7 +62,10 @@ impl<'m> Runner<'m> {
         let entry = match self.plans.iter().position(|(plan, _)| plan.width() == width) {
             Some(at) => self.plans.remove(at),
             None => {
-                let plan = Plan::new(self.model, width, &self.options)?;
+                let plan = match self.plans.last() {
+                    Some((other, _)) => Plan::of(other.packed(), width, &self.options)?,
+                    None => Plan::new(self.model, width, &self.options)?,
+                };
                 let workspace = plan.workspace();
                 (plan, workspace)
             }

@@ -79,9 +79,16 @@ fn every_configuration_becomes_int8() {
             let narrow = |dtype| matches!(dtype, DType::I8 { .. });
             let ok = match n.op {
                 Op::Conv2d(_) => narrow(reads(0)),
-                Op::WindowAttention { .. } | Op::Activation(_) => narrow(reads(0)) && narrow(n.dtype),
+                Op::WindowAttention { .. } | Op::Activation(_) | Op::PRelu => {
+                    narrow(reads(0)) && narrow(n.dtype)
+                }
                 Op::LayerNorm { .. } => matches!(reads(0), DType::I16 { .. }),
-                _ => n.dtype != DType::F32,
+                Op::Input { .. }
+                | Op::Add { .. }
+                | Op::Affine
+                | Op::PixelShuffle { .. }
+                | Op::Resize { .. }
+                | Op::Convert => n.dtype != DType::F32,
             };
             assert!(ok, "{name}: {} reads or writes the wrong type", n.name);
         }

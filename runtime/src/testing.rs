@@ -157,6 +157,25 @@ pub fn shuffled_graph(num_feat: u16) -> Graph {
     g
 }
 
+/// A network of one channel, as models of the luma have it: an interpolated image and a correction.
+pub fn grey_graph(num_feat: u16, upscale: u8, quantized: bool) -> Graph {
+    let conv = |from, to, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation })
+    };
+    let dtype = |dtype| if quantized { dtype } else { DType::F32 };
+    let r = u16::from(upscale);
+    let unit = 255.0 * f32::from(4 * r * r);
+    let i16 = dtype(DType::I16 { scale: 1.0 / unit });
+    let mut g = Graph::new(1, dtype(DType::PIXEL));
+    let narrow = dtype(DType::I8 { scale: 0.02, zero_point: -128 });
+    let x = g.push("conv_first", conv(1, num_feat, Some(Activation::Relu)), &[0], narrow);
+    let x = g.push("conv_last", conv(num_feat, r * r, None), &[x], i16);
+    let x = g.push("shuffle", Op::PixelShuffle { upscale }, &[x], i16);
+    let base = g.push("base", Op::Resize { upscale, filter: Filter::Bilinear }, &[0], i16);
+    g.push("image_add", Op::Add { res_scale: 1.0 }, &[base, x], dtype(DType::PIXEL));
+    g
+}
+
 /// A network x2 with PReLUs, as FSRCNN has them: on floats, or between all pairs of quantized types.
 pub fn prelu_graph(num_feat: u16, quantized: bool) -> Graph {
     let conv = |from, to, kernel| {

@@ -107,13 +107,11 @@ fn named(name: &str, config: &Config) -> Model {
     let params: Vec<_> = graph
         .nodes
         .iter()
-        .map(|node| match node.op {
-            Op::Conv2d(c) => {
-                let depth = usize::from(c.kernel).pow(2) * usize::from(c.in_channels);
-                let out = usize::from(c.out_channels);
-                vec![small(out * depth, 0.6 / (depth as f32).sqrt()), small(out, 0.01)]
-            }
-            _ => vec![],
+        .map(|node| {
+            let Op::Conv2d(c) = node.op else { return vec![] };
+            let depth = usize::from(c.kernel).pow(2) * usize::from(c.in_channels);
+            let out = usize::from(c.out_channels);
+            vec![small(out * depth, 0.6 / (depth as f32).sqrt()), small(out, 0.01)]
         })
         .collect();
     Model::new(graph, &params, vec![("name".into(), name.into())]).unwrap()

@@ -3,3 +3,5 @@
 pub(crate) mod arena;
 pub(crate) mod line;
 pub(crate) mod ring;
+#[cfg(test)]
+mod tests;

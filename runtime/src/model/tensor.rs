@@ -4,7 +4,7 @@ use crate::model::params::Element;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// Values of one parameter tensor, to build a [`Model`] from.
+/// Values of one parameter tensor, to build a [`Model`](crate::model::Model) from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TensorData {
     /// Floats.

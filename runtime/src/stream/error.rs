@@ -7,14 +7,14 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// Width of 0, or wider than [`MAX_WIDTH`](crate::stream::plan::MAX_WIDTH).
+    /// Width of 0, or wider than [`MAX_WIDTH`](crate::plan::MAX_WIDTH).
     Width {
         /// Width asked for.
         found: usize,
         /// Largest width.
         limit: usize,
     },
-    /// Band height of 0, or more than [`MAX_BAND`](crate::stream::plan::MAX_BAND).
+    /// Band height of 0, or more than [`MAX_BAND`](crate::plan::MAX_BAND).
     Band {
         /// Height asked for.
         found: usize,

@@ -9,7 +9,10 @@ pub(crate) enum Layout {
     /// `[lane][kt]`.
     Dot,
     /// `[kt / 2][lane][2]`: pairs of neighbouring values, for widening multiplies without a dot product.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only plain NEON needs it"))]
+    #[cfg_attr(
+        not(any(test, target_arch = "aarch64")),
+        expect(dead_code, reason = "only plain NEON needs it")
+    )]
     Pairs,
 }
 

@@ -3,6 +3,7 @@
 
 mod chain;
 mod i16;
+mod properties;
 mod table;
 
 use crate::cpu::conv::form::{Products, Store};

@@ -103,7 +103,7 @@ pub(crate) unsafe trait Tile {
     }
     /// Whether [`store_chain`](Self::store_chain) is there.
     const CHAINS: bool = false;
-    /// [`store_tile`](Self::store_tile) with what a [`Chain`] adds to it.
+    /// [`store_tile`](Self::store_tile) with what a [`Chain`](crate::cpu::conv::row::Chain) adds to it.
     #[inline(always)]
     unsafe fn store_chain<const MR: usize, const NV: usize>(
         _sums: &[[Self::V; NV]; MR],
@@ -159,7 +159,7 @@ pub(crate) struct Destination<'a> {
 /// One panel over all pixels of the row.
 ///
 /// # Safety
-/// As [`ConvRow`]; the panel belongs to `args.packed`.
+/// As [`ConvRow`](crate::cpu::conv::row::ConvRow); the panel belongs to `args.packed`.
 #[inline(always)]
 pub(crate) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
     args: &mut RowArgs<'_>,
@@ -327,7 +327,7 @@ unsafe fn group<T: Tile, const MR: usize, const NV: usize, const G: usize>(
     }
 }
 
-/// Defines a [`ConvRow`] entry: the tile type, the features to compile it with, and for every number of
+/// Defines a [`ConvRow`](crate::cpu::conv::row::ConvRow) entry: the tile type, the features to compile it with, and for every number of
 /// vectors in a panel the pixels of a tile, so that sums, weights and an activation fill the registers.
 macro_rules! conv_entry {
     ($(#[$feature:meta])* $name:ident, $tile:ty, $(($nv:literal, $mr:literal)),+) => {

@@ -10,7 +10,7 @@ use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{
-    Rng, few_channels_graph, label, prelu_graph, quantized_graph, quantized_swinir, random_model,
+    Rng, few_channels_graph, grey_graph, label, prelu_graph, quantized_graph, quantized_swinir, random_model,
     shuffled_graph, whole_image, wide_graph,
 };
 
@@ -38,7 +38,7 @@ fn small_swinir(upscale: u8) -> swinir::Config {
 fn memory_that_is_not_there_is_an_error() {
     let model = random_model(graph(&Config::edge(2, 8, 1)), 1);
     let mut plan = Plan::new(&model, 4, &PlanOptions::default()).unwrap();
-    let pixels = Rng(3).bytes(4 * 3);
+    let pixels = Rng(3).bytes(4 * model.in_channels());
     assert_eq!(run(&model, &PlanOptions::default(), &pixels, 4), {
         let mut out = vec![0; 8 * 2 * 3];
         plan.run_image(&mut plan.try_workspace().unwrap(), &pixels, 1, &mut out).unwrap();
@@ -76,7 +76,7 @@ fn shared_weights_give_the_same_bits() {
         let options = PlanOptions::default();
         let packed = PackedModel::new(&model, &options).unwrap();
         for width in [3, 16] {
-            let pixels = Rng(7).bytes(width * 5 * 3);
+            let pixels = Rng(7).bytes(width * 5 * model.in_channels());
             let plan = Plan::of(&packed, width, &options).unwrap();
             let mut out = vec![0; plan.out_row_bytes() * 5 * usize::from(model.upscale())];
             plan.run_image(&mut plan.workspace(), &pixels, 5, &mut out).unwrap();
@@ -130,7 +130,7 @@ fn edges_equal_a_whole_image_executor() {
             // Edges are then larger than the image; how it is extended is checked by the reference outputs.
             multiple => (3 * multiple, 2 * multiple),
         };
-        let pixels = Rng(99).bytes(width * height * 3);
+        let pixels = Rng(99).bytes(width * height * model.in_channels());
         let plan = Plan::new(&model, width, &PlanOptions { observable: true, ..Default::default() }).unwrap();
         let mut edges: Vec<Vec<f64>> = vec![vec![]; model.graph().nodes.len()];
         plan.observe(&mut plan.workspace(), &pixels, height, &mut |id, y, row| {
@@ -165,7 +165,7 @@ fn edges_equal_a_whole_image_executor() {
 fn every_instruction_set_gives_the_same_bits() {
     for (name, model) in networks() {
         for (width, height) in [(1, 1), (1, 7), (5, 1), (17, 5), (40, 12), (150, 2)] {
-            let pixels = Rng(width as u64).bytes(width * height * 3);
+            let pixels = Rng(width as u64).bytes(width * height * model.in_channels());
             let options = |isa| PlanOptions { isa: Some(isa), ..Default::default() };
             let expected = run(&model, &options(Isa::Scalar), &pixels, width);
             for isa in Isa::available() {
@@ -176,6 +176,23 @@ fn every_instruction_set_gives_the_same_bits() {
                     isa.name()
                 );
             }
+        }
+    }
+}
+
+/// Models of the luma.
+#[test]
+fn networks_of_one_channel_give_the_same_bits() {
+    for (upscale, quantized) in [(3, false), (2, true), (4, true)] {
+        let model = random_model(grey_graph(12, upscale, quantized), 23);
+        assert_eq!((model.in_channels(), model.out_channels()), (1, 1));
+        let pixels = Rng(5).bytes(23 * 14);
+        let plain = PlanOptions::default().isa(Isa::Scalar).observable(true);
+        let expected = run(&model, &plain, &pixels, 23);
+        assert!(expected.iter().any(|&p| p != expected[0]), "x{upscale} does something");
+        for isa in Isa::available() {
+            let found = run(&model, &PlanOptions::default().isa(isa), &pixels, 23);
+            assert!(found == expected, "x{upscale} on {}", isa.name());
         }
     }
 }
@@ -194,7 +211,7 @@ fn networks_for_winograd_in_8_bits_give_the_same_bits() {
     for (name, graph) in models {
         let model = stand_in::weighted_winograd(graph).unwrap();
         for (width, height) in [(2, 3), (17, 6), (60, 9), (150, 4)] {
-            let pixels = Rng(width as u64).bytes(width * height * 3);
+            let pixels = Rng(width as u64).bytes(width * height * model.in_channels());
             let scalar = PlanOptions { isa: Some(Isa::Scalar), ..Default::default() };
             let expected = run(&model, &scalar, &pixels, width);
             assert!(expected.iter().any(|&p| p != expected[0]), "{name} does something");
@@ -219,7 +236,7 @@ fn interpolated_images_with_corrections_are_the_same_bits() {
     for upscale in [2, 3, 4] {
         let model = stand_in::weighted(stand_in::int8(&graph(&Config::edge(upscale, 16, 1)))).unwrap();
         for (width, height) in [(1, 1), (2, 3), (5, 2), (33, 9), (64, 5)] {
-            let pixels = Rng(height as u64).bytes(width * height * 3);
+            let pixels = Rng(height as u64).bytes(width * height * model.in_channels());
             let plain = PlanOptions { isa: Some(Isa::Scalar), observable: true, ..Default::default() };
             let expected = run(&model, &plain, &pixels, width);
             for isa in Isa::available() {
@@ -237,7 +254,7 @@ fn interpolated_images_with_corrections_are_the_same_bits() {
 fn rewrites_for_speed_change_no_bit() {
     for (name, model) in networks() {
         for (width, height) in [(1, 1), (2, 3), (18, 7)] {
-            let pixels = Rng(4).bytes(width * height * 3);
+            let pixels = Rng(4).bytes(width * height * model.in_channels());
             let plain = PlanOptions { observable: true, ..Default::default() };
             let expected = run(&model, &plain, &pixels, width);
             assert!(
@@ -255,7 +272,7 @@ fn the_bits_do_not_depend_on_the_processor() {
     let crcs: Vec<u32> = networks()
         .iter()
         .map(|(_, model)| {
-            let pixels = Rng(5).bytes(23 * 14 * 3);
+            let pixels = Rng(5).bytes(23 * 14 * model.in_channels());
             crc32fast::hash(&run(model, &PlanOptions::default(), &pixels, 23))
         })
         .collect();
@@ -292,7 +309,7 @@ fn the_bits_do_not_depend_on_the_processor() {
 fn every_band_height_gives_the_same_bits() {
     for (name, model) in networks() {
         for (width, height) in [(1, 1), (3, 2), (19, 23)] {
-            let pixels = Rng(7).bytes(width * height * 3);
+            let pixels = Rng(7).bytes(width * height * model.in_channels());
             let expected = run(&model, &PlanOptions { band: Some(64), ..Default::default() }, &pixels, width);
             for band in (1..=9).chain([height, 32]) {
                 let options = PlanOptions { band: Some(band), ..Default::default() };
@@ -307,7 +324,7 @@ fn every_band_height_gives_the_same_bits() {
 fn every_number_of_threads_gives_the_same_bits() {
     for (name, model) in networks() {
         for width in [1, 3, 50] {
-            let pixels = Rng(8).bytes(width * 6 * 3);
+            let pixels = Rng(8).bytes(width * 6 * model.in_channels());
             let expected = run(&model, &PlanOptions::default(), &pixels, width);
             for threads in 2..=5 {
                 let options = PlanOptions { threads, ..Default::default() };
@@ -325,7 +342,7 @@ fn small_images_take_every_path() {
     for (name, model) in networks() {
         // One unit of columns and a ragged rest.
         let (width, height) = (9, 2);
-        let pixels = Rng(21).bytes(width * height * 3);
+        let pixels = Rng(21).bytes(width * height * model.in_channels());
         let run = |options| run(&model, &options, &pixels, width);
         let expected = run(PlanOptions { isa: Some(Isa::Scalar), band: Some(1), ..Default::default() });
         for isa in Isa::available() {
@@ -365,7 +382,7 @@ fn a_workspace_forgets_the_last_image() {
     let plan = Plan::new(&model, 6, &PlanOptions::default()).unwrap();
     let mut workspace = plan.workspace();
     let mut run = |seed| {
-        let pixels = Rng(seed).bytes(6 * 5 * 3);
+        let pixels = Rng(seed).bytes(6 * 5 * model.in_channels());
         let mut out = vec![0; 12 * 10 * 3];
         plan.run_image(&mut workspace, &pixels, 5, &mut out).unwrap();
         out
@@ -379,11 +396,14 @@ fn a_workspace_forgets_the_last_image() {
 fn an_abandoned_frame_leaves_no_trace() {
     let model = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
     let plan = Plan::new(&model, 6, &PlanOptions::default()).unwrap();
-    let pixels = Rng(1).bytes(6 * 5 * 3);
+    let pixels = Rng(1).bytes(6 * 5 * model.in_channels());
     let mut expected = vec![0; 12 * 10 * 3];
     plan.run_image(&mut plan.workspace(), &pixels, 5, &mut expected).unwrap();
     let mut workspace = plan.workspace();
-    plan.begin(&mut workspace, 100).unwrap().push(&Rng(2).bytes(6 * 7 * 3), &mut |_, _| {}).unwrap();
+    plan.begin(&mut workspace, 100)
+        .unwrap()
+        .push(&Rng(2).bytes(6 * 7 * model.in_channels()), &mut |_, _| {})
+        .unwrap();
     let mut out = vec![0; 12 * 10 * 3];
     plan.run_image(&mut workspace, &pixels, 5, &mut out).unwrap();
     assert!(out == expected);

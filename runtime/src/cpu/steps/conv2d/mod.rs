@@ -3,7 +3,7 @@
 //! Integers: `acc = bias + Σ (x − zero_point) · w` in 32 bits, exact; then one multiplication in float by
 //! `input scale · weight scale / output scale`, clamping, and rounding half to even. There are several [`Algorithm`]s for
 //! the sums, which give the same ones, so that the planner may choose freely; what is done with them is the
-//! [`Epilogue`](epilogue::Epilogue).
+//! [`Epilogue`].
 
 mod epilogue;
 
@@ -167,7 +167,7 @@ impl Conv2dStep {
         conv_row(&self.kernel, args);
     }
 
-    /// Two rows of which [`winograd_2x1`](crate::cpu::conv::winograd_2x1) does what it can.
+    /// Two rows of which [`winograd_2x1`] does what it can.
     fn two_rows(
         &self,
         weights: &Winograd2x1,
