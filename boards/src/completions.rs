@@ -1,6 +1,6 @@
 //! `mcir-board completions`: scripts that complete its command line in a shell.
 
-use crate::error::{Error, Result};
+use mcir_upscale::error::{Error, Result};
 use std::io::Write;
 
 /// Print a script that completes command lines of mcir-board

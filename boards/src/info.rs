@@ -1,9 +1,9 @@
 //! `mcir-board info`: what a machine is and how it feels just now.
 
-use crate::args::OutputArgs;
-use crate::deploy::target::{Reach, Target};
-use crate::error::Result;
-use crate::machine::{Machine, Throttled};
+use mcir_deploy::target::{Reach, Target};
+use mcir_report::machine::{Machine, Throttled};
+use mcir_upscale::args::OutputArgs;
+use mcir_upscale::error::Result;
 
 /// Say what a board is: model, cores, instruction set, clock, temperature, throttling
 ///

@@ -1,9 +1,9 @@
 //! `mcir-board list`: the boards that have a profile.
 
-use crate::args::OutputArgs;
-use crate::error::Result;
-use crate::profiles::Profile;
-use crate::report::Table;
+use mcir_report::profiles::{Profile, gib};
+use mcir_upscale::args::OutputArgs;
+use mcir_upscale::error::Result;
+use mcir_upscale::table::Table;
 
 /// List the boards that are known
 #[derive(Debug, Clone, clap::Args)]
@@ -19,7 +19,7 @@ pub struct Cmd {
 /// Does it.
 ///
 /// # Errors
-/// [`crate::deploy::DeployError::NoBoard`].
+/// [`mcir_deploy::DeployError::NoBoard`].
 pub fn run(cmd: &Cmd) -> Result<()> {
     if let Some(name) = &cmd.toml {
         let profile = Profile::open(name)?;
@@ -42,9 +42,4 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         ]);
     }
     cmd.print.result(table.to_string().trim_end())
-}
-
-/// Memory as boards are sold.
-pub(crate) fn gib(mb: u64) -> String {
-    if mb < 1024 { format!("{mb} MB") } else { format!("{} GB", mb / 1024) }
 }

@@ -18,7 +18,7 @@ use mcir_runtime::model::{Activation, Conv2d, Graph, Model, Node, NodeId, Op, Ro
 /// [`QuantizeError::AlreadyQuantized`], and [`QuantizeError::Rewrite`] when folded weights leave the range that a model file allows.
 pub fn fold(model: &Model) -> Result<Model, QuantizeError> {
     if let Some(node) = model.graph().nodes.iter().find(|n| n.dtype.is_quantized()) {
-        let (node, dtype) = (node.name.clone(), crate::report::dtype_name(node.dtype).into());
+        let (node, dtype) = (node.name.clone(), crate::params::dtype_name(node.dtype).into());
         return Err(QuantizeError::AlreadyQuantized { node, dtype });
     }
     fold_affine(&fold_activations(model)?)

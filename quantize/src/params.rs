@@ -204,5 +204,14 @@ fn cubed_error(counts: &[(f64, u64)], dtype: DType) -> f64 {
     counts.iter().map(error).sum()
 }
 
+/// Short name of a dtype without its parameters.
+pub fn dtype_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::I8 { .. } => "i8",
+        DType::I16 { .. } => "i16",
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use crate::cost::{BASIS, KeptNode, precision_of, total_ms};
 use crate::gate::Drops;
+use crate::params::dtype_name;
 use crate::rewrite::Precision;
 use crate::sensitivity::{EdgeSnr, Sensitivity};
 use mcir_runtime::error::PlanError;
@@ -12,15 +13,6 @@ use std::fmt::Write as _;
 
 /// Version of the JSON objects; a field that changes its meaning raises it.
 pub const SCHEMA: u32 = 1;
-
-/// Short name of a dtype without its parameters.
-pub fn dtype_name(dtype: DType) -> &'static str {
-    match dtype {
-        DType::F32 => "f32",
-        DType::I8 { .. } => "i8",
-        DType::I16 { .. } => "i16",
-    }
-}
 
 /// Real values that an edge can hold; `None` for floats.
 pub fn range(dtype: DType) -> Option<[f64; 2]> {

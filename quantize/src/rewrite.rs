@@ -269,7 +269,7 @@ impl Rewriter<'_> {
         let best = self.best(id);
         self.forms[usize::from(id)][form as usize].unwrap_or_else(|| {
             let name = &self.model.graph().node(id).name;
-            let name = format!("{name}.{}", crate::report::dtype_name(self.dtype(id, form)));
+            let name = format!("{name}.{}", crate::params::dtype_name(self.dtype(id, form)));
             let new_id = self.push(&name, Op::Convert, &[best], self.dtype(id, form), Vec::new());
             self.forms[usize::from(id)][form as usize] = Some(new_id);
             new_id

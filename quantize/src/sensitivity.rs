@@ -99,7 +99,7 @@ pub fn edge_snr(
     let rows = rows.map(|((node, &new), power)| EdgeSnr {
         name: node.name.clone(),
         op: node.op.name().into(),
-        dtype: crate::report::dtype_name(int8.model.graph().node(new).dtype).into(),
+        dtype: crate::params::dtype_name(int8.model.graph().node(new).dtype).into(),
         snr_db: power.snr_db(),
     });
     Ok(rows.collect())

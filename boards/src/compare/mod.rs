@@ -1,25 +1,22 @@
 //! `mcir-board compare`: quality and speed of models against bicubic interpolation and one another, on this machine or
 //! on boards.
 
-pub(crate) mod data;
-mod here;
-pub(crate) mod measure;
-mod page;
 pub mod remote;
 
-use crate::args::{EngineArgs, OutputArgs, all_threads};
-use crate::deploy::DeployError;
-use crate::deploy::target::{Reach, Target};
-use crate::embedded;
-use crate::error::{Error, Result};
-use crate::estimate::size;
-use crate::models::NamedModel;
-use crate::report::{HERE, Latency, Report};
-use data::TestSet;
-use here::Settings;
+use mcir_deploy::DeployError;
+use mcir_deploy::target::{Reach, Target};
 use mcir_files::{Pending, terminal};
+use mcir_report::data::TestSet;
+use mcir_report::estimate::size;
+use mcir_report::here::{self, Settings};
+use mcir_report::measure::Timing;
+use mcir_report::page;
+use mcir_report::report::{HERE, Latency, Report};
 use mcir_runtime::plan::PlanOptions;
-use measure::Timing;
+use mcir_upscale::args::{EngineArgs, OutputArgs, all_threads};
+use mcir_upscale::embedded;
+use mcir_upscale::error::{Error, Result};
+use mcir_upscale::models::NamedModel;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,7 +45,7 @@ pub struct Cmd {
     size: (usize, usize),
 
     /// Time to measure each latency for; at least 3 runs, at most 200
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.5, value_parser = crate::bench::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.5, value_parser = mcir_report::bench::seconds)]
     seconds: f64,
 
     /// Write a web page with plots, and the pictures side by side
@@ -151,7 +148,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 
 /// Shows progress on a bar, and errors of single images above it.
 fn progress<'a>(
-    bar: &'a indicatif::ProgressBar,
+    bar: &'a mcir_files::terminal::ProgressBar,
     print: &'a OutputArgs,
 ) -> impl FnMut(here::Progress<'_>) + 'a {
     move |at| {

@@ -1,13 +1,13 @@
 //! `mcir-board measure`: the board's end of `compare`. Not for users.
 
 use super::protocol::{Event, ImagePart, MAX_FILE_BYTES, MAX_FILES, MAX_LINE, Order, VERSION};
-use crate::args::EngineArgs;
-use crate::compare::data::TestSet;
-use crate::compare::here::{self, Progress, Settings};
-use crate::compare::measure::Timing;
-use crate::deploy::DeployError;
-use crate::error::{Error, Result};
-use crate::models::NamedModel;
+use mcir_deploy::DeployError;
+use mcir_report::data::TestSet;
+use mcir_report::here::{self, Progress, Settings};
+use mcir_report::measure::Timing;
+use mcir_upscale::args::EngineArgs;
+use mcir_upscale::error::{Error, Result};
+use mcir_upscale::models::NamedModel;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -63,7 +63,11 @@ pub(super) fn serve(dir: &Path, input: impl Read, mut output: impl Write) -> Res
     say(&event).map_err(&gone)
 }
 
-fn measure(dir: &Path, input: impl Read, tell: &mut here::OnProgress<'_>) -> Result<crate::report::Report> {
+fn measure(
+    dir: &Path,
+    input: impl Read,
+    tell: &mut here::OnProgress<'_>,
+) -> Result<mcir_report::report::Report> {
     let mut input = BufReader::new(input);
     let (order, models) = receive(dir, &mut input, tell)?;
     crate::compare::latency_size(&format!("{}x{}", order.size.0, order.size.1)).map_err(odd)?;

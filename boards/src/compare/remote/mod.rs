@@ -8,16 +8,16 @@ mod tests;
 
 pub use board::{Cmd, run};
 
-use super::data::TestSet;
-use super::here::Progress;
-use super::measure::Timing;
-use crate::args::EngineArgs;
-use crate::deploy::DeployError;
-use crate::deploy::program;
-use crate::deploy::target::{Connection, Reach, Target};
-use crate::error::{Error, Result};
-use crate::models::NamedModel;
-use crate::report::Report;
+use mcir_deploy::DeployError;
+use mcir_deploy::program;
+use mcir_deploy::target::{Connection, Reach, Target};
+use mcir_report::data::TestSet;
+use mcir_report::here::Progress;
+use mcir_report::measure::Timing;
+use mcir_report::report::Report;
+use mcir_upscale::args::EngineArgs;
+use mcir_upscale::error::{Error, Result};
+use mcir_upscale::models::NamedModel;
 use protocol::{Event, ImagePart, ModelPart, Order, VERSION};
 use std::fs::File;
 use std::io::{Cursor, Read};

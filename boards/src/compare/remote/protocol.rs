@@ -1,7 +1,7 @@
 //! What `compare` and the program on a board say to each other: a job in one JSON line with the bytes of its files after
 //! it, and events, a JSON object a line, back.
 
-use crate::report::Report;
+use mcir_report::report::Report;
 use serde::{Deserialize, Serialize};
 
 /// Version of the protocol; a program that answers another number is not used.

@@ -1,7 +1,7 @@
 //! The script for a board's shell.
 
 use super::protocol::VERSION;
-use crate::deploy::target::shell::HELLO;
+use mcir_deploy::target::shell::HELLO;
 
 /// Makes a folder beside the slots, says what is there, runs the program that the workstation chooses, and removes the
 /// folder whatever happens. Folders of earlier runs that were cut off are removed, too.
@@ -34,7 +34,7 @@ pub fn run(root: &str, run_with: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::target::shell::quote;
+    use mcir_deploy::target::shell::quote;
     use std::io::Write;
     use std::path::Path;
     use std::process::{Command, Output, Stdio};

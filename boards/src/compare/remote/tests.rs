@@ -1,9 +1,9 @@
 use super::protocol::{Event, ImagePart, ModelPart, Order, VERSION};
 use super::*;
-use crate::embedded;
-use crate::report::HERE;
-use crate::upscaler::Upscaler;
+use mcir_report::report::HERE;
 use mcir_runtime::image::Image;
+use mcir_upscale::embedded;
+use mcir_upscale::upscaler::Upscaler;
 
 /// What the board's end answers to these bytes.
 fn answers(dir: &std::path::Path, input: &[u8]) -> Vec<Event> {
@@ -56,7 +56,7 @@ fn a_board_measures_what_it_is_sent() {
     // The bits are those of this program.
     let lr = mcir_runtime::image::resize_bicubic(&hr, 24, 20).unwrap();
     let sr = Upscaler::new(model, Default::default()).run(&lr, &mut |_| {}).unwrap();
-    assert_eq!(rows[1].crc32, [super::super::measure::crc32(&sr)]);
+    assert_eq!(rows[1].crc32, [mcir_report::measure::crc32(&sr)]);
 }
 
 #[test]

@@ -1,0 +1,377 @@
+//! The verb: options, putting the pipeline together, and the report at the end.
+
+use super::error::CameraError;
+use super::health;
+use super::output::{Folder, Sink, Stills, Y4m};
+use super::pins::PinArgs;
+use super::pipeline::{Outcome, Pipeline, Tell};
+use super::queue::{self, Queue};
+use super::raw::Matrix;
+use super::shared::Shared;
+use super::source::{Request, Spec};
+use super::stats::{Counts, Latency};
+use super::work::{Mode, Worker};
+use crate::live::{Hub, LiveSink, Server, Status, parse_address};
+use mcir_files::{Format, terminal};
+use mcir_upscale::args::{self, EngineArgs, OutputArgs};
+use mcir_upscale::error::Result;
+use mcir_upscale::models::NamedModel;
+use mcir_upscale::table::Table;
+use mcir_upscale::upscaler::Upscaler;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+/// Version of the JSON output.
+const SCHEMA: u32 = 1;
+
+/// Super-resolve what a camera sees, and show it on a web page
+///
+/// Capture, super-resolution and output overlap. When the board is too slow for the camera, the oldest waiting
+/// frame makes room and is counted; when the camera goes away, it is looked for until it is back.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Cmd {
+    /// file:x.y4m, - (y4m or JPEG frames on the standard input), dir:frames/, rpicam:[OPTIONS], gst:PIPELINE or
+    /// v4l2:/dev/video0
+    #[arg(long, value_name = "SOURCE")]
+    source: String,
+
+    /// Model file or folder, or name of an embedded model [default: the embedded int8 model for the factor]
+    #[arg(short = 'm', long, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// Upscaling factor [default: the model's, or 4]
+    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = ["2", "3", "4"])]
+    upscale: Option<String>,
+
+    /// Serve the live page: a port on this machine, or ADDRESS:PORT; 0.0.0.0:8080 lets the whole network look
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = parse_address)]
+    http: Option<SocketAddr>,
+
+    /// Write frames: - or x.y4m for a y4m stream, or a folder for numbered images
+    #[arg(short = 'o', long, value_name = "PATH")]
+    output: Option<PathBuf>,
+
+    /// Format of images in a folder
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "png", value_parser = args::format())]
+    format: Format,
+
+    /// Folder for still pairs, which the shutter button takes
+    #[arg(long, value_name = "FOLDER")]
+    stills: Option<PathBuf>,
+
+    /// Size asked of a camera
+    #[arg(long, value_name = "WxH", default_value = "320x180", value_parser = parse_size)]
+    size: (usize, usize),
+
+    /// Frames per second asked of a camera, or at which a folder is played
+    #[arg(long, value_name = "RATE", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fps: u32,
+
+    /// What the network sees: rgb, or y for brightness only with interpolated colour
+    #[arg(long, value_name = "MODE", default_value = "rgb")]
+    mode: Mode,
+
+    /// Colours of video: 601 or 709
+    #[arg(long, value_name = "BT", default_value = "601")]
+    matrix: Matrix,
+
+    /// Stop after this many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frames: Option<u64>,
+
+    /// Begin a file or folder again when it ends
+    #[arg(long = "loop")]
+    repeat: bool,
+
+    /// How a file or folder is played [default: realtime with --http, otherwise fast]
+    #[arg(long, value_name = "PACE")]
+    pace: Option<Pace>,
+
+    /// Which frames may be dropped when the board is too slow [default: oldest for cameras and in realtime,
+    /// otherwise never]
+    #[arg(long, value_name = "WHICH")]
+    drop: Option<queue::Drop>,
+
+    /// Frames that may wait for the engine
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    queue: u16,
+
+    /// Seconds between two lines of statistics, 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    interval: u32,
+
+    #[command(flatten)]
+    pins: PinArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    print: OutputArgs,
+}
+
+/// How a recording is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Pace {
+    /// At its own rate.
+    Realtime,
+    /// As fast as the engine takes it.
+    Fast,
+}
+
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let parse = || {
+        let (width, height) = text.split_once(['x', 'X'])?;
+        Some((width.parse().ok()?, height.parse().ok()?))
+    };
+    let fits = |(w, h): &(usize, usize)| [w, h].iter().all(|side| (1..=super::raw::MAX_SIDE).contains(*side));
+    parse().filter(fits).ok_or_else(|| "write width and height in pixels, such as 320x180".into())
+}
+
+/// Runs it until the source ends, enough frames are done, or a signal asks to stop.
+///
+/// # Errors
+/// Whatever keeps frames from being taken, super-resolved or written.
+pub fn run(cmd: &Cmd) -> Result<()> {
+    let spec: Spec = cmd.source.parse()?;
+    let to_stdout = cmd.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && cmd.print.json {
+        return Err(CameraError::StdoutTwice.into());
+    }
+    let model = NamedModel::choose(cmd.model.as_deref(), cmd.upscale.as_deref())?;
+    let options = cmd.engine.plan_options(0)?;
+    let about = About {
+        source: spec.to_string(),
+        model: model.name.clone(),
+        precision: model.precision(),
+        upscale: model.upscale(),
+        mode: if cmd.mode == Mode::Y { "y" } else { "rgb" },
+    };
+    let recorded = spec.can_loop();
+    let paced = recorded && cmd.pace.map_or(cmd.http.is_some(), |pace| pace == Pace::Realtime);
+    let fresh = spec.is_camera() || paced;
+    let policy = cmd.drop.unwrap_or(if fresh { queue::Drop::Oldest } else { queue::Drop::Never });
+    let shared = Arc::new(Shared::new(Queue::new(cmd.queue.into(), policy)));
+    let quiet = cmd.print.quiet;
+    let tell: Tell = Arc::new(move |line| {
+        if !quiet {
+            terminal::tell(line);
+        }
+    });
+    let interrupted = Arc::new(AtomicBool::new(false));
+    watch_signals(&interrupted);
+
+    let pressed = Arc::new(AtomicU64::new(0));
+    let mut sinks = cmd.sinks(&shared, &pressed, &tell)?;
+    let hub = cmd.serve(&about, &tell)?;
+    if let Some((hub, _)) = &hub {
+        sinks.push(Box::new(LiveSink::new(Arc::clone(hub))));
+    }
+    let told = Arc::clone(&tell);
+    let pins = cmd.pins.start(&shared, pressed, move |text| told(text))?;
+
+    let request = Request { size: cmd.size, rate: cmd.fps, matrix: cmd.matrix, verbose: cmd.print.verbose };
+    let pipeline = Pipeline {
+        spec,
+        request,
+        repeat: cmd.repeat && recorded,
+        paced,
+        limit: cmd.frames,
+        worker: Worker::new(Upscaler::new(model, options), options, cmd.mode),
+        sinks,
+        hub,
+        interval: (cmd.interval > 0 && !quiet).then(|| Duration::from_secs(cmd.interval.into())),
+        tell,
+        interrupted,
+    };
+    let result = pipeline.run(&shared);
+    if let Some(pins) = pins {
+        // It only fails with a panic, whose message is out already.
+        let _ = pins.join();
+    }
+    let report = about.report(&shared, result.as_ref().ok());
+    match &result {
+        Ok(_) if cmd.print.json => {
+            cmd.print.result(serde_json::to_string_pretty(&report).expect("a report is plain data"))?;
+        }
+        // What was done before the error is worth knowing too.
+        _ if report.frames.captured == 0 || quiet => {}
+        Ok(_) if !to_stdout => cmd.print.result(report.text())?,
+        _ => terminal::tell(report.text()),
+    }
+    result.map(|_| ())
+}
+
+impl Cmd {
+    fn sinks(
+        &self,
+        shared: &Arc<Shared>,
+        pressed: &Arc<AtomicU64>,
+        tell: &Tell,
+    ) -> Result<Vec<Box<dyn Sink>>> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(path) = &self.output {
+            let is = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+            let special = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+            if path == Path::new("-") || is("y4m") || special {
+                let shared = Arc::clone(shared);
+                sinks.push(Box::new(Y4m::create(path, self.matrix, Arc::new(move || shared.rate()))?));
+            } else if path.extension().is_some() && !path.is_dir() {
+                return Err(CameraError::Output { path: path.clone() }.into());
+            } else {
+                sinks.push(Box::new(Folder::create(path, self.format)?));
+            }
+        }
+        if let Some(path) = &self.stills {
+            let tell = Arc::clone(tell);
+            let tell = Box::new(move |path: &Path| tell(format!("{}", path.display())));
+            sinks.push(Box::new(Stills::create(path, Arc::clone(pressed), tell)?));
+        }
+        Ok(sinks)
+    }
+
+    fn serve(&self, about: &About, tell: &Tell) -> Result<Option<(Arc<Hub>, Status)>> {
+        let Some(address) = self.http else { return Ok(None) };
+        let hub = Arc::new(Hub::default());
+        let status = Status {
+            schema: SCHEMA,
+            state: "waiting",
+            source: about.source.clone(),
+            model: about.model.clone(),
+            precision: about.precision,
+            upscale: about.upscale,
+            mode: about.mode,
+            ..Status::default()
+        };
+        hub.set_status(status.clone());
+        let address = Server::start(address, Arc::clone(&hub))?.address();
+        tell(format!("live page: http://{address}/"));
+        if !address.ip().is_loopback() {
+            tell("note: everybody who reaches this address can see the camera".into());
+        }
+        Ok(Some((hub, status)))
+    }
+}
+
+/// A signal sets the flag; the second one ends the program at once.
+fn watch_signals(interrupted: &Arc<AtomicBool>) {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM] {
+        // Without a handler the signal ends the program as it always does.
+        let _ =
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(interrupted));
+        let _ = signal_hook::flag::register(signal, Arc::clone(interrupted));
+    }
+}
+
+/// What does not change while it runs.
+struct About {
+    source: String,
+    model: String,
+    precision: &'static str,
+    upscale: usize,
+    mode: &'static str,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    command: &'static str,
+    source: String,
+    model: String,
+    precision: &'static str,
+    upscale: usize,
+    mode: &'static str,
+    isa: Option<&'static str>,
+    threads: usize,
+    /// Width and height of the camera's frames.
+    size: Option<(usize, usize)>,
+    frames: Counts,
+    /// How often the camera came back.
+    reconnects: u64,
+    fps: Option<f64>,
+    latency: Vec<Latency>,
+    memory: Memory,
+}
+
+/// Memory of the program in bytes.
+#[derive(Debug, Serialize)]
+struct Memory {
+    /// After the first frames.
+    warm_bytes: Option<u64>,
+    end_bytes: Option<u64>,
+    peak_bytes: Option<u64>,
+}
+
+impl About {
+    fn report(self, shared: &Shared, outcome: Option<&Outcome>) -> Report {
+        let outcome = outcome.cloned().unwrap_or_default();
+        Report {
+            schema: SCHEMA,
+            command: "camera",
+            source: self.source,
+            model: self.model,
+            precision: self.precision,
+            upscale: self.upscale,
+            mode: self.mode,
+            isa: outcome.isa,
+            threads: outcome.threads,
+            size: outcome.size,
+            frames: shared.stats.counts(),
+            reconnects: shared.stats.reconnects(),
+            fps: shared.stats.rate(),
+            latency: shared.stats.latencies(),
+            memory: Memory {
+                warm_bytes: outcome.memory[0],
+                end_bytes: outcome.memory[1],
+                peak_bytes: health::peak_bytes(),
+            },
+        }
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let Counts { captured, output, dropped, broken, unfinished } = self.frames;
+        let mut text = format!("{captured} frames came, {output} left, {dropped} were dropped");
+        for (n, what) in [(broken, "were damaged"), (unfinished, "were given up at the end")] {
+            if n > 0 {
+                text += &format!(", {n} {what}");
+            }
+        }
+        if let Some(fps) = self.fps {
+            text += &format!("; {fps:.1} a second");
+        }
+        if self.reconnects > 0 {
+            text += &format!("; the camera came back {} times", self.reconnects);
+        }
+        let ms = |v: f64| format!("{v:.2}");
+        let mut table = Table::new(["latency, ms", "p50", "p99"]);
+        for stage in &self.latency {
+            table.push([stage.stage.to_owned(), ms(stage.p50_ms), ms(stage.p99_ms)]);
+        }
+        if !table.lines.is_empty() {
+            text += &format!("\n{}", table.to_string().trim_end());
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("320x180"), Ok((320, 180)));
+        assert_eq!(parse_size("64X2"), Ok((64, 2)));
+        for wrong in ["", "320", "0x10", "10x0", "axb", "10x", "-1x5", "1x2x3", "10x99999999"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! A small HTTP server: enough for the live page, with limits on everything a stranger can send or hold.
+
+use super::hub::{Frame, Hub};
+use super::request::{Request, RequestError};
+use crate::error::CameraError;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Connections at a time; a browser opens a few.
+const MAX_CONNECTIONS: usize = 32;
+/// A request must be complete after this, and the next one must come.
+const REQUEST_TIME: Duration = Duration::from_secs(15);
+/// An answer must be taken after this.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// How long a viewer waits for a frame before it is told that there is none.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often waiting threads look at their deadlines.
+const TICK: Duration = Duration::from_millis(500);
+/// Bytes written between two looks at the deadline.
+const PIECE: usize = 1 << 16;
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Boundary of the multipart stream.
+const BOUNDARY: &str = "mcir-frame";
+
+/// The server, which runs until the program ends.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+}
+
+/// Address and port, or only a port, which then is on loopback.
+///
+/// # Errors
+/// A message for the user.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse::<u16>() {
+        return Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), port).into());
+    }
+    let text = text.replace("localhost:", "127.0.0.1:");
+    text.parse().map_err(|_| {
+        "write a port, such as 8080, or address and port, such as 0.0.0.0:8080 for all networks".into()
+    })
+}
+
+impl Server {
+    /// Listens and answers from its own threads.
+    ///
+    /// # Errors
+    /// [`CameraError::PortInUse`], [`CameraError::Listen`] or [`CameraError::Thread`].
+    pub fn start(address: SocketAddr, hub: Arc<Hub>) -> Result<Self, CameraError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => CameraError::PortInUse { address: address.to_string() },
+            _ => CameraError::Listen { address: address.to_string(), source },
+        };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let accept = move || {
+            for stream in listener.incoming() {
+                match stream {
+                    Ok(stream) => admit(stream, &hub),
+                    // Out of file handles, or the viewer has gone already: that passes.
+                    Err(_) => thread::sleep(Duration::from_millis(50)),
+                }
+            }
+        };
+        thread::Builder::new().name("http".into()).spawn(accept).map_err(CameraError::Thread)?;
+        Ok(Self { address })
+    }
+
+    /// Where it listens; the port is the system's choice when 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn admit(stream: TcpStream, hub: &Arc<Hub>) {
+    let mut connection = Connection { stream };
+    // Without its limits a connection could be held for ever.
+    let limits =
+        [connection.stream.set_read_timeout(Some(TICK)), connection.stream.set_write_timeout(Some(TICK))];
+    if limits.iter().any(Result::is_err) {
+        return;
+    }
+    // Frames go out at once.
+    let _ = connection.stream.set_nodelay(true);
+    let Some(place) = hub.enter(MAX_CONNECTIONS) else {
+        let _ =
+            connection.answer(&Answer::text(503, "Service Unavailable", "too many viewers\n"), false, false);
+        return;
+    };
+    let hub = Arc::clone(hub);
+    let serve = move || {
+        connection.serve(&hub);
+        drop(place);
+    };
+    // Without a thread the connection is closed, and the browser tries again.
+    let _ = thread::Builder::new().name("viewer".into()).spawn(serve);
+}
+
+/// What is sent back.
+struct Answer {
+    status: (u16, &'static str),
+    kind: &'static str,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn ok(kind: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: (200, "OK"), kind, body: body.into() }
+    }
+
+    fn text(code: u16, reason: &'static str, text: &str) -> Self {
+        Self { status: (code, reason), kind: "text/plain; charset=utf-8", body: text.into() }
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+}
+
+impl Connection {
+    fn serve(&mut self, hub: &Hub) {
+        let mut buffer = Vec::new();
+        loop {
+            let deadline = Instant::now() + REQUEST_TIME;
+            let request = match Request::read(&mut self.stream, &mut buffer, deadline) {
+                Ok(request) => request,
+                Err(error) => return self.refuse(&error),
+            };
+            if request.path == "/stream.mjpeg" && !request.head_only {
+                let _ = self.stream_frames(hub);
+                return;
+            }
+            let answer = answer(&request, hub);
+            let keep = request.keep_alive && !hub.is_closed();
+            if self.answer(&answer, request.head_only, keep).is_err() || !keep {
+                return;
+            }
+        }
+    }
+
+    fn refuse(&mut self, error: &RequestError) {
+        if let Some((code, reason)) = error.answer() {
+            let _ = self.answer(&Answer::text(code, reason, &format!("{error}\n")), false, false);
+        }
+    }
+
+    fn answer(&mut self, answer: &Answer, head_only: bool, keep_alive: bool) -> io::Result<()> {
+        let (code, reason) = answer.status;
+        let mut head = String::new();
+        let connection = if keep_alive { "keep-alive" } else { "close" };
+        let (kind, length) = (answer.kind, answer.body.len());
+        let _ = write!(
+            head,
+            "HTTP/1.1 {code} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+             Connection: {connection}\r\n{GUARDS}\r\n"
+        );
+        let deadline = Instant::now() + ANSWER_TIME;
+        self.write(head.as_bytes(), deadline)?;
+        if !head_only {
+            self.write(&answer.body, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Super-resolved frames as other programs take them, for as long as the viewer keeps up.
+    fn stream_frames(&mut self, hub: &Hub) -> io::Result<()> {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary={BOUNDARY}\r\n\
+             Connection: close\r\n{GUARDS}\r\n"
+        );
+        self.write(head.as_bytes(), Instant::now() + ANSWER_TIME)?;
+        let mut last = 0;
+        while !hub.is_closed() {
+            let Some(frame) = hub.newer_than(last, PATIENCE) else { continue };
+            last = frame.id;
+            let head = format!(
+                "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+                frame.large.len()
+            );
+            let deadline = Instant::now() + ANSWER_TIME;
+            for part in [head.as_bytes(), &frame.large, b"\r\n"] {
+                self.write(part, deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything, or fails at the deadline however eagerly the viewer takes single bytes.
+    fn write(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if Instant::now() >= deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match self.stream.write(&rest[..rest.len().min(PIECE)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => rest = &rest[n..],
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Headers of every answer: nothing is stored, nothing is loaded from elsewhere, no other site embeds this one.
+const GUARDS: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+     Cross-Origin-Resource-Policy: same-origin\r\nX-Frame-Options: SAMEORIGIN\r\n\
+     Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+     img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'\r\n";
+
+fn answer(request: &Request, hub: &Hub) -> Answer {
+    match request.path.as_str() {
+        "/" | "/index.html" => Answer::ok("text/html; charset=utf-8", page()),
+        "/frame" => {
+            let frame = hub.newer_than(request.number("after").unwrap_or(0), PATIENCE);
+            Answer::ok("application/octet-stream", package(frame.as_deref(), hub))
+        }
+        "/status.json" => Answer::ok("application/json", status(hub)),
+        "/latest.jpg" => match hub.newer_than(0, PATIENCE) {
+            Some(frame) => Answer::ok("image/jpeg", frame.large.clone()),
+            None => Answer::text(503, "Service Unavailable", "there is no frame yet\n"),
+        },
+        _ => Answer::text(404, "Not Found", "there are /, /stream.mjpeg, /latest.jpg and /status.json\n"),
+    }
+}
+
+/// The page in one piece.
+fn page() -> String {
+    PAGE.replace("/*style*/", STYLE).replace("/*script*/", SCRIPT)
+}
+
+fn status(hub: &Hub) -> Vec<u8> {
+    serde_json::to_vec(&hub.status()).expect("a status is plain data")
+}
+
+/// What the page takes a frame from: lengths of the three parts as 32-bit little-endian numbers, then a JSON
+/// object, the camera's picture and the super-resolved one. Both pictures are empty when there is no new frame.
+fn package(frame: Option<&Frame>, hub: &Hub) -> Vec<u8> {
+    let frame_json = frame.map(|f| {
+        serde_json::json!({
+            "id": f.id,
+            "width": f.size.0,
+            "height": f.size.1,
+            "times_ms": f.times.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        })
+    });
+    let json = serde_json::json!({ "status": hub.status(), "frame": frame_json }).to_string();
+    let (small, large): (&[u8], &[u8]) = frame.map_or((&[], &[]), |f| (&f.small, &f.large));
+    let parts = [json.as_bytes(), small, large];
+    let mut bytes = Vec::with_capacity(12 + parts.iter().map(|p| p.len()).sum::<usize>());
+    for part in parts {
+        bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn addresses() {
+        let address = |text: &str| parse_address(text).map(|a| a.to_string());
+        assert_eq!(address("8080").unwrap(), "127.0.0.1:8080");
+        assert_eq!(address(":8080").unwrap(), "127.0.0.1:8080");
+        assert_eq!(address("localhost:81").unwrap(), "127.0.0.1:81");
+        assert_eq!(address("0.0.0.0:80").unwrap(), "0.0.0.0:80");
+        assert_eq!(address("[::1]:80").unwrap(), "[::1]:80");
+        for wrong in ["", "http://x", "1.2.3.4", "70000", "pi.local:80"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn get(server: &Server, path: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        (String::from_utf8(bytes[..end].to_vec()).unwrap(), bytes[end..].to_vec())
+    }
+
+    fn start() -> (Server, Arc<Hub>) {
+        let hub = Arc::new(Hub::default());
+        (Server::start(parse_address("0").unwrap(), Arc::clone(&hub)).unwrap(), hub)
+    }
+
+    #[test]
+    fn the_page_is_one_file_and_frames_come_whole() {
+        let (server, hub) = start();
+        let (head, page) = get(&server, "/");
+        let page = String::from_utf8(page).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("Content-Security-Policy"), "{head}");
+        assert!(page.contains("</html>") && !page.contains("/*s"), "style and script are inside");
+        for outside in ["src=\"http", "href=\"http", "@import", "url(http", "//cdn"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        let times = vec![("total", 12.5)];
+        hub.publish(Frame { id: 7, size: (4, 2), times, small: vec![1, 2], large: vec![3, 4, 5] });
+        let (_, body) = get(&server, "/frame?after=3");
+        let length = |i: usize| u32::from_le_bytes(body[4 * i..][..4].try_into().unwrap()) as usize;
+        assert_eq!((length(1), length(2)), (2, 3));
+        assert_eq!(body[12 + length(0)..], [1, 2, 3, 4, 5]);
+        let json: serde_json::Value = serde_json::from_slice(&body[12..][..length(0)]).unwrap();
+        assert_eq!(json["frame"]["id"], 7);
+        assert_eq!(json["frame"]["times_ms"]["total"], 12.5);
+        assert!(get(&server, "/latest.jpg").1 == [3, 4, 5]);
+        assert!(get(&server, "/nothing").0.starts_with("HTTP/1.1 404"));
+        assert!(get(&server, "/status.json").1.starts_with(b"{"));
+        hub.close();
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let (server, hub) = start();
+        let error = Server::start(server.address(), hub).unwrap_err();
+        assert!(matches!(error, CameraError::PortInUse { .. }), "{error}");
+        assert!(error.help().contains(&format!("sport = :{}", server.address().port())), "{}", error.help());
+    }
+
+    #[test]
+    fn too_many_connections_are_turned_away_and_silent_ones_do_not_block_others() {
+        let (server, _hub) = start();
+        let silent: Vec<_> =
+            (0..MAX_CONNECTIONS - 1).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+        assert!(get(&server, "/status.json").0.starts_with("HTTP/1.1 200"));
+        let mut held: Vec<TcpStream> = Vec::new();
+        let refused = (0..8).any(|_| {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            let mut start = [0; 12];
+            let refused = stream.read_exact(&mut start).is_ok() && &start == b"HTTP/1.1 503";
+            held.push(stream);
+            refused
+        });
+        assert!(refused);
+        drop(silent);
+    }
+}

@@ -1,0 +1,287 @@
+//! `mcir-board flash`: a bundle onto a board, so that it always runs either what it ran before or the new one.
+
+use super::DeployError;
+use super::bundle::Bundle;
+use super::manifest::{Manifest, PROGRAM};
+use super::program;
+use super::self_test::Outcome as SelfTest;
+use super::slots::protocol::{Commit, Event, Request};
+use super::slots::service::Service;
+use super::target::{self, Connection, Reach, Target};
+use mcir_files::terminal::ProgressBar;
+use mcir_report::machine::Machine;
+use mcir_upscale::args::OutputArgs;
+use mcir_upscale::error::Result;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Version of the JSON output.
+const SCHEMA: u32 = 1;
+
+/// Put a bundle on a board and make it the one that runs
+///
+/// Checks the bundle, uploads it beside what is there, verifies its hashes on the board, runs its self-test there,
+/// and switches with one rename. What ran before is kept for `rollback`; interrupting at any point leaves it
+/// running, and so does a health check that fails.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Cmd {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+
+    #[command(flatten)]
+    to: target::Args,
+
+    /// Refuse the bundle unless it is signed with this key: file, or the key itself
+    #[arg(long, value_name = "KEY", env = "MCIR_VERIFY_KEY")]
+    verify_key: Option<String>,
+
+    /// Flash a bundle for another board
+    #[arg(long)]
+    any_board: bool,
+
+    #[command(flatten)]
+    health: Health,
+
+    /// Say what would be done and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    print: OutputArgs,
+}
+
+/// How a switch is made sure of.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Health {
+    /// Command for the board's shell that must succeed after the switch; otherwise it is undone
+    #[arg(long, value_name = "COMMAND")]
+    health: Option<String>,
+
+    /// Seconds that it may take
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    health_timeout: u64,
+
+    /// Install a systemd service that runs mcir-board with these words, such as "camera --source rpicam: --http
+    /// 0.0.0.0:8080", and restart it; it must become ready
+    #[arg(long, value_name = "WORDS")]
+    service: Option<String>,
+
+    /// Name of the service
+    #[arg(long, value_name = "NAME", default_value = "mcir")]
+    service_name: String,
+
+    /// A service of the user, not of the system: needs no root
+    #[arg(long)]
+    user_service: bool,
+}
+
+impl Health {
+    /// As the board is told.
+    pub fn commit(&self) -> Commit {
+        Commit {
+            health: self.health.clone(),
+            health_timeout_s: self.health_timeout,
+            service: self.service.as_ref().map(|arguments| Service {
+                name: self.service_name.clone(),
+                arguments: arguments.clone(),
+                user: self.user_service,
+            }),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    schema: u32,
+    command: &'static str,
+    target: String,
+    slot: String,
+    dry_run: bool,
+    /// Whether a signature was checked.
+    verified: bool,
+    /// Bytes that had to be sent.
+    sent_bytes: u64,
+    seconds: f64,
+    self_test: Option<SelfTest>,
+    manifest: &'a Manifest,
+}
+
+/// Does it.
+///
+/// # Errors
+/// What is wrong with the bundle, the way or the board. The board then runs what it ran before.
+pub fn run(cmd: &Cmd) -> Result<()> {
+    if cmd.bundle.as_os_str().is_empty() || !cmd.bundle.exists() {
+        return Err(mcir_upscale::error::Error::missing(&cmd.bundle));
+    }
+    let start = Instant::now();
+    let bundle = Bundle::open(&cmd.bundle)?;
+    if let Some(key) = &cmd.verify_key {
+        bundle.verify(key)?;
+    }
+    let (target, reach) = (&cmd.to.target, &cmd.to.reach);
+    let bar = cmd.print.bytes(0);
+    bar.set_message(format!("reach {target}"));
+    if cmd.verify_key.is_none() && bundle.signature.is_some() {
+        cmd.print.note(&bar, "the bundle is signed; --verify-key would check it");
+    }
+    if let (false, Some(board)) = (cmd.any_board, &bundle.manifest.board) {
+        check_board(board, &bundle.manifest.architecture, target, reach)?;
+    }
+    if cmd.dry_run {
+        return dry_run(cmd, &bundle, start);
+    }
+    let (sent_bytes, event) = upload(&bundle, target, reach, cmd.health.commit(), &bar, &cmd.print)?;
+    bar.finish_and_clear();
+    let Event::Switched { slot, self_test } = event else {
+        let reason = format!("{event:?} does not answer a commit");
+        return Err(DeployError::Protocol { target: target.to_string(), reason }.into());
+    };
+    let outcome = Outcome {
+        schema: SCHEMA,
+        command: "flash",
+        target: target.to_string(),
+        slot,
+        dry_run: false,
+        verified: cmd.verify_key.is_some(),
+        sent_bytes,
+        seconds: start.elapsed().as_secs_f64(),
+        self_test,
+        manifest: &bundle.manifest,
+    };
+    if cmd.print.json {
+        return cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"));
+    }
+    if cmd.print.quiet {
+        return Ok(());
+    }
+    let tested = outcome
+        .self_test
+        .as_ref()
+        .map_or(String::new(), |t| format!("\nself-test: the same bits on {} ({:.1} ms)", t.isa, t.ms));
+    cmd.print.result(format_args!(
+        "{target} runs {} {} (slot {}); {:.1} MB sent in {:.1} s{tested}",
+        bundle.manifest.name,
+        bundle.manifest.model.precision,
+        outcome.slot,
+        sent_bytes as f64 * 1e-6,
+        outcome.seconds,
+    ))
+}
+
+/// Sends what is missing and has it switched to. Returns the bytes sent and the answer.
+fn upload(
+    bundle: &Bundle,
+    target: &Target,
+    reach: &Reach,
+    commit: Commit,
+    bar: &ProgressBar,
+    print: &OutputArgs,
+) -> Result<(u64, Event)> {
+    let mut total = 0;
+    let progress = |name: &str, size: u64, at: u64| {
+        bar.set_message(format!("send {name}"));
+        bar.set_length(size);
+        bar.set_position(at);
+    };
+    let size = bundle.manifest.part(PROGRAM).size;
+    let mut sent_program = 0;
+    let mut connection = Connection::with_program(target, reach, bundle, &mut |at| {
+        sent_program = at;
+        progress(PROGRAM, size, at);
+    })?;
+    total += sent_program;
+    if connection.recovered {
+        print.note(bar, "an earlier flash was interrupted before its health check; it was undone first");
+    }
+    let manifest = String::from_utf8_lossy(&bundle.manifest_bytes).into_owned();
+    let begin = Request::Begin { manifest, signature: bundle.signature.clone() };
+    let missing = match connection.ask(&begin, &mut |_| {})? {
+        Event::Missing { parts } => parts,
+        event => {
+            let reason = format!("{event:?} does not answer a beginning");
+            return Err(DeployError::Protocol { target: target.to_string(), reason }.into());
+        }
+    };
+    for part in bundle.manifest.parts.iter().filter(|p| missing.contains(&p.name)) {
+        connection.put(bundle, &part.name, &mut |at| progress(&part.name, part.size, at))?;
+        total += part.size;
+    }
+    let event = connection.ask(&Request::Commit(commit), &mut |what| {
+        bar.set_message(what.to_owned());
+        if print.verbose {
+            print.note(bar, what);
+        }
+    })?;
+    Ok((total, event))
+}
+
+/// A bundle for one board belongs on no other.
+fn check_board(board: &str, architecture: &str, target: &Target, reach: &Reach) -> Result<(), DeployError> {
+    let machine = Machine::of(&target.snapshot(reach)?);
+    let found = match (&machine.board, &machine.model) {
+        // An emulated board shows the files of its host.
+        _ if !reach.run_with.is_empty() => return Ok(()),
+        (Some(found), _) if found == board => return Ok(()),
+        (Some(found), _) => found.clone(),
+        // No device tree: not one of the boards that have a profile, but perhaps the user's own.
+        (None, None) => {
+            let found = machine.architecture.unwrap_or_default();
+            if program::fits(architecture, &found) {
+                return Ok(());
+            }
+            let (program, board) = (architecture.into(), target.to_string());
+            return Err(DeployError::Architecture { program, board, found });
+        }
+        (None, Some(model)) => model.clone(),
+    };
+    Err(DeployError::OtherBoard { bundle: board.into(), target: target.to_string(), found })
+}
+
+/// Looks, and says what would be done.
+fn dry_run(cmd: &Cmd, bundle: &Bundle, start: Instant) -> Result<()> {
+    let (target, reach, manifest) = (&cmd.to.target, &cmd.to.reach, &bundle.manifest);
+    let sight = Connection::look(target, reach, bundle)?;
+    if reach.run_with.is_empty() && !program::fits(&manifest.architecture, &sight.architecture) {
+        let (program, board) = (manifest.architecture.clone(), target.to_string());
+        return Err(DeployError::Architecture { program, board, found: sight.architecture }.into());
+    }
+    if !sight.writable {
+        let reason = "Permission denied: the folder cannot be written to".into();
+        return Err(DeployError::Connect { target: target.to_string(), reason }.into());
+    }
+    let known = if sight.has_program { manifest.part(PROGRAM).size } else { 0 };
+    let needed = manifest.size() - known;
+    if let Some(free) = sight.free_bytes.filter(|&free| free < needed) {
+        return Err(DeployError::NoSpace { path: target.to_string().into(), free, needed }.into());
+    }
+    if cmd.print.json {
+        let outcome = Outcome {
+            schema: SCHEMA,
+            command: "flash",
+            target: target.to_string(),
+            slot: bundle.slot_id(),
+            dry_run: true,
+            verified: cmd.verify_key.is_some(),
+            sent_bytes: 0,
+            seconds: start.elapsed().as_secs_f64(),
+            self_test: None,
+            manifest,
+        };
+        return cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"));
+    }
+    let slot = bundle.slot_id();
+    let runs = match &sight.current {
+        Some(current) if *current == slot => "it runs this bundle already".to_owned(),
+        Some(current) => format!("it runs slot {current}, which would be kept"),
+        None => "nothing has been flashed there yet".to_owned(),
+    };
+    let free = sight.free_bytes.map_or(String::new(), |b| format!(", {:.0} MB are free", b as f64 * 1e-6));
+    cmd.print.result(format_args!(
+        "{target} ({}) would get slot {slot}: at most {:.1} MB to send{free}; {runs}",
+        sight.architecture,
+        needed as f64 * 1e-6
+    ))
+}

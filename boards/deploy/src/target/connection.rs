@@ -1,0 +1,314 @@
+//! A conversation with the program on a board.
+
+use super::{Reach, Target, last_words, shell};
+use crate::DeployError;
+use crate::bundle::Bundle;
+use crate::manifest::PROGRAM;
+use crate::program;
+use crate::slots::protocol::{Event, Request, VERSION};
+use serde::de::DeserializeOwned;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout};
+use std::thread::JoinHandle;
+
+/// Longest line that is read, in bytes: a report of many images is one.
+const LONGEST_LINE: u64 = 1 << 26;
+
+/// Called with the bytes sent so far of what is being sent.
+pub type Progress<'a> = dyn FnMut(u64) + 'a;
+
+/// A program on a board that answers.
+#[derive(Debug)]
+pub struct Connection {
+    target: String,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    /// Collects the standard error, for when something goes wrong.
+    stderr: Option<JoinHandle<String>>,
+    /// Architecture of the board.
+    pub architecture: String,
+    /// Version of the program there.
+    pub version: String,
+    /// Whether the program there has undone an interrupted switch.
+    pub recovered: bool,
+}
+
+/// What [`Connection::look`] sees.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// As `uname -m` prints it.
+    pub architecture: String,
+    /// Whether the bundle's program is there.
+    pub has_program: bool,
+    /// Slot that runs.
+    pub current: Option<String>,
+    /// Bytes free.
+    pub free_bytes: Option<u64>,
+    /// Whether the folder, or the one that it would be made in, can be written to.
+    pub writable: bool,
+}
+
+impl Connection {
+    /// Connects, brings the bundle's program there if it has to, and runs it.
+    ///
+    /// # Errors
+    /// [`DeployError::Connect`], [`DeployError::Architecture`], [`DeployError::Lost`], [`DeployError::Protocol`].
+    pub fn with_program(
+        target: &Target,
+        reach: &Reach,
+        bundle: &Bundle,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self, DeployError> {
+        match Self::try_program(target, reach, bundle, false, progress) {
+            // A program that is there but does not run: sent again, once.
+            Err((DeployError::Lost { .. } | DeployError::Protocol { .. }, true)) => {
+                Self::try_program(target, reach, bundle, true, progress).map_err(|(error, _)| error)
+            }
+            other => other.map_err(|(error, _)| error),
+        }
+    }
+
+    /// The flag beside an error says that a program that was there already was run.
+    fn try_program(
+        target: &Target,
+        reach: &Reach,
+        bundle: &Bundle,
+        renew: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self, (DeployError, bool)> {
+        let part = bundle.manifest.part(PROGRAM);
+        let script = shell::bootstrap(&target.root_word(), &part.sha256, part.size, &reach.run_with, renew);
+        let (mut connection, words) = Self::open(target, reach, &script).map_err(|e| (e, false))?;
+        let have = words.first().is_some_and(|w| w == "have");
+        let fresh = |error| (error, have);
+        // An emulator runs what the board itself would not.
+        if reach.run_with.is_empty()
+            && !program::fits(&bundle.manifest.architecture, &connection.architecture)
+        {
+            return Err((
+                DeployError::Architecture {
+                    program: bundle.manifest.architecture.clone(),
+                    board: target.to_string(),
+                    found: connection.architecture.clone(),
+                },
+                false,
+            ));
+        }
+        if !have {
+            let mut reader = bundle.part(PROGRAM).map_err(fresh)?;
+            connection.send_bytes(&mut reader, "send the program", progress).map_err(fresh)?;
+        }
+        connection.greet().map_err(fresh)?;
+        Ok(connection)
+    }
+
+    /// Connects to the program of what is current.
+    ///
+    /// # Errors
+    /// [`DeployError::Connect`], [`DeployError::Fresh`], [`DeployError::Lost`], [`DeployError::Protocol`].
+    pub fn with_resident(target: &Target, reach: &Reach) -> Result<Self, DeployError> {
+        let script = shell::resident(&target.root_word(), &reach.run_with);
+        let (mut connection, words) = Self::open(target, reach, &script)?;
+        if words.first().is_none_or(|w| w != "have") {
+            return Err(DeployError::Fresh { target: target.to_string() });
+        }
+        connection.greet()?;
+        Ok(connection)
+    }
+
+    /// Looks at a board and changes nothing.
+    ///
+    /// # Errors
+    /// [`DeployError::Connect`].
+    pub fn look(target: &Target, reach: &Reach, bundle: &Bundle) -> Result<Sight, DeployError> {
+        let script = shell::look(&target.root_word(), &bundle.manifest.part(PROGRAM).sha256);
+        // `open` splits at single spaces, so that words may be empty.
+        let (connection, words) = Self::open(target, reach, &script)?;
+        let word = |at: usize| words.get(at).filter(|w| !w.is_empty());
+        Ok(Sight {
+            architecture: connection.architecture.clone(),
+            has_program: word(0).is_some_and(|w| w == "have"),
+            current: word(1).cloned(),
+            free_bytes: word(2).and_then(|w| w.parse::<u64>().ok()).map(|kib| kib.saturating_mul(1024)),
+            writable: word(3).is_some_and(|w| w == "yes"),
+        })
+    }
+
+    /// Starts a script and reads its greeting: the words after the architecture.
+    pub fn open(target: &Target, reach: &Reach, script: &str) -> Result<(Self, Vec<String>), DeployError> {
+        let mut child = target.start(reach, script)?;
+        let mut stderr = child.stderr.take().expect("it was asked for");
+        let listen = move || {
+            let mut text = Vec::new();
+            // What a lost connection has not said cannot be read.
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let stderr = std::thread::Builder::new().spawn(listen).map_err(|error| DeployError::Connect {
+            target: target.to_string(),
+            reason: format!("no thread can be started: {error}"),
+        })?;
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let mut connection = Self {
+            target: target.to_string(),
+            child,
+            input,
+            output,
+            stderr: Some(stderr),
+            architecture: String::new(),
+            version: String::new(),
+            recovered: false,
+        };
+        loop {
+            let Some(line) = connection.line() else {
+                let reason = connection.end();
+                return Err(DeployError::Connect { target: target.to_string(), reason });
+            };
+            if let Some(words) = line.trim_end().strip_prefix(shell::HELLO) {
+                let mut words = words.split(' ').skip(1).map(str::to_owned);
+                connection.architecture = words.next().unwrap_or_default();
+                return Ok((connection, words.collect()));
+            }
+        }
+    }
+
+    /// Waits until the program is ready.
+    fn greet(&mut self) -> Result<(), DeployError> {
+        match self.event("start its program")? {
+            Event::Ready { protocol: VERSION, version, recovered } => {
+                (self.version, self.recovered) = (version, recovered);
+                Ok(())
+            }
+            Event::Ready { protocol, version, .. } => Err(self.odd(format!(
+                "it is version {version} with protocol {protocol}, but this one is version {} with protocol {VERSION}",
+                env!("CARGO_PKG_VERSION")
+            ))),
+            Event::Failed { message, help } => {
+                Err(DeployError::board(&self.target, message, &help))
+            }
+            other => Err(self.odd(format!("{other:?} is no greeting"))),
+        }
+    }
+
+    /// Asks for something and waits for the answer; `doing` hears of what takes time.
+    ///
+    /// # Errors
+    /// [`DeployError::Board`] when it did not work, [`DeployError::Lost`], [`DeployError::Protocol`].
+    pub fn ask(&mut self, request: &Request, doing: &mut dyn FnMut(&str)) -> Result<Event, DeployError> {
+        self.send(request)?;
+        self.answer(doing)
+    }
+
+    /// Sends a part and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub fn put(
+        &mut self,
+        bundle: &Bundle,
+        part: &str,
+        progress: &mut Progress<'_>,
+    ) -> Result<Event, DeployError> {
+        self.send(&Request::Put { part: part.into() })?;
+        let mut reader = bundle.part(part)?;
+        match self.send_bytes(&mut reader, "send a part", progress) {
+            // The other end may have said why it stopped listening.
+            Err(lost) => match self.answer(&mut |_| {}) {
+                Err(said @ DeployError::Board { .. }) => Err(said),
+                _ => Err(lost),
+            },
+            Ok(()) => self.answer(&mut |_| {}),
+        }
+    }
+
+    fn answer(&mut self, doing: &mut dyn FnMut(&str)) -> Result<Event, DeployError> {
+        let mut what = "answer".to_owned();
+        loop {
+            match self.event(&what)? {
+                Event::Doing { what: now } => {
+                    doing(&now);
+                    what = now;
+                }
+                Event::Failed { message, help } => {
+                    return Err(DeployError::board(&self.target, message, &help));
+                }
+                event => return Ok(event),
+            }
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> Result<(), DeployError> {
+        let mut line = serde_json::to_vec(request).expect("a request is plain data");
+        line.push(b'\n');
+        self.send_bytes(&mut line.as_slice(), "send a request", &mut |_| {})
+    }
+
+    /// Sends everything that `reader` has; `doing` says what this is for, in errors.
+    ///
+    /// # Errors
+    /// [`DeployError::Io`] when it cannot be read, [`DeployError::Lost`] when the other end is gone.
+    pub fn send_bytes(
+        &mut self,
+        reader: &mut dyn Read,
+        doing: &str,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DeployError> {
+        let (mut buffer, mut sent) = (vec![0; 1 << 16], 0);
+        loop {
+            let read = reader.read(&mut buffer).map_err(|e| self.lost(doing, Some(e.to_string())))?;
+            let Some(input) = self.input.as_mut() else { return Err(self.lost(doing, None)) };
+            if read == 0 {
+                return input.flush().map_err(|_| self.lost(doing, None));
+            }
+            input.write_all(&buffer[..read]).map_err(|_| self.lost(doing, None))?;
+            sent += read as u64;
+            progress(sent);
+        }
+    }
+
+    /// The next line of the program there, while it is `doing` something.
+    pub fn event<T: DeserializeOwned>(&mut self, doing: &str) -> Result<T, DeployError> {
+        let Some(line) = self.line() else { return Err(self.lost(doing, None)) };
+        serde_json::from_str(&line).map_err(|e| self.odd(format!("{e} in {:.80}", line.trim_end())))
+    }
+
+    /// A line of the output; `None` at its end.
+    fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        let read = self.output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).ok()?;
+        (read > 0).then(|| String::from_utf8_lossy(&line).into_owned())
+    }
+
+    fn lost(&mut self, doing: &str, reason: Option<String>) -> DeployError {
+        let reason = reason.unwrap_or_else(|| self.end());
+        DeployError::Lost { target: self.target.clone(), doing: doing.into(), reason }
+    }
+
+    /// An answer that this program does not understand.
+    pub fn odd(&self, reason: String) -> DeployError {
+        DeployError::Protocol { target: self.target.clone(), reason }
+    }
+
+    /// Ends the conversation; returns the last words of the other end.
+    fn end(&mut self) -> String {
+        self.input = None;
+        let status = self.child.wait();
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        match status {
+            Ok(status) => last_words(&stderr, status),
+            Err(e) => e.to_string(),
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// Without input the program there ends by itself.
+    fn drop(&mut self) {
+        self.input = None;
+        // A program that still speaks must not fill its pipe and wait for us.
+        let _ = std::io::copy(&mut self.output, &mut std::io::sink());
+        let _ = self.child.wait();
+    }
+}

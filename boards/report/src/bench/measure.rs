@@ -1,0 +1,235 @@
+//! Running frames with a clock.
+
+use super::report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
+use super::steady::warm_up;
+use super::system::{Reading, process_peak_bytes, processor_time, waited_ns};
+use mcir_runtime::Isa;
+use mcir_runtime::exec::Workspace;
+use mcir_runtime::model::NodeId;
+use mcir_runtime::plan::{Plan, PlanOptions};
+use mcir_upscale::error::{Error, Result};
+use mcir_upscale::models::NamedModel;
+use std::time::{Duration, Instant};
+
+/// The warm-up takes at least the first, in which a governor raises the clock, and ends after the second, steady or not.
+const WARMUP: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(10)];
+/// Profiled frames.
+const PROFILES: usize = 9;
+/// No more profiled frames are begun after this time.
+const PROFILE_TIME: Duration = Duration::from_secs(5);
+/// Parts of a sustained run.
+const WINDOWS: usize = 10;
+/// Measurements of the peak before and after the samples, and rounds of each.
+const PEAKS: (usize, u64) = (10, 20_000);
+
+/// How long to measure.
+pub(super) struct Length {
+    /// Frames after which it is enough.
+    pub samples: usize,
+    /// Time after which it is enough.
+    pub time: Duration,
+    /// Whether to show how the time develops.
+    pub windows: bool,
+}
+
+/// Measures a model.
+pub(super) fn bench(
+    model: &NamedModel,
+    (width, height): (usize, usize),
+    options: &PlanOptions,
+    length: &Length,
+    progress: &mut dyn FnMut(u64, &str),
+) -> Result<BenchReport> {
+    let failed = |source| Error::Plan { name: model.name.clone(), source };
+    let plan = Plan::new(&model.model, width, options).map_err(failed)?;
+    let mut runner = Runner {
+        workspace: plan.workspace(),
+        pixels: picture(width, height),
+        plan: &plan,
+        height,
+        name: &model.name,
+    };
+    let first_ms = runner.frame()?;
+    progress(0, "warm up");
+    let warm_up = warm_up(WARMUP[0], WARMUP[1], &mut || runner.frame())?;
+
+    let before = Reading::now();
+    let mut peak = peak_gmacs(plan.isa());
+    let (start, waited) = (Instant::now(), waited_ns());
+    let (mut times, mut cpu_times, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    while times.len() < length.samples && (times.is_empty() || start.elapsed() < length.time) {
+        let cpu = processor_time();
+        times.push(runner.frame()?);
+        cpu_times.push((processor_time() - cpu).as_secs_f64() * 1e3);
+        ends.push(start.elapsed().as_secs_f64());
+        progress(times.len() as u64, "frames");
+    }
+    let elapsed = start.elapsed();
+    let waited = waited_ns().zip(waited).map(|(after, before)| {
+        after.saturating_sub(before) as f64 / (elapsed.as_nanos() as f64 * options.threads.max(1) as f64)
+    });
+    let process_peak_bytes = process_peak_bytes();
+    let after = Reading::now();
+    peak = peak.max(peak_gmacs(plan.isa()));
+    let threads = plan.threads();
+    let latency = Latency::of(&times);
+    let macs = model.model.macs_per_pixel() * (width * height) as u64;
+    let gmacs = macs as f64 / latency.p50_ms * 1e-6;
+    let all_threads = peak * threads as f64;
+    let nodes = runner.nodes(all_threads)?;
+    let invalid_because: Vec<String> = after.throttled_since(&before).into_iter().collect();
+    Ok(BenchReport {
+        schema: SCHEMA,
+        command: "bench".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        model: model.name.clone(),
+        precision: model.precision().into(),
+        upscale: model.upscale(),
+        file_bytes: model.file_bytes,
+        width,
+        height,
+        threads,
+        isa: plan.isa().name().into(),
+        band: plan.band(),
+        macs,
+        first_ms,
+        warmup_frames: warm_up.frames,
+        steady: warm_up.steady,
+        latency,
+        cpu_p50_ms: Latency::of(&cpu_times).p50_ms,
+        fps: 1e3 / latency.p50_ms,
+        gmacs,
+        peak_gmacs: peak,
+        share_of_peak: gmacs / all_threads,
+        windows: if length.windows { windows(&times, &ends) } else { Vec::new() },
+        nodes,
+        memory: Memory {
+            engine_bytes: plan.memory_bytes(),
+            arena_bytes: plan.arena_bytes(),
+            weight_bytes: plan.weight_bytes(),
+            process_peak_bytes,
+        },
+        before: before.system,
+        after: after.system,
+        waited,
+        valid: invalid_because.is_empty(),
+        invalid_because,
+    })
+}
+
+/// A plan and what it runs on.
+struct Runner<'a> {
+    plan: &'a Plan,
+    workspace: Workspace,
+    pixels: Vec<u8>,
+    height: usize,
+    name: &'a str,
+}
+
+impl Runner<'_> {
+    /// Runs a frame, whose rows go nowhere, and returns its time in milliseconds.
+    fn frame(&mut self) -> Result<f64> {
+        let failed = |source| Error::Run { name: self.name.into(), source };
+        let start = Instant::now();
+        let mut frame = self.plan.begin(&mut self.workspace, self.height).map_err(failed)?;
+        let taken = frame.push(&self.pixels, &mut |_, row| {
+            std::hint::black_box(row);
+        });
+        taken.map_err(failed)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// Times of the nodes that take any: of each the least of several frames, for what disturbs one frame is rarely at
+    /// the same node of another.
+    fn nodes(&mut self, peak_gmacs: f64) -> Result<Vec<NodeTime>> {
+        let start = Instant::now();
+        let graph = self.plan.model().graph();
+        let mut least = vec![u64::MAX; graph.nodes.len()];
+        for done in 0..PROFILES {
+            if done > 0 && start.elapsed() > PROFILE_TIME {
+                break;
+            }
+            let mut clock = || start.elapsed().as_nanos() as u64;
+            let spent = self.plan.profile(&mut self.workspace, &self.pixels, self.height, &mut clock);
+            let spent = spent.map_err(|source| Error::Run { name: self.name.into(), source })?;
+            least.iter_mut().zip(spent).for_each(|(least, ns)| *least = ns.min(*least));
+        }
+        let total: u64 = least.iter().sum();
+        let pixels = (self.plan.width() * self.height) as u64;
+        let rows = (0..).zip(graph.nodes.iter().zip(&least)).filter(|(_, (_, ns))| **ns > 0);
+        Ok(rows
+            .map(|(id, (node, &ns))| {
+                let id: NodeId = id;
+                let macs = self.plan.model().node_macs_per_pixel(id) * pixels;
+                let gmacs = macs as f64 / ns as f64;
+                NodeTime {
+                    name: node.name.clone(),
+                    op: node.op.name().into(),
+                    ms: ns as f64 * 1e-6,
+                    share_of_time: ns as f64 / total as f64,
+                    macs,
+                    gmacs,
+                    share_of_peak: gmacs / peak_gmacs,
+                }
+            })
+            .collect())
+    }
+}
+
+/// The best of some short measurements: others can only make it smaller.
+fn peak_gmacs(isa: Isa) -> f64 {
+    let (times, rounds) = PEAKS;
+    let once = || {
+        let start = Instant::now();
+        let macs = isa.exercise_i8(rounds);
+        macs as f64 / start.elapsed().as_nanos().max(1) as f64
+    };
+    (0..times).map(|_| once()).fold(0.0, f64::max)
+}
+
+/// The frames of every tenth of the run; a part in which none ended is left out.
+fn windows(times: &[f64], ends: &[f64]) -> Vec<Window> {
+    let total = ends.last().copied().unwrap_or(0.0);
+    let mut parts = vec![Vec::new(); WINDOWS];
+    for (&time, &end) in times.iter().zip(ends) {
+        // By index, not by comparing with bounds: the last frame ends exactly at `total`, and a rounded bound can
+        // lie below that.
+        let part = (end / total * WINDOWS as f64) as usize;
+        parts[part.min(WINDOWS - 1)].push(time);
+    }
+    let until = |part: usize| total * (part + 1) as f64 / WINDOWS as f64;
+    parts
+        .iter()
+        .enumerate()
+        .filter(|(_, times)| !times.is_empty())
+        .map(|(part, times)| Window { until_s: until(part), latency: Latency::of(times) })
+        .collect()
+}
+
+/// A picture with smooth and busy parts in every channel, `[height, width, 3]`. It has no edges from one end of the range to
+/// the other all over, as photographs have not: convolutions for Winograd's algorithm would go the direct way there.
+fn picture(width: usize, height: usize) -> Vec<u8> {
+    let value = |i: usize| {
+        let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
+        // Up and down again.
+        let slope = (x * (c + 1) + y * 3) % 400;
+        (slope.min(400 - slope) + ((x ^ y) & 15) * 3) as u8
+    };
+    (0..width * height * 3).map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_is_in_one_window() {
+        for total in (1..2000).map(|i| f64::from(i) * 1.1e-4 + 0.2) {
+            let ends: Vec<f64> = [0.0003, 0.02, 0.021, 0.6, 0.9, 1.0].iter().map(|at| at * total).collect();
+            let windows = windows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &ends);
+            let samples: Vec<usize> = windows.iter().map(|w| w.latency.samples).collect();
+            assert_eq!(samples.iter().sum::<usize>(), 6, "{total}");
+            assert_eq!(windows.last().unwrap().latency.max_ms, 6.0);
+        }
+    }
+}

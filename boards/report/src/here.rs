@@ -1,0 +1,180 @@
+//! Measuring on this machine, for `compare` and for its end on a board.
+
+use super::data::TestSet;
+use super::measure::{Method, Timing, crc32, quality};
+use super::page::Plate;
+use crate::bench::Reading;
+use crate::machine::{Machine, energy::Meter};
+use crate::report::{self, HERE, Quality, Report, Row, SCHEMA, Section, Skipped, Target};
+use mcir_runtime::image::Image;
+use mcir_runtime::plan::PlanOptions;
+use mcir_upscale::error::{Error, Result};
+use mcir_upscale::models::NamedModel;
+use mcir_upscale::upscaler::Upscaler;
+use std::collections::BTreeMap;
+
+/// What to measure, beside models and images.
+pub struct Settings {
+    /// How the engine runs.
+    pub options: PlanOptions,
+    /// How latency is measured; none for quality only.
+    pub timing: Option<Timing>,
+}
+
+/// How far a measurement is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The machine.
+    pub target: &'a str,
+    /// What is done now.
+    pub what: &'a str,
+    /// Steps done.
+    pub done: u64,
+    /// All steps.
+    pub total: u64,
+    /// An image could not be used.
+    pub error: Option<&'a Error>,
+}
+
+/// Called at each step.
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) + 'a;
+
+/// The steps, counted.
+struct Steps<'a, 'b> {
+    done: u64,
+    total: u64,
+    tell: &'a mut OnProgress<'b>,
+}
+
+impl Steps<'_, '_> {
+    fn at(&mut self, what: &str, error: Option<&Error>) {
+        (self.tell)(Progress { target: HERE, what, done: self.done, total: self.total, error });
+    }
+}
+
+/// Runs all models, and bicubic for each of their factors, over all images.
+///
+/// # Errors
+/// What keeps a model from being run. An image that cannot be used is in the report.
+pub fn measure(
+    models: Vec<NamedModel>,
+    set: &TestSet,
+    settings: &Settings,
+    mut plates: Option<&mut Vec<Plate>>,
+    tell: &mut OnProgress<'_>,
+) -> Result<Report> {
+    let mut by_upscale: BTreeMap<usize, Vec<Method>> = BTreeMap::new();
+    for model in models {
+        let methods = by_upscale.entry(model.upscale()).or_insert_with(|| vec![Method::Bicubic]);
+        methods.push(Method::Model(Box::new(Upscaler::new(model, settings.options))));
+    }
+    let each = set.images.len() + usize::from(settings.timing.is_some());
+    let total = by_upscale.values().map(|m| (m.len() * each) as u64).sum();
+    let mut steps = Steps { done: 0, total, tell };
+    let before = Reading::now();
+    let meter = settings.timing.and_then(|_| Meter::here());
+    let machine = Machine::here();
+    let (width, height) = settings.timing.map_or((0, 0), |t| t.size);
+    let mut report = Report {
+        schema: SCHEMA,
+        command: "compare".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        data: set.description.clone(),
+        latency: report::Latency { width, height, threads: settings.options.threads },
+        targets: Vec::new(),
+        sections: Vec::new(),
+        skipped: Vec::new(),
+    };
+    for (upscale, methods) in by_upscale {
+        let section = measure_section(
+            set,
+            upscale,
+            methods,
+            settings.timing.as_ref().map(|timing| (timing, meter.as_ref())),
+            &mut report.skipped,
+            plates.as_deref_mut(),
+            &mut steps,
+        )?;
+        report.sections.extend(section);
+    }
+    let after = Reading::now();
+    let isa = settings.options.isa.unwrap_or_else(mcir_runtime::Isa::best).name();
+    report.targets.push(Target {
+        target: HERE.into(),
+        machine: machine.model.or(machine.processor),
+        program: Some(format!("mcir-board {}", env!("CARGO_PKG_VERSION"))),
+        architecture: machine.architecture,
+        isa: Some(isa.into()),
+        invalid_because: after.throttled_since(&before).into_iter().collect(),
+        before: before.system,
+        after: after.system,
+        energy_source: meter.map(|m| m.source),
+        ..Target::default()
+    });
+    Ok(report)
+}
+
+/// Runs all methods of one factor over all images; none when no image could be used.
+fn measure_section(
+    set: &TestSet,
+    upscale: usize,
+    mut methods: Vec<Method>,
+    timing: Option<(&Timing, Option<&Meter>)>,
+    skipped: &mut Vec<Skipped>,
+    mut plates: Option<&mut Vec<Plate>>,
+    steps: &mut Steps<'_, '_>,
+) -> Result<Option<Section>> {
+    let mut images = Vec::new();
+    let mut qualities: Vec<Vec<(Quality, u32)>> = vec![Vec::new(); methods.len()];
+    for image in &set.images {
+        let what = format!("x{upscale} {}", image.name);
+        steps.at(&what, None);
+        let at_end = steps.done + methods.len() as u64;
+        let measured = set.pair(image, upscale).and_then(|pair| {
+            let run = |method: &mut Method| -> Result<(Image, Quality)> {
+                let sr = method.run(&pair.lr, upscale)?;
+                let quality = quality(&image.name, &sr, &pair.hr, upscale)?;
+                steps.done += 1;
+                steps.at(&what, None);
+                Ok((sr, quality))
+            };
+            let results = methods.iter_mut().map(run).collect::<Result<Vec<_>>>()?;
+            Ok((pair.hr, results))
+        });
+        match measured {
+            Ok((hr, results)) => {
+                images.push(image.name.clone());
+                for (all, (sr, quality)) in qualities.iter_mut().zip(&results) {
+                    all.push((*quality, crc32(sr)));
+                }
+                if let Some(plates) = plates.as_deref_mut() {
+                    plates.push(Plate::new(upscale, &image.name, &hr, &methods, results)?);
+                }
+            }
+            Err(error @ (Error::Plan { .. } | Error::Run { .. })) => return Err(error),
+            Err(error) => {
+                steps.done = at_end;
+                steps.at(&what, Some(&error));
+                skipped.push(Skipped { image: image.name.clone(), error: error.to_string() });
+            }
+        }
+    }
+    if images.is_empty() {
+        return Ok(None);
+    }
+    let mut rows = Vec::new();
+    for (method, qualities) in methods.iter_mut().zip(qualities) {
+        rows.push(match timing {
+            Some((timing, meter)) => {
+                steps.at(&format!("x{upscale} latency of {}", method.label()), None);
+                let (samples, energy_mj) = method.latency(upscale, timing, meter)?;
+                Row { energy_mj, ..method.row(qualities, samples) }
+            }
+            None => method.row(qualities, vec![0.0]),
+        });
+        steps.done += u64::from(timing.is_some());
+    }
+    let mut section = Section { upscale, crop_border: upscale, images, rows };
+    section.relate();
+    Ok(Some(section))
+}

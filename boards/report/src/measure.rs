@@ -1,0 +1,154 @@
+//! Measuring one method: its images' quality, and how long it takes.
+
+use crate::bench::{Latency, warm_up};
+use crate::machine::energy::Meter;
+use crate::report::{HERE, Quality, Row};
+use mcir_runtime::image::{Image, resize_bicubic};
+use mcir_runtime::metrics::{psnr_y, ssim_y};
+use mcir_runtime::plan::Plan;
+use mcir_upscale::error::{Error, Result};
+use mcir_upscale::upscaler::Upscaler;
+use std::time::{Duration, Instant};
+
+/// Runs of the latency measurement, at least and at most.
+const RUNS: (usize, usize) = (3, 200);
+/// The warm-up ends after this, steady or not.
+const WARMUP: Duration = Duration::from_secs(2);
+
+/// How latency is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// Width and height of the input image in pixels.
+    pub size: (usize, usize),
+    /// No more runs are begun after this time.
+    pub time: Duration,
+}
+
+/// A way to upscale.
+pub enum Method {
+    /// Interpolation.
+    Bicubic,
+    /// A model.
+    Model(Box<Upscaler>),
+}
+
+impl Method {
+    /// Upscales an image.
+    ///
+    /// # Errors
+    /// As [`Upscaler::run`].
+    pub fn run(&mut self, lr: &Image, upscale: usize) -> Result<Image> {
+        match self {
+            Self::Bicubic => resize_bicubic(lr, lr.width() * upscale, lr.height() * upscale)
+                .map_err(Error::image("bicubic")),
+            Self::Model(upscaler) => upscaler.run(lr, &mut |_| {}),
+        }
+    }
+
+    /// Its name with the kind of numbers, as in a report.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Bicubic => "bicubic".into(),
+            Self::Model(upscaler) => format!("{} {}", upscaler.model().name, upscaler.model().precision()),
+        }
+    }
+
+    /// The plan that was last used.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Bicubic => None,
+            Self::Model(upscaler) => upscaler.plan(),
+        }
+    }
+
+    /// Its line of a report: qualities and CRCs of its images, and times of its runs in milliseconds.
+    ///
+    /// # Panics
+    /// Without any time.
+    pub fn row(&self, images: Vec<(Quality, u32)>, samples_ms: Vec<f64>) -> Row {
+        let latency = Latency::of(&samples_ms);
+        let (images, crc32): (Vec<_>, Vec<_>) = images.into_iter().unzip();
+        let mean = |value: fn(&Quality) -> f64| images.iter().map(value).sum::<f64>() / images.len() as f64;
+        let model = match self {
+            Self::Bicubic => None,
+            Self::Model(upscaler) => Some(upscaler.model()),
+        };
+        Row {
+            target: HERE.into(),
+            name: model.map_or_else(|| "bicubic".into(), |m| m.name.clone()),
+            precision: model.map(|m| m.precision().into()),
+            psnr_y_db: mean(|q| q.psnr_y_db),
+            gain_db: None,
+            ssim_y: mean(|q| q.ssim_y),
+            drop_db: None,
+            latency_ms: latency.p50_ms,
+            latency,
+            samples_ms,
+            energy_mj: None,
+            memory_bytes: self.plan().map(Plan::memory_bytes),
+            file_bytes: model.map(|m| m.file_bytes),
+            same_bits: None,
+            images,
+            crc32,
+        }
+    }
+
+    /// Times of runs in milliseconds after a warm-up, and the energy of one in millijoules.
+    ///
+    /// # Errors
+    /// As [`Method::run`].
+    pub fn latency(
+        &mut self,
+        upscale: usize,
+        timing: &Timing,
+        meter: Option<&Meter>,
+    ) -> Result<(Vec<f64>, Option<f64>)> {
+        let image = probe(timing.size);
+        let mut run = || -> Result<f64> {
+            let start = Instant::now();
+            std::hint::black_box(self.run(&image, upscale)?);
+            Ok(start.elapsed().as_secs_f64() * 1e3)
+        };
+        // A plan is made for the width before anything is timed.
+        run()?;
+        // A governor has raised the clock by then.
+        let least = (timing.time / 5).min(Duration::from_millis(300));
+        warm_up(least, WARMUP.min(timing.time), &mut run)?;
+        let energy = meter.map(Meter::start);
+        let (start, mut times) = (Instant::now(), Vec::new());
+        while times.len() < RUNS.0 || (times.len() < RUNS.1 && start.elapsed() < timing.time) {
+            // To a tenth of a microsecond: a report has many of them.
+            times.push((run()? * 1e4).round() * 1e-4);
+        }
+        let runs = times.len() as f64;
+        let energy_mj = energy.and_then(|energy| energy.joules()).map(|joules| joules / runs * 1e3);
+        Ok((times, energy_mj))
+    }
+}
+
+/// Quality of an upscaled image, with a border of `upscale` pixels left out.
+///
+/// # Errors
+/// [`Error::Metric`] when the image is too small to be compared.
+pub fn quality(name: &str, sr: &Image, hr: &Image, upscale: usize) -> Result<Quality> {
+    let of_image = |source| Error::Metric { name: name.into(), source };
+    Ok(Quality {
+        psnr_y_db: psnr_y(sr, hr, upscale).map_err(of_image)?,
+        ssim_y: ssim_y(sr, hr, upscale).map_err(of_image)?,
+    })
+}
+
+/// CRC-32 of the samples of an image.
+pub fn crc32(image: &Image) -> u32 {
+    crc32fast::hash(image.data())
+}
+
+/// A picture with smooth and busy parts in every channel.
+fn probe((width, height): (usize, usize)) -> Image {
+    let value = |i: usize| {
+        let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
+        (x * (c + 1) + y * 3 + ((x ^ y) & 15) * 6) as u8
+    };
+    Image::new(width, height, 3, (0..width * height * 3).map(value).collect())
+        .expect("the probe has the size that it is made for")
+}

@@ -1,0 +1,299 @@
+//! What `compare` measures, as a value that prints as a table or as JSON with the same fields.
+
+mod merge;
+#[cfg(test)]
+mod tests;
+
+pub use mcir_upscale::table::{Line, Table};
+
+use crate::bench;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// Version of the JSON output.
+pub const SCHEMA: u32 = 2;
+/// Name of the target that is no other machine.
+pub const HERE: &str = "this machine";
+
+/// Measured quality and speed of models on one machine or several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Always `compare`.
+    pub command: String,
+    /// Version of the program.
+    pub version: String,
+    /// Where the images come from, for the reader.
+    pub data: String,
+    /// How the latency was measured.
+    pub latency: Latency,
+    /// The machines that were measured, or were to be.
+    pub targets: Vec<Target>,
+    /// One for each upscaling factor.
+    pub sections: Vec<Section>,
+    /// Images that could not be used.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A machine, and how its measurement went.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Target {
+    /// [`HERE`], or how it was reached.
+    pub target: String,
+    /// Why nothing was measured there; the fields below are then empty.
+    pub failed: Option<Failure>,
+    /// Board or processor.
+    pub machine: Option<String>,
+    /// The program that measured: its version, and whether it was flashed or uploaded for this.
+    pub program: Option<String>,
+    /// As `uname -m` prints it.
+    pub architecture: Option<String>,
+    /// Instruction set of the kernels; bicubic is plain code.
+    pub isa: Option<String>,
+    /// The machine before its measurement.
+    pub before: bench::System,
+    /// The machine after it.
+    pub after: bench::System,
+    /// What the energy is of; none where the machine does not tell any.
+    pub energy_source: Option<String>,
+    /// Why its times do not stand for it.
+    pub invalid_because: Vec<String>,
+}
+
+/// What went wrong, and what to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The error.
+    pub message: String,
+    /// The next thing to try.
+    pub help: String,
+}
+
+/// Conditions of the latency measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Width of the input image in pixels.
+    pub width: usize,
+    /// Height of the input image in pixels.
+    pub height: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// Results for one upscaling factor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Section {
+    /// The factor.
+    pub upscale: usize,
+    /// Pixels left out on each side when images are compared.
+    pub crop_border: usize,
+    /// Names of the images, in the order of [`Row::images`].
+    pub images: Vec<String>,
+    /// One for each method of each machine, bicubic first.
+    pub rows: Vec<Row>,
+}
+
+/// Results of one method on one machine: averages over the images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// [`Target::target`] of the machine.
+    pub target: String,
+    /// `bicubic`, or the model's name.
+    pub name: String,
+    /// `f32` or `int8`; none for bicubic.
+    pub precision: Option<String>,
+    /// PSNR on Y in dB.
+    #[serde(deserialize_with = "or_infinite")]
+    pub psnr_y_db: f64,
+    /// PSNR on Y above bicubic's, in dB; none for bicubic itself.
+    pub gain_db: Option<f64>,
+    /// SSIM on Y.
+    pub ssim_y: f64,
+    /// What an int8 model loses against the f32 model of its name, in dB.
+    pub drop_db: Option<f64>,
+    /// Median time for one image of the size in [`Latency`], in milliseconds.
+    pub latency_ms: f64,
+    /// Times of the runs that the median is of.
+    pub latency: bench::Latency,
+    /// The runs in their order, in milliseconds.
+    pub samples_ms: Vec<f64>,
+    /// Energy of the machine for one such image, in millijoules.
+    pub energy_mj: Option<f64>,
+    /// Working memory of the engine for that size, in bytes: ring buffers and packed weights.
+    pub memory_bytes: Option<usize>,
+    /// Size of the model file.
+    pub file_bytes: Option<usize>,
+    /// Whether all images came out as on [`HERE`], to the bit; none where that was not compared.
+    pub same_bits: Option<bool>,
+    /// Each image's values.
+    pub images: Vec<Quality>,
+    /// CRC-32 of each upscaled image's samples.
+    pub crc32: Vec<u32>,
+}
+
+impl Row {
+    /// The name with the kind of numbers.
+    pub fn label(&self) -> String {
+        self.precision.as_ref().map_or_else(|| self.name.clone(), |p| format!("{} {p}", self.name))
+    }
+}
+
+/// Quality of one upscaled image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// PSNR on Y in dB; infinite (`null` in JSON) for a perfect image.
+    #[serde(deserialize_with = "or_infinite")]
+    pub psnr_y_db: f64,
+    /// SSIM on Y.
+    pub ssim_y: f64,
+}
+
+/// A number, or infinity for the `null` that JSON has for it.
+fn or_infinite<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(input)?.unwrap_or(f64::INFINITY))
+}
+
+/// An image that could not be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Its name.
+    pub image: String,
+    /// The error.
+    pub error: String,
+}
+
+impl Section {
+    /// Fills in what follows from all rows of a machine together: gain over bicubic and drop of int8 against f32.
+    pub fn relate(&mut self) {
+        let psnr = |of: &Row, name: &str, precision: Option<&str>| {
+            let fits =
+                |r: &&Row| r.target == of.target && r.name == name && r.precision.as_deref() == precision;
+            self.rows.iter().find(fits).map(|r| r.psnr_y_db)
+        };
+        let relations: Vec<_> = self
+            .rows
+            .iter()
+            .map(|row| {
+                let precision = row.precision.as_deref()?;
+                let gain = psnr(row, "bicubic", None).map(|bicubic| row.psnr_y_db - bicubic);
+                let float = psnr(row, &row.name, Some("f32")).filter(|_| precision == "int8");
+                Some((gain, float.map(|float| float - row.psnr_y_db)))
+            })
+            .collect();
+        for (row, relation) in self.rows.iter_mut().zip(relations) {
+            (row.gain_db, row.drop_db) = relation.unwrap_or_default();
+        }
+    }
+
+    /// Averages, a line a method of each machine. Columns that would be empty are left out, and so is that of the
+    /// machine when there is only this one.
+    pub fn summary(&self, targets: &[Target]) -> Table {
+        type Cell = fn(&Row) -> Option<String>;
+        let columns: [(&str, Cell); 12] = [
+            ("method", |r| Some(r.label())),
+            ("PSNR-Y dB", |r| Some(format!("{:.3}", r.psnr_y_db))),
+            ("vs bicubic", |r| r.gain_db.map(|v| format!("{v:+.3}"))),
+            ("SSIM-Y", |r| Some(format!("{:.4}", r.ssim_y))),
+            ("int8 drop dB", |r| r.drop_db.map(|v| format!("{v:.3}"))),
+            ("latency ms", |r| Some(format!("{:.1}", r.latency_ms))),
+            ("p99 ms", |r| Some(format!("{:.1}", r.latency.p99_ms))),
+            ("frames/s", |r| Some(format!("{:.1}", 1e3 / r.latency_ms))),
+            ("energy mJ", |r| r.energy_mj.map(|v| format!("{v:.1}"))),
+            ("memory MB", |r| r.memory_bytes.map(|v| format!("{:.2}", v as f64 / 1e6))),
+            ("file kB", |r| r.file_bytes.map(|v| format!("{:.1}", v as f64 / 1e3))),
+            ("same bits", |r| r.same_bits.map(|same| if same { "yes" } else { "NO" }.into())),
+        ];
+        let named = targets.iter().any(|t| t.target != HERE);
+        let used: Vec<_> =
+            columns.into_iter().filter(|(_, cell)| self.rows.iter().any(|r| cell(r).is_some())).collect();
+        let first = named.then_some("target");
+        let mut table = Table::new(first.into_iter().chain(used.iter().map(|(heading, _)| *heading)));
+        table.text_columns = 1 + usize::from(named);
+        for target in targets {
+            if let Some(failure) = &target.failed {
+                table.push_across(&target.target, format!("failed: {}", failure.message));
+            }
+            for row in self.rows.iter().filter(|r| r.target == target.target) {
+                let cells = used.iter().map(|(_, cell)| cell(row).unwrap_or_default());
+                table.push(named.then(|| row.target.clone()).into_iter().chain(cells));
+            }
+        }
+        table
+    }
+
+    /// PSNR and SSIM of every image, a line an image. A machine has columns of its own only where it gave other bits.
+    pub fn details(&self) -> Table {
+        let first = self.rows.first().map(|r| r.target.clone()).unwrap_or_default();
+        let rows: Vec<_> =
+            self.rows.iter().filter(|r| r.target == first || r.same_bits == Some(false)).collect();
+        let heading = |r: &&Row| match r.target == first {
+            true => r.label(),
+            false => format!("{}, {}", r.label(), r.target),
+        };
+        let mut table =
+            Table::new(std::iter::once("PSNR-Y dB / SSIM-Y".to_owned()).chain(rows.iter().map(heading)));
+        for (i, image) in self.images.iter().enumerate() {
+            let values = rows.iter().map(|r| {
+                r.images.get(i).map_or_else(String::new, |q| format!("{:.2} / {:.4}", q.psnr_y_db, q.ssim_y))
+            });
+            table.push(std::iter::once(image.clone()).chain(values));
+        }
+        table
+    }
+}
+
+impl Latency {
+    /// The conditions in words, for results of a factor.
+    pub fn describe(&self, upscale: usize, targets: &[Target]) -> String {
+        let (w, h) = (self.width, self.height);
+        let threads = if self.threads == 1 { "thread" } else { "threads" };
+        let (big_w, big_h) = (w * upscale, h * upscale);
+        let isa = match targets {
+            [Target { isa: Some(isa), .. }] => format!(", {isa}"),
+            _ => String::new(),
+        };
+        format!("{w}x{h} to {big_w}x{big_h}, median, {} {threads}{isa}", self.threads)
+    }
+}
+
+impl Target {
+    /// Board, program and state in a line; why it failed, if it did.
+    pub fn describe(&self) -> String {
+        if let Some(failure) = &self.failed {
+            return format!("failed: {}; {}", failure.message, failure.help);
+        }
+        let mut parts: Vec<String> = [&self.machine, &self.architecture, &self.isa, &self.program]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        parts.push(format!("before: {}; after: {}", self.before, self.after));
+        parts.extend(self.energy_source.iter().map(|source| format!("energy of the {source}")));
+        parts.extend(self.invalid_because.iter().map(|why| format!("NOT VALID: {why}")));
+        parts.join(", ")
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for section in &self.sections {
+            let (images, border) = (section.images.len(), section.crop_border);
+            writeln!(
+                f,
+                "x{}: {}, {images} images, {border} pixels of border left out",
+                section.upscale, self.data
+            )?;
+            writeln!(f, "latency: {}\n", self.latency.describe(section.upscale, &self.targets))?;
+            writeln!(f, "{}", section.summary(&self.targets))?;
+            writeln!(f, "{}", section.details())?;
+        }
+        for target in self.targets.iter().filter(|t| t.target != HERE || !t.invalid_because.is_empty()) {
+            writeln!(f, "{}: {}", target.target, target.describe())?;
+        }
+        for skipped in &self.skipped {
+            writeln!(f, "skipped {}: {}", skipped.image, skipped.error)?;
+        }
+        Ok(())
+    }
+}

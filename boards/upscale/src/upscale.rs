@@ -1,0 +1,302 @@
+//! `mcir-board upscale`: image files in, larger image files out.
+
+use crate::args::{self, EngineArgs, OutputArgs};
+use crate::error::{Error, Result};
+use crate::models::NamedModel;
+use crate::upscaler::Upscaler;
+use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, name, terminal};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Version of the JSON output.
+const SCHEMA: u32 = 1;
+
+/// Upscale an image, or all images of a folder
+///
+/// Opacity is kept, grey images stay grey, photographs are turned upright. Output files appear only when they are complete;
+/// a file that is replaced hands down its permissions. Images are written while they are computed, so that memory does not
+/// grow with their height; only webp is held whole.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Cmd {
+    /// Image or folder of images; - is the standard input
+    #[arg(short = 'i', long, value_name = "PATH")]
+    input: PathBuf,
+
+    /// Image to write (its extension is the format), or folder to write images to; - is the standard output
+    #[arg(short = 'o', long, value_name = "PATH")]
+    output: PathBuf,
+
+    /// Model file or folder, or name of an embedded model [default: the embedded int8 model for the factor]
+    #[arg(short = 'm', long, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// Upscaling factor [default: the model's, or 4]
+    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = ["2", "3", "4"])]
+    upscale: Option<String>,
+
+    /// Format of images written to a folder, to the standard output or under a name without an extension [default: png]
+    #[arg(short = 'f', long, value_name = "FORMAT", value_parser = args::format())]
+    format: Option<Format>,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    print: OutputArgs,
+}
+
+/// What was done, for `--json`.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    schema: u32,
+    command: &'static str,
+    model: String,
+    precision: &'static str,
+    upscale: usize,
+    isa: Option<&'static str>,
+    threads: usize,
+    /// Most memory that the program had in use so far, where the system tells (Linux).
+    peak_memory_bytes: Option<u64>,
+    images: Vec<Upscaled>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Upscaled {
+    input: String,
+    output: String,
+    /// Size of the output in pixels.
+    width: usize,
+    height: usize,
+    /// Time in the engine, without reading and writing files.
+    engine_ms: f64,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    input: String,
+    error: String,
+    help: String,
+}
+
+/// Does it.
+///
+/// # Errors
+/// [`Error::StdoutTwice`] when image and JSON would go to the standard output; whatever keeps an image from being upscaled; for a folder, [`Error::Some`] after all others are done.
+pub fn run(cmd: &Cmd) -> Result<()> {
+    if cmd.print.json && cmd.output == Path::new("-") {
+        return Err(Error::StdoutTwice { what: "the image and --json" });
+    }
+    let model = NamedModel::choose(cmd.model.as_deref(), cmd.upscale.as_deref())?;
+    let mut upscaler = Upscaler::new(model, cmd.engine.plan_options(0)?);
+    let is_folder = cmd.input.is_dir();
+    let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
+
+    let total = jobs.len();
+    let bar = cmd.print.progress(if is_folder { total as u64 } else { 0 });
+    let (mut images, mut failed) = (Vec::new(), Vec::new());
+    for job in jobs {
+        bar.set_message(job.input.name());
+        match job.run(&mut upscaler, &bar, !is_folder) {
+            Ok(done) => {
+                cmd.tell(&bar, &done, &upscaler)?;
+                images.push(done);
+            }
+            // A single image's error is the program's.
+            Err(error) if !is_folder => {
+                bar.finish_and_clear();
+                return Err(error);
+            }
+            Err(error) => {
+                terminal::tell_above(&bar, format_args!("error: {error}\n  help: {}", error.help()));
+                failed.push(Failed { input: job.input.name(), error: error.to_string(), help: error.help() });
+            }
+        }
+        if is_folder {
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+
+    let failures = failed.len();
+    if cmd.print.json {
+        let plan = upscaler.plan();
+        let outcome = Outcome {
+            schema: SCHEMA,
+            command: "upscale",
+            model: upscaler.model().name.clone(),
+            precision: upscaler.model().precision(),
+            upscale: upscaler.model().upscale(),
+            isa: plan.map(|p| p.isa().name()),
+            threads: plan.map_or(0, mcir_runtime::plan::Plan::threads),
+            peak_memory_bytes: peak_memory_bytes(),
+            images,
+            failed,
+        };
+        cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"))?;
+    }
+    if failures > 0 { Err(Error::Some { failed: failures, total }) } else { Ok(()) }
+}
+
+impl Cmd {
+    fn file_job(&self) -> Result<Job> {
+        let (input, output) = (Input::new(&self.input), Output::new(&self.output));
+        if input.path().is_some_and(|path| !path.exists()) {
+            return Err(Error::missing(&self.input));
+        }
+        if self.output.is_dir() {
+            let path = self.output.clone();
+            return Err(Error::OutputKind { path, input: "file", output: "folder" });
+        }
+        if input.is(&output) {
+            return Err(Error::OutputIsInput { path: self.output.clone() });
+        }
+        let format = match output.path() {
+            None => self.format.unwrap_or(Format::Png),
+            Some(path) => match (Format::of(path), self.format) {
+                (Err(_), Some(format)) if path.extension().is_none() => format,
+                (format, _) => format?,
+            },
+        };
+        Ok(Job { input, output: Ok(output), format })
+    }
+
+    fn folder_jobs(&self) -> Result<Vec<Job>> {
+        if self.output.is_file() || self.output == Path::new("-") {
+            let path = self.output.clone();
+            return Err(Error::OutputKind { path, input: "folder", output: "file" });
+        }
+        if same(&self.input, &self.output) {
+            return Err(Error::OutputIsInput { path: self.output.clone() });
+        }
+        let format = self.format.unwrap_or(Format::Png);
+        let listing = files::list(&self.input)?;
+        if let (Some(note), false) = (listing.note(), self.print.quiet) {
+            terminal::tell(format_args!("note: {} {note}", name::text(&self.input)));
+        }
+        if listing.images.is_empty() {
+            return Err(files::Error::NoImages { name: name::text(&self.input) }.into());
+        }
+        std::fs::create_dir_all(&self.output).map_err(Error::io("create", &self.output))?;
+        let mut taken = BTreeMap::new();
+        let job = |input: PathBuf| {
+            let name = Path::new(input.file_name().unwrap_or_default()).with_extension(format.extension());
+            let output = self.output.join(name);
+            let output = match taken.get(&output) {
+                Some(first) => Err((output, PathBuf::clone(first))),
+                None => {
+                    taken.insert(output.clone(), input.clone());
+                    Ok(Output::new(&output))
+                }
+            };
+            Job { input: Input::new(&input), output, format }
+        };
+        Ok(listing.images.into_iter().map(job).collect())
+    }
+
+    fn tell(
+        &self,
+        bar: &mcir_files::terminal::ProgressBar,
+        done: &Upscaled,
+        upscaler: &Upscaler,
+    ) -> Result<()> {
+        for note in &done.notes {
+            self.print.note(bar, format_args!("note: {} {note}", done.input));
+        }
+        if !self.print.quiet && !self.print.json {
+            let (width, height) = (done.width, done.height);
+            let line = format_args!("{}  {width}x{height}  {:.0} ms", done.output, done.engine_ms);
+            if self.output == Path::new("-") {
+                self.print.note(bar, line);
+            } else {
+                bar.suspend(|| self.print.result(line))?;
+            }
+        }
+        if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
+            let model = upscaler.model();
+            let memory = plan.memory_bytes() as f64 / 1e6;
+            self.print.note(
+                bar,
+                format_args!(
+                    "{} {} x{}: {} on {} threads, bands of {} rows, {memory:.1} MB of working memory",
+                    model.name,
+                    model.precision(),
+                    model.upscale(),
+                    plan.isa().name(),
+                    plan.threads(),
+                    plan.band(),
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One image to upscale.
+struct Job {
+    input: Input,
+    /// Where to, or the name that is taken and by which input.
+    output: Result<Output, (PathBuf, PathBuf)>,
+    format: Format,
+}
+
+impl Job {
+    fn run(
+        &self,
+        upscaler: &mut Upscaler,
+        bar: &mcir_files::terminal::ProgressBar,
+        rows_on_bar: bool,
+    ) -> Result<Upscaled> {
+        let output = self
+            .output
+            .as_ref()
+            .map_err(|(output, first)| Error::SameName { output: output.clone(), first: first.clone() })?;
+        let upscale = upscaler.model().upscale();
+        let picture = self.input.read(MAX_PIXELS)?;
+        let (width, height) = (picture.width() * upscale, picture.height() * upscale);
+        if rows_on_bar {
+            bar.set_length(picture.height() as u64);
+        }
+        let header = Header {
+            width,
+            height,
+            channels: picture.channels(),
+            icc_profile: picture.icc_profile.as_deref(),
+        };
+        let (engine, note) = files::write(output, self.format, &header, |sink| {
+            let (start, mut encoding) = (Instant::now(), Duration::ZERO);
+            let mut progress = |row| {
+                if rows_on_bar {
+                    bar.set_position(row as u64);
+                }
+            };
+            let mut take = |row: &[u8]| {
+                let start = Instant::now();
+                let more = sink(row);
+                encoding += start.elapsed();
+                more
+            };
+            upscaler.run_rows(&picture, &mut take, &mut progress)?;
+            Ok::<_, Error>(start.elapsed().saturating_sub(encoding))
+        })?;
+        let mut notes = picture.notes;
+        notes.extend(note.map(String::from));
+        let (input, output, engine_ms) = (self.input.name(), output.name(), engine.as_secs_f64() * 1e3);
+        Ok(Upscaled { input, output, width, height, engine_ms, notes })
+    }
+}
+
+/// Whether two paths are the same existing file or folder.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The high-water mark of resident memory.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
