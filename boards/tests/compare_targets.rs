@@ -175,9 +175,9 @@ fn boards_behind_ssh_and_folders_in_one_report() {
             targets.extend(["--target", &emulated]);
             expected.push((emulated.clone(), "neon_dot"));
         }
-        _ => println!(
-            "the emulated board is skipped, because qemu-aarch64 is not installed or no program for it was built: \
-             cargo build --release -p mcir-boards --target aarch64-unknown-linux-musl"
+        _ => support::skip::skip(
+            "qemu-aarch64 is not installed or no program for it was built: \
+             cargo build --release -p mcir-boards --target aarch64-unknown-linux-musl",
         ),
     }
     let page = desk.folder.path("page.html");

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::skip;
 use support::{Folder, Run, arg, board};
 
 /// A folder `disk` with old outputs in it, and inputs beside it.

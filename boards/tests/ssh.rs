@@ -31,9 +31,9 @@ fn flash_over_ssh() {
             words.extend(["--run-with", "qemu-aarch64 -cpu cortex-a76"]);
             bundling.extend(["--binary", arg(binary), "--board", "raspberry-pi-5"]);
         }
-        _ => println!(
-            "the emulated half is skipped, because qemu-aarch64 is not installed or no program for it was built: \
-             cargo build --release -p mcir-boards --target aarch64-unknown-linux-musl"
+        _ => support::skip::skip(
+            "qemu-aarch64 is not installed or no program for it was built: \
+             cargo build --release -p mcir-boards --target aarch64-unknown-linux-musl",
         ),
     }
     let bundle = |model: &Path| {

@@ -5,6 +5,8 @@
 
 #[path = "../../tests/src/limits.rs"]
 mod limits;
+#[path = "../../tests/src/skip.rs"]
+mod skip;
 mod support;
 
 use limits::Limit;

@@ -1,5 +1,7 @@
 //! ONNX files: well formed by their own rules here, and by ONNX's and another engine's where Python has them.
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
 mod support;
 
 use mcir_quantize::QuantizeError;
@@ -175,10 +177,10 @@ fn another_engine_computes_the_same() {
     let python = std::env::var("MCIR_PYTHON").unwrap_or_else(|_| "python3".into());
     let there = Command::new(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
     if !there.is_ok_and(|output| output.status.success()) {
-        eprintln!(
-            "skipped: `{python}` cannot import numpy, onnx and onnxruntime; install them, or set \
+        skip::skip(format_args!(
+            "`{python}` cannot import numpy, onnx and onnxruntime; install them, or set \
              MCIR_PYTHON to an interpreter that has them"
-        );
+        ));
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,8 @@
 //! The shipped models: what quantization cost them, measured on the benchmark that nothing was chosen on.
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 use mcir_quantize::gate::measure;
 use mcir_quantize::images::list;
 use mcir_quantize::report::summary;
@@ -21,7 +24,10 @@ fn benchmark(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("MCIR_SHARED_DATA").map_or_else(beside, PathBuf::from);
     let folder = root.join("sr").join(name).join("HR");
     if !folder.is_dir() {
-        eprintln!("skipped: {} does not exist; set MCIR_SHARED_DATA to the shared data", folder.display());
+        skip::skip(format_args!(
+            "{} does not exist; set MCIR_SHARED_DATA to the shared data",
+            folder.display()
+        ));
         return None;
     }
     Some(folder)

@@ -4,6 +4,8 @@
 //! that need it look for it with [`shared_data`] and say that they were skipped when it is absent; the same
 //! behaviour is then still covered by the small vectors in the crates themselves.
 
+mod skip;
+
 use anyhow::{Context as _, Result};
 use mcir_runtime::image::Image;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ pub const SHARED_DATA_VAR: &str = "MCIR_SHARED_DATA";
 
 /// `path` inside the shared data: below `$MCIR_SHARED_DATA`, or below `shared/data` beside the workspace.
 ///
-/// `None` when it is not there; a note on the standard error then tells that a test was skipped.
+/// `None` when it is not there; a note then tells that a test was skipped.
 pub fn shared_data(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os(SHARED_DATA_VAR)
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
@@ -21,7 +23,7 @@ pub fn shared_data(path: &str) -> Option<PathBuf> {
     if found.exists() {
         return Some(found);
     }
-    eprintln!("skipped: {} does not exist; set {SHARED_DATA_VAR} to the shared data", found.display());
+    skip::skip(format_args!("{} does not exist; set {SHARED_DATA_VAR} to the shared data", found.display()));
     None
 }
 

@@ -1,9 +1,10 @@
 //! Running a program where the system gives it less than it wants: a full disk, one that cannot be written to, little
 //! memory.
 //!
-//! Test programs of several crates include this file. It needs Linux and util-linux' `unshare`, which mounts file
+//! Test programs of several crates include this file, beside `skip.rs`. It needs Linux and util-linux' `unshare`, which mounts file
 //! systems that only the program sees, without rights of an administrator where the system permits that.
 
+use super::skip::skip;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -52,7 +53,7 @@ pub fn can_mount() -> bool {
     let tried = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/tmp"]).output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        println!("skipped, because this system does not let tests mount file systems");
+        skip("this system does not let tests mount file systems");
     }
     can
 }

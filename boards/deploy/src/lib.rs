@@ -18,6 +18,9 @@ pub mod raw;
 pub mod resident;
 pub mod self_test;
 pub mod sign;
+#[cfg(test)]
+#[path = "../../../tests/src/skip.rs"]
+mod skip;
 pub mod slots;
 pub mod target;
 

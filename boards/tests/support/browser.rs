@@ -35,7 +35,7 @@ impl Browser {
                 .ok()
         };
         let Some(mut process) = names.iter().find_map(start) else {
-            println!("skipped, because none of {} is installed", names.join(", "));
+            crate::support::skip::skip(format_args!("none of {} is installed", names.join(", ")));
             return None;
         };
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();

@@ -3,6 +3,9 @@
 // Every test file compiles this module for itself and none uses all of it.
 #![allow(dead_code, reason = "shared by several test programs")]
 
+#[path = "../../../tests/src/skip.rs"]
+pub mod skip;
+
 use image::{ImageBuffer, Rgb, RgbImage};
 use mcir_runtime::arch::edsr::{self, Config};
 use mcir_runtime::model::{Model, Op, TensorData};

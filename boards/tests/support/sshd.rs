@@ -33,7 +33,7 @@ impl Sshd {
     /// `None`, with a note, where there is no sshd or it does not let this user in.
     pub fn start(folder: &Folder) -> Option<Self> {
         let skip = |why: &str| {
-            println!("skipped, because {why}");
+            crate::support::skip::skip(why);
             None
         };
         let (Some(sshd), Some(_)) = (program("sshd"), program("ssh-keygen")) else {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::skip;
 use std::fs;
 
 /// A bundle of a small program, as bytes.
@@ -199,7 +200,7 @@ fn minisign_agrees() {
         output.map(|o| (o.status.success(), String::from_utf8_lossy(&o.stderr).into_owned()))
     };
     if minisign(&["-v"]).is_err() {
-        println!("skipped, because minisign is not installed");
+        skip::skip("minisign is not installed");
         return;
     }
     sign::generate(&path("a.key"), &path("a.pub"), None).unwrap();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::manifest::{self, ModelFacts, Part, SCHEMA, SelfTest};
+use crate::skip;
 
 /// A bundle whose program records how it is called.
 fn inputs() -> (Manifest, [Vec<u8>; 3]) {
@@ -47,7 +48,7 @@ fn run(folder: &Path, words: &[&str]) -> Option<(bool, String)> {
             Some((o.status.success(), String::from_utf8_lossy(&text).into_owned()))
         }
         Err(_) => {
-            println!("skipped, because {} is not installed", words[0]);
+            skip::skip(format_args!("{} is not installed", words[0]));
             None
         }
     }
@@ -81,7 +82,7 @@ fn swupdate_reads_what_is_written() {
     assert_eq!(std::fs::read_dir(path).unwrap().count(), 1, "nothing else is left");
     if let Some((good, text)) = run(path, &["sh", "-c", "cpio -i --quiet <x.swu"]) {
         if text.contains("not found") {
-            println!("skipped, because cpio is not installed");
+            skip::skip("cpio is not installed");
         } else {
             assert!(good, "{text}");
             let bundle = super::super::bundle::Bundle::open(&path.join(BUNDLE)).unwrap();
@@ -110,7 +111,7 @@ fn swupdate_reads_what_is_written() {
 fn swupdate_installs(path: &Path) {
     let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
     if !root || !Path::new("/run").is_dir() {
-        println!("installing is skipped, because only root may");
+        skip::skip("only root may install");
         return;
     }
     let words = ["swupdate", "-v", "-H", "board:1.0", "-k", "cert.pem", "-i", "y.swu"];
@@ -162,7 +163,7 @@ fn mender_reads_what_is_written_and_its_module_installs() {
     let (manifest, parts) = inputs();
     std::fs::create_dir_all(path.join("update/files")).unwrap();
     let payload = path.join("update/files/mcir.bundle");
-    bundle::write(&payload, &manifest, None, &parts.each_ref().map(Vec::as_slice)).unwrap();
+    file::write(&payload, &manifest, None, &parts.each_ref().map(Vec::as_slice)).unwrap();
     let (good, text) = run(path, &["sh", module, "ArtifactInstall", "update"]).unwrap();
     assert!(good, "{text}");
     assert!(calls(path).starts_with("flash update/files/mcir.bundle --target local:"), "{}", calls(path));

@@ -1,3 +1,6 @@
+#[path = "../../../../tests/src/skip.rs"]
+mod skip;
+
 use super::*;
 use std::path::Path;
 
@@ -194,7 +197,7 @@ fn a_shell_prints_the_same_snapshot() {
 fn the_instruction_set_is_the_one_that_the_engine_picks() {
     let read = Machine::of(&Snapshot::of(Path::new("/")));
     if read.features.is_empty() {
-        println!("skipped, because this system shows no processor flags in /proc/cpuinfo");
+        skip::skip("this system shows no processor flags in /proc/cpuinfo");
         return;
     }
     assert_eq!(read.isa, Some(mcir_runtime::Isa::best().name()));
