@@ -92,13 +92,28 @@ impl Pipeline {
         let state = Arc::clone(shared);
         let output = spawn("output", move || deliver(sinks, &queue, &state, limit))?;
         let (state, told, seen) = (Arc::clone(shared), Arc::clone(&tell), Arc::clone(&outcome));
-        let infer = spawn("infer", move || work(worker, &state, &name, &jobs, &told, &seen))?;
+        // A thread that cannot be started ends the others before the program, so that they clear away what they began.
+        let infer = match spawn("infer", move || work(worker, &state, &name, &jobs, &told, &seen)) {
+            Ok(infer) => infer,
+            Err(error) => {
+                let _ = output.join();
+                return Err(error.into());
+            }
+        };
         let (state, told) = (Arc::clone(shared), Arc::clone(&tell));
         let watched_for_stalls = spec.is_camera() && !matches!(spec, Spec::V4l2(_));
         let capture = spawn("capture", move || {
             let (spec, request, tell) = (&spec, &request, &*told);
             Capture { spec, request, repeat, paced, tell: &|text| tell(text) }.run(&state);
-        })?;
+        });
+        let capture = match capture {
+            Ok(capture) => capture,
+            Err(error) => {
+                shared.stop();
+                let _ = (infer.join(), output.join());
+                return Err(error.into());
+            }
+        };
 
         let mut watch = Watch::new(hub, interval, &tell);
         while !output.is_finished() {
