@@ -30,7 +30,7 @@ fn variant(base: &Bundle, path: &Path, number: u32) {
     let mut manifest = base.manifest.clone();
     for part in &mut manifest.parts {
         let mut bytes = Vec::new();
-        base.part(&part.name).unwrap().read_to_end(&mut bytes).unwrap();
+        base.part(&part.name).read_to_end(&mut bytes).unwrap();
         if part.name == PROGRAM {
             bytes.extend(number.to_le_bytes());
         }

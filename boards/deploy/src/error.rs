@@ -1,6 +1,7 @@
 //! What can go wrong between a bundle and a board.
 
 use super::advice;
+use mcir_files::name::escaped;
 use mcir_upscale::error::{Advice, Error};
 use std::io;
 use std::path::PathBuf;
@@ -234,7 +235,8 @@ pub enum DeployError {
 impl DeployError {
     /// What the program on a board reports, with commands that lead there in its help.
     pub fn board(target: &str, message: String, help: &str) -> Self {
-        Self::Board { target: target.into(), message, help: advice::at(target, help) }
+        let message = escaped(&message);
+        Self::Board { target: target.into(), message, help: advice::at(target, &escaped(help)) }
     }
 
     /// For `map_err` on file operations.

@@ -8,13 +8,14 @@ use super::self_test::Outcome as SelfTest;
 use super::slots::protocol::{Commit, Event, Request};
 use super::slots::service::Service;
 use super::target::{self, Connection, Reach, Target};
+use mcir_files::name::escaped;
 use mcir_files::terminal::ProgressBar;
 use mcir_report::machine::Machine;
 use mcir_upscale::args::OutputArgs;
 use mcir_upscale::error::Result;
 use serde::Serialize;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
@@ -135,10 +136,14 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     }
     let (sent_bytes, event) = upload(&bundle, target, reach, cmd.health.commit(), &bar, &cmd.print)?;
     bar.finish_and_clear();
+    let odd = |reason| DeployError::Protocol { target: target.to_string(), reason };
     let Event::Switched { slot, self_test } = event else {
-        let reason = format!("{event:?} does not answer a commit");
-        return Err(DeployError::Protocol { target: target.to_string(), reason }.into());
+        return Err(odd(format!("{event:.200?} does not answer a commit")).into());
     };
+    if slot != bundle.slot_id() {
+        let (found, expected) = (escaped(&slot), bundle.slot_id());
+        return Err(odd(format!("it says that slot {found:.80} runs, but {expected} was sent")).into());
+    }
     let outcome = Outcome {
         schema: SCHEMA,
         command: "flash",
@@ -209,7 +214,8 @@ fn upload(
         connection.put(bundle, &part.name, &mut |at| progress(&part.name, part.size, at))?;
         total += part.size;
     }
-    let event = connection.ask(&Request::Commit(commit), &mut |what| {
+    let patience = Duration::from_secs(commit.health_timeout_s);
+    let event = connection.ask_patiently(&Request::Commit(commit), patience, &mut |what| {
         bar.set_message(what.to_owned());
         if print.verbose {
             print.note(bar, what);

@@ -78,7 +78,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             let bundle = Bundle::open(bundle)?;
             verify_key.as_deref().map_or(Ok(()), |key| bundle.verify(key))?;
             let mut bytes = Vec::new();
-            bundle.part(MODEL)?.read_to_end(&mut bytes).map_err(DeployError::io("read", &bundle.path))?;
+            bundle.part(MODEL).read_to_end(&mut bytes).map_err(DeployError::io("read", &bundle.path))?;
             let crc32 = crc32fast::hash(&bytes);
             let mut slots = at.open(true)?;
             let length = u32::try_from(bytes.len()).map_err(|_| at.wrong("the model is too long".into()))?;

@@ -8,6 +8,7 @@ use super::target::{self, Connection};
 use mcir_upscale::args::OutputArgs;
 use mcir_upscale::error::Result;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Make a board run what it ran before the last flash
 ///
@@ -61,7 +62,12 @@ fn ask(to: &target::Args, request: &Request, print: &OutputArgs) -> Result<Event
     let bar = print.progress(0);
     bar.set_message(format!("reach {}", to.target));
     let mut connection = Connection::with_resident(&to.target, &to.reach)?;
-    let event = connection.ask(request, &mut |what| bar.set_message(what.to_owned()))?;
+    let patience = match request {
+        Request::Rollback(commit) => commit.health_timeout_s,
+        _ => 0,
+    };
+    let mut doing = |what: &str| bar.set_message(what.to_owned());
+    let event = connection.ask_patiently(request, Duration::from_secs(patience), &mut doing)?;
     bar.finish_and_clear();
     Ok(event)
 }

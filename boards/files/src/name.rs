@@ -34,9 +34,10 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// The same for text of several lines, whose line ends stay.
+/// The same for text of several lines, whose line ends and tabs stay.
 pub fn escaped_lines(text: &str) -> String {
-    text.lines().map(escaped).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t");
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -48,7 +49,7 @@ mod tests {
         assert_eq!(text(Path::new("photos/größe 1.png")), "photos/größe 1.png");
         assert_eq!(text(Path::new("a\x1b]0;title\x07\n.png")), "a\\x1b]0;title\\x07\\x0a.png");
         assert_eq!(escaped("csi \u{9b}2J, rlo \u{202e}gnp"), "csi \\u{9b}2J, rlo \\u{202e}gnp");
-        assert_eq!(escaped_lines("one\r\ntwo\x1b[31m\n"), "one\ntwo\\x1b[31m");
+        assert_eq!(escaped_lines("one\r\n\ttwo\x1b[31m\n"), "one\n\ttwo\\x1b[31m");
     }
 
     #[cfg(unix)]

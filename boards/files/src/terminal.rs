@@ -1,7 +1,8 @@
-//! Talking to the user on the standard error, which may be closed, and progress bars.
+//! Talking to the user, whose terminal may be gone, and progress bars. Whatever a text quotes, a terminal only prints it.
 
 pub use indicatif::ProgressBar;
 
+use crate::name::escaped_lines;
 use crate::{Error, Result};
 use indicatif::ProgressStyle;
 use std::fmt::Display;
@@ -9,7 +10,7 @@ use std::io::{self, Write};
 
 /// Prints a line to the standard error. Where nobody reads it, as after `2>&1 | head`, the work goes on.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", escaped_lines(&line.to_string()));
 }
 
 /// Prints a result to the standard output. A reader that has gone away, as `head` does, is no error.
@@ -18,7 +19,7 @@ pub fn tell(line: impl Display) {
 /// [`Error::Io`] when it cannot be written to.
 pub fn print(text: impl Display) -> Result<()> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match writeln!(out, "{}", escaped_lines(&text.to_string())).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::io("write", "the standard output")(error))
         }

@@ -97,7 +97,7 @@ pub fn model(config: &Config) -> Model {
     named("untrained", config)
 }
 
-fn named(name: &str, config: &Config) -> Model {
+pub fn named(name: &str, config: &Config) -> Model {
     let graph = edsr::graph(config);
     let mut state = 1u32;
     let mut small = |n: usize, scale: f32| {

@@ -116,7 +116,7 @@ impl NamedModel {
     /// As [`NamedModel::forms`].
     pub fn received(name: &str, bytes: Vec<u8>, file_bytes: usize) -> Result<Self> {
         let model = Self::new(name, Cow::Owned(bytes), false)?;
-        Ok(Self { name: name.into(), file_bytes, ..model })
+        Ok(Self { name: mcir_files::name::escaped(name), file_bytes, ..model })
     }
 
     fn new(name: &str, bytes: Cow<'static, [u8]>, is_path: bool) -> Result<Self> {
@@ -131,7 +131,8 @@ impl NamedModel {
             _ if is_path => name_from_path(Path::new(name)),
             _ => name.to_owned(),
         };
-        Ok(Self { name, model, file_bytes })
+        // A name is for tables and messages, and a file can call itself anything.
+        Ok(Self { name: mcir_files::name::escaped(&name), model, file_bytes })
     }
 
     /// Upscaling factor.

@@ -4,12 +4,14 @@
 //! names in this order, each as long as the manifest says.
 
 use crate::DeployError;
-use crate::manifest::{MANIFEST, MAX_BYTES, Manifest, PROGRAM, SIGNATURE, sha256_of, slot_id};
+use crate::manifest::{MANIFEST, MAX_BYTES, Manifest, PROGRAM, Part, SIGNATURE, hex, sha256_of, slot_id};
 use crate::sign;
 use mcir_files::Pending;
 use mcir_upscale::error::Result;
+use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Take};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Longest signature in bytes.
@@ -26,6 +28,8 @@ pub struct Bundle {
     pub manifest_bytes: Vec<u8>,
     /// The signature, unchecked until [`Bundle::verify`].
     pub signature: Option<String>,
+    /// The one handle that everything is read through: what has the name later may be another file.
+    file: File,
     /// Where each part lies in the file, in the order of the manifest.
     offsets: Vec<u64>,
 }
@@ -38,7 +42,7 @@ impl Bundle {
     pub fn open(path: &Path) -> Result<Self, DeployError> {
         let wrong = |reason: String| DeployError::Bundle { path: path.into(), reason };
         let file = File::open(path).map_err(DeployError::io("read", path))?;
-        let mut archive = tar::Archive::new(file);
+        let mut archive = tar::Archive::new(&file);
         // Raw: extension headers, which could ask for memory, are entries like others, and refused.
         let entries = archive.entries().map_err(|e| wrong(e.to_string()))?.raw(true);
         let (mut read, mut offsets) = (None::<Manifest>, Vec::new());
@@ -99,7 +103,7 @@ impl Bundle {
         if let Some(missing) = manifest.parts.get(offsets.len()) {
             return Err(wrong(format!("{} is missing", missing.name)));
         }
-        Ok(Self { path: path.into(), manifest, manifest_bytes, signature, offsets })
+        Ok(Self { path: path.into(), manifest, manifest_bytes, signature, file, offsets })
     }
 
     /// Checks the signature.
@@ -119,16 +123,41 @@ impl Bundle {
         slot_id(&self.manifest_bytes)
     }
 
-    /// Reads a part.
-    ///
-    /// # Errors
-    /// [`DeployError::Io`].
-    pub fn part(&self, name: &str) -> Result<Take<File>, DeployError> {
+    /// Reads a part, which is hashed once more on its way: its last bytes come only when all of it is what the manifest
+    /// says. A file that is changed after it was checked so never arrives whole, and nothing runs it.
+    pub fn part(&self, name: &str) -> PartReader<'_> {
         let index = self.manifest.parts.iter().position(|p| p.name == name);
         let index = index.expect("a checked manifest has all parts");
-        let mut file = File::open(&self.path).map_err(DeployError::io("read", &self.path))?;
-        file.seek(SeekFrom::Start(self.offsets[index])).map_err(DeployError::io("read", &self.path))?;
-        Ok(file.take(self.manifest.parts[index].size))
+        let part = &self.manifest.parts[index];
+        PartReader { file: &self.file, at: self.offsets[index], left: part.size, hasher: Sha256::new(), part }
+    }
+}
+
+/// A part of a bundle on its way.
+#[derive(Debug)]
+pub struct PartReader<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+    hasher: Sha256,
+    part: &'a Part,
+}
+
+impl Read for PartReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let read = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        self.hasher.update(&buffer[..read]);
+        (self.at, self.left) = (self.at + read as u64, self.left - read as u64);
+        let changed = read == 0 || self.left == 0 && hex(&self.hasher.clone().finalize()) != self.part.sha256;
+        if changed {
+            let what = format!("{} of the bundle was changed while it was read", self.part.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Ok(read)
     }
 }
 

@@ -35,7 +35,7 @@ fn what_is_written_is_read() {
     assert_eq!((&read.manifest, read.signature.as_deref()), (&manifest, None));
     for (part, bytes) in manifest.parts.iter().zip(&parts) {
         let mut found = Vec::new();
-        std::io::Read::read_to_end(&mut read.part(&part.name).unwrap(), &mut found).unwrap();
+        std::io::Read::read_to_end(&mut read.part(&part.name), &mut found).unwrap();
         assert_eq!(&found, bytes);
     }
     let first = fs::read(&path).unwrap();
@@ -219,4 +219,33 @@ fn minisign_agrees() {
     let key = sign::secret_key(&path("b.key"), None).unwrap();
     let public = sign::public_key(path("b.pub").to_str().unwrap()).unwrap();
     sign::verify(b"x", &sign::sign(b"x", &key, "c").unwrap(), &public).unwrap();
+}
+
+/// Whoever can write in the folder of a bundle has it exchanged after it was checked.
+#[test]
+fn a_bundle_that_is_exchanged_is_not_sent() {
+    use std::io::Read;
+    use std::os::unix::fs::FileExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, manifest, parts) = bundle(folder.path());
+    let read = Bundle::open(&path).unwrap();
+    // Another file under the same name: the one that was checked is sent.
+    let whole = fs::read(&path).unwrap();
+    fs::rename(&path, folder.path().join("aside")).unwrap();
+    fs::write(&path, vec![b'x'; whole.len()]).unwrap();
+    for (part, bytes) in manifest.parts.iter().zip(&parts) {
+        let mut found = Vec::new();
+        read.part(&part.name).read_to_end(&mut found).unwrap();
+        assert_eq!(&found, bytes);
+    }
+    // The same file with other bytes: what is sent is an error before it is complete.
+    let file = fs::File::options().write(true).open(folder.path().join("aside")).unwrap();
+    let at = whole.windows(parts[0].len()).position(|w| w == parts[0]).unwrap() as u64;
+    file.write_all_at(b"?", at).unwrap();
+    let mut found = Vec::new();
+    let error = read.part(&manifest.parts[0].name).read_to_end(&mut found).unwrap_err();
+    assert!(error.to_string().contains("was changed while it was read"), "{error}");
+    assert!(found.len() < parts[0].len(), "the last bytes are held back");
+    file.set_len(at).unwrap();
+    assert!(read.part(&manifest.parts[0].name).read_to_end(&mut Vec::new()).is_err());
 }

@@ -1,18 +1,22 @@
 //! A conversation with the program on a board.
 
-use super::{Reach, Target, last_words, shell};
+use super::ears::{Ears, Heard};
+use super::{Reach, Target, shell, silence};
 use crate::DeployError;
 use crate::bundle::Bundle;
 use crate::manifest::PROGRAM;
 use crate::program;
 use crate::slots::protocol::{Event, Request, VERSION};
+use mcir_files::name::escaped;
 use serde::de::DeserializeOwned;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout};
-use std::thread::JoinHandle;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
-/// Longest line that is read, in bytes: a report of many images is one.
-const LONGEST_LINE: u64 = 1 << 26;
+/// Most bytes that a board's login scripts may say before ours does.
+const MAX_NOISE: usize = 1 << 16;
+/// Most words of progress in one answer, and the longest that it may take: a health check has an hour.
+const MAX_DOING: u32 = 100_000;
+const MAX_ANSWER: Duration = Duration::from_secs(3 * 3600);
 
 /// Called with the bytes sent so far of what is being sent.
 pub type Progress<'a> = dyn FnMut(u64) + 'a;
@@ -21,11 +25,9 @@ pub type Progress<'a> = dyn FnMut(u64) + 'a;
 #[derive(Debug)]
 pub struct Connection {
     target: String,
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-    /// Collects the standard error, for when something goes wrong.
-    stderr: Option<JoinHandle<String>>,
+    ears: Ears,
+    /// How long it may say nothing.
+    idle: Duration,
     /// Architecture of the board.
     pub architecture: String,
     /// Version of the program there.
@@ -96,7 +98,7 @@ impl Connection {
             ));
         }
         if !have {
-            let mut reader = bundle.part(PROGRAM).map_err(fresh)?;
+            let mut reader = bundle.part(PROGRAM);
             connection.send_bytes(&mut reader, "send the program", progress).map_err(fresh)?;
         }
         connection.greet().map_err(fresh)?;
@@ -137,52 +139,50 @@ impl Connection {
 
     /// Starts a script and reads its greeting: the words after the architecture.
     pub fn open(target: &Target, reach: &Reach, script: &str) -> Result<(Self, Vec<String>), DeployError> {
-        let mut child = target.start(reach, script)?;
-        let mut stderr = child.stderr.take().expect("it was asked for");
-        let listen = move || {
-            let mut text = Vec::new();
-            // What a lost connection has not said cannot be read.
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        let stderr = std::thread::Builder::new().spawn(listen).map_err(|error| DeployError::Connect {
-            target: target.to_string(),
-            reason: format!("no thread can be started: {error}"),
-        })?;
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let failed = |reason: String| DeployError::Connect { target: target.to_string(), reason };
+        let child = target.start(reach, script)?;
+        let ears = Ears::new(child).map_err(|error| failed(format!("no thread can be started: {error}")))?;
         let mut connection = Self {
             target: target.to_string(),
-            child,
-            input,
-            output,
-            stderr: Some(stderr),
+            ears,
+            idle: reach.idle(),
             architecture: String::new(),
             version: String::new(),
             recovered: false,
         };
-        loop {
-            let Some(line) = connection.line() else {
-                let reason = connection.end();
-                return Err(DeployError::Connect { target: target.to_string(), reason });
+        let mut noise = 0;
+        while noise <= MAX_NOISE {
+            let line = match connection.ears.line(connection.idle) {
+                Heard::Line(line) => line,
+                Heard::End => return Err(failed(connection.end())),
+                Heard::Nothing => return Err(failed(silence(connection.idle))),
+                Heard::TooLong => break,
             };
             if let Some(words) = line.trim_end().strip_prefix(shell::HELLO) {
                 let mut words = words.split(' ').skip(1).map(str::to_owned);
-                connection.architecture = words.next().unwrap_or_default();
+                let architecture = words.next().unwrap_or_default();
+                if architecture.len() > 32
+                    || !architecture.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                {
+                    return Err(failed(format!("its architecture is `{:.80}`", escaped(&architecture))));
+                }
+                connection.architecture = architecture;
                 return Ok((connection, words.collect()));
             }
+            noise += line.len();
         }
+        Err(failed(format!("it does not come to the point within {MAX_NOISE} bytes")))
     }
 
     /// Waits until the program is ready.
     fn greet(&mut self) -> Result<(), DeployError> {
         match self.event("start its program")? {
             Event::Ready { protocol: VERSION, version, recovered } => {
-                (self.version, self.recovered) = (version, recovered);
+                (self.version, self.recovered) = (escaped(&version), recovered);
                 Ok(())
             }
             Event::Ready { protocol, version, .. } => Err(self.odd(format!(
-                "it is version {version} with protocol {protocol}, but this one is version {} with protocol {VERSION}",
+                "it is version {version:.40} with protocol {protocol}, but this one is version {} with protocol {VERSION}",
                 env!("CARGO_PKG_VERSION")
             ))),
             Event::Failed { message, help } => {
@@ -212,7 +212,7 @@ impl Connection {
         progress: &mut Progress<'_>,
     ) -> Result<Event, DeployError> {
         self.send(&Request::Put { part: part.into() })?;
-        let mut reader = bundle.part(part)?;
+        let mut reader = bundle.part(part);
         match self.send_bytes(&mut reader, "send a part", progress) {
             // The other end may have said why it stopped listening.
             Err(lost) => match self.answer(&mut |_| {}) {
@@ -224,12 +224,15 @@ impl Connection {
     }
 
     fn answer(&mut self, doing: &mut dyn FnMut(&str)) -> Result<Event, DeployError> {
-        let mut what = "answer".to_owned();
-        loop {
+        let (mut what, begin) = ("answer".to_owned(), Instant::now());
+        for _ in 0..MAX_DOING {
+            if begin.elapsed() > MAX_ANSWER {
+                break;
+            }
             match self.event(&what)? {
                 Event::Doing { what: now } => {
-                    doing(&now);
-                    what = now;
+                    what = escaped(&now).chars().take(200).collect();
+                    doing(&what);
                 }
                 Event::Failed { message, help } => {
                     return Err(DeployError::board(&self.target, message, &help));
@@ -237,6 +240,23 @@ impl Connection {
                 event => return Ok(event),
             }
         }
+        Err(self.odd("it is busy without end".into()))
+    }
+
+    /// The same where the board has something to do that takes `longer` without a word.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub fn ask_patiently(
+        &mut self,
+        request: &Request,
+        longer: Duration,
+        doing: &mut dyn FnMut(&str),
+    ) -> Result<Event, DeployError> {
+        self.idle += longer;
+        let answer = self.ask(request, doing);
+        self.idle -= longer;
+        answer
     }
 
     fn send(&mut self, request: &Request) -> Result<(), DeployError> {
@@ -258,7 +278,7 @@ impl Connection {
         let (mut buffer, mut sent) = (vec![0; 1 << 16], 0);
         loop {
             let read = reader.read(&mut buffer).map_err(|e| self.lost(doing, Some(e.to_string())))?;
-            let Some(input) = self.input.as_mut() else { return Err(self.lost(doing, None)) };
+            let Some(input) = self.ears.input.as_mut() else { return Err(self.lost(doing, None)) };
             if read == 0 {
                 return input.flush().map_err(|_| self.lost(doing, None));
             }
@@ -269,16 +289,17 @@ impl Connection {
     }
 
     /// The next line of the program there, while it is `doing` something.
+    ///
+    /// # Errors
+    /// [`DeployError::Lost`], [`DeployError::Protocol`] when it means nothing.
     pub fn event<T: DeserializeOwned>(&mut self, doing: &str) -> Result<T, DeployError> {
-        let Some(line) = self.line() else { return Err(self.lost(doing, None)) };
-        serde_json::from_str(&line).map_err(|e| self.odd(format!("{e} in {:.80}", line.trim_end())))
-    }
-
-    /// A line of the output; `None` at its end.
-    fn line(&mut self) -> Option<String> {
-        let mut line = Vec::new();
-        let read = self.output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).ok()?;
-        (read > 0).then(|| String::from_utf8_lossy(&line).into_owned())
+        match self.ears.line(self.idle) {
+            Heard::Line(line) => serde_json::from_str(&line)
+                .map_err(|e| self.odd(format!("{e} in {:.80}", escaped(line.trim_end())))),
+            Heard::End => Err(self.lost(doing, None)),
+            Heard::Nothing => Err(self.lost(doing, Some(silence(self.idle)))),
+            Heard::TooLong => Err(self.odd("a line of it has no end".into())),
+        }
     }
 
     fn lost(&mut self, doing: &str, reason: Option<String>) -> DeployError {
@@ -288,27 +309,13 @@ impl Connection {
 
     /// An answer that this program does not understand.
     pub fn odd(&self, reason: String) -> DeployError {
+        let reason = escaped(&reason).chars().take(400).collect();
         DeployError::Protocol { target: self.target.clone(), reason }
     }
 
     /// Ends the conversation; returns the last words of the other end.
     fn end(&mut self) -> String {
-        self.input = None;
-        let status = self.child.wait();
-        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        match status {
-            Ok(status) => last_words(&stderr, status),
-            Err(e) => e.to_string(),
-        }
-    }
-}
-
-impl Drop for Connection {
-    /// Without input the program there ends by itself.
-    fn drop(&mut self) {
-        self.input = None;
-        // A program that still speaks must not fill its pipe and wait for us.
-        let _ = std::io::copy(&mut self.output, &mut std::io::sink());
-        let _ = self.child.wait();
+        let status = self.ears.end();
+        self.ears.last_words(status)
     }
 }

@@ -4,6 +4,7 @@
 //! but the words before the command is the same.
 
 mod connection;
+mod ears;
 pub mod shell;
 #[cfg(test)]
 mod tests;
@@ -11,10 +12,13 @@ mod tests;
 pub use connection::Connection;
 
 use super::DeployError;
+use ears::{Ears, Heard};
+use mcir_files::name::escaped;
 use mcir_report::machine::Snapshot;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Folder with the slots, below the home folder, when a target names none.
 const DEFAULT_FOLDER: &str = "mcir";
@@ -41,6 +45,16 @@ pub struct Reach {
     /// Words before the board's program, for an emulator: `qemu-aarch64 -cpu cortex-a76`
     #[arg(long, value_name = "COMMAND", env = "MCIR_RUN_WITH", default_value = "")]
     pub run_with: String,
+
+    /// Give a board up that says nothing for this long
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub patience: u64,
+}
+
+impl Reach {
+    fn idle(&self) -> Duration {
+        Duration::from_secs(if self.patience == 0 { 300 } else { self.patience })
+    }
 }
 
 /// Where a board is.
@@ -171,22 +185,46 @@ impl Target {
     /// # Errors
     /// [`DeployError::Connect`].
     pub fn snapshot(&self, reach: &Reach) -> Result<Snapshot, DeployError> {
-        let output = self.start(reach, &Snapshot::script())?.wait_with_output();
         let failed = |reason: String| DeployError::Connect { target: self.to_string(), reason };
-        let output = output.map_err(|e| failed(e.to_string()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() || text.is_empty() {
-            return Err(failed(last_words(&String::from_utf8_lossy(&output.stderr), output.status)));
+        let child = self.start(reach, &Snapshot::script())?;
+        let mut ears = Ears::new(child).map_err(|e| failed(e.to_string()))?;
+        ears.stop_talking();
+        let (mut text, begin) = (String::new(), Instant::now());
+        loop {
+            match ears.line(reach.idle()) {
+                Heard::Line(line)
+                    if text.len() + line.len() <= MAX_SNAPSHOT && begin.elapsed() <= reach.idle() =>
+                {
+                    text += &line;
+                }
+                Heard::End => break,
+                Heard::Line(_) | Heard::TooLong => return Err(failed("it does not stop talking".into())),
+                Heard::Nothing => return Err(failed(silence(reach.idle()))),
+            }
         }
-        Ok(Snapshot::parse(&text))
+        match ears.end() {
+            Some(status) if status.success() && !text.is_empty() => Ok(Snapshot::parse(&text)),
+            status => Err(failed(ears.last_words(status))),
+        }
     }
 }
 
+/// Longest description of a board in bytes.
+const MAX_SNAPSHOT: usize = 1 << 20;
+
+/// Why a board is given up.
+fn silence(idle: Duration) -> String {
+    format!("it said nothing for {} s", idle.as_secs())
+}
+
 /// The last lines of what a program wrote to its standard error, or how it ended when it wrote nothing.
-fn last_words(stderr: &str, status: std::process::ExitStatus) -> String {
+fn last_words(stderr: &str, status: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     match lines.as_slice() {
-        [] => status.to_string(),
-        lines => lines[lines.len().saturating_sub(3)..].join("; "),
+        [] => status.to_owned(),
+        lines => {
+            let last = &lines[lines.len().saturating_sub(3)..];
+            last.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("; ")
+        }
     }
 }

@@ -11,12 +11,14 @@ pub const HELLO: &str = "mcir-shell-1";
 /// Brings a program to the board and runs it there. Says `mcir-shell-1 ARCHITECTURE have|need`, and where it
 /// says `need` reads as many bytes as the program has; then the program speaks.
 ///
-/// The program gets its name only when it is complete and on the disk.
+/// The program gets its name only when it is complete and on the disk. What uploads that were killed have left is cleared
+/// away.
 pub fn bootstrap(root: &str, sha256: &str, size: u64, run_with: &str, renew: bool) -> String {
     let renew = if renew { "rm -f \"$p\"; " } else { "" };
     format!(
         "umask 022; r={root}; d=\"$r\"/bin/{sha256}; p=\"$d\"/mcir-board; t=\"$d\"/.$$; \
          mkdir -p \"$d\" || exit 73; {renew}\
+         for o in \"$r\"/bin/*/.[0-9]*; do kill -0 \"${{o##*/.}}\" 2>/dev/null || rm -f \"$o\"; done; \
          if [ -x \"$p\" ]; then echo {HELLO} \"$(uname -m)\" have; else \
          echo {HELLO} \"$(uname -m)\" need; \
          trap 'rm -f \"$t\"' EXIT; \
