@@ -1,27 +1,25 @@
 //! Files that are there whole or not at all.
 
+use mcir_files::Pending;
 use mcir_runtime::image::Image;
 use std::io::Write;
 use std::path::Path;
 
-/// Writes a file under a temporary name and renames it: a full disk or a kill leaves what was there before.
+/// Writes a file under a temporary name, waits until the disk has it, and renames it: a full disk, a kill or a loss of power
+/// leaves what was there before.
 ///
 /// # Errors
 /// The system's; no temporary file is left then.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
     let write = || {
-        std::fs::File::create(&temporary)?.write_all(bytes)?;
-        std::fs::rename(&temporary, path)
+        let mut file = Pending::create(path)?;
+        file.write_all(bytes).map_err(mcir_files::Error::io("write", path))?;
+        file.finish()
     };
-    let result = write();
-    if result.is_err() {
-        // Best effort: the error that matters is the one above.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    result
+    write().map_err(|error| match error {
+        mcir_files::Error::Io { source, .. } => source,
+        error => std::io::Error::other(error),
+    })
 }
 
 /// Writes an image as PNG, grey or RGB, as [`replace`] writes.
@@ -29,13 +27,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// # Errors
 /// The system's.
 pub fn write_png(path: &Path, image: &Image) -> std::io::Result<()> {
-    let (width, height) = (image.width() as u32, image.height() as u32);
-    let color =
-        if image.channels() == 3 { image::ExtendedColorType::Rgb8 } else { image::ExtendedColorType::L8 };
-    let mut png = std::io::Cursor::new(Vec::new());
-    image::write_buffer_with_format(&mut png, image.data(), width, height, color, image::ImageFormat::Png)
-        .map_err(std::io::Error::other)?;
-    replace(path, png.get_ref())
+    replace(path, &mcir_files::encode_png(image))
 }
 
 #[cfg(test)]

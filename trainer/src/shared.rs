@@ -1,5 +1,8 @@
 //! For tests: reference data, found beside the workspace or where `MCIR_SHARED_DATA` says, and pictures made up.
 
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 use crate::seed::{Purpose, Stream};
 use mcir_runtime::image::Image;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ pub fn path(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("skipped: {} is not there; set MCIR_SHARED_DATA to run this test", path.display());
+    skip::skip(format_args!("{} is not there; set MCIR_SHARED_DATA to run this test", path.display()));
     None
 }
 

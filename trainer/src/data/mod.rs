@@ -31,20 +31,10 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A file is not an image, or a damaged one.
-    #[error("cannot decode {path}: {source}; remove or replace the file")]
+    #[error("{source}; remove or replace the file")]
     Decode {
-        /// The file.
-        path: PathBuf,
-        /// What the decoder says.
-        source: image::ImageError,
-    },
-    /// The image has no pixels.
-    #[error("cannot use {path}: {source}; remove or replace the file")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: mcir_runtime::image::ImageError,
+        /// What is wrong with which file.
+        source: mcir_files::Error,
     },
     /// A high-resolution image has no low-resolution one of its name.
     #[error(

@@ -220,29 +220,22 @@ pub fn check_patch(pairs: &[Pair], patch: usize) -> Result<(), DataError> {
 /// Decodes an image to 8-bit RGB: grey is repeated, alpha dropped.
 ///
 /// # Errors
-/// [`DataError::Decode`], or [`DataError::Unusable`] for an empty image.
+/// [`DataError::Decode`].
 pub fn decode(path: &Path) -> Result<Image, DataError> {
-    let open = || image::ImageReader::open(path)?.with_guessed_format()?.decode();
-    let failed = |source| DataError::Decode { path: path.into(), source };
-    let rgb = open().map_err(failed)?.into_rgb8();
-    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-    Image::new(width, height, 3, rgb.into_raw())
-        .map_err(|e| DataError::Unusable { path: path.into(), source: e })
+    let failed = |source| DataError::Decode { source };
+    let name = mcir_files::name::text(path);
+    let image = mcir_files::read(path).and_then(|picture| picture.into_image(&name)).map_err(failed)?;
+    Ok(if image.channels() == 3 { image } else { image.to_rgb() })
 }
 
 /// Image files of a folder, by name.
 pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let failed = |source| DataError::Folder { path: folder.into(), source };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_file() && image::ImageFormat::from_path(&path).is_ok() {
-            files.push(path);
-        }
-    }
-    // The order decides which image a random number means: it must not depend on the file system.
-    files.sort();
-    if files.is_empty() { Err(DataError::Empty { path: folder.into() }) } else { Ok(files) }
+    // Sorted, because the order decides which image a random number means: it must not depend on the file system.
+    mcir_files::images(folder).map_err(|error| match error {
+        mcir_files::Error::NoImages { .. } => DataError::Empty { path: folder.into() },
+        mcir_files::Error::Io { source, .. } => DataError::Folder { path: folder.into(), source },
+        error => DataError::Folder { path: folder.into(), source: std::io::Error::other(error) },
+    })
 }
 
 fn stem(path: &Path) -> String {

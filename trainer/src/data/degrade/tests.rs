@@ -237,3 +237,26 @@ fn settings_out_of_bounds_are_named_with_their_limit() {
         assert_eq!(Degrade::preset(preset).expect("a preset").fault(), None);
     }
 }
+
+/// The damaged test sets that published figures are measured on, by their checksums.
+#[test]
+fn the_protocol_stays_the_same() {
+    let Some(folder) = crate::shared::path("sr/Set5/HR") else { return };
+    let lists = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/models/protocol");
+    let camera = Degrade::preset("camera").expect("a preset");
+    for upscale in [2, 4] {
+        let list = std::fs::read_to_string(lists.join(format!("Set5-x{upscale}.csv"))).expect("a list");
+        let mut rows = list.lines().skip(1);
+        for (index, path) in (0..).zip(crate::data::pairs::images(&folder).expect("listed")) {
+            let hr = crate::data::pairs::decode(&path).expect("an image");
+            for version in 0..4 {
+                let (lr, _, drawn) =
+                    degrade(&hr, upscale, &camera, 1, version << 32 | index).expect("degraded");
+                let row = rows.next().expect("as many rows");
+                let expected = format!("{:08x},\"{drawn}\"", crc32fast::hash(lr.data()));
+                assert!(row.ends_with(&expected), "{row}: {expected}");
+            }
+        }
+        assert_eq!(rows.next(), None);
+    }
+}
