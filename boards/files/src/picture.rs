@@ -17,6 +17,8 @@ pub struct Picture {
     orientation: Orientation,
     /// Colour profile, to be written unchanged.
     pub icc_profile: Option<Vec<u8>>,
+    /// Quality of the JPEG that it comes from, as libjpeg counts it; `None` of other formats.
+    pub jpeg_quality: Option<u8>,
     /// What was changed while reading, for the user.
     pub notes: Vec<String>,
 }
@@ -32,7 +34,15 @@ impl Picture {
             "pixels fit the size"
         );
         let orientation = Orientation::NoTransforms;
-        Self { size: (width, height), channels, pixels, orientation, icc_profile: None, notes: Vec::new() }
+        Self {
+            size: (width, height),
+            channels,
+            pixels,
+            orientation,
+            icc_profile: None,
+            jpeg_quality: None,
+            notes: Vec::new(),
+        }
     }
 
     /// The same with its rows turned.

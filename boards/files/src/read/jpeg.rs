@@ -1,6 +1,6 @@
 //! JPEG, of which every part must be there: most decoders fill what is missing with grey.
 
-use super::{Decoded, Input, Limits, MAX_SIDE, metadata};
+use super::{Decoded, Input, Limits, MAX_SIDE, metadata, quality};
 use crate::Result;
 use std::io::Read;
 use zune_jpeg::JpegDecoder;
@@ -59,5 +59,14 @@ fn whole(bytes: &[u8], options: DecoderOptions, limits: &Limits) -> Result<Decod
     let icc_profile = decoder.icc_profile();
     let mut pixels = limits.pixels((width * height * channels) as u64)?;
     decoder.decode_into(&mut pixels).map_err(|e| limits.damaged(e))?;
-    Ok(Decoded { width, height, channels, pixels, orientation, icc_profile, deep: false })
+    Ok(Decoded {
+        width,
+        height,
+        channels,
+        pixels,
+        orientation,
+        icc_profile,
+        deep: false,
+        quality: quality::of(bytes),
+    })
 }

@@ -5,6 +5,7 @@ mod input;
 mod jpeg;
 mod metadata;
 mod other;
+mod quality;
 #[cfg(test)]
 mod tests;
 mod tiff;
@@ -61,6 +62,8 @@ struct Decoded {
     icc_profile: Option<Vec<u8>>,
     /// More than 8 bits a channel were there.
     deep: bool,
+    /// Of a JPEG.
+    quality: Option<u8>,
 }
 
 fn decode<R: BufRead + Seek>(mut source: R, input: &Input, max_pixels: u64) -> Result<Picture> {
@@ -83,9 +86,10 @@ fn decode<R: BufRead + Seek>(mut source: R, input: &Input, max_pixels: u64) -> R
             return Err(Error::NotAnImage { name, reason });
         }
     };
-    let Decoded { width, height, channels, pixels, orientation, icc_profile, deep } = decoded;
+    let Decoded { width, height, channels, pixels, orientation, icc_profile, deep, quality } = decoded;
     let mut picture = Picture::new(width, height, channels, pixels).turned(orientation);
     picture.icc_profile = icc_profile.filter(|icc| metadata::describes(icc, picture.colours()));
+    picture.jpeg_quality = quality;
     if deep {
         picture.notes.push("has more than 8 bits a channel; it was converted to 8".into());
     }

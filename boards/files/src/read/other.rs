@@ -49,5 +49,6 @@ pub(super) fn decode<R: BufRead + Seek>(
         orientation,
         icc_profile,
         deep,
+        quality: None,
     })
 }

@@ -56,5 +56,5 @@ fn usual<R: BufRead + Seek>(source: R, input: &Input, limits: &Limits) -> Result
     let kind = if bits == 16 { image::ColorType::L16 } else { image::ColorType::L8 };
     let deep = depth::to_8_bits(&mut pixels, kind);
     let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
-    Ok(Some(Decoded { width, height, channels, pixels, orientation, icc_profile, deep }))
+    Ok(Some(Decoded { width, height, channels, pixels, orientation, icc_profile, deep, quality: None }))
 }
