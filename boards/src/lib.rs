@@ -12,5 +12,5 @@ pub mod list;
 
 pub use mcir_camera::{self as camera, gpio, live};
 pub use mcir_deploy as deploy;
-pub use mcir_report::{bench, estimate, machine, profiles, report, results};
+pub use mcir_report::{bench, estimate, machine, profiles, report, results, shipped};
 pub use mcir_upscale::{args, cards, embedded, error, models, upscale, upscaler};

@@ -5,7 +5,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use mcir_boards::deploy::{bundle, flash, keygen, raw, resident, slots};
-use mcir_boards::{bench, camera, compare, completions, estimate, info, list, results, upscale};
+use mcir_boards::{bench, camera, compare, completions, estimate, info, list, results, shipped, upscale};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -23,6 +23,7 @@ enum Verb {
     Bench(bench::Cmd),
     Results(results::Cmd),
     Camera(camera::Cmd),
+    Models(shipped::Cmd),
     List(list::Cmd),
     Info(info::Cmd),
     Estimate(estimate::Cmd),
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Bench(cmd) => bench::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
         Verb::Camera(cmd) => camera::run(&cmd),
+        Verb::Models(cmd) => shipped::run(&cmd),
         Verb::List(cmd) => list::run(&cmd),
         Verb::Info(cmd) => info::run(&cmd),
         Verb::Estimate(cmd) => estimate::run(&cmd),

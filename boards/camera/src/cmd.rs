@@ -14,8 +14,9 @@ use super::work::{Mode, Worker};
 use crate::live::{Hub, LiveSink, Server, Status, parse_address};
 use mcir_files::{Format, terminal};
 use mcir_upscale::args::{self, EngineArgs, OutputArgs};
+use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::Result;
-use mcir_upscale::models::NamedModel;
+use mcir_upscale::models::{ModelArgs, NamedModel};
 use mcir_upscale::table::Table;
 use mcir_upscale::upscaler::Upscaler;
 use serde::Serialize;
@@ -39,13 +40,8 @@ pub struct Cmd {
     #[arg(long, value_name = "SOURCE")]
     source: String,
 
-    /// Model file or folder, or name of an embedded model [default: the embedded int8 model for the factor]
-    #[arg(short = 'm', long, value_name = "MODEL")]
-    model: Option<String>,
-
-    /// Upscaling factor [default: the model's, or 4]
-    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = ["2", "3", "4"])]
-    upscale: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// Serve the live page: a port on this machine, or ADDRESS:PORT; 0.0.0.0:8080 lets the whole network look
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = parse_address)]
@@ -142,7 +138,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     if to_stdout && cmd.print.json {
         return Err(CameraError::StdoutTwice.into());
     }
-    let model = NamedModel::choose(cmd.model.as_deref(), cmd.upscale.as_deref())?;
+    let model = NamedModel::choose(&cmd.model, Kind::Camera)?;
     let options = cmd.engine.plan_options(0)?;
     let about = About {
         source: spec.to_string(),

@@ -183,7 +183,10 @@ mod tests {
     use mcir_upscale::models::NamedModel;
 
     fn enlarged(mode: Mode, small: &Image, space: Space) -> Image {
-        let upscaler = Upscaler::new(NamedModel::default_for(2).unwrap(), PlanOptions::default());
+        let upscaler = Upscaler::new(
+            NamedModel::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(),
+            PlanOptions::default(),
+        );
         let mut worker = Worker::new(upscaler, PlanOptions::default(), mode);
         let (rows, writer) = worker.rows_for(small, space);
         worker.enlarge(small, space, writer).unwrap();
@@ -198,7 +201,10 @@ mod tests {
     #[test]
     fn rows_are_those_of_the_whole_picture() {
         let small = cards::draw()[0].image.crop(10, 20, 61, 37).unwrap();
-        let mut upscaler = Upscaler::new(NamedModel::default_for(2).unwrap(), PlanOptions::default());
+        let mut upscaler = Upscaler::new(
+            NamedModel::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(),
+            PlanOptions::default(),
+        );
         let whole = upscaler.run(&small, &mut |_| {}).unwrap();
         assert_eq!(enlarged(Mode::Rgb, &small, Space::Rgb), whole);
     }
@@ -235,7 +241,10 @@ mod tests {
         let card = &cards::draw()[0].image;
         let luma: Vec<u8> = card.data().chunks_exact(3).map(|p| p[1]).collect();
         let small = Image::new(card.width(), card.height(), 1, luma).unwrap().crop(0, 0, 33, 20).unwrap();
-        let mut upscaler = Upscaler::new(NamedModel::default_for(2).unwrap(), PlanOptions::default());
+        let mut upscaler = Upscaler::new(
+            NamedModel::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(),
+            PlanOptions::default(),
+        );
         assert_eq!(enlarged(Mode::Rgb, &small, Space::Grey), upscaler.run(&small, &mut |_| {}).unwrap());
     }
 }

@@ -57,7 +57,8 @@ impl TestSet {
         }
     }
 
-    /// A folder of high-resolution images, or one with the folders `HR` and perhaps `LR_bicubic/X2` to `X4`.
+    /// A folder of high-resolution images, or one with the folders `HR` and perhaps `LR/X2` to `X4`, as `mcir-train degrade`
+    /// writes them, or `LR_bicubic/X2` to `X4`.
     ///
     /// # Errors
     /// [`Error::Missing`] or [`Error::NoImages`].
@@ -71,11 +72,11 @@ impl TestSet {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             source: Source::File(path),
         };
-        let lr = path.join("LR_bicubic");
+        let lr = ["LR", "LR_bicubic"].map(|name| path.join(name)).into_iter().find(|lr| lr.is_dir());
         Ok(Self {
             description: describe(path),
             images: files::images(&hr)?.into_iter().map(image).collect(),
-            lr: lr.is_dir().then_some(lr),
+            lr,
         })
     }
 

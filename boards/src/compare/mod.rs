@@ -36,7 +36,7 @@ pub struct Cmd {
     #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(2..=8))]
     upscale: Option<u8>,
 
-    /// Folder of high-resolution images, or one with `HR` and `LR_bicubic/X4` in it [default: drawn test cards]
+    /// Folder of high-resolution images, or one with `HR` and `LR/X4` or `LR_bicubic/X4` in it [default: drawn test cards]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -183,7 +183,9 @@ impl Cmd {
     fn open_models(&self) -> Result<Vec<NamedModel>> {
         let models: Vec<_> = if self.models.is_empty() {
             let both = |m| [NamedModel::from_embedded(m, true), NamedModel::from_embedded(m, false)];
-            embedded::MODELS.iter().flat_map(both).collect::<Result<_>>()?
+            // Camera models are for damaged pictures, and these are clean; `--data` with such pictures names its models.
+            let clean = embedded::MODELS.iter().filter(|m| m.kind == embedded::Kind::Clean);
+            clean.flat_map(both).collect::<Result<_>>()?
         } else {
             let forms = self.models.iter().map(|name| NamedModel::forms(name)).collect::<Result<Vec<_>>>()?;
             forms.into_iter().flatten().collect()

@@ -1,37 +1,66 @@
 //! Models that are compiled into the program, so that it works on a machine without any other file.
 
-/// A trained model, as the bytes of its two files in `boards/models/NAME`.
+/// What a model has learnt to undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Clean downscaling, and nothing else: what is in the picture is enlarged, damage included.
+    Clean,
+    /// Downscaling, and the blur, noise and compression of a camera.
+    Camera,
+}
+
+/// A trained model, as the bytes of its files in `boards/models/NAME`.
 #[derive(Debug, Clone, Copy)]
 pub struct Embedded {
     /// Name for `-m`; the folder's name.
     pub name: &'static str,
     /// Factor.
     pub upscale: usize,
+    /// What it has learnt.
+    pub kind: Kind,
     /// The float model.
     pub f32: &'static [u8],
     /// The quantized model.
     pub int8: &'static [u8],
+    /// Of a camera model, quantized models on the way from the clean one of its size to it, with their strength in percent.
+    pub steps: &'static [(u8, &'static [u8])],
 }
+
+/// Ends the name of a camera model; what stands before it is the name of the clean model of its size.
+pub const CAMERA: &str = "-camera";
 
 /// An entry of [`MODELS`]: the name of a folder in `boards/models` and the factor of its model.
 macro_rules! embedded {
-    ($name:literal, $upscale:literal) => {
+    ($name:literal, $upscale:literal, $kind:ident $(, $step:literal)*) => {
         Embedded {
             name: $name,
             upscale: $upscale,
+            kind: Kind::$kind,
             f32: include_bytes!(concat!("../../models/", $name, "/model.f32.mcir")),
             int8: include_bytes!(concat!("../../models/", $name, "/model.int8.mcir")),
+            steps: &[$((
+                $step,
+                include_bytes!(concat!("../../models/", $name, "/strength-", stringify!($step), ".int8.mcir")),
+            )),*],
         }
     };
 }
 
-/// All embedded models. The first one of a factor is the default for it.
-pub const MODELS: &[Embedded] =
-    &[embedded!("edsr-edge-x4", 4), embedded!("edsr-edge-x2", 2), embedded!("edsr-edge-m-x4", 4)];
+/// All embedded models. The first one of a factor and kind is the default for it.
+pub const MODELS: &[Embedded] = &[
+    embedded!("edsr-edge-x4", 4, Clean),
+    embedded!("edsr-edge-x2", 2, Clean),
+    embedded!("edsr-edge-x3", 3, Clean),
+    embedded!("edsr-edge-m-x4", 4, Clean),
+    embedded!("edsr-edge-x4-camera", 4, Camera, 25, 50, 75),
+    embedded!("edsr-edge-x2-camera", 2, Camera, 25, 50, 75),
+    embedded!("edsr-edge-x3-camera", 3, Camera, 25, 50, 75),
+];
 
-/// The default model for a factor.
-pub fn default_for(upscale: usize) -> Option<&'static Embedded> {
-    MODELS.iter().find(|m| m.upscale == upscale)
+/// The default model for a factor and kind.
+pub fn default_for(upscale: usize, kind: Kind) -> Option<&'static Embedded> {
+    MODELS.iter().find(|m| m.upscale == upscale && m.kind == kind)
 }
 
 /// Names and factors for messages.
@@ -40,4 +69,17 @@ pub fn names() -> String {
         return "this build has none".into();
     }
     MODELS.iter().map(|m| format!("{} (x{})", m.name, m.upscale)).collect::<Vec<_>>().join(", ")
+}
+
+/// The model that cleans up with about this strength, 0 to 1: of the steps from the clean model to the camera model of a
+/// family (either name), the nearest. Gives its bytes, the family's name and the strength in percent.
+pub fn at_strength(name: &str, strength: f32) -> Option<(&'static [u8], &'static str, u8)> {
+    let find = |name: &str| MODELS.iter().find(|m| m.name == name);
+    let base = name.strip_suffix(CAMERA).unwrap_or(name);
+    let (clean, camera) = (find(base)?, find(&format!("{base}{CAMERA}"))?);
+    let ends = [(0, clean.int8), (100, camera.int8)];
+    let all = ends.iter().chain(camera.steps);
+    let off = |percent: u8| (f32::from(percent) - 100.0 * strength).abs();
+    let (percent, bytes) = all.min_by(|a, b| off(a.0).total_cmp(&off(b.0)))?;
+    Some((bytes, clean.name, *percent))
 }

@@ -75,6 +75,14 @@ pub enum Error {
         /// Names of the embedded models.
         embedded: String,
     },
+    /// A strength was asked of a model that has none.
+    #[error("the model {name} has no strengths: there is no clean and camera model of its family")]
+    Strength {
+        /// The model.
+        name: String,
+        /// Families that have strengths.
+        families: String,
+    },
     /// The model upscales by another factor than asked.
     #[error("the model {name} upscales by {found}, but -s asks for {asked}")]
     Upscale {
@@ -214,6 +222,9 @@ impl Error {
             Self::NoModel { embedded, .. } => {
                 format!("give the path of a model file to -m, or an embedded model: {embedded}")
             }
+            Self::Strength { families, .. } => {
+                format!("leave --strength out, or name one of {families} with -m")
+            }
             Self::NoEmbedded { embedded, .. } => {
                 format!("give a model file with -m, or use an embedded model: {embedded}")
             }
@@ -257,6 +268,7 @@ impl Error {
             | Self::StdoutTwice { .. }
             | Self::NoModel { .. }
             | Self::NoEmbedded { .. }
+            | Self::Strength { .. }
             | Self::Upscale { .. }
             | Self::Isa { .. } => 2,
             Self::Files(error) => error.exit_code(),

@@ -1,6 +1,6 @@
 //! Models by name: files, or those embedded in the program.
 
-use crate::embedded::{self, Embedded};
+use crate::embedded::{self, Embedded, Kind};
 use crate::error::{Error, Result};
 use mcir_runtime::model::Model;
 use std::borrow::Cow;
@@ -14,6 +14,35 @@ const FORMS: [&str; 2] = [".f32", ".int8"];
 
 /// Factor when neither a model nor a factor is given.
 const DEFAULT_UPSCALE: usize = 4;
+
+/// Which model to use.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ModelArgs {
+    /// Model file or folder, or name of an embedded model (see `mcir-board models`) [default: an embedded int8 model for
+    /// the factor]
+    #[arg(short = 'm', long, value_name = "MODEL")]
+    pub model: Option<String>,
+
+    /// Upscaling factor [default: the model's, or 4]
+    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = ["2", "3", "4"])]
+    pub upscale: Option<String>,
+
+    /// How much to clean up, 0 (nothing: blur, noise and blocks are enlarged with the rest) to 1 (all that a camera model
+    /// has learnt); the nearest of a few steps is taken
+    #[arg(long, value_name = "0..1", value_parser = strength)]
+    pub strength: Option<f32>,
+}
+
+impl ModelArgs {
+    fn upscale(&self) -> Option<usize> {
+        self.upscale.as_ref().map(|s| s.parse().expect("clap only lets numbers through"))
+    }
+}
+
+fn strength(text: &str) -> std::result::Result<f32, String> {
+    let number = text.parse().ok().filter(|s| (0.0..=1.0).contains(s));
+    number.ok_or_else(|| "write a number from 0 to 1, such as 0.5".into())
+}
 
 /// A model and what to call it in tables and messages.
 #[derive(Debug, Clone)]
@@ -36,16 +65,23 @@ impl NamedModel {
         Ok(forms.into_iter().next_back().expect("a model has at least one form"))
     }
 
-    /// The model that the options `-m` and `-s` ask for.
+    /// The model that the options `-m`, `-s` and `--strength` ask for; where they leave it open, the default of a kind.
     ///
     /// # Errors
-    /// As [`NamedModel::forms`] and [`NamedModel::default_for`]; [`Error::Upscale`] when the two do not agree.
-    pub fn choose(name: Option<&str>, upscale: Option<&str>) -> Result<Self> {
-        let asked = upscale.map(|s| s.parse().expect("clap only lets numbers through"));
-        let Some(name) = name else {
-            return Self::default_for(asked.unwrap_or(DEFAULT_UPSCALE));
+    /// As [`NamedModel::forms`] and [`NamedModel::default_for`]; [`Error::Upscale`] when the first two do not agree,
+    /// [`Error::Strength`] for a model that has no strengths.
+    pub fn choose(args: &ModelArgs, kind: Kind) -> Result<Self> {
+        let asked = args.upscale();
+        let Some(name) = args.model.as_deref() else {
+            let default = Self::default_for(asked.unwrap_or(DEFAULT_UPSCALE), kind)?;
+            return args
+                .strength
+                .map_or(Ok(default.clone()), |strength| Self::at_strength(&default.name, strength));
         };
-        let model = Self::open(name)?;
+        let model = match args.strength {
+            Some(strength) => Self::at_strength(name, strength)?,
+            None => Self::open(name)?,
+        };
         match asked {
             Some(asked) if asked != model.upscale() => {
                 Err(Error::Upscale { name: name.into(), found: model.upscale(), asked })
@@ -82,12 +118,35 @@ impl NamedModel {
         wanted.map(|form| Self::from_embedded(embedded, form == ".f32")).collect()
     }
 
+    /// The quantized model of an embedded family that cleans up with about this strength, 0 to 1.
+    ///
+    /// # Errors
+    /// [`Error::Strength`] when the name is not that of a family with a clean and a camera model.
+    pub fn at_strength(name: &str, strength: f32) -> Result<Self> {
+        let found = embedded::at_strength(name, strength);
+        let (bytes, family, percent) = found.ok_or_else(|| Error::Strength {
+            name: name.into(),
+            families: embedded::MODELS
+                .iter()
+                .filter_map(|m| m.name.strip_suffix(embedded::CAMERA))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        let model = Self::new(family, Cow::Borrowed(bytes), false)?;
+        let name = match percent {
+            0 => family.to_owned(),
+            100 => format!("{family}{}", embedded::CAMERA),
+            _ => format!("{family}{}-{percent}", embedded::CAMERA),
+        };
+        Ok(Self { name, ..model })
+    }
+
     /// The embedded model to use when none is named.
     ///
     /// # Errors
     /// [`Error::NoEmbedded`] when none has this factor.
-    pub fn default_for(upscale: usize) -> Result<Self> {
-        let embedded = embedded::default_for(upscale)
+    pub fn default_for(upscale: usize, kind: Kind) -> Result<Self> {
+        let embedded = embedded::default_for(upscale, kind)
             .ok_or_else(|| Error::NoEmbedded { upscale, embedded: embedded::names() })?;
         Self::from_embedded(embedded, false)
     }
@@ -184,6 +243,31 @@ mod tests {
             "there is no model file, model folder or embedded model `no-such-model`"
         );
         assert!(error.help().contains(&embedded::names()));
+    }
+
+    #[test]
+    fn strengths_lead_from_the_clean_model_to_that_for_cameras() {
+        for camera in embedded::MODELS.iter().filter(|m| m.kind == Kind::Camera) {
+            let family = camera.name.strip_suffix(embedded::CAMERA).expect("the name of a camera model");
+            let at = |name: &str, strength| NamedModel::at_strength(name, strength).unwrap();
+            let clean = NamedModel::open(family).unwrap();
+            let bytes = |model: &NamedModel| model.model.to_bytes();
+            assert!(bytes(&at(family, 0.0)) == bytes(&clean));
+            assert!(bytes(&at(camera.name, 1.0)) == bytes(&NamedModel::open(camera.name).unwrap()));
+            assert_eq!(at(camera.name, 1.0).name, camera.name);
+            for (percent, _) in camera.steps {
+                let step = at(family, f32::from(*percent) / 100.0 + 0.04);
+                assert_eq!(step.name, format!("{}-{percent}", camera.name));
+                assert_eq!((step.upscale(), step.precision()), (camera.upscale, "int8"));
+                assert!(bytes(&step) != bytes(&clean));
+            }
+            let args =
+                ModelArgs { model: None, upscale: Some(camera.upscale.to_string()), strength: Some(0.5) };
+            let chosen = NamedModel::choose(&args, Kind::Clean).unwrap();
+            assert_eq!(chosen.upscale(), camera.upscale);
+        }
+        let error = NamedModel::at_strength("none.mcir", 0.5).unwrap_err();
+        assert!(error.to_string().contains("none.mcir") && error.help().contains("edsr-edge-x4"), "{error}");
     }
 
     #[test]

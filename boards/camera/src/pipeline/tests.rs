@@ -42,7 +42,11 @@ fn run(recording: &[u8], sink: Box<dyn Sink>, tell: Tell) -> Result<Outcome> {
         repeat: true,
         paced: false,
         limit: None,
-        worker: Worker::new(Upscaler::new(NamedModel::default_for(2).unwrap(), options), options, Mode::Rgb),
+        worker: Worker::new(
+            Upscaler::new(NamedModel::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(), options),
+            options,
+            Mode::Rgb,
+        ),
         sinks: vec![sink],
         hub: None,
         interval: None,

@@ -14,7 +14,7 @@ pub use system::{Reading, processor_time, waited_ns};
 
 use crate::estimate::size;
 use mcir_upscale::args::{EngineArgs, OutputArgs};
-use mcir_upscale::embedded;
+use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
 use std::time::Duration;
@@ -85,10 +85,7 @@ impl Cmd {
 pub fn run(cmd: &Cmd) -> Result<()> {
     let model = match &cmd.model {
         Some(name) => NamedModel::open(name)?,
-        None => embedded::default_for(4).map_or_else(
-            || NamedModel::default_for(4),
-            |embedded| NamedModel::from_embedded(embedded, false),
-        )?,
+        None => NamedModel::default_for(4, Kind::Clean)?,
     };
     let options = cmd.engine.plan_options(1)?;
     let bar = cmd.print.progress(0);

@@ -3,7 +3,8 @@ use crate::estimate::calibrate::{network, networks};
 use mcir_upscale::embedded;
 
 fn model() -> NamedModel {
-    NamedModel::from_embedded(embedded::default_for(4).unwrap(), false).unwrap()
+    NamedModel::from_embedded(embedded::default_for(4, mcir_upscale::embedded::Kind::Clean).unwrap(), false)
+        .unwrap()
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub struct Cmd {
     #[arg(required = true, value_name = "RUNS")]
     runs: Vec<PathBuf>,
 
-    /// Folder of high-resolution images, or one with `HR` and `LR_bicubic/X4` in it; may be repeated
+    /// Folder of high-resolution images, or one with `HR` and `LR/X4` or `LR_bicubic/X4` in it; may be repeated
     #[arg(long, required = true, value_name = "DIR")]
     data: Vec<PathBuf>,
 

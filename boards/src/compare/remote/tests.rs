@@ -35,7 +35,11 @@ fn words(order: &Order, files: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn a_board_measures_what_it_is_sent() {
     let folder = tempfile::tempdir().unwrap();
-    let model = NamedModel::from_embedded(embedded::default_for(2).unwrap(), false).unwrap();
+    let model = NamedModel::from_embedded(
+        embedded::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(),
+        false,
+    )
+    .unwrap();
     let pixels: Vec<u8> = (0..48 * 40 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let hr = Image::new(48, 40, 3, pixels).unwrap();
     let (file, bytes) = (mcir_files::encode_png(&hr), model.model.to_bytes());
