@@ -137,6 +137,18 @@ impl Facts {
     }
 }
 
+impl Op {
+    /// Short name for tables and messages.
+    pub fn name(&self) -> &'static str {
+        Facts::of(self, None).name
+    }
+
+    /// Number of edges the operator reads.
+    pub fn arity(&self) -> usize {
+        Facts::of(self, None).arity
+    }
+}
+
 fn bad_activation(activation: Activation) -> Option<&'static str> {
     match activation {
         Activation::LeakyRelu { slope } => (!(0.0..=1.0).contains(&slope)).then_some("slope"),

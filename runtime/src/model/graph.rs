@@ -5,7 +5,6 @@
 //! may only read lower-numbered nodes, so that a cycle cannot be written down.
 
 use crate::model::at_most::at_most;
-use crate::model::facts::Facts;
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -148,18 +147,6 @@ pub enum Op {
     Convert,
     /// `x` where positive, `slope[c] · x` elsewhere: a leaky ReLU whose slopes are weights of each channel.
     PRelu,
-}
-
-impl Op {
-    /// Short name for tables and messages.
-    pub fn name(&self) -> &'static str {
-        Facts::of(self, None).name
-    }
-
-    /// Number of edges the operator reads.
-    pub fn arity(&self) -> usize {
-        Facts::of(self, None).arity
-    }
 }
 
 /// One operator and the type of the edge it writes.
