@@ -72,7 +72,9 @@ fn floods_silence_and_garbage_end_soon_and_in_little_memory() {
     ] {
         for verb in &verbs {
             let verb: Vec<_> = verb.iter().map(String::as_str).collect();
-            let run = meet(&folder, &script, &verb).fails(1, &[]);
+            let run = meet(&folder, &script, &verb);
+            // What ends by itself may describe a board, however little it says.
+            let run = if verb[0] == "info" { run } else { run.fails(1, &[]) };
             println!("{what}, {}: {}", verb[0], run.stderr().trim());
             assert!(run.stderr().len() < 4000, "{what}, {verb:?}");
         }
