@@ -129,8 +129,8 @@ fn options() {
     let (input, model) = (folder.image("in.png", 8, 8), folder.model("m", 2));
     let output = folder.path("out.png");
     let args = ["upscale", "-i", arg(&input), "-o", arg(&output)];
-    // No model with this factor is embedded.
-    board(args.iter().chain(&["-s", "3"])).fails(2, &["no embedded model upscales by 3", "-m"]);
+    let other_factor = board(args.iter().chain(&["-m", "edsr-edge-x2", "-s", "3"]));
+    other_factor.fails(2, &["edsr-edge-x2 upscales by 2, but -s asks for 3", "say -s 2"]);
     board(args.iter().chain(&["-m", "no-such-model"])).fails(2, &["embedded model `no-such-model`"]);
     let with_model = ["-m", arg(&model)];
     board(args.iter().chain(&with_model).chain(&["--isa", "mmx"])).fails(2, &["`mmx`", "scalar"]);
