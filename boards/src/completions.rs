@@ -16,7 +16,7 @@ pub struct Cmd {
 /// Does it, for the program's whole command line.
 ///
 /// # Errors
-/// [`Error::Io`] when the standard output cannot be written to.
+/// [`Error::Files`] when the standard output cannot be written to.
 pub fn run(cmd: &Cmd, mut program: clap::Command) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(cmd.shell, &mut program, "mcir-board", &mut script);

@@ -19,7 +19,7 @@ pub struct Cmd {
 /// Does it.
 ///
 /// # Errors
-/// [`mcir_deploy::DeployError::NoBoard`].
+/// [`ProfileError::NoBoard`](mcir_report::profiles::ProfileError::NoBoard).
 pub fn run(cmd: &Cmd) -> Result<()> {
     if let Some(name) = &cmd.toml {
         let profile = Profile::open(name)?;

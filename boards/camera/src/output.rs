@@ -82,7 +82,7 @@ impl Y4m {
     /// To a file; `-` is the standard output. `rate` is asked when the first picture comes.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be created.
+    /// [`mcir_files::Error::Io`] when it cannot be created.
     pub fn create(
         path: &Path,
         matrix: Matrix,
@@ -160,7 +160,7 @@ impl Folder {
     /// Creates the folder.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`mcir_files::Error::Io`].
     pub fn create(path: &Path, format: Format) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         Ok(Self { path: path.into(), format })
@@ -191,7 +191,7 @@ impl Stills {
     /// written.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`mcir_files::Error::Io`].
     pub fn create(path: &Path, asked: Arc<AtomicU64>, tell: Box<dyn Fn(&Path) + Send>) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         Ok(Self { path: path.into(), asked, done: 0, next: 1, tell })

@@ -61,7 +61,7 @@ impl TestSet {
     /// writes them, or `LR_bicubic/X2` to `X4`.
     ///
     /// # Errors
-    /// [`Error::Missing`] or [`Error::NoImages`].
+    /// [`mcir_files::Error::Missing`] or [`mcir_files::Error::NoImages`].
     pub fn folder(path: &Path) -> Result<Self> {
         if !path.is_dir() {
             return Err(Error::missing(path));

@@ -83,7 +83,7 @@ impl OutputArgs {
     /// Prints the result. A reader that has gone away, as `head` does, is no error.
     ///
     /// # Errors
-    /// [`Error::Io`] when the standard output cannot be written to.
+    /// [`mcir_files::Error::Io`] when the standard output cannot be written to.
     pub fn result(&self, text: impl std::fmt::Display) -> Result<()> {
         Ok(terminal::print(text)?)
     }

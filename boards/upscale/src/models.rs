@@ -96,7 +96,7 @@ impl NamedModel {
     ///
     /// # Errors
     /// [`Error::NoModel`] when there is neither, [`Error::Load`] when a file is not a usable model,
-    /// [`Error::ModelChannels`] when it does not turn RGB into RGB, [`Error::Io`].
+    /// [`Error::ModelChannels`] when it does not turn RGB into RGB, [`mcir_files::Error::Io`].
     pub fn forms(name: &str) -> Result<Vec<Self>> {
         let path = Path::new(name);
         let missing = || Error::NoModel { name: name.into(), embedded: embedded::names() };

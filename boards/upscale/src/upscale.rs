@@ -294,15 +294,14 @@ impl Job {
     }
 }
 
-/// The model that was asked for, or those that are chosen from for each picture.
-enum Models {
-    Asked(Upscaler),
-    ByPicture {
-        clean: Upscaler,
-        camera: Upscaler,
-        /// Whether the last picture was for the camera model.
-        damaged: bool,
-    },
+/// The model that was asked for, or the two that are chosen from for each picture.
+struct Models {
+    /// The one that was asked for, or the one for clean pictures.
+    first: Upscaler,
+    /// The one for damaged pictures, where the picture decides.
+    camera: Option<Upscaler>,
+    /// Whether the last picture was for that one.
+    damaged: bool,
 }
 
 /// JPEGs of lower quality are better off with a camera model: on Set14 at x4 the two kinds are equal at 86
@@ -311,42 +310,36 @@ const CLEAN_JPEG: u8 = 87;
 
 impl Models {
     fn choose(args: &ModelArgs, options: PlanOptions) -> Result<Self> {
-        let clean = Upscaler::new(NamedModel::choose(args, Kind::Clean)?, options);
-        if args.model.is_some() || args.strength.is_some() {
-            return Ok(Self::Asked(clean));
-        }
-        Ok(match NamedModel::choose(args, Kind::Camera) {
-            Ok(camera) => Self::ByPicture { clean, camera: Upscaler::new(camera, options), damaged: false },
-            // A factor for which there is nothing to choose from.
-            Err(_) => Self::Asked(clean),
-        })
+        let first = Upscaler::new(NamedModel::choose(args, Kind::Clean)?, options);
+        let asked = args.model.is_some() || args.strength.is_some();
+        // Without a camera model for the factor there is nothing to choose from.
+        let camera = if asked { None } else { NamedModel::choose(args, Kind::Camera).ok() };
+        Ok(Self { first, camera: camera.map(|model| Upscaler::new(model, options)), damaged: false })
     }
 
     /// What to upscale a picture with, and why if it is not just enlarged.
     fn of(&mut self, picture: &Picture) -> (&mut Upscaler, Option<String>) {
-        match self {
-            Self::Asked(upscaler) => (upscaler, None),
-            Self::ByPicture { clean, camera, damaged } => {
-                let quality = picture.jpeg_quality.filter(|&quality| quality < CLEAN_JPEG);
-                *damaged = quality.is_some();
-                let Some(quality) = quality else { return (clean, None) };
+        let quality = picture.jpeg_quality.filter(|&quality| quality < CLEAN_JPEG);
+        match (&mut self.camera, quality) {
+            (Some(camera), Some(quality)) => {
+                self.damaged = true;
                 let note = format!(
                     "is a JPEG of quality {quality}: cleaned up with {}; -m {} or --strength 0 enlarges it as it is",
                     camera.model().name,
-                    clean.model().name
+                    self.first.model().name
                 );
                 (camera, Some(note))
+            }
+            _ => {
+                self.damaged = false;
+                (&mut self.first, None)
             }
         }
     }
 
     /// What the last picture was upscaled with.
     fn last(&self) -> &Upscaler {
-        match self {
-            Self::Asked(upscaler) => upscaler,
-            Self::ByPicture { camera, damaged: true, .. } => camera,
-            Self::ByPicture { clean, .. } => clean,
-        }
+        self.camera.as_ref().filter(|_| self.damaged).unwrap_or(&self.first)
     }
 }
 

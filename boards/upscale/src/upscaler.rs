@@ -40,7 +40,7 @@ impl Upscaler {
     /// `progress` is called with the number of input rows done.
     ///
     /// # Errors
-    /// [`Error::Plan`] when the engine cannot take the width, [`Error::Run`], [`Error::Image`].
+    /// [`Error::Plan`] when the engine cannot take the width, [`Error::Run`], [`mcir_files::Error::Image`].
     pub fn run(&mut self, image: &Image, progress: &mut dyn FnMut(usize)) -> Result<Image> {
         let (upscale, name) = (self.model.upscale(), self.model.name.clone());
         let failed = |source| Error::Run { name: name.clone(), source };

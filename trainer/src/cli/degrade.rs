@@ -22,7 +22,7 @@ pub struct Args {
     /// Damage: camera, photo or clean
     #[arg(short, long, default_value = "camera")]
     preset: String,
-    /// A setting of the damage, as in a configuration: jpeg.quality=[30,60]
+    /// A setting of the damage, as in a configuration: noise.prob=0.5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Seed; the same seed makes the same images

@@ -1,6 +1,6 @@
 //! The bundle file: a tar archive with the manifest, perhaps its signature, and the parts, in this order.
 //!
-//! Tar, so that `tar tvf` shows what is in it; but only what [`write`] makes is read: regular files with these
+//! Tar, so that `tar tvf` shows what is in it; but only what [`write()`] makes is read: regular files with these
 //! names in this order, each as long as the manifest says.
 
 use crate::DeployError;

@@ -16,7 +16,7 @@ use std::path::Path;
 /// Writes the page into a file that was begun before anything was measured.
 ///
 /// # Errors
-/// [`Error::Io`]; a file that had the name before is then unchanged.
+/// [`mcir_files::Error::Io`]; a file that had the name before is then unchanged.
 pub fn write(mut file: Pending, path: &Path, report: &Report, plates: &[Plate]) -> Result<()> {
     let failed = Error::io("write", path);
     write!(file, "{}", html::Page { report, plates }).map_err(&failed)?;

@@ -41,7 +41,7 @@ impl Plate {
     /// Cuts and encodes. `results` are the methods' images, bicubic first.
     ///
     /// # Errors
-    /// [`Error::Image`] when the images do not have the same size.
+    /// [`mcir_files::Error::Image`] when the images do not have the same size.
     pub fn new(
         upscale: usize,
         name: &str,

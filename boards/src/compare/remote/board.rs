@@ -28,7 +28,7 @@ pub struct Cmd {
 /// Measures what the standard input asks for, and reports to the standard output.
 ///
 /// # Errors
-/// [`Error::Io`] when the other end is gone.
+/// [`Error::Files`] when the other end is gone.
 pub fn run(cmd: &Cmd) -> Result<()> {
     match &cmd.dir {
         Some(dir) if !cmd.protocol => serve(dir, io::stdin().lock(), io::stdout().lock()),

@@ -40,7 +40,7 @@ impl Job {
     /// Models and images as they will be sent.
     ///
     /// # Errors
-    /// [`Error::Io`] when an image cannot be read.
+    /// [`Error::Files`] when an image cannot be read.
     pub fn new(models: &[NamedModel], set: &TestSet, timing: Timing, engine: &EngineArgs) -> Result<Self> {
         let mut upscales: Vec<_> = models.iter().map(NamedModel::upscale).collect();
         upscales.sort_unstable();
