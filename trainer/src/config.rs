@@ -377,6 +377,13 @@ impl Config {
             range((16..=4096).contains(&crop), "spn.crop", &crop, "16 to 4096")?;
             let batch = spn.batch.unwrap_or(1);
             range((1..=t.batch).contains(&batch), "spn.batch", &batch, "1 to train.batch")?;
+            let draw = spn.draw.unwrap_or(1);
+            range(
+                (1..=spn.models().max(1)).contains(&draw),
+                "spn.draw",
+                &draw,
+                "1 to the number of negative models",
+            )?;
             let (layers, weights) = (&spn.features.layers, &spn.features.weights);
             let distinct = layers.iter().enumerate().all(|(i, l)| !layers[..i].contains(l));
             let named = !layers.is_empty() && distinct;

@@ -104,6 +104,35 @@ impl Negatives {
         self.models.iter().map(|model| model.forward(lr.clone())).collect()
     }
 
+    /// Outputs of `draw` negatives for each patch, which are other ones for the next patch: of `K` negatives in a random
+    /// order, patch `p` gets those at `p·draw` and after, around the end. So each is as likely as any other, and a batch
+    /// meets as many of them as it can.
+    ///
+    /// `first` is the number of the first patch in the batch.
+    ///
+    /// # Shapes
+    /// lr `[N, C, H, W]` without autodiff; `draw` outputs as of the network
+    pub fn draw(&self, lr: &Tensor<4>, first: usize, draw: usize, mut stream: Stream) -> Vec<Tensor<4>> {
+        let (n, count) = (lr.dims()[0], self.models.len());
+        let mut order: Vec<usize> = (0..count).collect();
+        (1..count).rev().for_each(|i| order.swap(i, stream.below(i + 1)));
+        let model = |slot: usize| order[((first + slot % n) * draw + slot / n) % count];
+        // Slots are the outputs one after the other. Each model runs once, on the patches of its slots.
+        let (mut outputs, mut places) = (Vec::new(), vec![0; n * draw]);
+        let mut done = 0;
+        for (k, net) in self.models.iter().enumerate() {
+            let slots: Vec<usize> = (0..n * draw).filter(|&slot| model(slot) == k).collect();
+            if slots.is_empty() {
+                continue;
+            }
+            outputs.push(net.forward(select(lr, slots.iter().map(|slot| slot % n))));
+            slots.iter().enumerate().for_each(|(i, &slot)| places[slot] = done + i);
+            done += slots.len();
+        }
+        let outputs = Tensor::cat(outputs, 0);
+        (0..draw).map(|j| select(&outputs, places[j * n..(j + 1) * n].iter().copied())).collect()
+    }
+
     /// Copies on another device.
     pub fn fork(self, device: &Device) -> Self {
         Self { models: self.models.into_iter().map(|model| model.fork(device)).collect(), ..self }
@@ -113,6 +142,12 @@ impl Negatives {
     pub fn to_tensors(&self) -> Vec<Tensors> {
         self.models.iter().map(Net::to_tensors).collect()
     }
+}
+
+/// Some images of a batch.
+fn select(images: &Tensor<4>, which: impl Iterator<Item = usize>) -> Tensor<4> {
+    let one = |i: usize| images.clone().narrow(0, i, 1);
+    Tensor::cat(which.map(one).collect(), 0)
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub enum Purpose {
     Degrade = 7,
     /// Initial weights of the branches of re-parameterized convolutions.
     Branches = 8,
+    /// Negative models that the patches of a step are compared with.
+    NegativeDraw = 9,
 }
 
 /// A SplitMix64 stream.

@@ -112,6 +112,7 @@ impl Trainer {
                 spn,
                 Contrast::new(spn, config.seed, config.train.precision, &inner)?,
                 start_negatives(spn, &net, config.seed, pretrained)?,
+                config.seed,
             )),
             None => None,
         };
@@ -184,6 +185,7 @@ impl Trainer {
                     }
                     Some(_) => Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
                 },
+                config.seed,
             )),
             None => None,
         };

@@ -171,7 +171,9 @@ pub fn pretrained(config: &Config) -> anyhow::Result<Option<Tensors>> {
 /// Whether a random network stands in for the feature network.
 pub fn needs_stand_in(config: &Config) -> bool {
     let spn = config.spn.as_ref().filter(|spn| spn.is_active());
-    spn.is_some_and(|spn| spn.features.path.is_none() && spn.features.net != FeatureKind::Model)
+    spn.is_some_and(|spn| {
+        spn.features.path.is_none() && matches!(spn.features.net, FeatureKind::Vgg16 | FeatureKind::Vgg19)
+    })
 }
 
 /// Says what the stand-in means, if there is one.

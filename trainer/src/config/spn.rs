@@ -32,6 +32,10 @@ pub struct Spn {
     /// in random order: fewer make the loss noisier, not another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
+    /// Negative models that each patch is compared with, drawn anew at every step; all without it. The mean over steps is
+    /// the same, at a part of the cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draw: Option<usize>,
     /// Feature network.
     pub features: Features,
 }
@@ -140,6 +144,9 @@ pub enum FeatureKind {
     /// A trained network for restoration: an extension of ours, not the paper's. Its activations are scaled to a size of
     /// about one.
     Model,
+    /// No network: outputs are compared pixel by pixel, whatever the layers. The control that tells whether features are
+    /// what helps.
+    Pixels,
 }
 
 impl Default for Spn {
@@ -155,6 +162,7 @@ impl Default for Spn {
             pretrained: None,
             crop: None,
             batch: None,
+            draw: None,
             features: Features::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! Direct convolution and its gradients on slices.
+//! Convolution and its gradients on slices: the direct one, and where there are many channels that of [`winograd`].
 //!
 //! Each image is copied once into planes with a zero border. In such a flat plane the input of a tap lies at
 //! a fixed distance from the output, so a convolution is a sum over a list of distances: no patches are
@@ -9,6 +9,7 @@
 
 use super::Epilogue;
 use super::tiles::{BLOCK, Forward, LANES, NARROW, Reduce, SPAN, TAPS, WeightGradient};
+use super::winograd::{self, Filters, Winograd};
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -52,7 +53,8 @@ impl Shape {
         self.span() + 2 * self.pad() * (self.stride() + 1)
     }
 
-    fn pixels(&self) -> usize {
+    /// Pixels of a plane.
+    pub fn pixels(&self) -> usize {
         self.height * self.width
     }
 
@@ -61,6 +63,11 @@ impl Shape {
         let k = self.kernel;
         let tap = |c: usize, t: usize| c * self.plane() + (t / k) * self.stride() + t % k;
         (0..channels).flat_map(|c| (0..k * k).map(move |t| tap(c, t))).collect()
+    }
+
+    /// The convolution that the gradient of the input is: of the gradient of the output, with turned weights.
+    pub fn transposed(&self) -> Self {
+        Self { inputs: self.outputs, outputs: self.inputs, ..*self }
     }
 
     /// Place of the first pixel in a padded plane.
@@ -158,6 +165,21 @@ pub fn forward(
     bias: Option<&[f32]>,
     epilogue: Epilogue,
 ) -> Vec<f32> {
+    if winograd::suits(shape) {
+        let filters = &Filters::new(shape, weight);
+        return Winograd { shape, filters, bias, epilogue }.convolve(x, None);
+    }
+    direct(shape, x, weight, bias, epilogue)
+}
+
+/// [`forward`] without Winograd's algorithm.
+pub fn direct(
+    shape: &Shape,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let distances = shape.distances(shape.inputs);
     let packed = pack(shape.outputs, distances.len(), |o, t| weight[o * distances.len() + t]);
     let image = Image { shape, distances: &distances, packed: &packed, bias, epilogue };
@@ -193,8 +215,30 @@ pub fn backward(
     dy: &[f32],
     wanted: &Parents<bool>,
 ) -> Parents<Vec<f32>> {
+    if !wanted.x || !winograd::suits(&shape.transposed()) {
+        return backward_direct(shape, x, weight, y, dy, wanted);
+    }
+    let dx = input_gradient(shape, &Filters::transposed(shape, weight), y, dy);
+    let rest = Parents { x: false, ..*wanted };
+    Parents { x: dx, ..backward_direct(shape, x, weight, y, dy, &rest) }
+}
+
+/// The gradient of the input alone, by Winograd's algorithm: `filters` are [`Filters::transposed`].
+pub fn input_gradient(shape: &Shape, filters: &Filters, y: Option<&[f32]>, dy: &[f32]) -> Vec<f32> {
+    let shape = shape.transposed();
+    Winograd { shape: &shape, filters, bias: None, epilogue: Epilogue::Linear }.convolve(dy, y)
+}
+
+fn backward_direct(
+    shape: &Shape,
+    x: &[f32],
+    weight: &[f32],
+    y: Option<&[f32]>,
+    dy: &[f32],
+    wanted: &Parents<bool>,
+) -> Parents<Vec<f32>> {
     let area = shape.kernel * shape.kernel;
-    let swapped = Shape { inputs: shape.outputs, outputs: shape.inputs, ..*shape };
+    let swapped = shape.transposed();
     let (distances, turned) = (shape.distances(shape.inputs), shape.distances(shape.outputs));
     let packed = match wanted.x {
         true => pack(shape.inputs, turned.len(), |i, t| {
@@ -211,11 +255,11 @@ pub fn backward(
     };
     let (inputs, outputs) = (shape.inputs * shape.pixels(), shape.outputs * shape.pixels());
     let images = shape.images.div_ceil(PARTS);
-    let mut dx = vec![0.0; if wanted.x { x.len() } else { 0 }];
+    let mut dx = vec![0.0; if wanted.x { shape.images * inputs } else { 0 }];
     // Empty slices, as many as there are parts, where the gradient of the input is not wanted.
     let dx_parts: Vec<&mut [f32]> = match wanted.x {
         true => dx.chunks_mut(images * inputs).collect(),
-        false => x.chunks(images * inputs).map(|_| Default::default()).collect(),
+        false => (0..shape.images.div_ceil(images)).map(|_| Default::default()).collect(),
     };
     let starts: Vec<usize> = (0..dx_parts.len()).map(|part| part * images).collect();
     let parts: Vec<_> = dx_parts

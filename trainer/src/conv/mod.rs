@@ -4,8 +4,12 @@
 //! gathering of patches takes several times longer than the arithmetic at 16 to 64 channels. It is an
 //! ordinary differentiable operation of burn's extension interface; any other backend gets burn's own.
 
+mod frozen;
 mod kernel;
 mod tiles;
+mod winograd;
+
+pub use frozen::Frozen;
 
 use crate::flex::{floats, tensor};
 use burn::backend::{Autodiff, Flex};

@@ -8,8 +8,8 @@ pub const BLOCK: usize = 8;
 pub const NARROW: usize = 4;
 /// Taps of a tile of the weight gradient: a row of the usual kernel.
 pub const TAPS: usize = 3;
-/// Floats that every tile's width divides, and the slack behind each plane.
-pub const SPAN: usize = 48;
+/// Floats by which the length of a plane is divided without a rest: the longest vector.
+pub const SPAN: usize = LANES;
 /// Floats of the longest vector.
 pub const LANES: usize = 16;
 /// Vectors of each channel that the weight gradient reads before it goes on to the next taps. Those of 8
@@ -35,21 +35,36 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Registers decide: AVX-512 has 32 of them, the others half as many.
-        match (S::F32_LANES == 16, self.rows) {
-            (true, NARROW) => self.run::<S, NARROW, 3>(simd),
-            (true, _) => self.run::<S, BLOCK, 3>(simd),
-            (false, NARROW) => self.run::<S, NARROW, 2>(simd),
-            (false, _) => self.run::<S, BLOCK, 1>(simd),
+        match self.rows {
+            NARROW => self.rows::<S, NARROW>(simd),
+            _ => self.rows::<S, BLOCK>(simd),
         }
     }
 }
 
 impl Forward<'_> {
+    /// Registers decide how many vectors a tile is wide: AVX-512 has 32 of them, the others half as many.
     #[inline(always)]
-    fn run<S: Simd, const C: usize, const V: usize>(self, simd: S) {
+    fn rows<S: Simd, const C: usize>(mut self, simd: S) {
+        let vectors = self.y.len() / C / S::F32_LANES;
+        let whole = |width: usize| vectors / width * width;
+        if S::F32_LANES == 16 {
+            self.run::<S, C, 3>(simd, 0, whole(3));
+            self.run::<S, C, 2>(simd, whole(3), vectors - vectors % 3 % 2);
+            self.run::<S, C, 1>(simd, vectors - vectors % 3 % 2, vectors);
+        } else if C == NARROW {
+            self.run::<S, C, 2>(simd, 0, whole(2));
+            self.run::<S, C, 1>(simd, whole(2), vectors);
+        } else {
+            self.run::<S, C, 1>(simd, 0, vectors);
+        }
+    }
+
+    /// The vectors `from..to`, `V` at a time.
+    #[inline(always)]
+    fn run<S: Simd, const C: usize, const V: usize>(&mut self, simd: S, from: usize, to: usize) {
         let (width, span) = (V * S::F32_LANES, self.y.len() / C);
-        for at in (0..span).step_by(width) {
+        for at in (from * S::F32_LANES..to * S::F32_LANES).step_by(width) {
             let mut sums = [[simd.splat_f32s(0.0); V]; C];
             for (distance, weights) in self.distances.iter().zip(self.weights) {
                 let x = vectors::<S, V>(&self.x[at + distance..at + distance + width]);

@@ -58,6 +58,8 @@ pub enum FeatureNet {
     Vgg(Box<Vgg>),
     /// A trained network's own.
     Model(ModelFeatures),
+    /// The pixels themselves, of weight one.
+    Pixels,
 }
 
 /// Activations of a trained network.
@@ -87,11 +89,14 @@ impl FeatureNet {
             FeatureKind::Vgg16 => Depth::Vgg16,
             FeatureKind::Vgg19 => Depth::Vgg19,
             FeatureKind::Model => return ModelFeatures::load(features, precision, devices),
+            FeatureKind::Pixels => return Ok((devices.map(|_| Self::Pixels), vec![1.0])),
         };
         let tensors = vgg::tensors(depth, path.as_deref())?;
+        let mut first: Option<Vgg> = None;
         let on = |device: &Device| {
-            let vgg = Vgg::from_tensors(depth, &tensors, layers, device)?;
-            Ok(Self::Vgg(Box::new(vgg.with_precision(precision))))
+            let mut vgg = Vgg::from_tensors(depth, &tensors, layers, device)?.with_precision(precision);
+            vgg.share(first.get_or_insert(vgg.clone()));
+            Ok(Self::Vgg(Box::new(vgg)))
         };
         // The network returns its layers in its own order, whatever the order of the configuration.
         let mut order: Vec<usize> = (0..layers.len()).collect();
@@ -107,6 +112,7 @@ impl FeatureNet {
         match self {
             Self::Vgg(vgg) => vgg.forward(image),
             Self::Model(model) => model.forward(image),
+            Self::Pixels => vec![image],
         }
     }
 }
@@ -114,9 +120,9 @@ impl FeatureNet {
 /// One for each device, or the first error.
 fn each<const N: usize>(
     devices: [&Device; N],
-    on: impl Fn(&Device) -> Result<FeatureNet, FeaturesError>,
+    mut on: impl FnMut(&Device) -> Result<FeatureNet, FeaturesError>,
 ) -> Result<[FeatureNet; N], FeaturesError> {
-    let all = devices.iter().map(|device| on(device)).collect::<Result<Vec<_>, _>>()?;
+    let all = devices.iter().map(|&device| on(device)).collect::<Result<Vec<_>, _>>()?;
     Ok(all.try_into().expect("one for each device"))
 }
 

@@ -5,7 +5,7 @@
 //! published ones, and the caller must say so.
 
 use super::pool::max_pool;
-use crate::conv::{Epilogue, Precision, conv_in};
+use crate::conv::{Epilogue, Frozen, Precision};
 use crate::import::{self, ImportError};
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, WeightsError};
@@ -85,8 +85,7 @@ struct Layer {
 #[derive(Debug, Clone)]
 struct Step {
     pooled: bool,
-    weight: Tensor<4>,
-    bias: Tensor<1>,
+    conv: Frozen,
     /// Whether the activation is one of those asked for.
     wanted: bool,
 }
@@ -136,12 +135,10 @@ impl Vgg {
             let shape = [layer.outputs, layer.inputs, 3, 3];
             let weight = tensors.get(&name("weight"), &shape)?.to_vec();
             let bias = tensors.get(&name("bias"), &shape[..1])?.to_vec();
-            steps.push(Step {
-                pooled: layer.pooled,
-                weight: Tensor::from_data(TensorData::new(weight, shape), device),
-                bias: Tensor::from_data(TensorData::new(bias, [layer.outputs]), device),
-                wanted: places.contains(&i),
-            });
+            let weight = Tensor::from_data(TensorData::new(weight, shape), device);
+            let bias = Tensor::from_data(TensorData::new(bias, [layer.outputs]), device);
+            let conv = Frozen::new(weight, bias);
+            steps.push(Step { pooled: layer.pooled, conv, wanted: places.contains(&i) });
         }
         let row = |v: [f32; 3]| Tensor::from_data(TensorData::new(v.to_vec(), [1, 3, 1, 1]), device);
         Ok(Self { steps, mean: row(MEAN), std: row(STD), precision: Precision::F32 })
@@ -150,6 +147,11 @@ impl Vgg {
     /// The same network with convolutions in another precision.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// Takes from the same network on another device what is computed from its weights.
+    pub fn share(&mut self, other: &Self) {
+        self.steps.iter_mut().zip(&other.steps).for_each(|(step, other)| step.conv.share(&other.conv));
     }
 
     /// The activations asked for, in the order of the network.
@@ -163,8 +165,7 @@ impl Vgg {
             if step.pooled {
                 x = max_pool(x);
             }
-            let (weight, bias) = (step.weight.clone(), step.bias.clone());
-            x = conv_in(self.precision, x, weight, bias, Epilogue::Relu);
+            x = step.conv.conv(self.precision, x, Epilogue::Relu);
             if step.wanted {
                 features.push(x.clone());
             }

@@ -88,3 +88,36 @@ fn frozen_models_stay_as_they_are() {
     let spn = Spn { negative: Negative::Pretrained, ..Spn::default() };
     assert!(Negatives::new(&spn, &target, 7, None).expect_err("refused").to_string().contains("pretrained"));
 }
+
+#[test]
+fn drawn_negatives_are_those_of_each_patch_and_all_equally_often() {
+    let device = Device::flex();
+    let target = net(&[0.5, -0.25, 1.0], &device.clone().autodiff());
+    let spn = Spn { negative: Negative::Random, steps: vec![1, 1, 1, 1], ..Spn::default() };
+    let negatives = Negatives::new(&spn, &target, 7, None).expect("made");
+    let lr = Tensor::<4>::from_data([[[[1.0f32]]], [[[2.0]]], [[[3.0]]]], &device);
+    let values = |x: Tensor<4>| x.into_data().try_into_vec::<f32>().expect("f32");
+    let all: Vec<Vec<f32>> = negatives.forward(&lr).into_iter().map(values).collect();
+    for draw in 1..=4 {
+        let mut counts = [0; 4];
+        for step in 0..240 {
+            let found = negatives.draw(&lr, 3, draw, Stream::new(1, Purpose::NegativeDraw, step));
+            let found: Vec<Vec<f32>> = found.into_iter().map(values).collect();
+            assert_eq!(found.len(), draw);
+            let mut seen = [0; 4];
+            for patch in 0..3 {
+                let of = |slot: &Vec<f32>| all.iter().position(|all| all[patch] == slot[patch]);
+                let mut models: Vec<usize> = found.iter().map(|s| of(s).expect("one of them")).collect();
+                models.iter().for_each(|&k| seen[k] += 1);
+                models.sort_unstable();
+                models.dedup();
+                assert_eq!(models.len(), draw, "a patch meets no model twice");
+            }
+            // Three patches share them as evenly as they can.
+            assert!(seen.iter().max() <= seen.iter().min().map(|least| least + 1).as_ref(), "{seen:?}");
+            counts.iter_mut().zip(seen).for_each(|(c, s)| *c += s);
+        }
+        let expected = 240 * 3 * draw / 4;
+        assert!(counts.iter().all(|&c: &usize| c.abs_diff(expected) < expected / 8), "{counts:?}");
+    }
+}

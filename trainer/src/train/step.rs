@@ -8,6 +8,7 @@ use crate::loss::pixel::{self, Loss};
 use crate::negatives::Negatives;
 use crate::net::Net;
 use crate::resize::resize;
+use crate::seed::{Purpose, Stream};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,6 +20,8 @@ pub(super) struct SpnState {
     spn: Spn,
     contrast: Contrast,
     pub(super) negatives: Negatives,
+    /// Of the run.
+    seed: u64,
 }
 
 /// Losses of a step.
@@ -58,24 +61,32 @@ struct Part<'a> {
 }
 
 impl SpnState {
-    pub(super) fn new(spn: &Spn, contrast: Contrast, negatives: Negatives) -> Self {
-        Self { spn: spn.clone(), contrast, negatives }
+    pub(super) fn new(spn: &Spn, contrast: Contrast, negatives: Negatives, seed: u64) -> Self {
+        Self { spn: spn.clone(), contrast, negatives, seed }
     }
 
-    /// What is added to the reconstruction loss, before λ, and its size without sign.
+    /// What is added to the reconstruction loss, before λ, and its size without sign. `first` is the number of the first patch
+    /// in the batch.
     fn loss(
         &self,
         sr: Tensor<4>,
         lr: Tensor<4>,
         hr: Tensor<4>,
         upscale: usize,
-        step: u64,
+        (first, step): (usize, u64),
     ) -> (Tensor<1>, f32) {
         let input = |lr| if upscale == 1 { lr } else { resize(lr, upscale, Filter::Bicubic) };
         match self.spn.negative {
             Negative::None => unreachable!("a loss without negatives has no state"),
             Negative::Latency | Negative::Random | Negative::Pretrained => {
-                let negative = self.contrast.negative_loss(sr, self.negatives.forward(&lr), step);
+                let negatives = match self.spn.draw {
+                    Some(draw) if draw < self.spn.models() => {
+                        let stream = Stream::new(self.seed, Purpose::NegativeDraw, step);
+                        self.negatives.draw(&lr, first, draw, stream)
+                    }
+                    _ => self.negatives.forward(&lr),
+                };
+                let negative = self.contrast.negative_loss(sr, negatives, step);
                 let size = number(&negative);
                 (negative.neg(), size)
             }
@@ -100,6 +111,7 @@ impl SpnState {
             spn: self.spn.clone(),
             contrast,
             negatives: self.negatives.clone().fork(&replica.device),
+            seed: self.seed,
         })
     }
 }
@@ -141,7 +153,8 @@ impl Part<'_> {
         let (m, contrast_share) = self.contrasted;
         if let Some(spn) = spn.filter(|_| m > 0) {
             let [lr, hr] = [lr.inner(), hr.inner()].map(|x| x.narrow(0, 0, m));
-            let (signed, size) = spn.loss(sr.narrow(0, 0, m), lr, hr, self.upscale, self.step);
+            let (signed, size) =
+                spn.loss(sr.narrow(0, 0, m), lr, hr, self.upscale, (self.patches.start, self.step));
             losses.negative = Some(size * contrast_share as f32);
             total = total + signed * (spn.spn.lambda * contrast_share);
         }

@@ -175,6 +175,39 @@ fn every_loss_agrees_with_finite_differences() {
         let settings = [&format!("spn.negative={negative}"), "spn.lambda=0.9", "spn.temperature=0.1"];
         check_finite_differences(&config(0, &settings.map(|s| s as &str)));
     }
+    for more in [["spn.features.net=pixels", "spn.lambda=0.9"], ["spn.draw=1", "spn.lambda=0.9"]] {
+        check_finite_differences(&config(0, &[&more[..], &["spn.negative=random"]].concat()));
+    }
+}
+
+/// Fewer negatives a step are an estimate of the loss with all of them: without bias, loss and gradient alike.
+#[test]
+fn the_mean_over_drawn_negatives_is_the_loss_with_all_of_them() {
+    let settings = ["spn.negative=random", "spn.lambda=0.9", "spn.steps=[1,2,3]", "train.batch=3"];
+    let whole = trainer(&config(0, &settings), &Device::flex());
+    let batch = batch(&whole.config);
+    let flat = |trainer: &Trainer| {
+        let (loss, grads) = gradients(trainer, &batch);
+        let grads = collect(&trainer.net, &grads).concat().into_iter().map(f64::from);
+        [loss].into_iter().chain(grads).collect::<Vec<f64>>()
+    };
+    let expected = flat(&whole);
+    for draw in [1, 2] {
+        let some = config(0, &[&settings[..], &[&format!("spn.draw={draw}") as &str]].concat());
+        let mut trainer = trainer(&some, &Device::flex());
+        let mut mean = vec![0.0; expected.len()];
+        const STEPS: u64 = 120;
+        for step in 0..STEPS {
+            trainer.step = step;
+            mean.iter_mut().zip(flat(&trainer)).for_each(|(m, v)| *m += v / STEPS as f64);
+        }
+        assert!((mean[0] - expected[0]).abs() < 2e-3 * expected[0].abs(), "{} for {}", mean[0], expected[0]);
+        let distance =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        let length = distance(&expected[1..], &vec![0.0; expected.len() - 1]);
+        let off = distance(&mean[1..], &expected[1..]);
+        assert!(off < 0.03 * length, "draw {draw}: gradients are {off} of {length} apart");
+    }
 }
 
 /// Backends that this build has and this machine runs, beside the CPU.
