@@ -36,7 +36,7 @@ fn a_gain_is_the_difference_of_twins() {
     let folder = Folder::new();
     let (runs, data) = setup(&folder);
     let json = board(["results", arg(&runs), "--data", arg(&data), "--json"]).succeeds().json();
-    assert_eq!(json["schema"], 1);
+    assert_eq!(json["schema"], 2);
     assert_eq!(json["sets"], serde_json::json!(["Set2"]));
     let group = &json["groups"][0];
     assert_eq!(group["runs"].as_array().unwrap().len(), 7);
@@ -61,12 +61,38 @@ fn writes_tables_with_notes_and_plots() {
     let out = folder.path("RESULTS.md");
     board(["results", arg(&runs), "--data", arg(&data), "-o", arg(&out), "--notes", arg(&notes)]).succeeds();
     let text = std::fs::read_to_string(&out).unwrap();
-    for part in ["what we think of it", "](RESULTS-1.svg)", "| plain-1 | 0 | 1 |", "λ = 0.01", "2 min"] {
+    let verdict = "none; on Set2 below";
+    for part in ["what we think of it", "](RESULTS.svg)", "| plain-1 | 0 | 1 |", "λ = 0.01", "2 min", verdict]
+    {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    let svg = std::fs::read_to_string(folder.path("RESULTS-1.svg")).unwrap();
-    assert_eq!(svg.matches("<circle").count(), 3, "{svg}");
+    let svg = std::fs::read_to_string(folder.path("RESULTS.svg")).unwrap();
+    assert_eq!(svg.matches("<circle").count(), 3, "two of the legend, one gain: {svg}");
     assert!(svg.starts_with("<svg") && !svg.contains("NaN"));
+}
+
+#[test]
+fn tables_are_made_again_from_scores_alone() {
+    let folder = Folder::new();
+    let (runs, data) = setup(&folder);
+    let (first, again, scores) = (folder.path("A.md"), folder.path("B.md"), folder.path("scores.json"));
+    board(["results", arg(&runs), "--data", arg(&data), "-o", arg(&first), "--save-scores", arg(&scores)])
+        .succeeds();
+    std::fs::remove_dir_all(&runs).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    board(["results", "--scores", arg(&scores), "-o", arg(&again)]).succeeds();
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(text(&first).replace("A.svg", "B.svg"), text(&again));
+    assert_eq!(text(&folder.path("A.svg")), text(&folder.path("B.svg")));
+    let whole = text(&scores);
+    std::fs::write(
+        &scores,
+        whole.replace("\"sets\": [\n    \"Set2\"", "\"sets\": [\n    \"Set2\", \"Set3\""),
+    )
+    .unwrap();
+    board(["results", "--scores", arg(&scores)]).fails(1, &["its lists do not fit each other", "help:"]);
+    std::fs::write(&scores, "{}").unwrap();
+    board(["results", "--scores", arg(&scores)]).fails(1, &["holds no scores"]);
 }
 
 #[test]

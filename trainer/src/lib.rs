@@ -67,6 +67,7 @@ pub mod resize;
 pub mod seed;
 pub mod sheet;
 pub mod shuffle;
+pub mod study;
 pub mod train;
 pub mod trained;
 pub mod weights;

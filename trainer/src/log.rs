@@ -21,7 +21,7 @@ pub struct Row<'a> {
     pub loss: f64,
     /// Mean negative loss since the row before, if there is one; the total is `loss − λ·l_neg`.
     pub negative: Option<f64>,
-    /// Time since the start or the last resume.
+    /// Time since the start or the last resume. The log has it since the start of the run.
     pub seconds: f64,
     /// Validation, if there was one at this step; the first set is the one in `log.csv`.
     pub scores: &'a [SetScores],
@@ -32,6 +32,8 @@ pub struct Row<'a> {
 pub struct Log {
     steps: File,
     validations: File,
+    /// Training time before the resume, in seconds.
+    before: f64,
 }
 
 impl Log {
@@ -41,8 +43,10 @@ impl Log {
     /// # Errors
     /// The system's.
     pub fn open(folder: &Path, step: u64) -> std::io::Result<Self> {
-        let steps = open(&folder.join("log.csv"), HEADER, step)?;
-        Ok(Self { steps, validations: open(&folder.join("validation.csv"), VALIDATION_HEADER, step)? })
+        let (steps, rows) = open(&folder.join("log.csv"), HEADER, step)?;
+        let (validations, _) = open(&folder.join("validation.csv"), VALIDATION_HEADER, step)?;
+        let times = rows.lines().filter_map(|row| row.rsplit(',').next()?.parse::<f64>().ok());
+        Ok(Self { steps, validations, before: times.last().unwrap_or(0.0) })
     }
 
     /// Appends a row.
@@ -55,7 +59,8 @@ impl Log {
             None => Default::default(),
         };
         let negative = row.negative.map_or(String::new(), |n| format!("{n:.6}"));
-        let Row { step, lr, loss, seconds, .. } = row;
+        let Row { step, lr, loss, .. } = row;
+        let seconds = self.before + row.seconds;
         let line = format!("{step},{lr:.4e},{loss:.6},{negative},{psnr},{ssim},{seconds:.1}\n");
         self.steps.write_all(line.as_bytes())?;
         for SetScores { set, scores } in row.scores {
@@ -68,7 +73,8 @@ impl Log {
     }
 }
 
-fn open(path: &Path, header: &str, step: u64) -> std::io::Result<File> {
+/// The file, and what is kept of it.
+fn open(path: &Path, header: &str, step: u64) -> std::io::Result<(File, String)> {
     let mut kept = format!("{header}\n");
     if step > 0 && path.exists() {
         let columns = header.split(',').count();
@@ -83,7 +89,7 @@ fn open(path: &Path, header: &str, step: u64) -> std::io::Result<File> {
         }
     }
     files::replace(path, kept.as_bytes())?;
-    File::options().append(true).open(path)
+    Ok((File::options().append(true).open(path)?, kept))
 }
 
 #[cfg(test)]
@@ -116,6 +122,12 @@ mod tests {
         };
         let text = read("log.csv");
         assert_eq!(steps(&text), [10, 20, 40]);
+        let time = |row: &str| row.rsplit(',').next().map(String::from);
+        assert_eq!(
+            text.lines().last().and_then(time).as_deref(),
+            Some("2.0"),
+            "a second before and one after"
+        );
         assert!(text.starts_with(HEADER) && text.contains(",30.0000,0.50000,"), "{text}");
         let text = read("validation.csv");
         assert_eq!(steps(&text), [10, 10, 20, 20]);

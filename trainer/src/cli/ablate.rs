@@ -1,16 +1,12 @@
 //! `mcir-train ablate`
 
 use super::Common;
-use super::progress::Line;
+use super::runs::Runner;
 use super::settings::{self, Settings};
 use anyhow::{Context, bail, ensure};
-use mcir_trainer::ablate::{self, Axis, Outcome, Row, SetScore};
-use mcir_trainer::checkpoint::{self, Checkpoint};
-use mcir_trainer::config::{Config, Data};
-use mcir_trainer::train::{self, TrainError, Trainer};
-use mcir_trainer::{eval, files};
+use mcir_trainer::ablate::{self, Axis, Row};
+use mcir_trainer::files;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Options of `ablate`
 #[derive(Debug, clap::Args)]
@@ -60,10 +56,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))?;
-    let stop = settings::stop_flag()?;
+    let mut runner = Runner::new(&args.common, args.settings.devices, settings::stop_flag()?)?;
     let total = combinations.len() * args.seeds.len();
     let (mut rows, mut number): (Vec<Row>, _) = (Vec::new(), 0);
-    let mut images = None;
     for settings in &combinations {
         let mut runs = Vec::new();
         for &seed in &args.seeds {
@@ -73,8 +68,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             if !args.common.quiet {
                 eprintln!("run {number} of {total}: {}", folder.display());
             }
-            match one(args, config, &folder, &mut images, &stop)? {
-                Some(outcome) => runs.push(outcome),
+            match runner.run(config, &folder)? {
+                Some(end) => runs.push(end.outcome),
                 None => {
                     if args.common.json {
                         println!("{}", report(&rows, false));
@@ -105,76 +100,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn report(rows: &[Row], complete: bool) -> serde_json::Value {
     serde_json::json!({ "schema": 3, "complete": complete, "rows": rows })
-}
-
-/// What the images of a run depend on, and the images: runs of a grid mostly share them.
-type Images = Option<((Data, usize), settings::Images)>;
-
-/// Runs or continues one run; `None` if it was stopped.
-fn one(
-    args: &Args,
-    config: Config,
-    folder: &Path,
-    images: &mut Images,
-    stop: &AtomicBool,
-) -> anyhow::Result<Option<Outcome>> {
-    let devices = args.common.device.devices(args.settings.devices.into())?;
-    let (device, more) = devices.split_first().context("no device")?;
-    let seed = config.seed;
-    let diverged = folder.join("diverged.txt");
-    if diverged.exists() {
-        let path = folder.join("config.toml");
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        check_same(&text, &config, folder)?;
-        return Ok(Some(Outcome { seed, scores: None }));
-    }
-    let pretrained = settings::pretrained(&config)?;
-    let mut trainer = if folder.join(checkpoint::FILE).exists() || folder.join(checkpoint::PREVIOUS).exists()
-    {
-        let checkpoint = Checkpoint::load(folder)?;
-        check_same(&checkpoint.config, &config, folder)?;
-        Trainer::resume(&checkpoint, Some(config.clone()), pretrained.as_ref(), device)?
-    } else {
-        let start = settings::start(&config)?;
-        Trainer::new(config.clone(), start.as_ref(), pretrained.as_ref(), device)?
-    };
-    trainer = trainer.with_devices(more)?;
-    let key = (config.data.clone(), config.model.upscale());
-    if images.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
-        // Given up first: two sets at once may be more than the memory holds.
-        *images = None;
-        *images = Some((key, settings::images(&config, folder, args.common.quiet)?));
-    }
-    let Some((_, (train, val))) = images else { unreachable!("they were loaded above") };
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let hidden = args.common.quiet || args.common.no_progress;
-    let mut line = Line::new(trainer.steps_done(), config.train.steps, hidden);
-    match train::run(&mut trainer, train.clone(), val, folder, stop, &mut line) {
-        Ok(summary) if summary.stopped && stop.load(Ordering::Relaxed) => Ok(None),
-        Ok(_) => {
-            // Measured again, because a run that was complete before has no validation of its own.
-            let scores = eval::evaluate_sets(trainer.averaged(), val)?;
-            Ok(Some(Outcome { seed, scores: Some(scores.iter().map(SetScore::from).collect()) }))
-        }
-        Err(error @ (TrainError::Diverged { .. } | TrainError::NotFinite { .. })) => {
-            write(&diverged, &format!("{error}\n"))?;
-            Ok(Some(Outcome { seed, scores: None }))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A table must not mix runs of different settings.
-fn check_same(saved: &str, config: &Config, folder: &Path) -> anyhow::Result<()> {
-    let found = ablate::differences(&Config::resolve(None, saved, &[])?, config);
-    ensure!(
-        found.is_empty(),
-        "{} holds a run with other settings (there, here): {}; choose another --output or remove the folder",
-        folder.display(),
-        found.join(", ")
-    );
-    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

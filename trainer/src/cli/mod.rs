@@ -8,7 +8,9 @@ mod export;
 mod import;
 mod progress;
 mod qat;
+mod runs;
 mod settings;
+mod study;
 mod train;
 
 use burn::tensor::Device;
@@ -29,6 +31,8 @@ enum Verb {
     Train(train::Args),
     /// Run a grid of settings and seeds and tabulate the results
     Ablate(ablate::Args),
+    /// Run the pairs of a study's plan, and continue where it stopped
+    Study(study::Args),
     /// Measure PSNR and SSIM of a checkpoint or model file on a folder of images
     Eval(eval::Args),
     /// Make a model file from published PyTorch weights
@@ -72,6 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.verb {
         Verb::Train(args) => train::run(args),
         Verb::Ablate(args) => ablate::run(args),
+        Verb::Study(args) => study::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Import(args) => import::run(args),
         Verb::Export(args) => export::run(args),

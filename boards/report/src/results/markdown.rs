@@ -1,83 +1,153 @@
 //! The tables as Markdown.
 
-use super::scores::{Evidence, GroupReport, RunReport, Spread, Variant};
+use super::scores::{Evidence, GroupReport, RunReport, Variant};
+use super::stats::Stat;
 use crate::report::Quality;
 use std::fmt::Write;
 
-/// The document. `plots` is the name that the pictures beside it start with.
-pub fn text(evidence: &Evidence, notes: Option<&str>, plots: Option<&str>) -> String {
+/// The document. `figure` is the name of the picture beside it.
+pub fn text(evidence: &Evidence, notes: Option<&str>, figure: Option<&str>) -> String {
     let mut out = String::from("# Does SPN help small, quantized models?\n\n");
-    let _ = writeln!(
-        out,
-        "Written by `mcir-board results` from the models and logs of the runs; PSNR and SSIM on Y, borders of \
-         `upscale` pixels cropped. A gain is the difference of two runs with the same seed, data order, schedule \
-         and length that differ in the SPN loss alone.\n"
-    );
+    for line in verdicts(evidence) {
+        let _ = writeln!(out, "{line}\n");
+    }
+    if let Some(figure) = figure {
+        let _ = writeln!(out, "![gains with their intervals]({figure})\n");
+    }
     if let Some(notes) = notes {
         let _ = writeln!(out, "{}\n", notes.trim());
     }
     summary(&mut out, evidence);
     for (i, group) in evidence.groups.iter().enumerate() {
-        section(&mut out, i + 1, group, &evidence.sets, plots);
+        section(&mut out, i + 1, group, &evidence.sets);
     }
     out
 }
 
-/// A line for each loss of each setting.
+/// Changes with pairs, with the number and name of their setting.
+fn variants(evidence: &Evidence) -> impl Iterator<Item = (usize, &str, &Variant)> {
+    evidence.groups.iter().enumerate().flat_map(|(i, group)| {
+        let name = group.setting.split(", ").next().unwrap_or_default();
+        group.variants.iter().filter(|v| !v.pairs.is_empty()).map(move |v| (i + 1, name, v))
+    })
+}
+
+/// What a change has to gain on: on the first, and on one of the others. Sets that were not measured do not count; of sets
+/// that are all unknown it has to gain on every one.
+const JUDGED: (&str, [&str; 2]) = ("Set14", ["Urban100", "Manga109"]);
+
+/// Whether the interval of a gain lies above zero, and whether of a loss below, where it has to: in int8, or in f32 if nothing
+/// was quantized.
+fn judge(variant: &Variant, sets: &[String]) -> Verdict {
+    let deployed: Vec<(&str, Stat)> = sets
+        .iter()
+        .zip(&variant.gains)
+        .filter_map(|(set, gain)| Some((set.as_str(), gain.int8.or(gain.f32)?)))
+        .collect();
+    let named = |name: &str| deployed.iter().filter(|(set, _)| set.starts_with(name)).collect::<Vec<_>>();
+    let (first, others) = (named(JUDGED.0), JUDGED.1.map(named).concat());
+    let ask = |test: fn((f64, f64)) -> bool| {
+        let holds = |one: &&(&str, Stat)| one.1.interval.is_some_and(test);
+        match (first.is_empty(), others.is_empty()) {
+            (true, _) => deployed.iter().all(|one| holds(&one)),
+            (false, true) => first.iter().all(holds),
+            (false, false) => first.iter().all(holds) && others.iter().any(holds),
+        }
+    };
+    let bound = first.first().copied().or(deployed.first());
+    match () {
+        () if variant.pairs.len() < 2 => Verdict::TooFew,
+        () if ask(|(low, _)| low > 0.0) => Verdict::Gain,
+        () if ask(|(_, high)| high < 0.0) => Verdict::Loss,
+        () => Verdict::None(bound.and_then(|(set, stat)| Some(((*set).into(), stat.interval?.1)))),
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Gain,
+    Loss,
+    /// No gain, and the set and upper end of the interval: if there is one, it is smaller than this.
+    None(Option<(String, f64)>),
+    TooFew,
+}
+
+impl Verdict {
+    fn text(&self) -> String {
+        match self {
+            Self::Gain => "**a gain**".into(),
+            Self::Loss => "a loss".into(),
+            Self::None(Some((set, bound))) => {
+                format!("none; on {set} below {:.3} dB with 95 %", bound.max(0.0))
+            }
+            Self::None(None) => "none".into(),
+            Self::TooFew => "one pair says nothing".into(),
+        }
+    }
+}
+
+/// The first lines: what follows.
+fn verdicts(evidence: &Evidence) -> Vec<String> {
+    let judged: Vec<_> = variants(evidence).map(|(_, name, v)| (name, v, judge(v, &evidence.sets))).collect();
+    let gains: Vec<_> =
+        judged.iter().filter(|(_, v, verdict)| *verdict == Verdict::Gain && v.lambda > 0.0).collect();
+    let losses = judged.iter().filter(|(_, v, _)| v.lambda > 0.0).count();
+    if losses == 0 {
+        return vec!["No run with SPN has a twin yet.".into()];
+    }
+    let names: Vec<String> = gains.iter().map(|(name, v, _)| format!("{name} ({})", v.change)).collect();
+    let first = match gains.len() {
+        0 => format!("**No setting of SPN gains** ({losses} tried)."),
+        n => format!("**{n} of {losses} settings of SPN gain**: {}.", names.join("; ")),
+    };
+    let rule = format!(
+        "A gain is the difference of two runs with the same seed, data order, schedule and length that differ in the loss \
+         (or the learning rate) alone; PSNR on Y, borders of `upscale` pixels cropped. It counts as one where its 95 % interval \
+         (Student's t over the pairs) lies above zero in int8 on {} and on one of {}.",
+        JUDGED.0,
+        JUDGED.1.join(" and "),
+    );
+    vec![first, rule]
+}
+
+/// A line for each change of each setting.
 fn summary(out: &mut String, evidence: &Evidence) {
-    if evidence.groups.iter().flat_map(|g| &g.variants).all(|v| v.pairs.is_empty()) {
-        let _ = writeln!(out, "No run has a twin yet.\n");
+    if variants(evidence).next().is_none() {
         return;
     }
-    let _ = writeln!(out, "## Gains of SPN over its twin, PSNR-Y in dB: mean (smallest to largest)\n");
-    let _ = write!(out, "| setting | SPN | seeds |");
+    let _ = writeln!(out, "## Gains in dB\n\nMean and interval; pairs that gain and lose.\n");
+    let _ = write!(out, "| setting | change | pairs |");
     for set in &evidence.sets {
-        let _ = write!(out, " {set} f32 | {set} int8 |");
+        let _ = write!(out, " {set} f32 | {set} int8 | int8 − f32 |");
     }
-    let _ = writeln!(out, " verdict |\n|---|---|---|{}---|", "---|---|".repeat(evidence.sets.len()));
-    for (i, group) in evidence.groups.iter().enumerate() {
-        for variant in group.variants.iter().filter(|v| !v.pairs.is_empty()) {
-            let name = group.setting.split(", ").next().unwrap_or_default();
-            let _ =
-                write!(out, "| [{name}](#setting-{}) | {} | {} |", i + 1, variant.spn, variant.pairs.len());
-            for set in 0..evidence.sets.len() {
-                for int8 in [false, true] {
-                    let _ = write!(out, " {} |", spread(variant.spread(set, int8)));
-                }
-            }
-            let _ = writeln!(out, " {} |", verdict(variant, evidence.sets.len()));
+    let _ = writeln!(out, " verdict |\n|---|---|---|{}---|", "---|---|---|".repeat(evidence.sets.len()));
+    for (number, name, variant) in variants(evidence) {
+        let _ = write!(out, "| [{name}](#setting-{number}) | {} | {} |", variant.change, variant.pairs.len());
+        for gain in &variant.gains {
+            let _ = write!(
+                out,
+                " {} | {} | {} |",
+                cell(gain.f32, true),
+                cell(gain.int8, true),
+                cell(gain.carried, false)
+            );
         }
+        let _ = writeln!(out, " {} |", judge(variant, &evidence.sets).text());
     }
     let _ = writeln!(out);
 }
 
-fn spread(spread: Option<Spread>) -> String {
-    match spread {
-        None => "–".into(),
-        Some(s) if s.count == 1 => format!("{:+.3}", s.mean),
-        Some(s) => format!("{:+.3} ({:+.3} to {:+.3})", s.mean, s.min, s.max),
-    }
-}
-
-/// What the seeds say about the deployed model (f32 where there is no int8), on all sets together.
-fn verdict(variant: &Variant, sets: usize) -> &'static str {
-    let spreads: Vec<Spread> = (0..sets)
-        .filter_map(|set| variant.spread(set, true).or_else(|| variant.spread(set, false)))
-        .collect();
-    let all = |test: fn(&Spread) -> bool| spreads.iter().all(test);
-    if variant.pairs.len() < 3 {
-        "fewer than three seeds: none"
-    } else if all(|s| s.min > 0.0) {
-        "a gain in every seed and set"
-    } else if all(|s| s.max < 0.0) {
-        "a loss in every seed and set"
-    } else {
-        "no gain beyond the spread"
-    }
+fn cell(stat: Option<Stat>, signs: bool) -> String {
+    let Some(stat) = stat else { return "–".into() };
+    let interval =
+        stat.interval.map_or_else(String::new, |(low, high)| format!(" ({low:+.3} to {high:+.3})"));
+    let (above, below) = stat.signs;
+    let signs = if signs && stat.pairs > 1 { format!(", {above}:{below}") } else { String::new() };
+    format!("{:+.3}{interval}{signs}", stat.mean)
 }
 
 /// All runs of one setting.
-fn section(out: &mut String, number: usize, group: &GroupReport, sets: &[String], plots: Option<&str>) {
+fn section(out: &mut String, number: usize, group: &GroupReport, sets: &[String]) {
     let _ = writeln!(out, "<a id=\"setting-{number}\"></a>\n\n## {}\n", group.setting);
     let cost = &group.cost;
     let (w, h) = cost.size;
@@ -91,9 +161,6 @@ fn section(out: &mut String, number: usize, group: &GroupReport, sets: &[String]
         figures(cost.f32),
         cost.int8.map_or_else(String::new, |c| format!("; int8 {}", figures(c))),
     );
-    if let (Some(stem), true) = (plots, group.variants.iter().any(|v| !v.pairs.is_empty())) {
-        let _ = writeln!(out, "![gains by seed]({stem}-{number}.svg)\n");
-    }
     let _ = write!(out, "| run | λ | seed |");
     for set in sets {
         let _ = write!(out, " {set} f32 | {set} int8 | drop |");
@@ -126,30 +193,46 @@ mod tests {
     use super::super::scores::Pair;
     use super::*;
 
-    fn variant(gains: &[(f64, f64)]) -> Variant {
-        let pair = |(seed, &(f, q)): (usize, &(f64, f64))| Pair {
+    /// A change with gains on so many sets, alike in f32 and int8.
+    fn variant(gains: &[&[f64]]) -> Variant {
+        let pair = |(seed, gains): (usize, &&[f64])| Pair {
             seed: seed as i64,
-            f32_db: vec![f],
-            int8_db: Some(vec![q]),
+            f32_db: gains.to_vec(),
+            int8_db: Some(gains.to_vec()),
         };
-        Variant { spn: "λ = 1".into(), lambda: 1.0, pairs: gains.iter().enumerate().map(pair).collect() }
+        let pairs = gains.iter().enumerate().map(pair).collect();
+        Variant::new("λ = 1".into(), 1.0, pairs, gains[0].len())
+    }
+
+    fn sets(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn a_verdict_needs_three_seeds_that_agree_in_int8() {
-        assert_eq!(verdict(&variant(&[(0.1, 0.1), (0.1, 0.1)]), 1), "fewer than three seeds: none");
-        let agree = [(-0.1, 0.01), (0.1, 0.02), (0.1, 0.03)];
-        assert_eq!(verdict(&variant(&agree), 1), "a gain in every seed and set");
-        assert_eq!(verdict(&variant(&agree.map(|(f, q)| (f, -q))), 1), "a loss in every seed and set");
-        let mixed = [(0.1, 0.1), (0.1, 0.1), (0.1, -0.001)];
-        assert_eq!(verdict(&variant(&mixed), 1), "no gain beyond the spread");
+    fn a_gain_needs_an_interval_above_zero_on_set14_and_one_of_the_harder_sets() {
+        let all = sets(&["Set5/HR", "Set14/HR", "Urban100", "Manga109"]);
+        let gain = variant(&[&[-0.1, 0.02, 0.03, -0.1], &[0.1, 0.03, 0.02, 0.1], &[0.0, 0.025, 0.025, 0.0]]);
+        assert_eq!(judge(&gain, &all), Verdict::Gain, "whatever Set5 and Manga109 do");
+        let only = variant(&[&[0.1, 0.02, -0.03, -0.1], &[0.1, 0.03, 0.02, 0.1], &[0.1, 0.025, 0.025, 0.0]]);
+        let Verdict::None(Some((set, bound))) = judge(&only, &all) else {
+            panic!("Set14 alone is not enough")
+        };
+        assert_eq!(set, "Set14/HR");
+        assert!(bound > 0.03 && bound < 0.04, "{bound}");
+        let loss = variant(&[&[0.0, -0.02, -0.03, 0.0], &[0.0, -0.03, -0.02, 0.0]]);
+        let Verdict::None(_) = judge(&loss, &all) else { panic!("the interval of two pairs is wide") };
+        let loss =
+            variant(&[&[0.0, -0.02, -0.03, 0.0], &[0.0, -0.021, -0.031, 0.0], &[0.0, -0.02, -0.03, 0.0]]);
+        assert_eq!(judge(&loss, &all), Verdict::Loss);
+        assert_eq!(judge(&variant(&[&[1.0]]), &sets(&["Set5"])), Verdict::TooFew);
+        assert_eq!(judge(&variant(&[&[1.0], &[1.1], &[1.2]]), &sets(&["Set5"])), Verdict::Gain);
     }
 
     #[test]
-    fn a_spread_shows_its_ends() {
-        let v = variant(&[(0.01, 0.0), (0.03, 0.0)]);
-        assert_eq!(spread(v.spread(0, false)), "+0.020 (+0.010 to +0.030)");
-        assert_eq!(spread(variant(&[(-0.01, 0.0)]).spread(0, false)), "-0.010");
-        assert_eq!(spread(variant(&[]).spread(0, true)), "–");
+    fn a_cell_shows_mean_interval_and_signs() {
+        let stat = Stat::of(&[0.01, 0.03]);
+        assert_eq!(cell(stat, true), "+0.020 (-0.107 to +0.147), 2:0");
+        assert_eq!(cell(Stat::of(&[-0.01]), true), "-0.010");
+        assert_eq!(cell(None, false), "–");
     }
 }

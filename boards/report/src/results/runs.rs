@@ -1,6 +1,7 @@
 //! Finished training runs, and which of them differ in nothing but the SPN loss.
 
 use mcir_upscale::error::{Advice, Error, Result};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -10,24 +11,40 @@ const INT8: &str = "model.int8.mcir";
 const CONFIG: &str = "config.toml";
 
 /// A finished training run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Name of its folder.
     pub name: String,
-    /// Its folder.
-    pub folder: PathBuf,
     /// Its float model.
+    #[serde(skip)]
     pub float: PathBuf,
     /// Its quantized model, if there is one.
+    #[serde(skip)]
     pub int8: Option<PathBuf>,
     /// Seed of weights and data order.
     pub seed: i64,
-    /// The SPN loss; none for λ = 0, whatever else is set.
-    pub spn: Option<Table>,
+    /// What may differ from its twin.
+    pub change: Change,
     /// Everything else of the configuration: what twins have in common.
     pub setting: Table,
     /// Training time in seconds, as the log says.
     pub seconds: Option<f64>,
+}
+
+/// What runs of one seed are compared for: the loss, and the learning rate, which tells a loss from a larger step.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Change {
+    /// The SPN loss; none for λ = 0, whatever else is set.
+    pub spn: Option<Table>,
+    /// The learning rate.
+    pub rate: f64,
+}
+
+impl Change {
+    /// λ; zero without the loss.
+    pub fn lambda(&self) -> f64 {
+        self.spn.as_ref().map_or(0.0, lambda)
+    }
 }
 
 /// Reads the runs in the folders: each is a run itself or holds runs. Sorted by name.
@@ -75,18 +92,32 @@ fn read(folder: &Path) -> Result<Option<Run>> {
     let int8 = folder.join(INT8);
     let log = std::fs::read_to_string(folder.join("log.csv")).unwrap_or_default();
     let name = folder.file_name().map_or_else(|| ".".into(), |n| n.to_string_lossy().into_owned());
-    Ok(Some(Run { int8: int8.exists().then_some(int8), ..split(name, folder, float, setting, &log) }))
+    Ok(Some(Run { int8: int8.exists().then_some(int8), ..split(name, float, setting, &log) }))
 }
 
-/// Takes the seed and the loss out of a configuration.
-fn split(name: String, folder: &Path, float: PathBuf, mut setting: Table, log: &str) -> Run {
+/// Takes the seed, the loss and the learning rate out of a configuration. A run of a study starts from that of the same
+/// seed: which seed it is, is no setting.
+fn split(name: String, float: PathBuf, mut setting: Table, log: &str) -> Run {
     let seed = setting.remove("seed").and_then(|v| v.as_integer()).unwrap_or(0);
     let spn = setting.remove("spn").and_then(|v| match v {
         Value::Table(spn) => Some(spn).filter(|spn| lambda(spn) > 0.0),
         _ => None,
     });
-    let last = log.lines().last().and_then(|line| line.rsplit(',').next()?.parse().ok());
-    Run { name, folder: folder.into(), float, int8: None, seed, spn, setting, seconds: last }
+    let mut rate = 0.0;
+    if let Some(Value::Table(train)) = setting.get_mut("train") {
+        rate = train.remove("lr").and_then(|v| v.as_float()).unwrap_or(0.0);
+        if let Some(Value::String(from)) = train.get_mut("from") {
+            *from = from.replace(&format!("-seed{seed}"), "");
+        }
+    }
+    Run { name, float, int8: None, seed, change: Change { spn, rate }, setting, seconds: seconds(log) }
+}
+
+/// The training time in a log. Logs of older trainers begin at zero again when a run is resumed.
+fn seconds(log: &str) -> Option<f64> {
+    let times = log.lines().filter_map(|line| line.rsplit(',').next()?.parse::<f64>().ok());
+    let sum = |(sum, last): (f64, f64), time: f64| (sum + time - if time < last { 0.0 } else { last }, time);
+    (log.lines().count() > 1).then(|| times.fold((0.0, 0.0), sum).0)
 }
 
 /// λ of an SPN table; the method's default when it is not set, and zero where the run has no negatives.
@@ -99,19 +130,19 @@ pub fn lambda(spn: &Table) -> f64 {
     }
 }
 
-/// Runs that differ in seed and SPN loss alone.
+/// Runs that differ in seed, SPN loss and learning rate alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// What they have in common.
     pub setting: Table,
-    /// Indices of the runs without SPN.
+    /// Indices of the runs without SPN, at the lowest rate at which there are such runs.
     pub plain: Vec<usize>,
-    /// Each SPN loss with the indices of its runs, by rising λ.
-    pub spn: Vec<(Table, Vec<usize>)>,
+    /// The other changes with the indices of their runs, by rising λ.
+    pub changed: Vec<(Change, Vec<usize>)>,
 }
 
 impl Group {
-    /// The pairs of a loss, by seed: the run without and the run with it.
+    /// The pairs of a change, by seed: the run without and the run with it.
     pub fn pairs<'a>(
         &'a self,
         runs: &'a [Run],
@@ -127,33 +158,34 @@ impl Group {
 
 /// Puts runs into groups, in the order of the first run of each.
 pub fn group(runs: &[Run]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+    let mut settings: Vec<(&Table, Vec<usize>)> = Vec::new();
     for (i, run) in runs.iter().enumerate() {
-        let at = groups.iter().position(|g| g.setting == run.setting).unwrap_or_else(|| {
-            groups.push(Group { setting: run.setting.clone(), plain: Vec::new(), spn: Vec::new() });
-            groups.len() - 1
-        });
-        let group = &mut groups[at];
-        match &run.spn {
-            None => group.plain.push(i),
-            Some(spn) => match group.spn.iter_mut().find(|(table, _)| table == spn) {
+        match settings.iter_mut().find(|(setting, _)| **setting == run.setting) {
+            Some((_, members)) => members.push(i),
+            None => settings.push((&run.setting, vec![i])),
+        }
+    }
+    let group = |(setting, mut members): (&Table, Vec<usize>)| {
+        members.sort_by_key(|&i| runs[i].seed);
+        let rates = members.iter().filter(|&&i| runs[i].change.spn.is_none()).map(|&i| runs[i].change.rate);
+        let lowest = Change { spn: None, rate: rates.fold(f64::INFINITY, f64::min) };
+        let (plain, others): (Vec<usize>, Vec<usize>) =
+            members.into_iter().partition(|&i| runs[i].change == lowest);
+        let mut changed: Vec<(Change, Vec<usize>)> = Vec::new();
+        for i in others {
+            match changed.iter_mut().find(|(change, _)| *change == runs[i].change) {
                 Some((_, members)) => members.push(i),
-                None => group.spn.push((spn.clone(), vec![i])),
-            },
+                None => changed.push((runs[i].change.clone(), vec![i])),
+            }
         }
-    }
-    for group in &mut groups {
-        group.plain.sort_by_key(|&i| runs[i].seed);
-        group.spn.sort_by(|a, b| lambda(&a.0).total_cmp(&lambda(&b.0)));
-        for (_, members) in &mut group.spn {
-            members.sort_by_key(|&i| runs[i].seed);
-        }
-    }
-    groups
+        changed.sort_by(|(a, _), (b, _)| a.lambda().total_cmp(&b.lambda()));
+        Group { setting: setting.clone(), plain, changed }
+    };
+    settings.into_iter().map(group).collect()
 }
 
-/// A setting in one line: name, steps, batch, patch, learning rate, start.
-pub fn describe_setting(setting: &Table) -> String {
+/// A setting in one line: name, steps, batch, patch, learning rate of the runs without a change, start.
+pub fn describe_setting(setting: &Table, rate: Option<f64>) -> String {
     let text = |path: &[&str]| {
         let (last, tables) = path.split_last()?;
         let table = tables.iter().try_fold(setting, |t, key| t.get(*key)?.as_table())?;
@@ -166,7 +198,7 @@ pub fn describe_setting(setting: &Table) -> String {
         ("steps ", text(&["train", "steps"])),
         ("batch ", text(&["train", "batch"])),
         ("LR patch ", text(&["data", "patch"])),
-        ("learning rate ", text(&["train", "lr"])),
+        ("learning rate ", rate.map(|rate| rate.to_string())),
         ("", text(&["train", "schedule", "kind"])),
         ("started from ", text(&["train", "from"])),
     ] {
@@ -175,8 +207,20 @@ pub fn describe_setting(setting: &Table) -> String {
     parts.join(", ")
 }
 
+/// A change in one line, beside the rate of the runs without it.
+pub fn describe_change(change: &Change, plain_rate: Option<f64>) -> String {
+    let rate = (plain_rate.is_some_and(|plain| plain != change.rate))
+        .then(|| format!("learning rate {}", change.rate));
+    let spn = change.spn.as_ref().map(describe_spn);
+    match (spn, rate) {
+        (Some(spn), Some(rate)) => format!("{spn}, {rate}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "no SPN".into(),
+    }
+}
+
 /// An SPN loss in one line, the feature network and what stands in for it included.
-pub fn describe_spn(spn: &Table) -> String {
+fn describe_spn(spn: &Table) -> String {
     let get = |key: &str| spn.get(key).map(plain);
     let mut parts = vec![format!("λ = {}", lambda(spn))];
     parts.extend(get("negative").map(|v| match v.as_str() {
@@ -194,8 +238,12 @@ pub fn describe_spn(spn: &Table) -> String {
             None => format!("a random {net} (fixed seed)"),
         };
         let layers = features.get("layers").map_or_else(String::new, plain);
-        parts.push(format!("features of {weights} at {layers}"));
+        parts.push(match net.as_str() {
+            "pixels" => "compared by pixels".into(),
+            _ => format!("features of {weights} at {layers}"),
+        });
     }
+    parts.extend(get("draw").map(|v| format!("{v} of them drawn for each patch")));
     parts.extend(get("crop").map(|v| format!("on {v}x{v} pixel crops")));
     parts.extend(get("batch").map(|v| format!("of {v} patches a step")));
     parts.join(", ")
@@ -220,6 +268,14 @@ pub enum RunsError {
         /// The folder.
         path: PathBuf,
     },
+    /// A file of measurements that is none.
+    #[error("{} holds no scores of mcir-board results: {why}", path.display())]
+    Scores {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A configuration that is no TOML.
     #[error("{} cannot be read: {source}", path.display())]
     Config {
@@ -235,6 +291,9 @@ impl Advice for RunsError {
         match self {
             Self::NoRuns { .. } => {
                 "a run is a folder with config.toml and model.mcir, as mcir-train train -o leaves it".into()
+            }
+            Self::Scores { .. } => {
+                "it has to be a file that results --save-scores wrote with this version".into()
             }
             Self::Config { .. } => "it has to be the config.toml that mcir-train wrote into the run".into(),
         }
@@ -252,7 +311,7 @@ mod tests {
     use super::*;
 
     fn run(name: &str, config: &str) -> Run {
-        split(name.into(), Path::new(name), PathBuf::new(), config.parse().unwrap(), "step,seconds\n5,7.5\n")
+        split(name.into(), PathBuf::new(), config.parse().unwrap(), "step,seconds\n5,7.5\n")
     }
 
     #[test]
@@ -268,14 +327,40 @@ mod tests {
             run("h", "name = \"e\"\nseed = 5\n[train]\nsteps = 11\n[spn]\nlambda = 0.1\nnegative = \"none\""),
         ];
         assert_eq!(runs[0].seconds, Some(7.5));
+        assert_eq!(
+            seconds("step,seconds\n1,20.0\n2,41.0\n3,4.0\n4,9.5\n"),
+            Some(50.5),
+            "resumed after step 2"
+        );
+        assert_eq!(seconds(""), None);
         let groups = group(&runs);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].plain, [1, 0], "by seed");
-        let members: Vec<_> = groups[0].spn.iter().map(|(t, m)| (lambda(t), m.clone())).collect();
+        let members: Vec<_> = groups[0].changed.iter().map(|(c, m)| (c.lambda(), m.clone())).collect();
         assert_eq!(members, [(0.001, vec![4]), (0.01, vec![2, 3])], "by λ");
-        let pairs: Vec<_> = groups[0].pairs(&runs, &groups[0].spn[1].1).collect();
+        let pairs: Vec<_> = groups[0].pairs(&runs, &groups[0].changed[1].1).collect();
         assert_eq!(pairs, [(1, 2)], "seed 3 has no run without SPN");
         assert_eq!(groups[1].plain, [6, 7], "neither λ = 0 nor a loss without negatives is SPN");
+    }
+
+    #[test]
+    fn a_higher_rate_is_a_change_and_the_seed_of_a_start_is_none() {
+        let config = |seed: u32, rate: &str, more: &str| {
+            format!("seed = {seed}\n[train]\nlr = {rate}\nfrom = \"runs/x4-seed{seed}\"\n{more}")
+        };
+        let runs = [
+            run("a", &config(1, "2e-3", "")),
+            run("b", &config(1, "1e-3", "")),
+            run("c", &config(2, "1e-3", "")),
+            run("d", &config(1, "1e-3", "[spn]\nlambda = 0.01")),
+        ];
+        let groups = group(&runs);
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0].plain, [1, 2]);
+        let members: Vec<_> = groups[0].changed.iter().map(|(_, m)| m.clone()).collect();
+        assert_eq!(members, [vec![0], vec![3]]);
+        assert_eq!(describe_change(&runs[0].change, Some(1e-3)), "learning rate 0.002");
+        assert!(describe_change(&runs[3].change, Some(1e-3)).starts_with("λ = 0.01"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is measured of each run, and what follows for pairs of them.
 
-use super::runs::{Group, Run, describe_setting, describe_spn, group, lambda};
+use super::runs::{Change, Group, Run, describe_change, describe_setting, group};
+use super::stats::Stat;
 use crate::data::TestSet;
 use crate::measure::{Method, Timing, quality};
 use crate::report::Quality;
@@ -8,11 +9,11 @@ use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::error::Result;
 use mcir_upscale::models::NamedModel;
 use mcir_upscale::upscaler::Upscaler;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Mean quality of one run's models on each test set, in the sets' order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// The float model.
     pub f32: Vec<Quality>,
@@ -47,6 +48,40 @@ fn mean(path: &Path, set: &TestSet, options: PlanOptions) -> Result<Quality> {
     Ok(Quality { psnr_y_db: psnr / n, ssim_y: ssim / n })
 }
 
+/// What was measured: everything that tables and plots are made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Names of the test sets.
+    pub sets: Vec<String>,
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// Quality of each.
+    pub scores: Vec<Scores>,
+    /// Cost of the network of each group of runs.
+    pub costs: Vec<Cost>,
+}
+
+impl Measured {
+    /// Measures the costs, once for a group: all its runs have the same network.
+    ///
+    /// # Errors
+    /// The first model of a group cannot be run.
+    pub fn new(runs: Vec<Run>, scores: Vec<Scores>, sets: &[TestSet], options: PlanOptions) -> Result<Self> {
+        let first = |g: &Group| g.plain.iter().chain(g.changed.iter().flat_map(|(_, m)| m)).next().copied();
+        let cost = |g: &Group| cost(&runs[first(g).expect("a group has a run")], options);
+        let costs = group(&runs).iter().map(cost).collect::<Result<_>>()?;
+        Ok(Self { sets: sets.iter().map(|set| set.description.clone()).collect(), runs, scores, costs })
+    }
+
+    /// Whether every list is as long as another one says; a file may be anything.
+    pub fn is_whole(&self) -> bool {
+        let sets = |quality: &Vec<Quality>| quality.len() == self.sets.len();
+        self.scores.len() == self.runs.len()
+            && self.costs.len() == group(&self.runs).len()
+            && self.scores.iter().all(|s| sets(&s.f32) && s.int8.as_ref().is_none_or(sets))
+    }
+}
+
 /// Everything that the tables and plots show.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evidence {
@@ -76,14 +111,14 @@ pub struct GroupReport {
 }
 
 /// Latency and memory of a network for one image of the size of `compare`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Width and height of the input in pixels.
     pub size: (usize, usize),
     /// Threads.
     pub threads: usize,
     /// Instruction set.
-    pub isa: &'static str,
+    pub isa: String,
     /// Median latency and working memory of the float model.
     pub f32: (f64, usize),
     /// The same of the quantized model.
@@ -105,15 +140,28 @@ pub struct RunReport {
     pub scores: Scores,
 }
 
-/// An SPN loss against none, seed by seed.
+/// A change against none, seed by seed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Variant {
-    /// The loss in words.
-    pub spn: String,
-    /// λ.
+    /// The change in words.
+    pub change: String,
+    /// λ; zero without SPN.
     pub lambda: f64,
     /// One for each seed that was run with and without it.
     pub pairs: Vec<Pair>,
+    /// What the pairs say on each set.
+    pub gains: Vec<Gain>,
+}
+
+/// Gains on a set over all pairs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gain {
+    /// In f32.
+    pub f32: Option<Stat>,
+    /// In int8.
+    pub int8: Option<Stat>,
+    /// In int8 less that in f32, pair by pair: what quantization adds or takes away.
+    pub carried: Option<Stat>,
 }
 
 /// Gains of SPN at one seed, in dB of PSNR-Y, in the order of the sets.
@@ -127,68 +175,43 @@ pub struct Pair {
     pub int8_db: Option<Vec<f64>>,
 }
 
-/// Mean, smallest and largest of a number of gains.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Mean.
-    pub mean: f64,
-    /// Smallest.
-    pub min: f64,
-    /// Largest.
-    pub max: f64,
-    /// How many.
-    pub count: usize,
-}
-
-impl Spread {
-    /// Of at least one value.
-    pub fn of(values: impl Iterator<Item = f64> + Clone) -> Option<Self> {
-        let count = values.clone().count();
-        (count > 0).then(|| Self {
-            mean: values.clone().sum::<f64>() / count as f64,
-            min: values.clone().fold(f64::INFINITY, f64::min),
-            max: values.fold(f64::NEG_INFINITY, f64::max),
-            count,
-        })
-    }
-}
-
 impl Variant {
-    /// Spread of the gain on a set, in f32 or int8.
-    pub fn spread(&self, set: usize, int8: bool) -> Option<Spread> {
-        let gain = move |p: &Pair| {
-            if int8 { p.int8_db.as_ref().map(|db| db[set]) } else { Some(p.f32_db[set]) }
+    /// What pairs say on so many sets.
+    pub fn new(change: String, lambda: f64, pairs: Vec<Pair>, sets: usize) -> Self {
+        let gain = |set: usize| {
+            let float: Vec<f64> = pairs.iter().map(|p| p.f32_db[set]).collect();
+            let both: Option<Vec<(f64, f64)>> =
+                pairs.iter().map(|p| Some((p.f32_db[set], p.int8_db.as_ref()?[set]))).collect();
+            let of = |f: fn(&(f64, f64)) -> f64| {
+                both.as_ref().and_then(|both| Stat::of(&both.iter().map(f).collect::<Vec<_>>()))
+            };
+            Gain { f32: Stat::of(&float), int8: of(|p| p.1), carried: of(|p| p.1 - p.0) }
         };
-        Spread::of(self.pairs.iter().filter_map(gain))
+        Self { gains: (0..sets).map(gain).collect(), change, lambda, pairs }
     }
 }
 
 impl Evidence {
-    /// Groups the runs and measures the cost of each group's network.
-    ///
-    /// # Errors
-    /// The first model of a group cannot be run.
-    pub fn new(runs: &[Run], scores: &[Scores], sets: &[TestSet], options: PlanOptions) -> Result<Self> {
-        let report = |g: &Group| {
-            let first = g.plain.first().or_else(|| g.spn.first().and_then(|(_, m)| m.first()));
-            let first = &runs[*first.expect("a group has a run")];
-            Ok(report(g, runs, scores, cost(first, options)?))
-        };
-        Ok(Self {
-            schema: 1,
+    /// Puts what was measured into pairs.
+    pub fn new(measured: &Measured) -> Self {
+        let groups = group(&measured.runs);
+        let report = |(g, cost): (&Group, &Cost)| report(g, measured, cost.clone());
+        Self {
+            schema: 2,
             command: "results",
             version: env!("CARGO_PKG_VERSION"),
-            sets: sets.iter().map(|set| set.description.clone()).collect(),
-            groups: group(runs).iter().map(report).collect::<Result<_>>()?,
-        })
+            sets: measured.sets.clone(),
+            groups: groups.iter().zip(&measured.costs).map(report).collect(),
+        }
     }
 }
 
-fn report(group: &Group, runs: &[Run], scores: &[Scores], cost: Cost) -> GroupReport {
+fn report(group: &Group, measured: &Measured, cost: Cost) -> GroupReport {
+    let Measured { runs, scores, sets, .. } = measured;
     let line = |&i: &usize| RunReport {
         name: runs[i].name.clone(),
         seed: runs[i].seed,
-        lambda: runs[i].spn.as_ref().map_or(0.0, lambda),
+        lambda: runs[i].change.lambda(),
         seconds: runs[i].seconds,
         scores: scores[i].clone(),
     };
@@ -200,16 +223,16 @@ fn report(group: &Group, runs: &[Run], scores: &[Scores], cost: Cost) -> GroupRe
         f32_db: gains(&scores[p].f32, &scores[w].f32),
         int8_db: scores[p].int8.as_ref().zip(scores[w].int8.as_ref()).map(|(a, b)| gains(a, b)),
     };
-    let variant = |(table, members): &(toml::Table, Vec<usize>)| Variant {
-        spn: describe_spn(table),
-        lambda: lambda(table),
-        pairs: group.pairs(runs, members).map(pair).collect(),
+    let rate = group.plain.first().map(|&i| runs[i].change.rate);
+    let variant = |(change, members): &(Change, Vec<usize>)| {
+        let pairs = group.pairs(runs, members).map(pair).collect();
+        Variant::new(describe_change(change, rate), change.lambda(), pairs, sets.len())
     };
     GroupReport {
-        setting: describe_setting(&group.setting),
+        setting: describe_setting(&group.setting, rate),
         cost,
-        runs: group.plain.iter().chain(group.spn.iter().flat_map(|(_, m)| m)).map(line).collect(),
-        variants: group.spn.iter().map(variant).collect(),
+        runs: group.plain.iter().chain(group.changed.iter().flat_map(|(_, m)| m)).map(line).collect(),
+        variants: group.changed.iter().map(variant).collect(),
     }
 }
 
@@ -229,7 +252,7 @@ fn cost(run: &Run, options: PlanOptions) -> Result<Cost> {
     Ok(Cost {
         size: TIMING.size,
         threads: options.threads,
-        isa: options.isa.unwrap_or_else(mcir_runtime::Isa::best).name(),
+        isa: options.isa.unwrap_or_else(mcir_runtime::Isa::best).name().into(),
         f32: of(&run.float)?,
         int8: run.int8.as_deref().map(of).transpose()?,
     })
