@@ -61,7 +61,8 @@ fn writes_tables_with_notes_and_plots() {
     let out = folder.path("RESULTS.md");
     board(["results", arg(&runs), "--data", arg(&data), "-o", arg(&out), "--notes", arg(&notes)]).succeeds();
     let text = std::fs::read_to_string(&out).unwrap();
-    let verdict = "none; on Set2 below";
+    // Every seed has the same pair of networks: the interval has no width.
+    assert!(text.contains("| **a gain** |") || text.contains("| a loss |"), "{text}");
     for part in ["what we think of it", "](RESULTS.svg)", "| plain-1 | 0 | 1 |", "λ = 0.01", "2 min", verdict]
     {
         assert!(text.contains(part), "{part} is not in\n{text}");
