@@ -47,3 +47,39 @@ fn one_for_each_factor_that_the_readme_promises() {
         }
     }
 }
+
+/// Grey images, and `--mode y`, run a rewritten network.
+#[test]
+fn brightness_alone_loses_next_to_nothing() {
+    for embedded in MODELS {
+        for float in [true, false] {
+            let model = NamedModel::from_embedded(embedded, float).unwrap();
+            let luma = model.model.luma().expect("both ends are linear");
+            assert!(luma.macs_per_pixel() < model.model.macs_per_pixel());
+            let mut upscaler = Upscaler::new(model, PlanOptions::default());
+            let mut means = [0.0; 2];
+            let cards = cards::draw();
+            for card in &cards {
+                let side = cards::SIDE / embedded.upscale;
+                let luma = card.image.data().chunks_exact(3).map(|p| p[1]).collect();
+                let hr = Image::new(cards::SIDE, cards::SIDE, 1, luma).unwrap();
+                let lr = resize_bicubic(&hr, side, side).unwrap();
+                let as_rgb = upscaler.run(&lr.to_rgb(), &mut |_| {}).unwrap();
+                let alone = upscaler.run(&lr, &mut |_| {}).unwrap();
+                means[0] += psnr_y(&as_rgb, &hr.to_rgb(), embedded.upscale).unwrap();
+                means[1] += psnr_y(&alone.to_rgb(), &hr.to_rgb(), embedded.upscale).unwrap();
+            }
+            let [as_rgb, alone] = means.map(|sum| sum / cards.len() as f64);
+            println!(
+                "{} {}: as RGB {as_rgb:.3}, alone {alone:.3} dB",
+                embedded.name,
+                if float { "f32" } else { "int8" }
+            );
+            assert!(
+                (as_rgb - alone).abs() < if float { 0.01 } else { 0.05 },
+                "{}: {as_rgb}, {alone}",
+                embedded.name
+            );
+        }
+    }
+}

@@ -10,10 +10,10 @@ use super::raw::Matrix;
 use super::shared::Shared;
 use super::source::{Request, Spec};
 use super::stats::{Counts, Latency};
-use super::work::{Mode, Worker};
+use super::work::Worker;
 use crate::live::{Hub, LiveSink, Server, Status, parse_address};
 use mcir_files::{Format, terminal};
-use mcir_upscale::args::{self, EngineArgs, OutputArgs};
+use mcir_upscale::args::{self, EngineArgs, Mode, OutputArgs};
 use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::Result;
 use mcir_upscale::models::{ModelArgs, NamedModel};
@@ -67,7 +67,8 @@ pub struct Cmd {
     #[arg(long, value_name = "RATE", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fps: u32,
 
-    /// What the network sees: rgb, or y for brightness only with interpolated colour
+    /// What the network sees: rgb, or y for brightness only with interpolated colour, which is faster. A grey camera, and a
+    /// model for Y, are brightness only anyway
     #[arg(long, value_name = "MODE", default_value = "rgb")]
     mode: Mode,
 
@@ -145,7 +146,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         model: model.name.clone(),
         precision: model.precision(),
         upscale: model.upscale(),
-        mode: if cmd.mode == Mode::Y { "y" } else { "rgb" },
+        mode: if cmd.mode == Mode::Y || model.model.in_channels() == 1 { "y" } else { "rgb" },
     };
     let recorded = spec.can_loop();
     let paced = recorded && cmd.pace.map_or(cmd.http.is_some(), |pace| pace == Pace::Realtime);
@@ -177,7 +178,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         repeat: cmd.repeat && recorded,
         paced,
         limit: cmd.frames,
-        worker: Worker::new(Upscaler::new(model, options), options, cmd.mode),
+        worker: Worker::new(Upscaler::new(model, options).mode(cmd.mode)),
         sinks,
         hub,
         interval: (cmd.interval > 0 && !quiet).then(|| Duration::from_secs(cmd.interval.into())),

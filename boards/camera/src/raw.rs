@@ -7,7 +7,8 @@ mod colour;
 #[cfg(test)]
 mod tests;
 
-pub use colour::{Matrix, Studio, from_rgb, ycbcr_to_rgb};
+pub use colour::{Matrix, Studio};
+pub use mcir_upscale::colour::{Space, from_rgb, ycbcr_to_rgb};
 
 use colour::Tables;
 use mcir_runtime::image::Image;
@@ -253,27 +254,6 @@ const fn min_stride(packing: Packing, width: usize) -> usize {
         Packing::Planar { .. } | Packing::Grey | Packing::SemiPlanar { .. } => width,
         Packing::Packed422 { .. } => 4 * width.div_ceil(2),
         Packing::Rgb { .. } => 3 * width,
-    }
-}
-
-/// What the samples of a converted frame are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Space {
-    /// Red, green, blue.
-    Rgb,
-    /// Y, Cb, Cr of BT.601 in full range, as in JPEG files.
-    YCbCr,
-    /// One channel, full range.
-    Grey,
-}
-
-impl Space {
-    /// Samples a pixel.
-    pub const fn channels(self) -> usize {
-        match self {
-            Self::Rgb | Self::YCbCr => 3,
-            Self::Grey => 1,
-        }
     }
 }
 

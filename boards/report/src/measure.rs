@@ -5,7 +5,6 @@ use crate::machine::energy::Meter;
 use crate::report::{HERE, Quality, Row};
 use mcir_runtime::image::{Image, resize_bicubic};
 use mcir_runtime::metrics::{psnr_y, ssim_y};
-use mcir_runtime::plan::Plan;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::upscaler::Upscaler;
 use std::time::{Duration, Instant};
@@ -53,14 +52,6 @@ impl Method {
         }
     }
 
-    /// The plan that was last used.
-    pub fn plan(&self) -> Option<&Plan> {
-        match self {
-            Self::Bicubic => None,
-            Self::Model(upscaler) => upscaler.plan(),
-        }
-    }
-
     /// Its line of a report: qualities and CRCs of its images, and times of its runs in milliseconds.
     ///
     /// # Panics
@@ -85,7 +76,10 @@ impl Method {
             latency,
             samples_ms,
             energy_mj: None,
-            memory_bytes: self.plan().map(Plan::memory_bytes),
+            memory_bytes: match self {
+                Self::Bicubic => None,
+                Self::Model(upscaler) => upscaler.memory_bytes(),
+            },
             file_bytes: model.map(|m| m.file_bytes),
             same_bits: None,
             images,

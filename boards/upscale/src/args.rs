@@ -37,6 +37,17 @@ impl EngineArgs {
     }
 }
 
+/// What the network sees of colour pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Mode {
+    /// All colours; a network for brightness sees just that
+    #[default]
+    Rgb,
+    /// Brightness only, with a third of the work at both ends of the network; colour is interpolated, as eyes see little
+    /// detail in it
+    Y,
+}
+
 /// As many threads as there are processors, if the engine takes that many.
 pub fn all_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)

@@ -94,7 +94,9 @@ pub enum Error {
         asked: usize,
     },
     /// The model takes images that this program does not make.
-    #[error("the model {name} takes {found_in} channels and gives {found_out}; images have 3")]
+    #[error(
+        "the model {name} takes {found_in} channels and gives {found_out}; it must be 3 and 3 (RGB), or 1 and 1 (Y)"
+    )]
     ModelChannels {
         /// The model.
         name: String,
@@ -102,6 +104,12 @@ pub enum Error {
         found_in: usize,
         /// Channels written.
         found_out: usize,
+    },
+    /// The model has no form for brightness alone.
+    #[error("the model {name} has no form for brightness alone: its first or last operators are not linear")]
+    NotLuma {
+        /// The model.
+        name: String,
     },
     /// The bytes are not a model, or one of another version.
     #[error("{name}: {source}")]
@@ -229,7 +237,8 @@ impl Error {
                 format!("give a model file with -m, or use an embedded model: {embedded}")
             }
             Self::Upscale { found, .. } => format!("leave -s out or say -s {found}"),
-            Self::ModelChannels { .. } => "use a model that was trained on RGB images".into(),
+            Self::ModelChannels { .. } => "use a model from RGB to RGB, or from Y to Y".into(),
+            Self::NotLuma { .. } => "use --mode rgb; other verbs run it on grey as RGB".into(),
             Self::Load { source: LoadError::Version { .. }, .. } => {
                 "export the model again with the trainer of this version, or use a newer mcir-board".into()
             }
@@ -270,6 +279,7 @@ impl Error {
             | Self::NoEmbedded { .. }
             | Self::Strength { .. }
             | Self::Upscale { .. }
+            | Self::NotLuma { .. }
             | Self::Isa { .. } => 2,
             Self::Files(error) => error.exit_code(),
             Self::Room(error) => error.exit_code(),

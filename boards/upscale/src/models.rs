@@ -96,7 +96,7 @@ impl NamedModel {
     ///
     /// # Errors
     /// [`Error::NoModel`] when there is neither, [`Error::Load`] when a file is not a usable model,
-    /// [`Error::ModelChannels`] when it does not turn RGB into RGB, [`mcir_files::Error::Io`].
+    /// [`Error::ModelChannels`] when it turns neither RGB into RGB nor Y into Y, [`mcir_files::Error::Io`].
     pub fn forms(name: &str) -> Result<Vec<Self>> {
         let path = Path::new(name);
         let missing = || Error::NoModel { name: name.into(), embedded: embedded::names() };
@@ -182,7 +182,7 @@ impl NamedModel {
         let file_bytes = bytes.len();
         let model = Model::from_bytes(bytes).map_err(|source| Error::Load { name: name.into(), source })?;
         let (found_in, found_out) = (model.in_channels(), model.out_channels());
-        if (found_in, found_out) != (3, 3) {
+        if found_in != found_out {
             return Err(Error::ModelChannels { name: name.into(), found_in, found_out });
         }
         let name = match model.meta("name") {
@@ -192,6 +192,20 @@ impl NamedModel {
         };
         // A name is for tables and messages, and a file can call itself anything.
         Ok(Self { name: mcir_files::name::escaped(&name), model, file_bytes })
+    }
+
+    /// The model for brightness alone: itself, or what [`Model::luma`] makes of one for RGB.
+    ///
+    /// # Errors
+    /// [`Error::NotLuma`] when that is nothing.
+    pub fn for_y(self) -> Result<Self> {
+        if self.model.in_channels() == 1 {
+            return Ok(self);
+        }
+        match self.model.luma() {
+            Some(model) => Ok(Self { model, ..self }),
+            None => Err(Error::NotLuma { name: self.name }),
+        }
     }
 
     /// Upscaling factor.

@@ -1,6 +1,6 @@
 //! `mcir-board upscale`: image files in, larger image files out.
 
-use crate::args::{self, EngineArgs, OutputArgs};
+use crate::args::{self, EngineArgs, Mode, OutputArgs};
 use crate::embedded::Kind;
 use crate::error::{Error, Result};
 use crate::models::{ModelArgs, NamedModel};
@@ -36,6 +36,11 @@ pub struct Cmd {
 
     #[command(flatten)]
     model: ModelArgs,
+
+    /// What the network sees of colour images: rgb, or y for brightness only with interpolated colour, which is faster. Grey
+    /// images are brightness only anyway, and so is all that a model for Y sees
+    #[arg(long, value_name = "MODE", default_value = "rgb")]
+    mode: Mode,
 
     /// Format of images written to a folder, to the standard output or under a name without an extension [default: png]
     #[arg(short = 'f', long, value_name = "FORMAT", value_parser = args::format())]
@@ -92,7 +97,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     if cmd.print.json && cmd.output == Path::new("-") {
         return Err(Error::StdoutTwice { what: "the image and --json" });
     }
-    let mut models = Models::choose(&cmd.model, cmd.engine.plan_options(0)?)?;
+    let mut models = Models::choose(&cmd.model, cmd.mode, cmd.engine.plan_options(0)?)?;
     let is_folder = cmd.input.is_dir();
     let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
 
@@ -219,7 +224,7 @@ impl Cmd {
         }
         if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
             let model = upscaler.model();
-            let memory = plan.memory_bytes() as f64 / 1e6;
+            let memory = upscaler.memory_bytes().unwrap_or(0) as f64 / 1e6;
             self.print.note(
                 bar,
                 format_args!(
@@ -309,12 +314,16 @@ struct Models {
 const CLEAN_JPEG: u8 = 87;
 
 impl Models {
-    fn choose(args: &ModelArgs, options: PlanOptions) -> Result<Self> {
-        let first = Upscaler::new(NamedModel::choose(args, Kind::Clean)?, options);
+    fn choose(args: &ModelArgs, mode: Mode, options: PlanOptions) -> Result<Self> {
+        let first = Upscaler::new(NamedModel::choose(args, Kind::Clean)?, options).mode(mode);
         let asked = args.model.is_some() || args.strength.is_some();
         // Without a camera model for the factor there is nothing to choose from.
         let camera = if asked { None } else { NamedModel::choose(args, Kind::Camera).ok() };
-        Ok(Self { first, camera: camera.map(|model| Upscaler::new(model, options)), damaged: false })
+        Ok(Self {
+            first,
+            camera: camera.map(|model| Upscaler::new(model, options).mode(mode)),
+            damaged: false,
+        })
     }
 
     /// What to upscale a picture with, and why if it is not just enlarged.

@@ -10,6 +10,7 @@ pub(crate) mod error;
 mod facts;
 mod format;
 mod graph;
+mod luma;
 mod params;
 mod shape;
 mod stored;

@@ -3,7 +3,6 @@
 use super::*;
 use crate::queue::{Drop, Queue};
 use crate::raw::Matrix;
-use crate::work::Mode;
 use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::models::NamedModel;
 use mcir_upscale::upscaler::Upscaler;
@@ -42,11 +41,10 @@ fn run(recording: &[u8], sink: Box<dyn Sink>, tell: Tell) -> Result<Outcome> {
         repeat: true,
         paced: false,
         limit: None,
-        worker: Worker::new(
-            Upscaler::new(NamedModel::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(), options),
+        worker: Worker::new(Upscaler::new(
+            NamedModel::default_for(2, mcir_upscale::embedded::Kind::Clean).unwrap(),
             options,
-            Mode::Rgb,
-        ),
+        )),
         sinks: vec![sink],
         hub: None,
         interval: None,

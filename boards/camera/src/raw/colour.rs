@@ -1,4 +1,6 @@
-//! Between RGB and Y, Cb, Cr.
+//! Between RGB and Y, Cb, Cr as video has them: of either matrix, in full or studio range.
+
+use mcir_upscale::colour::{BITS, from_rgb, to_u8, ycbcr_to_rgb};
 
 /// Which colours Cb and Cr stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -21,10 +23,6 @@ impl Matrix {
         }
     }
 }
-
-/// Fraction bits of the tables.
-const BITS: u32 = 16;
-const HALF: i32 = 1 << (BITS - 1);
 
 /// What every sample value adds to red, green and blue.
 pub(super) struct Tables {
@@ -80,26 +78,6 @@ impl Tables {
             Matrix::Bt709 => from_rgb(self.rgb(y, cb, cr)),
         }
     }
-}
-
-fn to_u8(fixed: i32) -> u8 {
-    ((fixed + HALF) >> BITS).clamp(0, 255) as u8
-}
-
-/// RGB as Y, Cb, Cr of BT.601 in full range (JFIF).
-pub fn from_rgb([r, g, b]: [u8; 3]) -> [u8; 3] {
-    let [r, g, b] = [r, g, b].map(i32::from);
-    [
-        to_u8(19595 * r + 38470 * g + 7471 * b),
-        to_u8(-11059 * r - 21709 * g + 32768 * b + (128 << BITS)),
-        to_u8(32768 * r - 27439 * g - 5329 * b + (128 << BITS)),
-    ]
-}
-
-/// Y, Cb, Cr of BT.601 in full range (JFIF) as RGB.
-pub fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
-    let (y, cb, cr) = (i32::from(y) << BITS, i32::from(cb) - 128, i32::from(cr) - 128);
-    [to_u8(y + 91881 * cr), to_u8(y - 22554 * cb - 46802 * cr), to_u8(y + 116_130 * cb)]
 }
 
 /// Turns pixels into Y, Cb, Cr of a matrix in 16..=235, as video has them.

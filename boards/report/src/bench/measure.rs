@@ -44,7 +44,7 @@ pub(super) fn bench(
     let plan = Plan::new(&model.model, width, options).map_err(failed)?;
     let mut runner = Runner {
         workspace: plan.workspace(),
-        pixels: picture(width, height),
+        pixels: picture(width, height, model.model.in_channels()),
         plan: &plan,
         height,
         name: &model.name,
@@ -84,6 +84,7 @@ pub(super) fn bench(
         version: env!("CARGO_PKG_VERSION").into(),
         model: model.name.clone(),
         precision: model.precision().into(),
+        mode: if model.model.in_channels() == 1 { "y" } else { "rgb" }.into(),
         upscale: model.upscale(),
         file_bytes: model.file_bytes,
         width,
@@ -206,16 +207,16 @@ fn windows(times: &[f64], ends: &[f64]) -> Vec<Window> {
         .collect()
 }
 
-/// A picture with smooth and busy parts in every channel, `[height, width, 3]`. It has no edges from one end of the range to
+/// A picture with smooth and busy parts in every channel, `[height, width, channels]`. It has no edges from one end of the range to
 /// the other all over, as photographs have not: convolutions for Winograd's algorithm would go the direct way there.
-fn picture(width: usize, height: usize) -> Vec<u8> {
+fn picture(width: usize, height: usize, channels: usize) -> Vec<u8> {
     let value = |i: usize| {
-        let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
+        let (x, y, c) = (i / channels % width, i / channels / width, i % channels);
         // Up and down again.
         let slope = (x * (c + 1) + y * 3) % 400;
         (slope.min(400 - slope) + ((x ^ y) & 15) * 3) as u8
     };
-    (0..width * height * 3).map(value).collect()
+    (0..width * height * channels).map(value).collect()
 }
 
 #[cfg(test)]

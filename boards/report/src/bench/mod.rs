@@ -13,7 +13,7 @@ pub use system::System;
 pub use system::{Reading, processor_time, waited_ns};
 
 use crate::estimate::size;
-use mcir_upscale::args::{EngineArgs, OutputArgs};
+use mcir_upscale::args::{EngineArgs, Mode, OutputArgs};
 use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
@@ -36,6 +36,10 @@ pub struct Cmd {
     /// Size of the input image
     #[arg(long, value_name = "WxH", default_value = "320x180", value_parser = size)]
     size: (usize, usize),
+
+    /// What the network sees: rgb, or y for brightness only; the interpolation of colour is not measured
+    #[arg(long, value_name = "MODE", default_value = "rgb")]
+    mode: Mode,
 
     /// Frames to measure after the warm-up
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -87,6 +91,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         Some(name) => NamedModel::open(name)?,
         None => NamedModel::default_for(4, Kind::Clean)?,
     };
+    let model = if cmd.mode == Mode::Y { model.for_y()? } else { model };
     let options = cmd.engine.plan_options(1)?;
     let bar = cmd.print.progress(0);
     let report = measure::bench(&model, cmd.size, &options, &cmd.length(), &mut |done, what| {

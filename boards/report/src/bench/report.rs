@@ -21,6 +21,8 @@ pub struct BenchReport {
     pub model: String,
     /// `f32` or `int8`.
     pub precision: String,
+    /// What the network sees: `rgb`, or `y` for brightness alone.
+    pub mode: String,
     /// Upscaling factor.
     pub upscale: usize,
     /// Size of the model file.

@@ -75,7 +75,9 @@ impl Elementwise for Row<'_> {
         let (r, c) = (step.upscale, step.channels);
         let margin = MAX_TAPS / 2;
         let (mut column, mut row) = ([0.0_f32; SCRATCH], [0.0_f32; SCRATCH]);
-        let mut wide = [0.0_f32; SCRATCH];
+        // What the phases make, one behind the other, as it is stored.
+        let mut stored = [0.0_f32; SCRATCH];
+        let px_bytes = c * step.to.size_bytes();
         // Pixels at a time: working rows hold the margins, and the output row all phases.
         let block = (SCRATCH / c - 2 * margin).min(SCRATCH / (c * r));
         let mut x = self.cols.start;
@@ -99,6 +101,7 @@ impl Elementwise for Row<'_> {
             for k in at + len..(n + 2 * margin) * c {
                 column[k] = column[k - c];
             }
+            let stored: &mut [u8] = bytemuck::cast_slice_mut(&mut stored);
             for (j, phase) in step.phases[..r].iter().enumerate() {
                 let first = (margin as isize + phase.first) as usize * c;
                 let row = &mut row[..n * c];
@@ -108,14 +111,47 @@ impl Elementwise for Row<'_> {
                         *sum += w * *v;
                     }
                 }
-                for (to, from) in wide[j * c..].chunks_mut(r * c).zip(row.chunks_exact(c)) {
-                    to[..c].copy_from_slice(from);
+                row.iter_mut().for_each(|v| *v *= step.factor);
+                step.to.store(row, stored, j * n * c);
+            }
+            let stored = &stored[..r * n * px_bytes];
+            let out = &mut self.out[(x - self.cols.start) * r * px_bytes..][..stored.len()];
+            match (r, px_bytes) {
+                (2, 1) => interleave::<2, 1>(stored, out),
+                (3, 1) => interleave::<3, 1>(stored, out),
+                (4, 1) => interleave::<4, 1>(stored, out),
+                (2, 3) => interleave::<2, 3>(stored, out),
+                (3, 3) => interleave::<3, 3>(stored, out),
+                (4, 3) => interleave::<4, 3>(stored, out),
+                (2, 6) => interleave::<2, 6>(stored, out),
+                (3, 6) => interleave::<3, 6>(stored, out),
+                (4, 6) => interleave::<4, 6>(stored, out),
+                _ => {
+                    for (j, phase) in stored.chunks_exact(n * px_bytes).enumerate() {
+                        let pixels = out[j * px_bytes..].chunks_mut(r * px_bytes);
+                        for (to, from) in pixels.zip(phase.chunks_exact(px_bytes)) {
+                            to[..px_bytes].copy_from_slice(from);
+                        }
+                    }
                 }
             }
-            let wide = &mut wide[..n * c * r];
-            wide.iter_mut().for_each(|v| *v *= step.factor);
-            step.to.store(wide, self.out, (x - self.cols.start) * c * r);
             x += n;
+        }
+    }
+}
+
+/// Pixels of `BYTES` bytes of `PHASES` phases in turn, from phases one behind the other: with sizes that the compiler knows,
+/// it shuffles vectors.
+#[inline(always)]
+fn interleave<const PHASES: usize, const BYTES: usize>(phases: &[u8], out: &mut [u8]) {
+    let (phases, _) = phases.as_chunks::<BYTES>();
+    let (out, _) = out.as_chunks_mut::<BYTES>();
+    let (out, _) = out.as_chunks_mut::<PHASES>();
+    let n = out.len();
+    let phases: [_; PHASES] = core::array::from_fn(|j| &phases[j * n..(j + 1) * n]);
+    for (x, out) in out.iter_mut().enumerate() {
+        for (to, phase) in out.iter_mut().zip(phases) {
+            *to = phase[x];
         }
     }
 }

@@ -1,0 +1,73 @@
+//! A model with its packed weights and the plan for the width that was last seen.
+
+use crate::error::{Error, Result};
+use mcir_runtime::exec::{Frame, Workspace};
+use mcir_runtime::model::Model;
+use mcir_runtime::plan::{PackedModel, Plan, PlanOptions};
+
+/// A model that is run on images of one width after the other, `N` of them at a time. All plans share the packed weights.
+pub(super) struct Engine<const N: usize> {
+    model: Model,
+    packed: Option<PackedModel>,
+    ready: Option<(Plan, [Workspace; N])>,
+}
+
+impl<const N: usize> Engine<N> {
+    /// Prepares nothing yet; the plan is made for the first image.
+    pub fn new(model: Model) -> Self {
+        Self { model, packed: None, ready: None }
+    }
+
+    /// The plan for the last image's width.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.ready.as_ref().map(|(plan, _)| plan)
+    }
+
+    /// Working memory and packed weights in bytes, of all that run at a time.
+    pub fn memory_bytes(&self) -> usize {
+        let each = |plan: &Plan| plan.memory_bytes() - plan.weight_bytes();
+        self.plan().map_or(0, |plan| N * each(plan) + plan.weight_bytes())
+    }
+
+    /// Gives working memory back; packed weights stay.
+    pub fn rest(&mut self) {
+        self.ready = None;
+    }
+
+    /// Begins images of this width and height.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when the engine cannot take the width, [`Error::Run`]; both name the model so.
+    pub fn frames(
+        &mut self,
+        name: &str,
+        options: &PlanOptions,
+        width: usize,
+        height: usize,
+    ) -> Result<[Frame<'_>; N]> {
+        let unplanned = |source| Error::Plan { name: name.into(), source };
+        if self.ready.as_ref().is_none_or(|(plan, _)| plan.width() != width) {
+            // The old workspace goes before the new one comes.
+            self.ready = None;
+            let plan = match &self.packed {
+                Some(packed) => Plan::of(packed, width, options),
+                None => Plan::new(&self.model, width, options),
+            };
+            let plan = plan.map_err(unplanned)?;
+            self.packed = Some(plan.packed().clone());
+            let mut workspaces = Vec::with_capacity(N);
+            for _ in 0..N {
+                workspaces.push(plan.try_workspace().map_err(unplanned)?);
+            }
+            let workspaces = workspaces.try_into().unwrap_or_else(|_| unreachable!("as many as were made"));
+            self.ready = Some((plan, workspaces));
+        }
+        let (plan, workspaces) = self.ready.as_mut().expect("the plan was just made");
+        let mut frames = Vec::with_capacity(N);
+        for workspace in workspaces {
+            let frame = plan.begin(workspace, height);
+            frames.push(frame.map_err(|source| Error::Run { name: name.into(), source })?);
+        }
+        Ok(frames.try_into().unwrap_or_else(|_| unreachable!("one for each workspace")))
+    }
+}
