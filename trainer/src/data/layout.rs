@@ -1,6 +1,5 @@
 //! Folders of published data sets, named as they unpack.
 
-use super::pairs::images;
 use std::path::{Path, PathBuf};
 
 /// What images are for.
@@ -23,7 +22,7 @@ pub fn find(folder: &Path, upscale: usize, part: Part) -> (PathBuf, Option<PathB
         (format!("{div2k}_HR"), vec![format!("{div2k}_LR_bicubic")]),
         ("HR".into(), vec!["LR".into(), "LR_bicubic".into()]),
     ];
-    if images(folder).is_err() {
+    if mcir_files::images(folder).is_err() {
         for (high, low) in names {
             let high = folder.join(high);
             let mut low = low.iter().map(|low| folder.join(low).join(format!("X{upscale}")));
