@@ -91,7 +91,7 @@ pub fn quantized_graph(num_feat: u16, upscale: u8, filter: Filter) -> Graph {
 
 /// A quantized graph whose convolutions read 16 bits wherever that is possible: plain, with the sums that are
 /// done along with them, and before a pixel shuffle.
-pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
+pub fn i16_graph(num_feat: u16, upscale: u8) -> Graph {
     let conv = |from, to, kernel, activation| {
         Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
     };
@@ -122,7 +122,7 @@ pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
 }
 
 /// A quantized graph whose convolutions have fewer channels than a vector has lanes.
-pub fn few_channels_graph(num_feat: u16) -> Graph {
+pub fn narrow_graph(num_feat: u16) -> Graph {
     let conv = |from, to, kernel, activation| {
         Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
     };
@@ -145,14 +145,14 @@ pub fn shuffled_graph(num_feat: u16) -> Graph {
         Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation })
     };
     let n = num_feat;
-    let (wide, narrow) = (DType::I16 { scale: 0.0013 }, DType::I8 { scale: 0.03, zero_point: -9 });
+    let (sum, byte) = (DType::I16 { scale: 0.0013 }, DType::I8 { scale: 0.03, zero_point: -9 });
     let mut g = Graph::new(3, DType::PIXEL);
     let x = g.push("conv_first", conv(3, n, None), &[0], DType::I8 { scale: 0.02, zero_point: 7 });
-    let x = g.push("upsample.0", conv(n, 4 * n, None), &[x], wide);
-    let x = g.push("upsample.1", Op::PixelShuffle { upscale: 2 }, &[x], wide);
-    let x = g.push("quantize", Op::Convert, &[x], narrow);
-    let x = g.push("upsample.2", conv(n, 4 * n, Some(Activation::Relu)), &[x], narrow);
-    let x = g.push("upsample.3", Op::PixelShuffle { upscale: 2 }, &[x], narrow);
+    let x = g.push("upsample.0", conv(n, 4 * n, None), &[x], sum);
+    let x = g.push("upsample.1", Op::PixelShuffle { upscale: 2 }, &[x], sum);
+    let x = g.push("quantize", Op::Convert, &[x], byte);
+    let x = g.push("upsample.2", conv(n, 4 * n, Some(Activation::Relu)), &[x], byte);
+    let x = g.push("upsample.3", Op::PixelShuffle { upscale: 2 }, &[x], byte);
     g.push("conv_last", conv(n, 3, None), &[x], DType::PIXEL);
     g
 }
@@ -234,7 +234,7 @@ pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
 
 /// Real values of edge `id` for a whole image, `[H, W, C]`, after rounding to the edge's dtype, from those of
 /// the edges before it (or of the pixels, for the input).
-pub fn whole_image(
+pub fn reference_edge(
     model: &Model,
     id: NodeId,
     edges: &[Vec<f64>],

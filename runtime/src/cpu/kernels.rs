@@ -4,20 +4,20 @@ use crate::cpu::attention::Attention;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::form::{Narrowing, Sums8};
 use crate::cpu::conv::narrow_out::NarrowOutRow;
+use crate::cpu::conv::requant::SingleRounding;
 use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::image_add::ImageRows;
 use crate::cpu::norm::NormKernel;
-use crate::cpu::requant::SingleRounding;
 
 /// Kernels of one instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
     /// Convolutions of 8-bit activations.
     pub i8: ConvKernel,
-    /// Whether `i8` takes sums that are floats in disguise (see [`requant`](crate::cpu::requant)).
+    /// Whether `i8` takes sums that are floats in disguise (see [`requant`](crate::cpu::conv::requant)).
     pub takes_floats: bool,
-    /// Whether `i8` does what a [`Chain`](crate::cpu::conv::row::Chain) says.
-    pub chains: bool,
+    /// Whether `i8` does what a [`PostOps`](crate::cpu::conv::row::PostOps) says.
+    pub post_ops: bool,
     /// 16-bit activations, for the nodes that 8 bits are too coarse for.
     pub i16: ConvKernel,
     /// Floats.
@@ -80,11 +80,11 @@ pub(crate) struct RowKernels {
     /// `round(a · factors[0] + b · factors[1])` plus the zero point.
     pub add: AddRow,
     /// `values += residual`, saturating at ±32767, and the sums in 8 bits, in one pass.
-    pub chain: Option<ChainRow>,
+    pub post_ops: Option<PostOpsRow>,
 }
 
-/// See [`RowKernels::chain`].
-type ChainRow = fn(values: &mut [i16], residual: Option<&[i16]>, by: &SingleRounding, out: &mut [u8]);
+/// See [`RowKernels::post_ops`].
+type PostOpsRow = fn(values: &mut [i16], residual: Option<&[i16]>, by: &SingleRounding, out: &mut [u8]);
 
 /// See [`RowKernels::add`].
 type AddRow = fn(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -> bool;

@@ -1,4 +1,4 @@
-//! Views of ring buffers: the rows an operator reads, and the part of the rows that one thread writes.
+//! Access to ring buffers: the rows an operator reads, and the part of the rows that one thread writes.
 
 use core::{marker::PhantomData, ops::Range, ptr::NonNull};
 
@@ -48,14 +48,14 @@ impl Ring {
 
 /// Rows of an edge, for reading.
 #[derive(Clone, Copy)]
-pub(crate) struct InView<'a> {
+pub(crate) struct RingReader<'a> {
     ring: &'a Ring,
     bytes: &'a [u8],
     height: usize,
 }
 
-impl<'a> InView<'a> {
-    /// A view of the ring `bytes`, holding an image of `height` rows.
+impl<'a> RingReader<'a> {
+    /// Reads the ring `bytes`, holding an image of `height` rows.
     pub fn new(ring: &'a Ring, bytes: &'a [u8], height: usize) -> Self {
         assert_eq!(bytes.len(), ring.bytes(), "the slice is this ring's");
         Self { ring, bytes, height }
@@ -95,14 +95,14 @@ impl<'a> InView<'a> {
 }
 
 /// The columns of an edge's rows that one thread writes.
-pub(crate) struct OutView<'a> {
+pub(crate) struct RingWriter<'a> {
     ring: &'a Ring,
     base: NonNull<u8>,
     cols: Range<usize>,
     life: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a> OutView<'a> {
+impl<'a> RingWriter<'a> {
     /// Columns `cols` of the ring that starts at `base`.
     ///
     /// # Safety
@@ -118,35 +118,35 @@ impl<'a> OutView<'a> {
         self.cols.clone()
     }
 
-    /// This view's pixels of rows `first..first + N`, for a kernel that writes several at once.
+    /// This writer's pixels of rows `first..first + N`, for a kernel that writes several at once.
     pub fn rows_mut<const N: usize>(&mut self, first: usize) -> [&mut [u8]; N] {
         assert!(N <= self.ring.rows, "the rows have slots of their own");
         core::array::from_fn(|i| {
             let row: *mut [u8] = self.row_mut(first + i);
             // SAFETY: no more than `rows` rows that follow each other lie in different slots, so the slices do
-            // not overlap; the view stays borrowed for as long as they live.
+            // not overlap; the writer stays borrowed for as long as they live.
             unsafe { &mut *row }
         })
     }
 
-    /// This view's pixels of two rows.
-    pub fn two_rows_mut(&mut self, rows: [usize; 2]) -> [&mut [u8]; 2] {
+    /// This writer's pixels of two rows.
+    pub fn rows_at_mut(&mut self, rows: [usize; 2]) -> [&mut [u8]; 2] {
         assert_ne!(self.ring.slot(rows[0]), self.ring.slot(rows[1]), "the rows have slots of their own");
         rows.map(|y| {
             let row: *mut [u8] = self.row_mut(y);
-            // SAFETY: the rows lie in different slots, so the slices do not overlap; the view stays borrowed for as
+            // SAFETY: the rows lie in different slots, so the slices do not overlap; the writer stays borrowed for as
             // long as they live.
             unsafe { &mut *row }
         })
     }
 
-    /// This view's pixels of row `y`.
+    /// This writer's pixels of row `y`.
     pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
         let start = self.ring.slot(y) + (self.ring.pad + self.cols.start) * self.ring.px_bytes;
         let len = self.cols.len() * self.ring.px_bytes;
         // SAFETY: `slot` is below `rows * row_bytes` and a row holds pad + width pixels, of which `cols` are
         // some (checked by the constructors), so the range lies in the ring that the constructor was given.
-        // The view has exclusive use of these columns, and `&mut self` of the view.
+        // The writer has exclusive use of these columns, and `&mut self` of the writer.
         unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr().add(start), len) }
     }
 }

@@ -1,7 +1,7 @@
 //! Properties of rings and of the arena, whatever their sizes.
 
 use super::arena::{Life, lay_out};
-use super::ring::{InView, OutView, Ring};
+use super::ring::{Ring, RingReader, RingWriter};
 use alloc::{vec, vec::Vec};
 use core::ptr::NonNull;
 use proptest::prelude::*;
@@ -63,24 +63,24 @@ proptest! {
         for y in 0..height {
             // By two threads, one after the other.
             for cols in [0..cut, cut..ring.width] {
-                // SAFETY: the memory is the ring's, and nobody else has it while the view is used.
-                let mut out = unsafe { OutView::columns(&ring, base, cols.clone()) };
+                // SAFETY: the memory is the ring's, and nobody else has it while the writer is used.
+                let mut out = unsafe { RingWriter::columns(&ring, base, cols.clone()) };
                 for (i, byte) in out.row_mut(y).iter_mut().enumerate() {
                     *byte = pixel(y, cols.start * ring.px_bytes + i);
                 }
             }
         }
-        let view = InView::new(&ring, &memory, height);
+        let reader = RingReader::new(&ring, &memory, height);
         for y in height.saturating_sub(ring.rows)..height {
-            let row = view.padded_row(y as isize);
+            let row = reader.padded_row(y as isize);
             let (left, rest) = row.split_at(ring.pad * ring.px_bytes);
             let (pixels, right) = rest.split_at(ring.width * ring.px_bytes);
             prop_assert!(pixels.iter().enumerate().all(|(i, &b)| b == pixel(y, i)), "row {}", y);
             prop_assert!(left.iter().chain(right).all(|&b| b == padding), "padding of row {}", y);
-            prop_assert_eq!(view.pixels(y, cut..ring.width), &pixels[cut * ring.px_bytes..]);
+            prop_assert_eq!(reader.pixels(y, cut..ring.width), &pixels[cut * ring.px_bytes..]);
         }
         for outside in [-1, height as isize] {
-            prop_assert!(view.padded_row(outside).iter().all(|&b| b == padding), "row {}", outside);
+            prop_assert!(reader.padded_row(outside).iter().all(|&b| b == padding), "row {}", outside);
         }
     }
 }

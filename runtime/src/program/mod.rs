@@ -15,22 +15,22 @@ mod edges;
 mod fuse;
 mod interpolation;
 mod lower;
+mod lowered;
 mod numerics;
 mod order;
 mod reach;
 mod split;
 #[cfg(test)]
 mod tests;
-mod whole;
 mod work;
 
 pub use edges::scale_of;
 pub use interpolation::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, phases};
+pub use lowered::Program;
 pub(crate) use numerics::largest_sum;
 pub use numerics::{EXPONENT_BITS, I16_MAX, MAX_BIAS, MAX_QUERY, limits, short};
 pub use order::Order;
 pub use reach::{Reach, window_start};
-pub use whole::Program;
 pub use work::{
     Add, Affine, Attention, BilinearSkip, Convolution, Edge, Epilogue, IntAttention, LayerNorm, Narrow, Node,
     Numbers, PRelu, Resize, Shuffled, Work,

@@ -1,8 +1,8 @@
 //! Joined nodes taken apart again, for executors that have no kernel for them.
 
+use crate::program::lowered::Program;
 use crate::program::order::Order;
 use crate::program::reach::Reach;
-use crate::program::whole::Program;
 use crate::program::work::{Add, BilinearSkip, Convolution, Edge, Epilogue, Node, Work};
 use alloc::{sync::Arc, vec, vec::Vec};
 

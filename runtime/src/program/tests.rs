@@ -65,7 +65,7 @@ fn the_end_of_a_network_is_one_step_where_there_is_a_kernel() {
 fn residual_sums_and_conversions_are_done_with_their_convolution() {
     let model = random_model(quantized_graph(8, 2, Filter::Bilinear), 1);
     let program = Program::new(&model);
-    let chains: Vec<_> = program
+    let fused: Vec<_> = program
         .nodes()
         .iter()
         .filter_map(|n| match &n.work {
@@ -81,7 +81,7 @@ fn residual_sums_and_conversions_are_done_with_their_convolution() {
         })
         .collect();
     // conv_first with its conversion; conv2 with the sum that reads it and the conversion of that.
-    assert_eq!(chains, [(1, false, true), (4, true, true)]);
+    assert_eq!(fused, [(1, false, true), (4, true, true)]);
     assert_eq!(program.nodes().iter().filter(|n| matches!(n.work, Work::Narrowed)).count(), 2);
 }
 

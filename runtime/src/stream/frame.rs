@@ -11,7 +11,7 @@ use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
 use crate::cpu::steps::step::Io;
 use crate::memory::line::Line;
-use crate::memory::ring::{InView, OutView};
+use crate::memory::ring::{RingReader, RingWriter};
 use crate::model::NodeId;
 use crate::stream::error::RunError;
 use crate::stream::plan::Plan;
@@ -440,7 +440,13 @@ impl Band for Jobs<'_> {
         Rings { inputs, out: &rings[id], second }
     }
 
-    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>) {
+    fn run(
+        &self,
+        i: usize,
+        inputs: [RingReader<'_>; 2],
+        out: RingWriter<'_>,
+        second: Option<RingWriter<'_>>,
+    ) {
         let Job { id, rows } = self.jobs[i].clone();
         let step = self.plan.packed.nodes()[id].step.as_ref().expect("only nodes with a step become jobs");
         step.run(&mut Io { inputs, out, second, rows, cpu: self.plan.packed.cpu() });

@@ -4,7 +4,7 @@
 //! others visible, which convolutions read at their edges. Which thread computes a pixel does not change it,
 //! so the output does not depend on the number of threads.
 
-use crate::memory::ring::{InView, OutView, Ring};
+use crate::memory::ring::{Ring, RingReader, RingWriter};
 use core::ops::Range;
 use core::ptr::NonNull;
 
@@ -32,7 +32,7 @@ pub(crate) trait Band: Sync {
     /// Rings of step `i`.
     fn rings(&self, i: usize) -> Rings<'_>;
     /// Runs step `i` on the columns of `out` and of the second output, if it has one.
-    fn run(&self, i: usize, inputs: [InView<'_>; 2], out: OutView<'_>, second: Option<OutView<'_>>);
+    fn run(&self, i: usize, inputs: [RingReader<'_>; 2], out: RingWriter<'_>, second: Option<RingWriter<'_>>);
 }
 
 /// Runs all steps of a band; `width` is the width of the network's input, of which every ring's is a
@@ -95,10 +95,10 @@ unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr:
     unsafe {
         let inputs = inputs.map(|(ring, height)| {
             let bytes = core::slice::from_raw_parts(arena.0.as_ptr().add(ring.offset), ring.bytes());
-            InView::new(ring, bytes, height)
+            RingReader::new(ring, bytes, height)
         });
-        let view = |ring| view(arena, ring, ring_columns(ring, width, &lr));
-        band.run(i, inputs, view(out), second.map(view));
+        let writer = |ring| writer(arena, ring, ring_columns(ring, width, &lr));
+        band.run(i, inputs, writer(out), second.map(writer));
     }
 }
 
@@ -109,10 +109,10 @@ fn ring_columns(ring: &Ring, width: usize, lr: &Range<usize>) -> Range<usize> {
 }
 
 /// # Safety
-/// As [`OutView::columns`], for this ring of the arena.
-unsafe fn view<'a>(arena: &'a Arena, ring: &'a Ring, cols: Range<usize>) -> OutView<'a> {
+/// As [`RingWriter::columns`], for this ring of the arena.
+unsafe fn writer<'a>(arena: &'a Arena, ring: &'a Ring, cols: Range<usize>) -> RingWriter<'a> {
     // SAFETY: passed on from the caller.
-    unsafe { OutView::columns(ring, arena.0.add(ring.offset), cols) }
+    unsafe { RingWriter::columns(ring, arena.0.add(ring.offset), cols) }
 }
 
 /// Most columns that one of the threads computes: what all of them wait for.
@@ -146,7 +146,13 @@ mod tests {
         fn rings(&self, i: usize) -> Rings<'_> {
             Rings { inputs: [(&self.rings[i], 1); 2], out: &self.rings[i + 1], second: None }
         }
-        fn run(&self, i: usize, [input, _]: [InView<'_>; 2], mut out: OutView<'_>, _: Option<OutView<'_>>) {
+        fn run(
+            &self,
+            i: usize,
+            [input, _]: [RingReader<'_>; 2],
+            mut out: RingWriter<'_>,
+            _: Option<RingWriter<'_>>,
+        ) {
             let cols = out.cols();
             assert!(i == 0 || !cols.contains(&self.bad.load(Ordering::Relaxed)), "on purpose");
             out.row_mut(0).copy_from_slice(input.pixels(0, cols));

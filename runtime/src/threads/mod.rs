@@ -1,10 +1,12 @@
 //! Threads that share the columns of each step of a band, the barrier between the steps, and the processors that they
 //! keep to.
 
+#[allow(unsafe_code, reason = "every thread gets the columns that no other has")]
 pub(crate) mod band;
 #[cfg(all(feature = "std", target_os = "linux"))]
 mod pin;
 #[cfg(feature = "std")]
+#[allow(unsafe_code, reason = "threads borrow work that ends before they do")]
 mod pool;
 
 /// Keeps the calling thread to the first processor, where that is known how.

@@ -2,7 +2,7 @@
 //! stored bytes. All 32 registers are in use, which the compiler does not manage without keeping sums in memory.
 //!
 //! `v0` to `v23` are the sums. After the depth, `v24` to `v27` hold the multipliers, `v31` the number that rounds
-//! (see [`requant`](crate::cpu::requant)), `v28` to `v30` what is on its way out.
+//! (see [`requant`](crate::cpu::conv::requant)), `v28` to `v30` what is on its way out.
 
 use crate::arithmetic::MAGIC;
 use crate::cpu::conv::form::{Products, Store};

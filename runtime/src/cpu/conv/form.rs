@@ -59,7 +59,7 @@ pub(crate) enum Products {
     /// With a zero point they fit 16 bits.
     Short,
     /// Rounded, they fit the low bits of a float.
-    Wide,
+    Mantissa,
     /// Rounded, they fit 32 bits.
     Integer,
     /// Anything.
@@ -78,6 +78,6 @@ pub(crate) struct Narrowing {
 pub(crate) struct Sums8 {
     /// How activations are kept in memory: `stored = value ^ xor`; 0x80 makes them unsigned.
     pub xor: u8,
-    /// Whether sums may be floats in disguise (see [`requant`](crate::cpu::requant)).
+    /// Whether sums may be floats in disguise (see [`requant`](crate::cpu::conv::requant)).
     pub takes_floats: bool,
 }

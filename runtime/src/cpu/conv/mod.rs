@@ -3,6 +3,7 @@
 pub(crate) mod form;
 pub(crate) mod narrow_out;
 pub(crate) mod pack;
+pub(crate) mod requant;
 pub(crate) mod row;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -19,28 +19,28 @@ pub(crate) struct RowArgs<'a> {
     pub mult: &'a [f32],
     /// `−MAGIC · mult` of every output channel, if the sums are floats in disguise (see [`requant`]).
     ///
-    /// [`requant`]: crate::cpu::requant
+    /// [`requant`]: crate::cpu::conv::requant
     pub offset: Option<&'a [f32]>,
     /// How far products can be from zero.
     pub products: Products,
     pub store: Store,
     /// What else is done with the values before they leave the registers; only where 16 bits are stored, and only on
-    /// instruction sets whose table says that they chain.
-    pub chain: Option<Chain<'a>>,
+    /// instruction sets whose table says that they have them.
+    pub post_ops: Option<PostOps<'a>>,
     /// `pixels · out_channels` values.
     pub out: &'a mut [u8],
 }
 
 /// What follows a convolution to 16 bits: a residual sum, which is stored instead of the convolution's own values, and a
 /// copy in 8 bits of what is stored.
-pub(crate) struct Chain<'a> {
+pub(crate) struct PostOps<'a> {
     /// Values `r` that make `round(conv · factors[0] + r · factors[1])` of the convolution's, and the factors.
     pub residual: Option<(&'a [i16], [f32; 2])>,
     /// Where `round(stored · factor)` goes, the factor, and the 8-bit edge.
     pub narrow: Option<(&'a mut [u8], f32, Narrowing)>,
 }
 
-impl Chain<'_> {
+impl PostOps<'_> {
     /// Asserts that there are rows of so many values.
     pub fn check(&self, store: Store, values: usize) {
         assert!(matches!(store, Store::I16 { .. }), "16 bits are worked on");
@@ -49,18 +49,18 @@ impl Chain<'_> {
     }
 
     /// The part of it for these values of the row.
-    pub fn part(&mut self, values: core::ops::Range<usize>) -> Chain<'_> {
-        Chain {
+    pub fn part(&mut self, values: core::ops::Range<usize>) -> PostOps<'_> {
+        PostOps {
             residual: self.residual.map(|(row, factors)| (&row[values.clone()], factors)),
             narrow: self.narrow.as_mut().map(|(row, factor, to)| (&mut row[values], *factor, *to)),
         }
     }
 }
 
-/// The place of a tile's first value in the rows of a [`Chain`].
+/// The place of a tile's first value in the rows of a [`PostOps`].
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only VNNI sets chain"))]
-pub(crate) struct ChainAt {
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only VNNI sets do them in registers"))]
+pub(crate) struct PostOpsAt {
     /// Residual; null if there is none.
     pub residual: *const i16,
     pub factors: [f32; 2],
@@ -70,14 +70,14 @@ pub(crate) struct ChainAt {
     pub to: Narrowing,
 }
 
-impl ChainAt {
+impl PostOpsAt {
     /// Of a row's first value.
-    pub fn new(chain: &mut Chain<'_>) -> Self {
+    pub fn new(post_ops: &mut PostOps<'_>) -> Self {
         let (residual, factors) =
-            chain.residual.map_or((core::ptr::null(), [1.0; 2]), |(row, factors)| (row.as_ptr(), factors));
+            post_ops.residual.map_or((core::ptr::null(), [1.0; 2]), |(row, factors)| (row.as_ptr(), factors));
         let nothing = Narrowing { zero_point: 0, xor: 0 };
         let (narrow, factor, to) =
-            chain.narrow.as_mut().map_or((core::ptr::null_mut(), 1.0, nothing), |(row, factor, to)| {
+            post_ops.narrow.as_mut().map_or((core::ptr::null_mut(), 1.0, nothing), |(row, factor, to)| {
                 (row.as_mut_ptr(), *factor, *to)
             });
         Self { residual, factors, narrow, factor, to }
@@ -147,8 +147,8 @@ pub(crate) fn conv_row(kernel: &ConvKernel, mut args: RowArgs<'_>) {
     let store_bytes = args.store.size_bytes();
     let values = args.pixels * shape.out_channels;
     assert_eq!(args.out.len(), values * store_bytes, "the output row fits");
-    if let Some(chain) = &args.chain {
-        chain.check(args.store, values);
+    if let Some(post_ops) = &args.post_ops {
+        post_ops.check(args.store, values);
     }
     // SAFETY: lengths checked above; a `Cpu` hands out kernels only on a processor that has the instruction set.
     unsafe { row(&mut args) }

@@ -1,17 +1,17 @@
 //! Every kernel that this processor has, against a direct convolution in 64 bits: equal, not close, over
 //! ragged widths, channel counts and depths, and extreme values.
 
-mod chain;
 mod i16;
+mod post_ops;
 mod properties;
 mod table;
 
 use crate::cpu::conv::form::{Products, Store};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
+use crate::cpu::conv::requant::{Requant, Sums};
 use crate::cpu::conv::row::{RowArgs, conv_row};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
-use crate::cpu::requant::{Requant, Sums};
 use crate::memory::ring::SLACK_BYTES;
 use crate::program::{largest_sum, short};
 use crate::testing::Rng;
@@ -101,7 +101,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                             offset,
                             products,
                             store,
-                            chain: None,
+                            post_ops: None,
                             out: &mut out,
                         };
                         conv_row(&table.i8, args);
@@ -142,7 +142,7 @@ fn int8_kernels_equal_a_direct_convolution() {
                     let offset: Vec<f32> = large.iter().map(|m| -magic * m).collect();
                     for lo in [-32767.0, 0.0] {
                         let store = Store::I16 { lo, hi: 32767.0 };
-                        let found = run_with(&large, &raised, Some(&offset), Products::Wide, store);
+                        let found = run_with(&large, &raised, Some(&offset), Products::Mantissa, store);
                         assert!(
                             found == run_with(&large, &bias, None, Products::Any, store),
                             "{} {store:?}",
@@ -203,7 +203,7 @@ fn float_kernels_give_the_same_bits() {
                     offset: None,
                     products: Products::Any,
                     store: Store::F32 { relu: true },
-                    chain: None,
+                    post_ops: None,
                     out: &mut out,
                 };
                 conv_row(&table.f32, args);
@@ -236,7 +236,7 @@ fn short_rows_are_refused_before_the_kernel_runs() {
         offset: None,
         products: Products::Any,
         store: Store::F32 { relu: false },
-        chain: None,
+        post_ops: None,
         out: &mut [0; 32],
     };
     conv_row(&table.i8, args);
@@ -362,7 +362,7 @@ fn winograd_equals_the_direct_convolution() {
                 let requant = requant(&packed, &order, &weights, &bias, &mult, &table);
                 let transformed = Winograd4x4::new(&weights, &order, in_channels, out_channels, &requant)
                     .expect("sums fit and channels are whole vectors");
-                assert_eq!(requant.products == Products::Wide, case == 0);
+                assert_eq!(requant.products == Products::Mantissa, case == 0);
                 // Every way to store there is; 8 bits only from products within 16.
                 for store in [
                     Store::I16 { lo: -32767.0, hi: 32767.0 },
@@ -372,7 +372,7 @@ fn winograd_equals_the_direct_convolution() {
                     Store::I8 { lo: -133.0, hi: 122.0, zero_point: 5, xor: 0 },
                     Store::F32 { relu: false },
                 ] {
-                    if requant.products == Products::Wide && matches!(store, Store::I8 { .. }) {
+                    if requant.products == Products::Mantissa && matches!(store, Store::I8 { .. }) {
                         continue;
                     }
                     let row_bytes = pixels * out_channels * store.size_bytes();
@@ -390,7 +390,7 @@ fn winograd_equals_the_direct_convolution() {
                                 offset: requant.offset.as_deref(),
                                 products: requant.products,
                                 store,
-                                chain: None,
+                                post_ops: None,
                                 out: &mut out,
                             };
                             conv_row(&table.i8, args);

@@ -7,7 +7,7 @@
 
 use crate::cpu::conv::form::{MAX_KERNEL, Products, Store};
 use crate::cpu::conv::pack::Panel;
-use crate::cpu::conv::row::{ChainAt, RowArgs};
+use crate::cpu::conv::row::{PostOpsAt, RowArgs};
 
 /// Vectors in a panel of which tiles of [`FOUR`] pixels still have sums enough to keep the multipliers busy.
 const WIDEST: usize = 4;
@@ -101,16 +101,16 @@ pub(crate) unsafe trait Tile {
     ) -> bool {
         false
     }
-    /// Whether [`store_chain`](Self::store_chain) is there.
-    const CHAINS: bool = false;
-    /// [`store_tile`](Self::store_tile) with what a [`Chain`](crate::cpu::conv::row::Chain) adds to it.
+    /// Whether [`store_post_ops`](Self::store_post_ops) is there.
+    const POST_OPS: bool = false;
+    /// [`store_tile`](Self::store_tile) with what a [`PostOps`](crate::cpu::conv::row::PostOps) adds to it.
     #[inline(always)]
-    unsafe fn store_chain<const MR: usize, const NV: usize>(
+    unsafe fn store_post_ops<const MR: usize, const NV: usize>(
         _sums: &[[Self::V; NV]; MR],
         _to: &Destination<'_>,
-        _chain: &ChainAt,
+        _post_ops: &PostOpsAt,
     ) {
-        unreachable!("rows are not chained on this instruction set")
+        unreachable!("there are no post-ops on this instruction set")
     }
     /// Stores the first `lanes` sums; `mult` points to LANES multipliers.
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize);
@@ -167,7 +167,7 @@ pub(crate) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
 ) {
     let packed = args.packed;
     let channels = packed.shape.out_channels;
-    assert!(T::CHAINS || args.chain.is_none(), "no chain on an instruction set without");
+    assert!(T::POST_OPS || args.post_ops.is_none(), "no post-ops on an instruction set without");
     let mut taps = [core::ptr::null(); MAX_KERNEL];
     for (to, tap) in taps.iter_mut().zip(args.taps) {
         *to = tap.as_ptr();
@@ -194,12 +194,12 @@ pub(crate) unsafe fn columns<T: Tile, const MR: usize, const NV: usize>(
                 px_bytes: channels * store.size_bytes(),
                 lanes: (channels - panel.first).min(NV * T::LANES),
             },
-            chain: args.chain.as_mut().map(|chain| ChainAt::new(chain).after(panel.first)),
+            post_ops: args.post_ops.as_mut().map(|post_ops| PostOpsAt::new(post_ops).after(panel.first)),
         };
         let mut x = 0;
         let PanelArgs { taps, groups, px_in, weights, bias, ref to, .. } = panel;
-        let whole = pixels >= MR && panel.chain.is_none();
-        if whole && T::fused::<MR, NV>(bias, taps, groups, px_in, weights, to, pixels) {
+        let full = pixels >= MR && panel.post_ops.is_none();
+        if full && T::fused::<MR, NV>(bias, taps, groups, px_in, weights, to, pixels) {
             return;
         }
         if pixels >= MR {
@@ -235,7 +235,7 @@ struct PanelArgs<'a> {
     bias: *const u8,
     /// Place of pixel 0.
     to: Destination<'a>,
-    chain: Option<ChainAt>,
+    post_ops: Option<PostOpsAt>,
 }
 
 /// Pixels `x..x + MR`.
@@ -244,16 +244,16 @@ struct PanelArgs<'a> {
 /// As [`columns`]; there are so many pixels.
 #[inline(always)]
 unsafe fn tile<T: Tile, const MR: usize, const NV: usize>(panel: &PanelArgs<'_>, x: usize) {
-    let PanelArgs { taps, groups, px_in, weights, bias, to, chain } = *panel;
+    let PanelArgs { taps, groups, px_in, weights, bias, to, post_ops } = *panel;
     // SAFETY: passed on.
     unsafe {
         let (at, to) = (x * px_in, Destination { out: to.out.add(x * to.px_bytes), ..to });
-        if T::CHAINS
-            && let Some(chain) = chain
+        if T::POST_OPS
+            && let Some(post_ops) = post_ops
         {
             let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);
             // As many values in each row as there are of two bytes in the output.
-            T::store_chain(&sums, &to, &chain.after(x * to.px_bytes / 2));
+            T::store_post_ops(&sums, &to, &post_ops.after(x * to.px_bytes / 2));
             return;
         }
         let sums = T::sums::<MR, NV>(bias, taps, at, groups, px_in, weights);

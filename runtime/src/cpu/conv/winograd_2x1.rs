@@ -24,8 +24,8 @@
 
 use crate::cpu::conv::form::{Store, Sums8};
 
-use crate::cpu::conv::row::Chain;
-use crate::cpu::requant::Requant;
+use crate::cpu::conv::requant::Requant;
+use crate::cpu::conv::row::PostOps;
 use crate::memory::line::{Line, aligned};
 use alloc::vec::Vec;
 use core::iter::zip;
@@ -176,8 +176,8 @@ pub(crate) struct Winograd2x1Args<'a, 'b> {
     /// Of the direct convolution.
     pub requant: &'a Requant,
     pub store: Store,
-    /// What else is done with the rows; only on instruction sets whose table says that they chain.
-    pub chains: Option<[Chain<'b>; 2]>,
+    /// What else is done with the rows; only on instruction sets whose table says that they have them.
+    pub post_ops: Option<[PostOps<'b>; 2]>,
     /// Two output rows of `pixels · out_channels` values.
     pub out: [&'b mut [u8]; 2],
 }
@@ -206,8 +206,8 @@ pub(crate) fn winograd_2x1(mut args: Winograd2x1Args<'_, '_>) -> bool {
     let values = args.pixels * out_channels;
     let out = values * args.store.size_bytes();
     assert!(args.out.iter().all(|row| row.len() == out), "the output rows fit");
-    for chain in args.chains.iter().flatten() {
-        chain.check(args.store, values);
+    for post_ops in args.post_ops.iter().flatten() {
+        post_ops.check(args.store, values);
     }
     // SAFETY: lengths checked above; the instruction set was established by `Isa::table`, which hands out a
     // kernel only on a processor that has it.

@@ -13,7 +13,7 @@
 //! products an instruction, where a direct convolution has at best eight 8-bit ones.
 
 use crate::cpu::conv::form::Store;
-use crate::cpu::requant::Requant;
+use crate::cpu::conv::requant::Requant;
 use crate::memory::line::{Line, aligned};
 use alloc::vec::Vec;
 
@@ -81,9 +81,9 @@ impl Winograd4x4 {
             for c in 0..in_channels {
                 let g = |ky: usize, kx: usize| i32::from(kernel[(ky * KERNEL + kx) * in_channels + c]);
                 for place in 0..PLACES {
-                    let (down, along) = (&G[place / PATCH], &G[place % PATCH]);
+                    let (down, across) = (&G[place / PATCH], &G[place % PATCH]);
                     let sum: i32 = (0..KERNEL * KERNEL)
-                        .map(|t| down[t / KERNEL] * along[t % KERNEL] * g(t / KERNEL, t % KERNEL))
+                        .map(|t| down[t / KERNEL] * across[t % KERNEL] * g(t / KERNEL, t % KERNEL))
                         .sum();
                     // At most 12 · 12 · 127.
                     let (y, x) = (ORDER[place / PATCH], place % PATCH);

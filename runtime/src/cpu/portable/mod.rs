@@ -20,7 +20,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
         )
     },
     takes_floats: false,
-    chains: false,
+    post_ops: false,
     // SAFETY: the geometry is that of the entry's tiles.
     i16: unsafe { ConvKernel::new(i16::conv_i16, i16::GEOMETRY, 2) },
     // SAFETY: the geometry is that of the entry's tiles.

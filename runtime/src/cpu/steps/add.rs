@@ -26,7 +26,7 @@ impl Step for AddStep {
     fn run(&self, io: &mut Io<'_>) {
         let cols = io.out.cols();
         for y in io.rows.clone() {
-            let [a, b] = io.inputs.map(|view| view.pixels(y, cols.clone()));
+            let [a, b] = io.inputs.map(|ring| ring.pixels(y, cols.clone()));
             if let (Some(rows), [Codec::I16, Codec::I16], Some(to)) =
                 (io.cpu.rows, self.codecs, self.out.narrowing())
             {

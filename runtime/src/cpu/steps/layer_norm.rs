@@ -52,9 +52,9 @@ impl LayerNormStep {
     #[inline(always)]
     fn pixels<const N: usize>(&self, input: &[u8], out: &mut [u8]) {
         let total = out.len() / self.to.size_bytes();
-        let whole = N * LANES;
+        let reach = N * LANES;
         let mut at = self.by_kernel(input, out);
-        while at + whole <= total {
+        while at + reach <= total {
             let mut x = [[0.0; LANES]; N];
             self.from.load(input, at, x.as_flattened_mut());
             self.normalize(&mut x);

@@ -11,9 +11,9 @@ use crate::cpu::conv::form::{Geometry, MAX_KERNEL, Products, Store};
 use crate::cpu::conv::narrow_out;
 use crate::cpu::conv::narrow_out::{NarrowOutArgs, NarrowOutRow, NarrowOutWeights, narrow_out_row};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
+use crate::cpu::conv::requant::Requant;
 use crate::cpu::conv::row::{RowArgs, conv_row};
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::requant::Requant;
 use crate::cpu::table::Cpu;
 use alloc::{vec, vec::Vec};
 
@@ -108,8 +108,8 @@ impl Columns {
         if !exact {
             return None;
         }
-        let wide = ConvShape { in_channels, out_channels: columns * CHANNELS, kernel, columns: 1 };
-        let mut spread = vec![0_i8; wide.out_channels * kernel * in_channels];
+        let spread_shape = ConvShape { in_channels, out_channels: columns * CHANNELS, kernel, columns: 1 };
+        let mut spread = vec![0_i8; spread_shape.out_channels * kernel * in_channels];
         for (channel, row) in weights.chunks_exact(depth).enumerate() {
             for (tap, values) in row.chunks_exact(in_channels).enumerate() {
                 let (ky, kx) = (tap / columns, tap % columns);
@@ -117,8 +117,8 @@ impl Columns {
                 spread[at..at + in_channels].copy_from_slice(values);
             }
         }
-        let order: Vec<usize> = (0..wide.out_channels).collect();
-        let packed = pack(wide, geometry, &spread, &order);
+        let order: Vec<usize> = (0..spread_shape.out_channels).collect();
+        let packed = pack(spread_shape, geometry, &spread, &order);
         let mut first = vec![0_i32; packed.padded_out];
         first[..out_channels].copy_from_slice(&bias);
         let mut mult = [0.0; CHANNELS];
@@ -156,7 +156,7 @@ impl Columns {
                 offset: None,
                 products: Products::Any,
                 store: Store::F32 { relu: false },
-                chain: None,
+                post_ops: None,
                 out: bytemuck::cast_slice_mut(partial),
             };
             conv_row(&cpu.i8, args);

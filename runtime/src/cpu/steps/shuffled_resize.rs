@@ -8,8 +8,8 @@
 
 use crate::cpu::conv::form::Store;
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
+use crate::cpu::conv::requant::{Requant, Sums};
 use crate::cpu::conv::row::{RowArgs, conv_row};
-use crate::cpu::requant::{Requant, Sums};
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::table::Cpu;
 use crate::memory::ring::SLACK_BYTES;
@@ -83,7 +83,7 @@ impl ShuffledResizeStep {
             offset: self.requant.offset.as_deref(),
             products: self.requant.products,
             store: self.store,
-            chain: None,
+            post_ops: None,
             out,
         };
         conv_row(&cpu.i8, args);

@@ -3,7 +3,7 @@
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::table::Cpu;
-use crate::memory::ring::{InView, OutView};
+use crate::memory::ring::{RingReader, RingWriter};
 use crate::model::DType;
 use crate::program::scale_of;
 use core::ops::Range;
@@ -22,11 +22,11 @@ pub(crate) trait Step: Send + Sync {
 /// What a step reads and writes in one call.
 pub(crate) struct Io<'a> {
     /// Rings of the edges read; the second one only for `Add`.
-    pub inputs: [InView<'a>; 2],
+    pub inputs: [RingReader<'a>; 2],
     /// The columns to write.
-    pub out: OutView<'a>,
+    pub out: RingWriter<'a>,
     /// The same columns of the other edge that a convolution may write.
-    pub second: Option<OutView<'a>>,
+    pub second: Option<RingWriter<'a>>,
     /// The rows to write.
     pub rows: Range<usize>,
     pub cpu: Cpu,

@@ -10,7 +10,7 @@ use crate::arithmetic::exp;
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::steps::step::{Dtypes, Io, Step};
-use crate::memory::ring::{InView, OutView};
+use crate::memory::ring::{RingReader, RingWriter};
 use crate::program::{Attention, window_start};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -115,12 +115,12 @@ pub(crate) struct Area {
 
 struct Window<'a, 'o> {
     step: &'a WindowAttentionStep,
-    input: InView<'a>,
+    input: RingReader<'a>,
     /// All pixels of the window: the keys.
     area: Area,
     /// Those to compute.
     queries: Area,
-    out: &'a mut OutView<'o>,
+    out: &'a mut RingWriter<'o>,
 }
 
 impl Elementwise for Window<'_, '_> {

@@ -11,7 +11,7 @@ use crate::cpu::kernels::Elementwise;
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::steps::window_attention::{Area, Windows};
 use crate::cpu::table::Cpu;
-use crate::memory::ring::{InView, OutView};
+use crate::memory::ring::{RingReader, RingWriter};
 use crate::program::{IntAttention, MAX_QUERY};
 use alloc::{vec, vec::Vec};
 
@@ -131,12 +131,12 @@ impl Scratch {
 
 struct Window<'a, 'b, 'o> {
     step: &'a IntAttentionStep,
-    input: InView<'a>,
+    input: RingReader<'a>,
     /// All pixels of the window: the keys.
     area: Area,
     /// Those to compute.
     queries: Area,
-    out: &'a mut OutView<'o>,
+    out: &'a mut RingWriter<'o>,
     scratch: &'b mut Scratch,
 }
 

@@ -1,6 +1,6 @@
 use crate::arch::{edsr, stand_in, swinir};
 use crate::model::{Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, Role, TensorData};
-use crate::testing::{Rng, grey_graph, random_model, whole_image};
+use crate::testing::{Rng, grey_graph, random_model, reference_edge};
 use alloc::{vec, vec::Vec};
 
 const SIZE: (usize, usize) = (16, 8);
@@ -9,7 +9,7 @@ const SIZE: (usize, usize) = (16, 8);
 fn run(model: &Model, pixels: &[u8]) -> Vec<f64> {
     let mut edges: Vec<Vec<f64>> = vec![];
     for id in 0..model.graph().nodes.len() as NodeId {
-        let edge = whole_image(model, id, &edges, pixels, SIZE.0, SIZE.1);
+        let edge = reference_edge(model, id, &edges, pixels, SIZE.0, SIZE.1);
         edges.push(edge);
     }
     edges.pop().unwrap()

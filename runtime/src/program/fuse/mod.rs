@@ -9,7 +9,7 @@ use crate::program::lower;
 use crate::program::work::{Node, Work};
 use alloc::{vec, vec::Vec};
 use bilinear_skip::Skip;
-use residual::Chain;
+use residual::ResidualSum;
 
 pub(crate) use shuffle::order as shuffle_order;
 
@@ -37,12 +37,12 @@ pub(crate) fn fused(model: &Model) -> Vec<Node> {
     let ids = 0..model.graph().nodes.len() as NodeId;
     let mut all = Fused { nodes: vec![], edges: vec![usize::MAX; ids.len()] };
     let skips: Vec<Skip> = ids.clone().filter_map(|id| Skip::at(model, id)).collect();
-    let chains: Vec<Chain> = ids.clone().filter_map(|id| Chain::at(model, id)).collect();
+    let sums: Vec<ResidualSum> = ids.clone().filter_map(|id| ResidualSum::at(model, id)).collect();
     let part_of_skip = |id: NodeId| skips.iter().any(|s| s.resize == id || s.shuffle == id);
     for id in ids {
-        if let Some(chain) = chains.iter().find(|c| c.contains(id)) {
-            if chain.end() == id {
-                chain.lower(model, &mut all);
+        if let Some(sum) = sums.iter().find(|c| c.contains(id)) {
+            if sum.end() == id {
+                sum.lower(model, &mut all);
             }
         } else if part_of_skip(id) {
             // Done with the sum.

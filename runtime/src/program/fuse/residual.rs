@@ -9,13 +9,13 @@ use crate::program::work::{Convolution, Epilogue, Node, Work};
 use crate::program::{lower, numerics};
 use alloc::{sync::Arc, vec};
 
-pub(super) struct Chain {
+pub(super) struct ResidualSum {
     conv: NodeId,
     sum: Option<NodeId>,
     convert: Option<NodeId>,
 }
 
-impl Chain {
+impl ResidualSum {
     /// The one that begins with node `conv`.
     pub fn at(model: &Model, conv: NodeId) -> Option<Self> {
         let graph = model.graph();

@@ -10,8 +10,8 @@ use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{
-    Rng, few_channels_graph, grey_graph, label, prelu_graph, quantized_graph, quantized_swinir, random_model,
-    shuffled_graph, whole_image, wide_graph,
+    Rng, grey_graph, i16_graph, label, narrow_graph, prelu_graph, quantized_graph, quantized_swinir,
+    random_model, reference_edge, shuffled_graph,
 };
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
@@ -101,14 +101,14 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("int8 x2 bilinear", random_model(quantized_graph(16, 2, Filter::Bilinear), 6)),
         ("int8 x3 nearest", random_model(quantized_graph(7, 3, Filter::Nearest), 7)),
         ("int8 x4 bicubic", random_model(quantized_graph(40, 4, Filter::Bicubic), 8)),
-        ("16-bit x2", random_model(wide_graph(16, 2), 11)),
-        ("16-bit x3", random_model(wide_graph(7, 3), 12)),
-        ("int8, few channels of 16", random_model(few_channels_graph(16), 14)),
+        ("16-bit x2", random_model(i16_graph(16, 2), 11)),
+        ("16-bit x3", random_model(i16_graph(7, 3), 12)),
+        ("int8, few channels of 16", random_model(narrow_graph(16), 14)),
         ("int8 swinir, heads of 10", random_model(quantized_swinir(6, 10, 8), 11)),
         ("int8 swinir, heads of 5", random_model(quantized_swinir(3, 5, 4), 12)),
         ("int8 swinir, windows of 5", random_model(quantized_swinir(2, 32, 5), 13)),
-        ("int8, few channels of 7", random_model(few_channels_graph(7), 15)),
-        ("int8, few channels of 72", random_model(few_channels_graph(72), 16)),
+        ("int8, few channels of 7", random_model(narrow_graph(7), 15)),
+        ("int8, few channels of 72", random_model(narrow_graph(72), 16)),
         (
             "paper x2, whole vectors",
             random_model(graph(&Config { num_feat: 32, num_block: 1, ..Config::light(2) }), 17),
@@ -143,7 +143,7 @@ fn edges_equal_a_whole_image_executor() {
         .unwrap();
         for (id, node) in (0..).zip(&model.graph().nodes) {
             // Each edge is checked from the engine's own inputs, so that differences do not add up.
-            let expected = whole_image(&model, id, &edges, &pixels, width, height);
+            let expected = reference_edge(&model, id, &edges, &pixels, width, height);
             let found = &edges[usize::from(id)];
             assert_eq!(found.len(), expected.len(), "{name}: all rows of {}", node.name);
             // Floats differ by their rounding; integers by one step where a value falls between two.

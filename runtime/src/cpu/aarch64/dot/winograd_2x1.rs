@@ -47,9 +47,9 @@ pub(crate) unsafe fn pass(args: &mut Winograd2x1Args<'_, '_>) -> bool {
     let steps = channels / CHANNELS;
     let px = channels / CHANNELS * UNIT_BYTES;
     let Some(offset) = requant.offset.as_deref() else {
-        unreachable!("`two_rows` checked that there are some")
+        unreachable!("`winograd_2x1` checked that there are some")
     };
-    // SAFETY: `two_rows` checked that the taps hold `pixels + 2` pixels of whole vectors, that four such rows fit the
+    // SAFETY: `winograd_2x1` checked that the taps hold `pixels + 2` pixels of whole vectors, that four such rows fit the
     // scratch, that weights (and a line behind them), sums, multipliers and offsets are there for all output channels,
     // which are whole blocks, and that output rows hold `pixels` pixels, at least a tile's.
     unsafe {
@@ -71,7 +71,7 @@ pub(crate) unsafe fn pass(args: &mut Winograd2x1Args<'_, '_>) -> bool {
             let below = args.out[1].as_mut_ptr().add(first * args.store.size_bytes());
             let depth = Depth { at: rows, px, steps, w, bias };
             if let Some(finish) = Finish::new(&to, BLOCK) {
-                whole(depth, &to, below, args.pixels, &finish);
+                full_tiles(depth, &to, below, args.pixels, &finish);
                 continue;
             }
             for x in (0..args.pixels).step_by(TILE) {
@@ -339,7 +339,7 @@ macro_rules! pixel {
 /// # Safety
 /// As [`sums`], for all pixels; eight multipliers and offsets, and room for two rows of `pixels` pixels.
 #[inline(always)]
-unsafe fn whole(depth: Depth, to: &Destination<'_>, below: *mut u8, pixels: usize, finish: &Finish) {
+unsafe fn full_tiles(depth: Depth, to: &Destination<'_>, below: *mut u8, pixels: usize, finish: &Finish) {
     macro_rules! tiles {
         ($kind:ident) => {
             for x in (0..pixels).step_by(TILE) {

@@ -1,11 +1,11 @@
 //! aarch64 without extensions: Cortex-A53, A57 and A72.
 
 pub(crate) mod attention;
-mod chain;
 mod i16;
 pub(crate) mod image_add;
 pub(crate) mod norm;
 mod peak;
+mod post_ops;
 pub(crate) mod rows;
 pub(crate) mod tile;
 mod winograd_4x4;
@@ -29,7 +29,7 @@ pub(crate) const NEON: Kernels = Kernels {
         )
     },
     takes_floats: true,
-    chains: false,
+    post_ops: false,
     // SAFETY: the geometry is that of the entry's tiles.
     i16: unsafe { ConvKernel::new(i16::conv_i16, i16::GEOMETRY, 2) },
     // SAFETY: the geometry is that of the entry's tiles.

@@ -2,7 +2,7 @@
 //!
 //! The same values as the plain code in `cpu::steps`, which does what is refused here. A 16-bit value added to the bits
 //! of [`MAGIC`] is the float `MAGIC + value`; a fused multiply-add with a [short](crate::program::short) factor
-//! makes the rounded product of it (see [`requant`](crate::cpu::requant)).
+//! makes the rounded product of it (see [`requant`](crate::cpu::conv::requant)).
 
 use crate::arithmetic::MAGIC;
 use crate::cpu::aarch64::store::narrow;
@@ -10,8 +10,12 @@ use crate::cpu::conv::form::Narrowing;
 use crate::cpu::kernels::RowKernels;
 use core::arch::aarch64::*;
 
-pub(crate) const ROWS: RowKernels =
-    RowKernels { residual, narrow: narrow_row, add, chain: Some(crate::cpu::aarch64::neon::chain::chain) };
+pub(crate) const ROWS: RowKernels = RowKernels {
+    residual,
+    narrow: narrow_row,
+    add,
+    post_ops: Some(crate::cpu::aarch64::neon::post_ops::post_ops),
+};
 
 /// Values in a step of the loops: four vectors of 16 bits.
 const STEP: usize = 32;

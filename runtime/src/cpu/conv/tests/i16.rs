@@ -71,7 +71,7 @@ fn i16_kernels_equal_a_direct_convolution() {
                         offset: None,
                         products: Products::Any,
                         store,
-                        chain: None,
+                        post_ops: None,
                         out: &mut out,
                     };
                     conv_row(&table.i16, args);

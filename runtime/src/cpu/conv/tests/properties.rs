@@ -116,7 +116,7 @@ proptest! {
                 offset: requant.offset.as_deref(),
                 products: Products::Any,
                 store: Store::F32 { relu: false },
-                chain: None,
+                post_ops: None,
                 out: &mut out,
             });
             let found: Vec<f32> = out.as_chunks::<4>().0.iter().map(|&b| f32::from_ne_bytes(b)).collect();

@@ -2,7 +2,7 @@ use super::*;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::form::{Narrowing, Products};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::row::{Chain, RowArgs, conv_row};
+use crate::cpu::conv::row::{PostOps, RowArgs, conv_row};
 use crate::cpu::conv::tests::{self, stored};
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::Kernels;
@@ -25,7 +25,7 @@ fn requant(weights: &[i8], shape: ConvShape, bias: &[i32], table: &Kernels) -> (
 }
 
 #[test]
-fn two_rows_equal_the_direct_convolution() {
+fn winograd_2x1_equals_the_direct_convolution() {
     let mut rng = Rng(15);
     let (mut tried, mut refused) = (0, 0);
     for isa in Isa::available() {
@@ -64,7 +64,7 @@ fn two_rows_equal_the_direct_convolution() {
                 let residuals: Vec<Vec<i16>> = (0..2)
                     .map(|_| (0..pixels * out_channels).map(|_| (rng.unit() * 32767.0) as i16).collect())
                     .collect();
-                for (store, chained) in [
+                for (store, fused) in [
                     (Store::I16 { lo: -32767.0, hi: 32767.0 }, None),
                     (Store::I16 { lo: 0.0, hi: 32767.0 }, None),
                     (Store::I8 { lo: 0.0, hi: 191.0, zero_point: -64, xor: table.xor }, None),
@@ -75,7 +75,7 @@ fn two_rows_equal_the_direct_convolution() {
                     (Store::I16 { lo: -32767.0, hi: 32767.0 }, Some(([0.75, 0.5], true))),
                     (Store::I16 { lo: -32767.0, hi: 32767.0 }, Some(([1.0, 1.0], false))),
                 ] {
-                    if chained.is_some() && !table.chains {
+                    if fused.is_some() && !table.post_ops {
                         continue;
                     }
                     let values = pixels * out_channels;
@@ -83,8 +83,8 @@ fn two_rows_equal_the_direct_convolution() {
                     let blank =
                         || [0, 1].map(|_| (vec![0x55; values * store.size_bytes()], vec![0x55; values]));
                     let to = Narrowing { zero_point: 5, xor: table.xor };
-                    let chain_of = |y: usize, narrow| {
-                        chained.map(|(factors, narrows)| Chain {
+                    let post_ops_of = |y: usize, narrow| {
+                        fused.map(|(factors, narrows)| PostOps {
                             residual: Some((residuals[y].as_slice(), factors)),
                             narrow: Some((narrow, short(0.004), to)).filter(|_| narrows),
                         })
@@ -102,21 +102,21 @@ fn two_rows_equal_the_direct_convolution() {
                             offset: requant.offset.as_deref(),
                             products: requant.products,
                             store,
-                            chain: chain_of(y, narrow),
+                            post_ops: post_ops_of(y, narrow),
                             out,
                         };
                         conv_row(&table.i8, args);
                     }
                     let mut found = blank();
                     let [(above, narrow_above), (below, narrow_below)] = &mut found;
-                    let chains = chain_of(0, narrow_above).zip(chain_of(1, narrow_below));
+                    let post_ops = post_ops_of(0, narrow_above).zip(post_ops_of(1, narrow_below));
                     let args = Winograd2x1Args {
                         taps: core::array::from_fn(|y| rows[y].as_slice()),
                         pixels,
                         weights: &two,
                         requant: &requant,
                         store,
-                        chains: chains.map(|(above, below)| [above, below]),
+                        post_ops: post_ops.map(|(above, below)| [above, below]),
                         out: [above, below],
                     };
                     let done = winograd_2x1(args);
@@ -126,7 +126,7 @@ fn two_rows_equal_the_direct_convolution() {
                         refused += 1;
                         continue;
                     }
-                    assert!(found == direct, "{} {what:?} {store:?} {chained:?}", isa.name());
+                    assert!(found == direct, "{} {what:?} {store:?} {fused:?}", isa.name());
                     tried += 1;
                 }
             }

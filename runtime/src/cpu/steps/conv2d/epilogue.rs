@@ -1,16 +1,16 @@
 //! What is done with the sums of a convolution, beyond storing them: an activation of floats, or a residual sum and a copy in
-//! 8 bits. It is done while the values are in registers, where the instruction set's kernels chain; otherwise row by row,
+//! 8 bits. It is done while the values are in registers, where the instruction set's kernels can; otherwise row by row,
 //! while the row is in the first-level cache.
 
 use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
-use crate::cpu::conv::row::Chain;
+use crate::cpu::conv::requant::SingleRounding;
+use crate::cpu::conv::row::PostOps;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::requant::SingleRounding;
 use crate::cpu::steps::activation;
 use crate::cpu::steps::step::Io;
 use crate::cpu::table::Cpu;
-use crate::memory::ring::{InView, OutView};
+use crate::memory::ring::{RingReader, RingWriter};
 use crate::model::{Activation, DType};
 use crate::program::{self, I16_MAX};
 use core::ops::Range;
@@ -21,7 +21,7 @@ pub(super) enum Epilogue {
     /// An activation that the kernel does not fuse; on floats only.
     Activation(Activation),
     /// On 16 bits: the residual sum and the conversion.
-    Chain {
+    PostOps {
         sum: Option<Sum>,
         convert: Option<Convert>,
         /// Whether the kernel does it, while the values are in its registers.
@@ -51,13 +51,13 @@ impl Epilogue {
         let convert = epilogue.narrow.map(|narrow| {
             let (factor, to) = (narrow.factor, Codec::new(narrow.dtype, cpu.xor));
             let narrowing =
-                to.narrowing().filter(|to| to.xor == 0 && cpu.rows.is_some_and(|r| r.chain.is_some()));
+                to.narrowing().filter(|to| to.xor == 0 && cpu.rows.is_some_and(|r| r.post_ops.is_some()));
             let single = narrowing.and_then(|to| SingleRounding::new(factor, to.zero_point));
             Convert { factor, to, single }
         });
         if sum.is_some() || convert.is_some() {
-            let in_registers = cpu.chains && matches!(input, DType::I8 { .. });
-            return Self::Chain { sum, convert, in_registers };
+            let in_registers = cpu.post_ops && matches!(input, DType::I8 { .. });
+            return Self::PostOps { sum, convert, in_registers };
         }
         match epilogue.activation {
             Some(activation) if input == DType::F32 && activation != Activation::Relu => {
@@ -67,41 +67,41 @@ impl Epilogue {
         }
     }
 
-    pub fn is_chain(&self) -> bool {
-        matches!(self, Self::Chain { .. })
+    pub fn has_post_ops(&self) -> bool {
+        matches!(self, Self::PostOps { .. })
     }
 
     /// Whether the kernel does it.
     pub fn in_registers(&self) -> bool {
-        matches!(self, Self::Chain { in_registers: true, .. })
+        matches!(self, Self::PostOps { in_registers: true, .. })
     }
 
     /// What the kernel does with row `y`, if it does something.
-    pub fn chain<'a>(
+    pub fn post_ops<'a>(
         &self,
-        residual: InView<'a>,
-        second: Option<&'a mut OutView<'_>>,
+        residual: RingReader<'a>,
+        second: Option<&'a mut RingWriter<'_>>,
         cols: &Range<usize>,
         y: usize,
-    ) -> Option<Chain<'a>> {
-        let &Self::Chain { sum, convert, in_registers: true } = self else { return None };
+    ) -> Option<PostOps<'a>> {
+        let &Self::PostOps { sum, convert, in_registers: true } = self else { return None };
         let residual = residual.pixels(y, cols.clone());
-        Some(chain(sum, residual, convert, second.map(|second| second.row_mut(y))))
+        Some(post_ops(sum, residual, convert, second.map(|second| second.row_mut(y))))
     }
 
     /// The same of rows `y` and `y + 1`.
-    pub fn two_chains<'a>(
+    pub fn post_ops_of_two<'a>(
         &self,
-        residual: InView<'a>,
-        second: Option<&'a mut OutView<'_>>,
+        residual: RingReader<'a>,
+        second: Option<&'a mut RingWriter<'_>>,
         cols: &Range<usize>,
         y: usize,
-    ) -> Option<[Chain<'a>; 2]> {
-        let &Self::Chain { sum, convert, in_registers: true } = self else { return None };
+    ) -> Option<[PostOps<'a>; 2]> {
+        let &Self::PostOps { sum, convert, in_registers: true } = self else { return None };
         let mut narrow = second.map(|second| second.rows_mut::<2>(y).into_iter());
         Some([y, y + 1].map(|y| {
             let residual = residual.pixels(y, cols.clone());
-            chain(sum, residual, convert, narrow.as_mut().and_then(Iterator::next))
+            post_ops(sum, residual, convert, narrow.as_mut().and_then(Iterator::next))
         }))
     }
 
@@ -115,15 +115,15 @@ impl Epilogue {
             Self::Activation(activation) => {
                 io.cpu.run(Activate { activation, values: bytemuck::cast_slice_mut(row) });
             }
-            Self::Chain { sum, convert, .. } => {
+            Self::PostOps { sum, convert, .. } => {
                 let values: &mut [i16] = bytemuck::cast_slice_mut(row);
                 let at_once =
-                    rows.and_then(|rows| rows.chain).zip(convert.and_then(|convert| convert.single));
-                if let (Some((chain, single)), Some(second)) = (at_once, &mut io.second)
+                    rows.and_then(|rows| rows.post_ops).zip(convert.and_then(|convert| convert.single));
+                if let (Some((post_ops, single)), Some(second)) = (at_once, &mut io.second)
                     && sum.is_none_or(|sum| sum.factors == [1.0; 2])
                 {
                     let residual = sum.map(|_| bytemuck::cast_slice(io.inputs[1].pixels(y, cols)));
-                    chain(values, residual, &single, second.row_mut(y));
+                    post_ops(values, residual, &single, second.row_mut(y));
                     return;
                 }
                 if let Some(sum) = sum {
@@ -149,16 +149,16 @@ impl Epilogue {
 }
 
 /// What the kernel does with a row, of which `residual` is the row to add and `narrow` that of the conversion.
-fn chain<'a>(
+fn post_ops<'a>(
     sum: Option<Sum>,
     residual: &'a [u8],
     convert: Option<Convert>,
     narrow: Option<&'a mut [u8]>,
-) -> Chain<'a> {
+) -> PostOps<'a> {
     let residual = sum.map(|sum| (bytemuck::cast_slice(residual), sum.factors));
     let narrow =
         convert.zip(narrow).and_then(|(convert, row)| Some((row, convert.factor, convert.to.narrowing()?)));
-    Chain { residual, narrow }
+    PostOps { residual, narrow }
 }
 
 struct Residual<'a> {

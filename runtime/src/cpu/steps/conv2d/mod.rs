@@ -11,10 +11,10 @@ use crate::cpu::codec::Codec;
 use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::form::{MAX_KERNEL, Products, Store};
 use crate::cpu::conv::pack::{ConvShape, Packed, pack};
-use crate::cpu::conv::row::{Chain, ConvKernel, RowArgs, conv_row};
+use crate::cpu::conv::requant::{Requant, Sums};
+use crate::cpu::conv::row::{ConvKernel, PostOps, RowArgs, conv_row};
 use crate::cpu::conv::winograd_2x1::{self, Winograd2x1, Winograd2x1Args, winograd_2x1};
 use crate::cpu::conv::winograd_4x4::{PATCH, Strip, StripArgs, TILE, Winograd4x4, strip};
-use crate::cpu::requant::{Requant, Sums};
 use crate::cpu::steps::narrow_out::NarrowOut;
 use crate::cpu::steps::step::{Io, Step};
 use crate::cpu::table::Cpu;
@@ -111,8 +111,8 @@ impl Conv2dStep {
         if let Algorithm::Winograd2x1(weights) = &self.algorithm
             && y + upscale < io.rows.end
         {
-            let out = io.out.two_rows_mut([y, y + upscale]);
-            self.two_rows(weights, core::array::from_fn(row), cols.len() / upscale, None, out);
+            let out = io.out.rows_at_mut([y, y + upscale]);
+            self.by_winograd_2x1(weights, core::array::from_fn(row), cols.len() / upscale, None, out);
             return 2;
         }
         let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
@@ -126,7 +126,7 @@ impl Conv2dStep {
     /// Row `y`, of the input rows `taps`, for so many input pixels of so many bytes.
     fn row(&self, io: &mut Io<'_>, y: usize, taps: &[&[u8]], (px_bytes, pixels): (usize, usize)) {
         match &self.algorithm {
-            Algorithm::NarrowOut(narrow_out) if !self.epilogue.is_chain() => {
+            Algorithm::NarrowOut(narrow_out) if !self.epilogue.has_post_ops() => {
                 narrow_out.row(io.cpu, taps, self.store, io.out.row_mut(y), self.packed.shape.out_channels);
             }
             Algorithm::NarrowOut(_)
@@ -134,8 +134,8 @@ impl Conv2dStep {
             | Algorithm::Winograd4x4(..)
             | Algorithm::Winograd2x1(_) => {
                 let cols = io.out.cols();
-                let chain = self.epilogue.chain(io.inputs[1], io.second.as_mut(), &cols, y);
-                self.direct(taps, (px_bytes, pixels), chain, io.out.row_mut(y));
+                let post_ops = self.epilogue.post_ops(io.inputs[1], io.second.as_mut(), &cols, y);
+                self.direct(taps, (px_bytes, pixels), post_ops, io.out.row_mut(y));
                 if !self.epilogue.in_registers() {
                     self.epilogue.finish(io, y);
                 }
@@ -148,7 +148,7 @@ impl Conv2dStep {
         &self,
         taps: &[&[u8]],
         (px_bytes, pixels): (usize, usize),
-        chain: Option<Chain<'_>>,
+        post_ops: Option<PostOps<'_>>,
         out: &mut [u8],
     ) {
         let args = RowArgs {
@@ -161,19 +161,19 @@ impl Conv2dStep {
             offset: self.requant.offset.as_deref(),
             products: self.requant.products,
             store: self.store,
-            chain,
+            post_ops,
             out,
         };
         conv_row(&self.kernel, args);
     }
 
     /// Two rows of which [`winograd_2x1`] does what it can.
-    fn two_rows(
+    fn by_winograd_2x1(
         &self,
         weights: &Winograd2x1,
         taps: [&[u8]; winograd_2x1::TAPS],
         pixels: usize,
-        mut chains: Option<[Chain<'_>; 2]>,
+        mut post_ops: Option<[PostOps<'_>; 2]>,
         mut out: [&mut [u8]; 2],
     ) {
         let shape = self.packed.shape;
@@ -193,22 +193,22 @@ impl Conv2dStep {
                     weights,
                     requant,
                     store,
-                    chains: parts(&mut chains, &values),
+                    post_ops: parts(&mut post_ops, &values),
                     out,
                 };
                 if winograd_2x1(args) {
                     continue;
                 }
             }
-            let chains = parts(&mut chains, &values).map_or([None, None], |chains| chains.map(Some));
-            for ((taps, out), chain) in taps.windows(shape.kernel).zip(part).zip(chains) {
-                self.direct(taps, (px_in, pixels), chain, out);
+            let post_ops = parts(&mut post_ops, &values).map_or([None, None], |post_ops| post_ops.map(Some));
+            for ((taps, out), post_ops) in taps.windows(shape.kernel).zip(part).zip(post_ops) {
+                self.direct(taps, (px_in, pixels), post_ops, out);
             }
         }
     }
 
     /// Three or four rows by [`winograd_4x4`](crate::cpu::conv::winograd_4x4).
-    fn four_rows(
+    fn by_winograd_4x4(
         &self,
         (entry, weights): (Strip, &Winograd4x4),
         taps: [&[u8]; PATCH],
@@ -237,19 +237,24 @@ impl Step for Conv2dStep {
                     let taps = core::array::from_fn(|i| row(y + i));
                     let winograd = (*entry, weights);
                     if rows == TILE {
-                        self.four_rows(winograd, taps, cols.len(), &mut io.out.rows_mut::<TILE>(y));
+                        self.by_winograd_4x4(winograd, taps, cols.len(), &mut io.out.rows_mut::<TILE>(y));
                     } else {
-                        self.four_rows(winograd, taps, cols.len(), &mut io.out.rows_mut::<{ TILE - 1 }>(y));
+                        self.by_winograd_4x4(
+                            winograd,
+                            taps,
+                            cols.len(),
+                            &mut io.out.rows_mut::<{ TILE - 1 }>(y),
+                        );
                     }
                     (y..y + rows).for_each(|y| self.epilogue.finish(io, y));
                     y += rows;
                 }
                 Algorithm::Winograd2x1(weights) if rows > 1 => {
                     let taps = core::array::from_fn(|i| row(y + i));
-                    let chains = self.epilogue.two_chains(io.inputs[1], io.second.as_mut(), &cols, y);
-                    let chained = chains.is_some();
-                    self.two_rows(weights, taps, cols.len(), chains, io.out.rows_mut::<2>(y));
-                    if !chained {
+                    let post_ops = self.epilogue.post_ops_of_two(io.inputs[1], io.second.as_mut(), &cols, y);
+                    let fused = post_ops.is_some();
+                    self.by_winograd_2x1(weights, taps, cols.len(), post_ops, io.out.rows_mut::<2>(y));
+                    if !fused {
                         (y..y + 2).for_each(|y| self.epilogue.finish(io, y));
                     }
                     y += 2;
@@ -310,6 +315,6 @@ impl Algorithm {
 }
 
 /// These values of both rows.
-fn parts<'a>(chains: &'a mut Option<[Chain<'_>; 2]>, values: &Range<usize>) -> Option<[Chain<'a>; 2]> {
-    chains.as_mut().map(|chains| chains.each_mut().map(|chain| chain.part(values.clone())))
+fn parts<'a>(post_ops: &'a mut Option<[PostOps<'_>; 2]>, values: &Range<usize>) -> Option<[PostOps<'a>; 2]> {
+    post_ops.as_mut().map(|post_ops| post_ops.each_mut().map(|post_ops| post_ops.part(values.clone())))
 }

@@ -23,7 +23,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
         )
     },
     takes_floats: false,
-    chains: false,
+    post_ops: false,
     i16: I16,
     f32: F32,
     winograd: None,

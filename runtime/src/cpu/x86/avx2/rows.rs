@@ -6,7 +6,7 @@ use crate::cpu::isa::Isa;
 use crate::cpu::kernels::RowKernels;
 use core::arch::x86_64::*;
 
-pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, chain: None };
+pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, post_ops: None };
 
 /// Values in a step of the loops.
 const STEP: usize = 32;

@@ -1,12 +1,12 @@
 //! x86-64 with AVX-512 F, BW, VL and VNNI: vectors of 512 bits.
 
 mod attention;
-mod chain;
 mod depth;
 mod lookup;
 mod narrow_out;
 mod norm;
 mod peak;
+mod post_ops;
 mod rows;
 mod store;
 mod tile;
@@ -34,7 +34,7 @@ const VNNI: Kernels = Kernels {
         )
     },
     takes_floats: false,
-    chains: true,
+    post_ops: true,
     i16: avx2::I16,
     // SAFETY: the geometry is that of the entry's tiles.
     f32: unsafe {

@@ -9,7 +9,7 @@ use crate::cpu::kernels::RowKernels;
 use crate::cpu::x86::avx512::store::{Bytes, I16_MAX, capped, pack_shorts};
 use core::arch::x86_64::*;
 
-pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, chain: None };
+pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, post_ops: None };
 
 /// Values in a step of the loops.
 const STEP: usize = 64;

@@ -4,11 +4,11 @@
 
 use crate::cpu::conv::form::{MAX_KERNEL, Store};
 
-use crate::cpu::conv::row::ChainAt;
+use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain_depth};
 use crate::cpu::x86::avx512::store::mask;
-use crate::cpu::x86::avx512::{chain, depth, store};
+use crate::cpu::x86::avx512::{depth, post_ops, store};
 use core::arch::x86_64::*;
 
 conv_entry!(
@@ -129,15 +129,15 @@ unsafe impl Tile for I8 {
             store_tiles([sums], [to]);
         }
     }
-    const CHAINS: bool = true;
+    const POST_OPS: bool = true;
     #[inline(always)]
-    unsafe fn store_chain<const MR: usize, const NV: usize>(
+    unsafe fn store_post_ops<const MR: usize, const NV: usize>(
         sums: &[[Self::V; NV]; MR],
         to: &Destination<'_>,
-        chain: &ChainAt,
+        post_ops: &PostOpsAt,
     ) {
         // SAFETY: passed on.
-        unsafe { chain::store([sums], [to], [chain]) }
+        unsafe { post_ops::store([sums], [to], [post_ops]) }
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {

@@ -5,11 +5,11 @@
 //! their difference are what the second adds the products of the other two places to. The weights of 32 channels stay in
 //! the first-level cache for all tiles of a pass; those of 64 would not.
 
-use crate::cpu::conv::row::ChainAt;
+use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::Destination;
 use crate::cpu::conv::winograd_2x1::{CHANNELS, Kernel, SCRATCH_BYTES, TAPS, TILE, Winograd2x1Args};
-use crate::cpu::x86::avx512::chain;
+use crate::cpu::x86::avx512::post_ops;
 use crate::memory::line::Line;
 use core::arch::{asm, x86_64::*};
 use core::mem::MaybeUninit;
@@ -39,12 +39,12 @@ unsafe fn pass(args: &mut Winograd2x1Args<'_, '_>) -> bool {
     let plane = (args.pixels + 2) * channels;
     // Three columns of the kernel.
     let units = 3 * channels / CHANNELS;
-    let chains = args.chains.as_mut().map(|chains| chains.each_mut().map(ChainAt::new));
+    let post_ops = args.post_ops.as_mut().map(|post_ops| post_ops.each_mut().map(PostOpsAt::new));
     let (store, pixels) = (args.store, args.pixels);
     let size = store.size_bytes();
-    // SAFETY: `two_rows` checked that the taps hold `pixels + 2` pixels of whole units, that four such rows fit the
+    // SAFETY: `winograd_2x1` checked that the taps hold `pixels + 2` pixels of whole units, that four such rows fit the
     // scratch, that weights, sums and multipliers are there for all output channels, which are whole blocks, and that
-    // output rows, and rows of chains, hold `pixels` pixels, at least a tile's.
+    // output rows, and rows of post-ops, hold `pixels` pixels, at least a tile's.
     unsafe {
         // So many bytes of each row are transformed.
         let mut ready = 0;
@@ -77,15 +77,15 @@ unsafe fn pass(args: &mut Winograd2x1Args<'_, '_>) -> bool {
                 let to = to.map(|to| Destination { out: to.out.add(at * size), ..to });
                 let to = to.each_ref();
                 // The sums of each arm stay in registers.
-                match chains {
+                match post_ops {
                     None => {
                         let [above, below] = sums(&tile);
                         crate::cpu::x86::avx512::tile::store_tiles([&above, &below], to);
                     }
-                    Some(chains) => {
+                    Some(post_ops) => {
                         let [above, below] = sums(&tile);
-                        let chains = chains.map(|chain| chain.after(at + first));
-                        chain::store([&above, &below], to, chains.each_ref());
+                        let post_ops = post_ops.map(|post_ops| post_ops.after(at + first));
+                        post_ops::store([&above, &below], to, post_ops.each_ref());
                     }
                 }
             }

@@ -1,9 +1,9 @@
 //! x86-64 with AVX-VNNI and no AVX-512: Alder Lake, N100 and later. Floats and rows are AVX2's.
 
-mod chain;
 mod depth;
 mod narrow_out;
 mod peak;
+mod post_ops;
 mod store;
 mod tile;
 
@@ -24,7 +24,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
         )
     },
     takes_floats: false,
-    chains: true,
+    post_ops: true,
     i16: avx2::I16,
     f32: avx2::F32,
     winograd: None,

@@ -6,11 +6,11 @@
 
 use crate::cpu::conv::form::{MAX_KERNEL, Store};
 
-use crate::cpu::conv::row::ChainAt;
+use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain};
 use crate::cpu::x86::avx2;
-use crate::cpu::x86::avxvnni::{chain, depth, store};
+use crate::cpu::x86::avxvnni::{depth, post_ops, store};
 use core::arch::x86_64::*;
 
 conv_entry!(
@@ -103,15 +103,15 @@ unsafe impl Tile for I8 {
             }
         }
     }
-    const CHAINS: bool = true;
+    const POST_OPS: bool = true;
     #[inline(always)]
-    unsafe fn store_chain<const MR: usize, const NV: usize>(
+    unsafe fn store_post_ops<const MR: usize, const NV: usize>(
         sums: &[[Self::V; NV]; MR],
         to: &Destination<'_>,
-        chain: &ChainAt,
+        post_ops: &PostOpsAt,
     ) {
         // SAFETY: passed on.
-        unsafe { chain::store(sums, to, chain) }
+        unsafe { post_ops::store(sums, to, post_ops) }
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {

@@ -2,13 +2,13 @@
 //!
 //! Four tiles side by side at a time: their inputs are transformed, then for every block of eight output channels and
 //! two of the tiles the 36 small matrix products, column by column with the transformation back down the column
-//! ([`columns`]), and at last along the rows to stored values ([`along`]), or into the epilogue that all convolutions share.
+//! ([`columns`]), and at last along the rows to stored values ([`to_stored`]), or into the epilogue that all convolutions share.
 
 mod columns;
 mod rows;
 
 use crate::cpu::aarch64::neon::winograd_4x4::columns::{AHEAD_BYTES, Columns, PAIR, columns};
-use crate::cpu::aarch64::neon::winograd_4x4::rows::{NINTH, along};
+use crate::cpu::aarch64::neon::winograd_4x4::rows::{NINTH, to_stored};
 use crate::cpu::aarch64::store::store_sums;
 use crate::cpu::aarch64::tile_6x4::Finish;
 use crate::cpu::conv::tile::Destination;
@@ -87,12 +87,12 @@ pub(crate) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
                     for (t, start) in starts[pair..pair + PAIR].iter().enumerate() {
                         let at = start * px_out + first * args.store.size_bytes();
                         if let Some(finish) = &finish {
-                            along(sums.tile(t), bias, &to, (rows, at), finish);
+                            to_stored(sums.tile(t), bias, &to, (rows, at), finish);
                             continue;
                         }
                         for (y, row) in rows.iter().enumerate() {
                             let line = sums.tile(t).add(y * PATCH * BLOCK);
-                            back_along(line, bias, &Destination { out: row.add(at), ..to });
+                            to_sums(line, bias, &Destination { out: row.add(at), ..to });
                         }
                     }
                 }
@@ -102,13 +102,13 @@ pub(crate) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
     }
 }
 
-/// `Bᵀ d B` for eight channels of a tile: 6x6 pixels to 36 places, columns `along` values apart.
+/// `Bᵀ d B` for eight channels of a tile: 6x6 pixels to 36 places, columns `stride` values apart.
 ///
 /// # Safety
 /// Reads 8 bytes of each of six pixels, `px` bytes apart, of each tap; writes 8 values for each place.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "columns become rows")]
-unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, along: usize) {
+unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, stride: usize) {
     // SAFETY: as promised by the caller.
     unsafe {
         let zero = vdupq_n_s16(0);
@@ -122,7 +122,7 @@ unsafe fn transform(taps: [*const u8; PATCH], px: usize, to: *mut i16, along: us
         }
         for (y, row) in rows.iter().enumerate() {
             for (x, &value) in line(*row).iter().enumerate() {
-                vst1q_s16(to.add(ORDER[y] * CHANNELS + x * along), value);
+                vst1q_s16(to.add(ORDER[y] * CHANNELS + x * stride), value);
             }
         }
     }
@@ -158,7 +158,7 @@ unsafe fn line(d: [int16x8_t; PATCH]) -> [int16x8_t; PATCH] {
 /// `line` points to six times BLOCK values, `bias` to as many as `to` has lanes; as
 /// [`store_tile`](crate::cpu::conv::tile::Tile::store_tile) for the rest.
 #[inline(always)]
-unsafe fn back_along(line: *const i32, bias: *const i32, to: &Destination<'_>) {
+unsafe fn to_sums(line: *const i32, bias: *const i32, to: &Destination<'_>) {
     // SAFETY: as promised by the caller.
     unsafe {
         let mut sums = [[vdupq_n_s32(0); NV]; TILE];

@@ -93,7 +93,7 @@ macro_rules! made {
 /// and offsets; `to.out` values into every row is room for four pixels of eight values.
 #[inline(always)]
 #[rustfmt::skip]
-pub(crate) unsafe fn along(
+pub(crate) unsafe fn to_stored(
     lines: *const i32,
     bias: *const i32,
     to: &Destination<'_>,

@@ -1,10 +1,10 @@
 //! What follows a convolution to 16 bits, in one pass over a row on aarch64: the residual sum and the copy in 8 bits.
 //!
 //! A value in the bits of a float needs one fused multiply-add on its way to 8 bits (see
-//! [`SingleRounding`](crate::cpu::requant::SingleRounding)). Blocks of 32 values go from one kind of instruction to the next
+//! [`SingleRounding`](crate::cpu::conv::requant::SingleRounding)). Blocks of 32 values go from one kind of instruction to the next
 //! together, loads first, so that cores that work in order wait the least.
 
-use crate::cpu::requant::SingleRounding;
+use crate::cpu::conv::requant::SingleRounding;
 use core::arch::asm;
 
 /// Values in a block.
@@ -21,7 +21,7 @@ struct Constants {
 }
 
 /// `values += residual`, saturating at ±32767, and `out = round(values · factor)` plus the zero point.
-pub(crate) fn chain(values: &mut [i16], residual: Option<&[i16]>, by: &SingleRounding, out: &mut [u8]) {
+pub(crate) fn post_ops(values: &mut [i16], residual: Option<&[i16]>, by: &SingleRounding, out: &mut [u8]) {
     assert_eq!(values.len(), out.len(), "rows of the same length");
     assert!(residual.is_none_or(|r| r.len() == values.len()), "rows of the same length");
     let constants = Constants {
@@ -31,24 +31,24 @@ pub(crate) fn chain(values: &mut [i16], residual: Option<&[i16]>, by: &SingleRou
         lowest: [-i16::MAX; 8],
     };
     let blocks = values.len() / BLOCK;
-    let whole = BLOCK * blocks;
+    let in_blocks = BLOCK * blocks;
     // SAFETY: so many blocks are in the rows.
     unsafe {
         let residual = residual.map_or(core::ptr::null(), <[i16]>::as_ptr);
         blocks_of(values.as_mut_ptr(), residual, &constants, out.as_mut_ptr(), blocks);
     }
-    if whole < values.len() {
-        let n = values.len() - whole;
+    if in_blocks < values.len() {
+        let n = values.len() - in_blocks;
         let (mut v, mut r, mut bytes) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
-        v[..n].copy_from_slice(&values[whole..]);
+        v[..n].copy_from_slice(&values[in_blocks..]);
         if let Some(residual) = residual {
-            r[..n].copy_from_slice(&residual[whole..]);
+            r[..n].copy_from_slice(&residual[in_blocks..]);
         }
         let residual = residual.map_or(core::ptr::null(), |_| r.as_ptr());
         // SAFETY: one block is in the buffers.
         unsafe { blocks_of(v.as_mut_ptr(), residual, &constants, bytes.as_mut_ptr(), 1) };
-        values[whole..].copy_from_slice(&v[..n]);
-        out[whole..].copy_from_slice(&bytes[..n]);
+        values[in_blocks..].copy_from_slice(&v[..n]);
+        out[in_blocks..].copy_from_slice(&bytes[..n]);
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
             (residual[0], residual[len / 2]) = (32767, -32767);
             for residual in [None, Some(residual.as_slice())] {
                 let (mut found, mut bytes) = (values.clone(), alloc::vec![0; len]);
-                chain(&mut found, residual, &by, &mut bytes);
+                post_ops(&mut found, residual, &by, &mut bytes);
                 for (i, &value) in values.iter().enumerate() {
                     let sum = i32::from(value) + i32::from(residual.map_or(0, |r| r[i]));
                     let sum = sum.clamp(-32767, 32767);

@@ -3,7 +3,7 @@
 
 use crate::cpu::conv::form::{Narrowing, Products, Store};
 use crate::cpu::conv::pack::{ConvShape, pack};
-use crate::cpu::conv::row::{Chain, RowArgs, conv_row};
+use crate::cpu::conv::row::{PostOps, RowArgs, conv_row};
 use crate::cpu::conv::tests::{WIDEST, plainly, stored, values};
 use crate::cpu::isa::Isa;
 use crate::program::short;
@@ -17,10 +17,10 @@ const WIDTHS: [usize; 9] = [1, 2, 5, 6, 9, 14, 16, 23, 37];
 const FACTORS: [[f32; 2]; 3] = [[1.0, 1.0], [0.75, 0.5], [0.6, 1.3]];
 
 #[test]
-fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
+fn post_ops_equal_convolution_sum_and_conversion_one_after_the_other() {
     let mut rng = Rng(17);
     let mut tried = 0;
-    for isa in Isa::available().filter(|isa| isa.cpu().unwrap().chains) {
+    for isa in Isa::available().filter(|isa| isa.cpu().unwrap().post_ops) {
         let table = isa.cpu().unwrap();
         for ((in_channels, out_channels), width) in SHAPES.into_iter().flat_map(|s| WIDTHS.map(|w| (s, w))) {
             let shape = ConvShape { in_channels, out_channels, kernel: 3, columns: 3 };
@@ -36,7 +36,7 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
             let n = width * out_channels;
             let mut residual: Vec<i16> = (0..n).map(|_| (rng.unit() * 32767.0) as i16).collect();
             (residual[n / 2], residual[n / 3]) = (32767, -32767);
-            let run_with = |products: Products, store: Store, chain: Option<Chain<'_>>| {
+            let run_with = |products: Products, store: Store, post_ops: Option<PostOps<'_>>| {
                 let mut out = vec![0_i16; n];
                 let args = RowArgs {
                     taps: &taps,
@@ -48,13 +48,14 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
                     offset: None,
                     products,
                     store,
-                    chain,
+                    post_ops,
                     out: bytemuck::cast_slice_mut(&mut out),
                 };
                 conv_row(&table.i8, args);
                 out
             };
-            let run = |store: Store, chain: Option<Chain<'_>>| run_with(Products::Integer, store, chain);
+            let run =
+                |store: Store, post_ops: Option<PostOps<'_>>| run_with(Products::Integer, store, post_ops);
             for store in [WIDEST, Store::I16 { lo: 0.0, hi: 32767.0 }] {
                 let plain = run_with(Products::Any, store, None);
                 assert!(run(store, None) == plain, "{} {shape:?} width {width} {store:?}", isa.name());
@@ -70,7 +71,7 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
                     };
                     let expected: Vec<i16> = expected.into_iter().map(|v| v as i16).collect();
                     assert!(
-                        run(store, Some(Chain { residual: summand, narrow: None })) == expected,
+                        run(store, Some(PostOps { residual: summand, narrow: None })) == expected,
                         "{}",
                         label()
                     );
@@ -80,8 +81,8 @@ fn chained_rows_equal_convolution_sum_and_conversion_one_after_the_other() {
                     {
                         let (factor, to) = (short(factor), Narrowing { zero_point, xor: table.xor });
                         let mut bytes = vec![0; n];
-                        let chain = Chain { residual: summand, narrow: Some((&mut bytes, factor, to)) };
-                        assert!(run(store, Some(chain)) == expected, "{}", label());
+                        let post_ops = PostOps { residual: summand, narrow: Some((&mut bytes, factor, to)) };
+                        assert!(run(store, Some(post_ops)) == expected, "{}", label());
                         let (lo, hi) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
                         let narrowed = plainly(&expected, &residual, [factor, 0.0], lo, hi);
                         let found =

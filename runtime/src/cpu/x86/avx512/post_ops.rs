@@ -4,7 +4,7 @@
 
 use crate::cpu::conv::form::Store;
 
-use crate::cpu::conv::row::ChainAt;
+use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::Destination;
 use crate::cpu::x86::avx512::store::mask;
@@ -23,44 +23,44 @@ const INTEGERS: u8 = 1;
 /// A residual of another scale.
 const SCALED: u8 = 2;
 
-/// Stores the sums of one or two tiles of the same kind, with what is chained to them.
+/// Stores the sums of one or two tiles of the same kind, with their post-ops.
 ///
 /// # Safety
-/// As `Tile::store_chain`; the processor has AVX-512 BW. The tiles differ only in where they go.
+/// As `Tile::store_post_ops`; the processor has AVX-512 BW. The tiles differ only in where they go.
 #[inline(always)]
 pub(crate) unsafe fn store<const R: usize, const MR: usize, const NV: usize>(
     sums: [&[[__m512i; NV]; MR]; R],
     to: [&Destination<'_>; R],
-    chains: [&ChainAt; R],
+    post_ops: [&PostOpsAt; R],
 ) {
-    let (kind, chain) = (to[0], chains[0]);
+    let (kind, first) = (to[0], post_ops[0]);
     let Store::I16 { lo, hi } = *kind.store else { unreachable!("16 bits are worked on") };
     // A copy has its sign bits flipped, as this instruction set wants it.
-    let usual = chain.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
-        && (chain.narrow.is_null() || (chain.to.xor == 0x80 && chain.factor.abs() < MAX_FACTOR))
+    let usual = first.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
+        && (first.narrow.is_null() || (first.to.xor == 0x80 && first.factor.abs() < MAX_FACTOR))
         && (converts(kind) && hi == I16_MAX);
-    // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
+    // SAFETY: passed on. The pointers of the post-ops are null or those of this tile's rows, which have a value wherever
     // the output has one.
     unsafe {
-        let summand = match chain.factors {
-            _ if chain.residual.is_null() => NONE,
+        let summand = match first.factors {
+            _ if first.residual.is_null() => NONE,
             [1.0, 1.0] => INTEGERS,
             _ => SCALED,
         };
-        match (summand, chain.narrow.is_null()) {
+        match (summand, first.narrow.is_null()) {
             _ if !usual || !fours::<MR, NV>(kind) => {
                 // Copies, so that the others' sums need no place in memory.
                 let sums = sums.map(|sums| *sums);
-                for ((sums, to), chain) in sums.iter().zip(to).zip(chains) {
-                    each(sums, to, chain, (lo, hi));
+                for ((sums, to), post_ops) in sums.iter().zip(to).zip(post_ops) {
+                    each(sums, to, post_ops, (lo, hi));
                 }
             }
-            (NONE, false) => full_tiles::<R, MR, NV, { NONE }, true>(sums, to, chains, lo),
-            (NONE, true) => full_tiles::<R, MR, NV, { NONE }, false>(sums, to, chains, lo),
-            (INTEGERS, false) => full_tiles::<R, MR, NV, { INTEGERS }, true>(sums, to, chains, lo),
-            (INTEGERS, true) => full_tiles::<R, MR, NV, { INTEGERS }, false>(sums, to, chains, lo),
-            (_, false) => full_tiles::<R, MR, NV, { SCALED }, true>(sums, to, chains, lo),
-            (_, true) => full_tiles::<R, MR, NV, { SCALED }, false>(sums, to, chains, lo),
+            (NONE, false) => full_tiles::<R, MR, NV, { NONE }, true>(sums, to, post_ops, lo),
+            (NONE, true) => full_tiles::<R, MR, NV, { NONE }, false>(sums, to, post_ops, lo),
+            (INTEGERS, false) => full_tiles::<R, MR, NV, { INTEGERS }, true>(sums, to, post_ops, lo),
+            (INTEGERS, true) => full_tiles::<R, MR, NV, { INTEGERS }, false>(sums, to, post_ops, lo),
+            (_, false) => full_tiles::<R, MR, NV, { SCALED }, true>(sums, to, post_ops, lo),
+            (_, true) => full_tiles::<R, MR, NV, { SCALED }, false>(sums, to, post_ops, lo),
         }
     }
 }
@@ -73,14 +73,14 @@ pub(crate) unsafe fn store<const R: usize, const MR: usize, const NV: usize>(
 unsafe fn full_tiles<const R: usize, const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: [&[[__m512i; NV]; MR]; R],
     to: [&Destination<'_>; R],
-    chains: [&ChainAt; R],
+    post_ops: [&PostOpsAt; R],
     lo: f32,
 ) {
     // SAFETY: passed on.
     unsafe {
-        tile::<MR, NV, SUM, NARROW>(sums[0], to[0], chains[0], lo);
+        tile::<MR, NV, SUM, NARROW>(sums[0], to[0], post_ops[0], lo);
         if R == 2 {
-            tile::<MR, NV, SUM, NARROW>(sums[R - 1], to[R - 1], chains[R - 1], lo);
+            tile::<MR, NV, SUM, NARROW>(sums[R - 1], to[R - 1], post_ops[R - 1], lo);
         }
     }
 }
@@ -93,17 +93,17 @@ unsafe fn full_tiles<const R: usize, const MR: usize, const NV: usize, const SUM
 unsafe fn tile<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
     lo: f32,
 ) {
     // SAFETY: passed on.
     unsafe {
-        four::<0, MR, NV, SUM, NARROW>(sums, to, chain, lo);
-        four::<4, MR, NV, SUM, NARROW>(sums, to, chain, lo);
-        four::<8, MR, NV, SUM, NARROW>(sums, to, chain, lo);
-        four::<12, MR, NV, SUM, NARROW>(sums, to, chain, lo);
-        four::<16, MR, NV, SUM, NARROW>(sums, to, chain, lo);
-        four::<20, MR, NV, SUM, NARROW>(sums, to, chain, lo);
+        four::<0, MR, NV, SUM, NARROW>(sums, to, post_ops, lo);
+        four::<4, MR, NV, SUM, NARROW>(sums, to, post_ops, lo);
+        four::<8, MR, NV, SUM, NARROW>(sums, to, post_ops, lo);
+        four::<12, MR, NV, SUM, NARROW>(sums, to, post_ops, lo);
+        four::<16, MR, NV, SUM, NARROW>(sums, to, post_ops, lo);
+        four::<20, MR, NV, SUM, NARROW>(sums, to, post_ops, lo);
     }
 }
 
@@ -116,7 +116,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bo
 unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
     lo: f32,
 ) {
     if K >= MR * NV {
@@ -133,18 +133,19 @@ unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: u8, 
         let q3 = converted(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)));
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
         if SUM == INTEGERS {
-            values = [plus(values[0], chain.residual.add(at)), plus(values[1], chain.residual.add(then))];
+            values =
+                [plus(values[0], post_ops.residual.add(at)), plus(values[1], post_ops.residual.add(then))];
         }
         if SUM == SCALED {
             values = [
-                scaled_sum(values[0], chain.residual.add(at), chain.factors),
-                scaled_sum(values[1], chain.residual.add(then), chain.factors),
+                scaled_sum(values[0], post_ops.residual.add(at), post_ops.factors),
+                scaled_sum(values[1], post_ops.residual.add(then), post_ops.factors),
             ];
         }
         _mm512_storeu_si512(place::<NV>(to, K).cast(), values[0]);
         _mm512_storeu_si512(place::<NV>(to, K + 2).cast(), values[1]);
         if NARROW {
-            put::<MR, NV>(narrow(values, chain), to, [at, then].map(|at| chain.narrow.add(at)));
+            put::<MR, NV>(narrow(values, post_ops), to, [at, then].map(|at| post_ops.narrow.add(at)));
         }
     }
 }
@@ -200,17 +201,17 @@ unsafe fn rounded_sum([a, b]: [__m512i; 2], factors: [__m512; 2]) -> __m512i {
 /// # Safety
 /// The processor has AVX-512 BW.
 #[inline(always)]
-unsafe fn narrow(values: [__m512i; 2], chain: &ChainAt) -> __m512i {
+unsafe fn narrow(values: [__m512i; 2], post_ops: &PostOpsAt) -> __m512i {
     // SAFETY: as promised by the caller.
     unsafe {
         // Unpacking keeps to the quarters of a vector, and so does packing.
         let zero = _mm512_setzero_si512();
-        let factor = _mm512_set1_ps(chain.factor * IN_UPPER_HALF);
+        let factor = _mm512_set1_ps(post_ops.factor * IN_UPPER_HALF);
         let q0 = scaled(_mm512_unpacklo_epi16(zero, values[0]), factor);
         let q1 = scaled(_mm512_unpackhi_epi16(zero, values[0]), factor);
         let q2 = scaled(_mm512_unpacklo_epi16(zero, values[1]), factor);
         let q3 = scaled(_mm512_unpackhi_epi16(zero, values[1]), factor);
-        let offset = _mm512_set1_epi16((chain.to.zero_point + 128) as i16);
+        let offset = _mm512_set1_epi16((post_ops.to.zero_point + 128) as i16);
         // Sums saturate, or are negative or beyond a byte and do so in the last pack.
         let low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), offset);
         let high = _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), offset);
@@ -238,7 +239,7 @@ unsafe fn scaled(values: __m512i, factor: __m512) -> __m512i {
 unsafe fn each<const MR: usize, const NV: usize>(
     sums: &[[__m512i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
     (lo, hi): (f32, f32),
 ) {
     // SAFETY: as promised by the caller; masked loads and stores touch no more lanes than the tile has.
@@ -253,13 +254,13 @@ unsafe fn each<const MR: usize, const NV: usize>(
                 let x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(to.mult.add(16 * n)));
                 let q = capped(x, hi);
                 let mut values = _mm512_max_epi32(q, _mm512_set1_epi32(lo as i32));
-                if !chain.residual.is_null() {
-                    let residual = _mm256_maskz_loadu_epi16(lanes, chain.residual.add(at));
+                if !post_ops.residual.is_null() {
+                    let residual = _mm256_maskz_loadu_epi16(lanes, post_ops.residual.add(at));
                     let residual = _mm512_cvtepi16_epi32(residual);
-                    values = if chain.factors == [1.0; 2] {
+                    values = if post_ops.factors == [1.0; 2] {
                         _mm512_add_epi32(values, residual)
                     } else {
-                        let [mine, theirs] = chain.factors;
+                        let [mine, theirs] = post_ops.factors;
                         let values = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(mine));
                         let residual = _mm512_mul_ps(_mm512_cvtepi32_ps(residual), _mm512_set1_ps(theirs));
                         capped(_mm512_add_ps(values, residual), _mm512_set1_ps(I16_MAX))
@@ -268,15 +269,15 @@ unsafe fn each<const MR: usize, const NV: usize>(
                 }
                 let shorts = to.out.cast::<i16>().add(at);
                 _mm256_mask_storeu_epi16(shorts, lanes, _mm512_cvtepi32_epi16(values));
-                if !chain.narrow.is_null() {
-                    let zero_point = chain.to.zero_point;
+                if !post_ops.narrow.is_null() {
+                    let zero_point = post_ops.to.zero_point;
                     let hi = _mm512_set1_ps((127 - zero_point) as f32);
-                    let x = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(chain.factor));
+                    let x = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(post_ops.factor));
                     let q = capped(x, hi);
                     let q = _mm512_max_epi32(q, _mm512_set1_epi32(-128 - zero_point));
                     let q = _mm512_cvtepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(zero_point)));
-                    let q = _mm_xor_si128(q, _mm_set1_epi8(chain.to.xor.cast_signed()));
-                    _mm_mask_storeu_epi8(chain.narrow.add(at).cast(), lanes, q);
+                    let q = _mm_xor_si128(q, _mm_set1_epi8(post_ops.to.xor.cast_signed()));
+                    _mm_mask_storeu_epi8(post_ops.narrow.add(at).cast(), lanes, q);
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use crate::cpu::conv::form::Store;
 
-use crate::cpu::conv::row::ChainAt;
+use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::Destination;
 use crate::cpu::x86::avxvnni::store::{capped, halves, pack_shorts, pairs, rounded};
@@ -22,40 +22,40 @@ const INTEGERS: u8 = 1;
 /// A residual of another scale.
 const SCALED: u8 = 2;
 
-/// Stores the sums of a tile, with what is chained to them.
+/// Stores the sums of a tile, with their post-ops.
 ///
 /// # Safety
-/// As `Tile::store_chain`; the processor has AVX2.
+/// As `Tile::store_post_ops`; the processor has AVX2.
 #[inline(always)]
 pub(crate) unsafe fn store<const MR: usize, const NV: usize>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
 ) {
     let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
     // A copy has its sign bits flipped, as this instruction set wants it.
-    let usual = chain.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
-        && (chain.narrow.is_null() || chain.to.xor == 0x80);
-    // SAFETY: passed on. The pointers of the chain are null or those of this tile's rows, which have a value wherever
+    let usual = post_ops.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
+        && (post_ops.narrow.is_null() || post_ops.to.xor == 0x80);
+    // SAFETY: passed on. The pointers of the post-ops are null or those of this tile's rows, which have a value wherever
     // the output has one.
     unsafe {
-        let summand = match chain.factors {
-            _ if chain.residual.is_null() => NONE,
+        let summand = match post_ops.factors {
+            _ if post_ops.residual.is_null() => NONE,
             [1.0, 1.0] => INTEGERS,
             _ => SCALED,
         };
-        match (summand, chain.narrow.is_null()) {
+        match (summand, post_ops.narrow.is_null()) {
             _ if !usual || !pairs::<MR, NV>(to) => {
                 // A copy, so that the others' sums need no place in memory.
                 let sums = *sums;
-                each(&sums, to, chain, (lo, hi));
+                each(&sums, to, post_ops, (lo, hi));
             }
-            (NONE, false) => full_tiles::<MR, NV, { NONE }, true>(sums, to, chain, (lo, hi)),
-            (NONE, true) => full_tiles::<MR, NV, { NONE }, false>(sums, to, chain, (lo, hi)),
-            (INTEGERS, false) => full_tiles::<MR, NV, { INTEGERS }, true>(sums, to, chain, (lo, hi)),
-            (INTEGERS, true) => full_tiles::<MR, NV, { INTEGERS }, false>(sums, to, chain, (lo, hi)),
-            (_, false) => full_tiles::<MR, NV, { SCALED }, true>(sums, to, chain, (lo, hi)),
-            (_, true) => full_tiles::<MR, NV, { SCALED }, false>(sums, to, chain, (lo, hi)),
+            (NONE, false) => full_tiles::<MR, NV, { NONE }, true>(sums, to, post_ops, (lo, hi)),
+            (NONE, true) => full_tiles::<MR, NV, { NONE }, false>(sums, to, post_ops, (lo, hi)),
+            (INTEGERS, false) => full_tiles::<MR, NV, { INTEGERS }, true>(sums, to, post_ops, (lo, hi)),
+            (INTEGERS, true) => full_tiles::<MR, NV, { INTEGERS }, false>(sums, to, post_ops, (lo, hi)),
+            (_, false) => full_tiles::<MR, NV, { SCALED }, true>(sums, to, post_ops, (lo, hi)),
+            (_, true) => full_tiles::<MR, NV, { SCALED }, false>(sums, to, post_ops, (lo, hi)),
         }
     }
 }
@@ -68,14 +68,14 @@ pub(crate) unsafe fn store<const MR: usize, const NV: usize>(
 unsafe fn full_tiles<const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
     limits: (f32, f32),
 ) {
     // SAFETY: passed on.
     unsafe {
-        two::<0, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        two::<2, MR, NV, SUM, NARROW>(sums, to, chain, limits);
-        two::<4, MR, NV, SUM, NARROW>(sums, to, chain, limits);
+        two::<0, MR, NV, SUM, NARROW>(sums, to, post_ops, limits);
+        two::<2, MR, NV, SUM, NARROW>(sums, to, post_ops, limits);
+        two::<4, MR, NV, SUM, NARROW>(sums, to, post_ops, limits);
     }
 }
 
@@ -88,7 +88,7 @@ unsafe fn full_tiles<const MR: usize, const NV: usize, const SUM: u8, const NARR
 unsafe fn two<const M: usize, const MR: usize, const NV: usize, const SUM: u8, const NARROW: bool>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
     (lo, hi): (f32, f32),
 ) {
     const { assert!(MR <= 6 || NV != 2, "there are calls for all pixels") };
@@ -106,19 +106,22 @@ unsafe fn two<const M: usize, const MR: usize, const NV: usize, const SUM: u8, c
         let q3 = rounded(sums[M + 1][1], to.mult.add(8), hi);
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
         if SUM == INTEGERS {
-            values = [plus(values[0], chain.residual.add(at[0])), plus(values[1], chain.residual.add(at[1]))];
+            values = [
+                plus(values[0], post_ops.residual.add(at[0])),
+                plus(values[1], post_ops.residual.add(at[1])),
+            ];
         }
         if SUM == SCALED {
             values = [
-                scaled_sum(values[0], chain.residual.add(at[0]), chain.factors),
-                scaled_sum(values[1], chain.residual.add(at[1]), chain.factors),
+                scaled_sum(values[0], post_ops.residual.add(at[0]), post_ops.factors),
+                scaled_sum(values[1], post_ops.residual.add(at[1]), post_ops.factors),
             ];
         }
         let out = to.out.cast::<i16>();
         _mm256_storeu_si256(out.add(at[0]).cast(), values[0]);
         _mm256_storeu_si256(out.add(at[1]).cast(), values[1]);
         if NARROW {
-            halves(narrow(values, chain), chain.narrow.add(at[0]), chain.narrow.add(at[1]));
+            halves(narrow(values, post_ops), post_ops.narrow.add(at[0]), post_ops.narrow.add(at[1]));
         }
     }
 }
@@ -174,18 +177,18 @@ unsafe fn rounded_sum([a, b]: [__m256i; 2], factors: [__m256; 2]) -> __m256i {
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn narrow(values: [__m256i; 2], chain: &ChainAt) -> __m256i {
+unsafe fn narrow(values: [__m256i; 2], post_ops: &PostOpsAt) -> __m256i {
     // SAFETY: as promised by the caller.
     unsafe {
         // Unpacking keeps to the halves of a vector, and so does packing.
         let zero = _mm256_setzero_si256();
-        let factor = _mm256_set1_ps(chain.factor * IN_UPPER_HALF);
-        let hi = _mm256_set1_ps((127 - chain.to.zero_point) as f32);
+        let factor = _mm256_set1_ps(post_ops.factor * IN_UPPER_HALF);
+        let hi = _mm256_set1_ps((127 - post_ops.to.zero_point) as f32);
         let q0 = scaled(_mm256_unpacklo_epi16(zero, values[0]), factor, hi);
         let q1 = scaled(_mm256_unpackhi_epi16(zero, values[0]), factor, hi);
         let q2 = scaled(_mm256_unpacklo_epi16(zero, values[1]), factor, hi);
         let q3 = scaled(_mm256_unpackhi_epi16(zero, values[1]), factor, hi);
-        let offset = _mm256_set1_epi16((chain.to.zero_point + 128) as i16);
+        let offset = _mm256_set1_epi16((post_ops.to.zero_point + 128) as i16);
         // Below the lower bound the sums are negative, or saturate there, and become 0.
         let first = _mm256_adds_epi16(_mm256_packs_epi32(q0, q1), offset);
         let second = _mm256_adds_epi16(_mm256_packs_epi32(q2, q3), offset);
@@ -212,7 +215,7 @@ unsafe fn scaled(values: __m256i, factor: __m256, hi: __m256) -> __m256i {
 unsafe fn each<const MR: usize, const NV: usize>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
-    chain: &ChainAt,
+    post_ops: &PostOpsAt,
     (lo, hi): (f32, f32),
 ) {
     // SAFETY: as promised by the caller; of the rows, no more than the tile's lanes are read or written: the vectors lie
@@ -228,13 +231,13 @@ unsafe fn each<const MR: usize, const NV: usize>(
                 let q = rounded(sum, to.mult.add(8 * n), hi);
                 let mut values = _mm256_max_epi32(q, _mm256_set1_epi32(lo as i32));
                 let mut shorts = [0_i16; 8];
-                if !chain.residual.is_null() {
-                    shorts.as_mut_ptr().copy_from_nonoverlapping(chain.residual.add(at), lanes);
+                if !post_ops.residual.is_null() {
+                    shorts.as_mut_ptr().copy_from_nonoverlapping(post_ops.residual.add(at), lanes);
                     let residual = _mm256_cvtepi16_epi32(_mm_loadu_si128(shorts.as_ptr().cast()));
-                    values = if chain.factors == [1.0; 2] {
+                    values = if post_ops.factors == [1.0; 2] {
                         _mm256_add_epi32(values, residual)
                     } else {
-                        let [mine, theirs] = chain.factors;
+                        let [mine, theirs] = post_ops.factors;
                         let values = _mm256_mul_ps(_mm256_cvtepi32_ps(values), _mm256_set1_ps(mine));
                         let residual = _mm256_mul_ps(_mm256_cvtepi32_ps(residual), _mm256_set1_ps(theirs));
                         capped(_mm256_add_ps(values, residual), _mm256_set1_ps(I16_MAX))
@@ -243,16 +246,17 @@ unsafe fn each<const MR: usize, const NV: usize>(
                 }
                 _mm_storeu_si128(shorts.as_mut_ptr().cast(), packed(values));
                 to.out.cast::<i16>().add(at).copy_from_nonoverlapping(shorts.as_ptr(), lanes);
-                if !chain.narrow.is_null() {
-                    let zero_point = chain.to.zero_point;
+                if !post_ops.narrow.is_null() {
+                    let zero_point = post_ops.to.zero_point;
                     let hi = _mm256_set1_ps((127 - zero_point) as f32);
-                    let q = scaled(values, _mm256_set1_ps(chain.factor), hi);
+                    let q = scaled(values, _mm256_set1_ps(post_ops.factor), hi);
                     let q = _mm256_max_epi32(q, _mm256_set1_epi32(-128 - zero_point));
                     let q = packed(_mm256_add_epi32(q, _mm256_set1_epi32(zero_point)));
-                    let q = _mm_xor_si128(_mm_packs_epi16(q, q), _mm_set1_epi8(chain.to.xor.cast_signed()));
+                    let q =
+                        _mm_xor_si128(_mm_packs_epi16(q, q), _mm_set1_epi8(post_ops.to.xor.cast_signed()));
                     let mut bytes = [0_u8; 8];
                     _mm_storel_epi64(bytes.as_mut_ptr().cast(), q);
-                    chain.narrow.add(at).copy_from_nonoverlapping(bytes.as_ptr(), lanes);
+                    post_ops.narrow.add(at).copy_from_nonoverlapping(bytes.as_ptr(), lanes);
                 }
             }
         }

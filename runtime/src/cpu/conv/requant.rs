@@ -20,7 +20,7 @@ pub(crate) const MAX_SUM: i64 = 1 << 22;
 /// Products stay below this: with a zero point they fit 16 bits.
 const MAX_PRODUCT: f32 = 32500.0;
 /// Products that are clamped to 16 bits stay below this: rounded, they still stand in the low bits of a float.
-const MAX_WIDE: f32 = 4e6;
+const MAX_MANTISSA: f32 = 4e6;
 /// Products that are converted to 32 bits stay below this.
 const MAX_INTEGER: f32 = 2e9;
 /// Multipliers stay below this, where sums are always zero: `MAGIC` times it is a float.
@@ -48,7 +48,7 @@ impl Products {
     fn of(widest: f32) -> Self {
         match widest {
             w if w < MAX_PRODUCT => Self::Short,
-            w if w < MAX_WIDE => Self::Wide,
+            w if w < MAX_MANTISSA => Self::Mantissa,
             w if w < MAX_INTEGER => Self::Integer,
             _ => Self::Any,
         }
@@ -78,7 +78,7 @@ impl Requant {
                 bias.wrapping_sub(offset.wrapping_mul(sum))
             })
             .collect();
-        let widest = if matches!(store, Store::I16 { .. }) { Products::Wide } else { Products::Short };
+        let widest = if matches!(store, Store::I16 { .. }) { Products::Mantissa } else { Products::Short };
         let bounded = bounded && products <= widest;
         let mult = packed.pad(sums.multipliers, order);
         let mut bias = packed.pad(&bias, order);
