@@ -22,6 +22,18 @@ pub(crate) fn round_clamp(x: f32, lo: f32, hi: f32) -> i32 {
     (x + MAGIC).to_bits().cast_signed().wrapping_sub(MAGIC.to_bits().cast_signed())
 }
 
+/// A value relative to its zero point as the byte that is stored: the definition that all instruction sets follow.
+#[inline(always)]
+pub(crate) fn stored_byte(x: f32, (lo, hi): (f32, f32), zero_point: i32, xor: u8) -> u8 {
+    (round_clamp(x, lo, hi) + zero_point) as u8 ^ xor
+}
+
+/// The same in 16 bits, without a zero point.
+#[inline(always)]
+pub(crate) fn stored_short(x: f32, (lo, hi): (f32, f32)) -> i16 {
+    round_clamp(x, lo, hi) as i16
+}
+
 /// Fused multiply-add, rounded once, on every processor.
 #[inline(always)]
 pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {

@@ -4,7 +4,7 @@
 //! zero point, exact, and not yet scaled: operators fold the ratio of the scales into their own factors, so
 //! that a value is multiplied once and rounded once.
 
-use crate::arithmetic::round_clamp;
+use crate::arithmetic::{stored_byte, stored_short};
 use crate::cpu::conv::form::{Narrowing, Store};
 use crate::model::DType;
 use crate::program::I16_MAX;
@@ -100,18 +100,18 @@ impl Codec {
     #[inline(always)]
     pub fn store(self, values: &[f32], bytes: &mut [u8], at: usize) {
         let n = values.len();
-        let (lo, hi) = self.limits();
+        let limits = self.limits();
         match self {
             Self::F32 => bytemuck::cast_slice_mut::<u8, f32>(bytes)[at..at + n].copy_from_slice(values),
             Self::I8 { zero_point, xor } => {
                 for (b, &v) in bytes[at..at + n].iter_mut().zip(values) {
-                    *b = (round_clamp(v, lo, hi) + zero_point) as u8 ^ xor;
+                    *b = stored_byte(v, limits, zero_point, xor);
                 }
             }
             Self::I16 => {
                 let out = &mut bytemuck::cast_slice_mut::<u8, i16>(bytes)[at..at + n];
                 for (o, &v) in out.iter_mut().zip(values) {
-                    *o = round_clamp(v, lo, hi) as i16;
+                    *o = stored_short(v, limits);
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod tile_6x4;
 
 pub(crate) mod dot;
+mod epilogue;
 pub(crate) mod i8mm;
 pub(crate) mod neon;
 mod store;

@@ -1,6 +1,6 @@
 //! Plain Rust: the definition that the other instruction sets are tested against.
 
-use crate::arithmetic::{fma, relu_f32, round_clamp};
+use crate::arithmetic::{fma, relu_f32, stored_byte, stored_short};
 use crate::cpu::conv::form::Store;
 use crate::cpu::conv::tile::{Tile, conv_entry};
 use core::array::from_fn;
@@ -48,10 +48,10 @@ unsafe impl Tile for I8 {
                 let x = sum as f32 * mult.add(i).read();
                 match *store {
                     Store::I8 { lo, hi, zero_point, xor } => {
-                        out.add(i).write((round_clamp(x, lo, hi) + zero_point) as u8 ^ xor);
+                        out.add(i).write(stored_byte(x, (lo, hi), zero_point, xor));
                     }
                     Store::I16 { lo, hi } => {
-                        out.cast::<i16>().add(i).write_unaligned(round_clamp(x, lo, hi) as i16);
+                        out.cast::<i16>().add(i).write_unaligned(stored_short(x, (lo, hi)));
                     }
                     Store::F32 { relu } => {
                         let x = if relu { relu_f32(x) } else { x };

@@ -6,7 +6,7 @@
 //! pixel is the sum of what its neighbours have for it, `out[x] = Σ partial[x + kx][kx]`. A third of the
 //! multiplications for 3x3, and the same bits: sums of integers below 2²⁴ are exact in floats too.
 
-use crate::arithmetic::round_clamp;
+use crate::arithmetic::stored_byte;
 use crate::cpu::conv::form::{Geometry, MAX_KERNEL, Products, Store};
 use crate::cpu::conv::narrow_out;
 use crate::cpu::conv::narrow_out::{NarrowOutArgs, NarrowOutRow, NarrowOutWeights, narrow_out_row};
@@ -206,7 +206,7 @@ impl Gather<'_> {
             }
             let mut bytes = [0; CHANNELS];
             for ((byte, sum), mult) in bytes.iter_mut().zip(sums).zip(self.mult) {
-                *byte = (round_clamp(sum * mult, lo, hi) + zero_point) as u8 ^ xor;
+                *byte = stored_byte(sum * mult, (lo, hi), zero_point, xor);
             }
             out.copy_from_slice(&bytes[..N]);
         }

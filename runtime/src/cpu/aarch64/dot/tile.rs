@@ -1,7 +1,8 @@
 //! aarch64 with the dot product: `sdot` adds four products to each of four sums, taking the activations of
 //! one pixel from a lane, so one load of 16 activations serves four groups.
 
-use crate::cpu::aarch64::store::{store_i32, store_sums};
+use crate::cpu::aarch64::epilogue::store_i32;
+use crate::cpu::aarch64::store::store_sums;
 use crate::cpu::aarch64::tile_6x4::{Depth, Finish, Kind, TILE};
 use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry};

@@ -3,7 +3,8 @@
 //!
 //! So sums stand in pairs of pixels and pairs of channels until the depth is done.
 
-use crate::cpu::aarch64::store::{store_i32, store_sums};
+use crate::cpu::aarch64::epilogue::store_i32;
+use crate::cpu::aarch64::store::store_sums;
 use crate::cpu::aarch64::tile_6x4::{Depth, Finish, Kind, TILE};
 use crate::cpu::conv::form::Store;
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry};

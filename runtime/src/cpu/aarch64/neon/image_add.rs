@@ -1,7 +1,7 @@
 //! The end of a real-time network on aarch64; see [`image`](crate::cpu::image_add).
 
 use crate::arithmetic::MAGIC;
-use crate::cpu::aarch64::store::narrow;
+use crate::cpu::aarch64::epilogue::{Factor, halves, narrow, store_bytes};
 use crate::cpu::image_add::ImageArgs;
 use core::arch::{aarch64::*, asm};
 
@@ -95,9 +95,8 @@ unsafe fn by_rows<T: Taps, const NV: usize>(args: &mut ImageArgs<'_, '_>) {
 
 /// Factors and constants of a sum.
 struct Constants {
-    factors: [f32; 2],
-    /// `−MAGIC · factor`, what makes a product of a number that stands in the bits of `MAGIC`.
-    offsets: [float32x4_t; 2],
+    /// Of the correction and of the image.
+    factors: [Factor; 2],
     /// First sum of an interpolated value: the bits of `MAGIC`, less what the zero point adds.
     first: int32x4_t,
     /// Rounds and adds the zero point, which is even.
@@ -115,8 +114,7 @@ unsafe fn rows<T: Taps, const NV: usize, const ROWS: usize>(args: &mut ImageArgs
     // a buffer.
     unsafe {
         let constants = Constants {
-            factors: args.factors,
-            offsets: [vdupq_n_f32(-MAGIC * args.factors[0]), vdupq_n_f32(-MAGIC * args.factors[1])],
+            factors: args.factors.map(Factor::new),
             first: vdupq_n_s32(MAGIC.to_bits().cast_signed() - args.zero),
             magic: MAGIC + args.to.zero_point as f32,
         };
@@ -208,12 +206,12 @@ unsafe fn sums<T: Taps, const NV: usize, const ROWS: usize>(
             ([[vdupq_n_f32(0.0); NV]; ROWS], [[vdupq_n_f32(0.0); NV]; ROWS]);
         for k in 0..ROWS {
             for n in 0..NV {
-                let offset = core::ptr::from_ref(&by.offsets[0]).read_volatile();
+                let offset = core::ptr::from_ref(&by.factors[0].offset).read_volatile();
                 let correction = vreinterpretq_f32_s32(correction[k][n]);
-                of_correction[k][n] = vfmaq_f32(offset, correction, vdupq_n_f32(by.factors[0]));
-                let offset = core::ptr::from_ref(&by.offsets[1]).read_volatile();
+                of_correction[k][n] = vfmaq_f32(offset, correction, vdupq_n_f32(by.factors[0].factor));
+                let offset = core::ptr::from_ref(&by.factors[1].offset).read_volatile();
                 let image = vreinterpretq_f32_s32(image[k][n]);
-                of_image[k][n] = vfmaq_f32(offset, image, vdupq_n_f32(by.factors[1]));
+                of_image[k][n] = vfmaq_f32(offset, image, vdupq_n_f32(by.factors[1].factor));
             }
         }
         for k in 0..ROWS {
@@ -239,16 +237,13 @@ unsafe fn store<const NV: usize>(values: &[int16x8_t; NV], out: *mut u8) {
             // Up to four vectors: sixteen bytes.
             let left = NV - n;
             let at = |k: usize| values[n + if k < left { k } else { left - 1 }];
-            let bytes = narrow([vuzp1q_s16(at(0), at(1)), vuzp1q_s16(at(2), at(3))]);
+            let bytes = narrow(halves([at(0), at(1), at(2), at(3)]));
             let to = out.add(4 * n);
             match left {
-                1 => vst1q_lane_s32::<0>(to.cast(), vreinterpretq_s32_s8(bytes)),
-                2 => vst1_s8(to.cast(), vget_low_s8(bytes)),
-                3 => {
-                    vst1_s8(to.cast(), vget_low_s8(bytes));
-                    vst1q_lane_s32::<2>(to.add(8).cast(), vreinterpretq_s32_s8(bytes));
-                }
-                _ => vst1q_s8(to.cast(), bytes),
+                1 => store_bytes::<1>(bytes, to),
+                2 => store_bytes::<2>(bytes, to),
+                3 => store_bytes::<3>(bytes, to),
+                _ => store_bytes::<4>(bytes, to),
             }
             n += 4;
         }

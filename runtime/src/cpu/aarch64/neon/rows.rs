@@ -5,7 +5,7 @@
 //! makes the rounded product of it (see [`requant`](crate::cpu::conv::requant)).
 
 use crate::arithmetic::MAGIC;
-use crate::cpu::aarch64::store::narrow;
+use crate::cpu::aarch64::epilogue::{Factor, products, to_bytes};
 use crate::cpu::conv::form::Narrowing;
 use crate::cpu::kernels::RowKernels;
 use core::arch::aarch64::*;
@@ -157,61 +157,4 @@ fn add_all<const ODD: i32>(a: &[i16], b: &[i16], factors: &[Factor; 2], to: Narr
     last_a[..n].copy_from_slice(a_rest);
     last_b[..n].copy_from_slice(b_rest);
     out_rest.copy_from_slice(&sum(&last_a, &last_b)[..n]);
-}
-
-/// A short factor as [`products`] takes it.
-struct Factor {
-    factor: f32,
-    /// `−MAGIC · factor`.
-    offset: float32x4_t,
-}
-
-impl Factor {
-    fn new(factor: f32) -> Self {
-        // SAFETY: NEON is part of the target.
-        Self { factor, offset: unsafe { vdupq_n_f32(-MAGIC * factor) } }
-    }
-}
-
-/// Values times a factor, each product rounded once.
-///
-/// # Safety
-/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
-#[inline(always)]
-unsafe fn products(values: int16x8_t, by: &Factor) -> [float32x4_t; 2] {
-    // SAFETY: NEON is part of the target.
-    unsafe {
-        let magic = vreinterpretq_s32_f32(vdupq_n_f32(MAGIC));
-        let product = |x: int32x4_t| {
-            // Loaded anew every time: the multiplication overwrites it, and a load costs less than a copy.
-            let offset = core::ptr::from_ref(&by.offset).read_volatile();
-            vfmaq_f32(offset, vreinterpretq_f32_s32(x), vdupq_n_f32(by.factor))
-        };
-        [product(vaddw_s16(magic, vget_low_s16(values))), product(vaddw_high_s16(magic, values))]
-    }
-}
-
-/// Rounded to even, plus the zero point (of which `ODD` is what is odd), clamped. `values(k)` are the eight values from `k` on.
-///
-/// # Safety
-/// NEON is part of the target, so none; `unsafe` only for the intrinsics.
-#[inline(always)]
-unsafe fn to_bytes<const ODD: i32>(values: impl Fn(usize) -> [float32x4_t; 2], to: Narrowing) -> [u8; STEP] {
-    let Narrowing { zero_point, .. } = to;
-    // Rounding to even does not change when an even number is added first.
-    let magic = MAGIC + (zero_point - ODD) as f32;
-    let mut out = [0; STEP];
-    for k in (0..STEP).step_by(16) {
-        // SAFETY: whole vectors of the array; NEON is part of the target.
-        unsafe {
-            let half = |k: usize| {
-                let [low, high] = values(k).map(|x| vreinterpretq_s16_f32(vaddq_f32(x, vdupq_n_f32(magic))));
-                let half = vuzp1q_s16(low, high);
-                if ODD == 0 { half } else { vqaddq_s16(half, vdupq_n_s16(1)) }
-            };
-            let bytes = vreinterpretq_u8_s8(narrow([half(k), half(k + 8)]));
-            vst1q_u8(out.as_mut_ptr().add(k), bytes);
-        }
-    }
-    out
 }

@@ -1,7 +1,8 @@
 //! aarch64 without the dot product: two 8-bit products fit 16 bits (weights are at least −127), so
 //! `smull` + `smlal2` + `sadalp` add four products to each of four sums.
 
-use crate::cpu::aarch64::store::{store_f32, store_i32, store_sums};
+use crate::cpu::aarch64::epilogue::{store_f32, store_i32};
+use crate::cpu::aarch64::store::store_sums;
 use crate::cpu::conv::form::Store;
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry};
 use core::arch::aarch64::*;

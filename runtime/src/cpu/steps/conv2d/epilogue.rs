@@ -2,7 +2,7 @@
 //! 8 bits. It is done while the values are in registers, where the instruction set's kernels can; otherwise row by row,
 //! while the row is in the first-level cache.
 
-use crate::arithmetic::round_clamp;
+use crate::arithmetic::{stored_byte, stored_short};
 use crate::cpu::codec::Codec;
 use crate::cpu::conv::requant::SingleRounding;
 use crate::cpu::conv::row::PostOps;
@@ -173,7 +173,7 @@ impl Elementwise for Residual<'_> {
         let [mine, theirs] = self.sum.factors;
         for (value, &residual) in self.values.iter_mut().zip(self.residual) {
             let sum = f32::from(*value) * mine + f32::from(residual) * theirs;
-            *value = round_clamp(sum, -I16_MAX, I16_MAX) as i16;
+            *value = stored_short(sum, (-I16_MAX, I16_MAX));
         }
     }
 }
@@ -189,10 +189,9 @@ impl Elementwise for Narrow<'_> {
     fn run(self) {
         let Convert { factor, to, .. } = self.convert;
         let Codec::I8 { zero_point, xor } = to else { unreachable!("narrowed to 8 bits") };
-        let (lo, hi) = to.limits();
+        let limits = to.limits();
         for (out, &value) in self.out.iter_mut().zip(self.values) {
-            let scaled = round_clamp(f32::from(value) * factor, lo, hi);
-            *out = (scaled + zero_point) as u8 ^ xor;
+            *out = stored_byte(f32::from(value) * factor, limits, zero_point, xor);
         }
     }
 }

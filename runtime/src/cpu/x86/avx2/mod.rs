@@ -1,6 +1,7 @@
 //! x86-64 with AVX2 and FMA: vectors of 256 bits.
 
 pub(crate) mod attention;
+pub(crate) mod epilogue;
 mod i16;
 pub(crate) mod norm;
 pub(crate) mod peak;

@@ -4,13 +4,13 @@
 use crate::cpu::conv::form::Narrowing;
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::RowKernels;
+use crate::cpu::x86::avx2::epilogue;
 use core::arch::x86_64::*;
 
 pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, post_ops: None };
 
 /// Values in a step of the loops.
 const STEP: usize = 32;
-const I16_MAX: f32 = 32767.0;
 
 /// `values = round(values · factors[0] + residual · factors[1])`.
 fn residual(values: &mut [i16], residual: &[i16], factors: [f32; 2]) {
@@ -46,35 +46,15 @@ fn tail(values: &[i16]) -> [i16; STEP] {
     last
 }
 
-/// Eight values times a factor.
+/// The vectors of a step.
 ///
 /// # Safety
-/// `values` points to them; the processor has AVX2.
+/// The processor has AVX2.
 #[inline(always)]
-unsafe fn scaled(values: *const i16, factor: __m256) -> __m256 {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let values = _mm256_cvtepi16_epi32(_mm_loadu_si128(values.cast()));
-        _mm256_mul_ps(_mm256_cvtepi32_ps(values), factor)
-    }
-}
-
-/// `round(a · factors[0] + b · factors[1])` for eight values each, or without the second summand, not above `hi`. What is
-/// below any bound becomes the smallest integer.
-///
-/// # Safety
-/// Both point to eight values; the processor has AVX2.
-#[inline(always)]
-unsafe fn eight<const SUM: bool>(a: *const i16, b: *const i16, factors: [__m256; 2], hi: __m256) -> __m256i {
-    // SAFETY: as promised by the caller. The conversion rounds half to even: the default of MXCSR, which Rust does not
-    // change.
-    unsafe {
-        let mut x = scaled(a, factors[0]);
-        if SUM {
-            x = _mm256_add_ps(x, scaled(b, factors[1]));
-        }
-        _mm256_cvtps_epi32(_mm256_min_ps(hi, x))
-    }
+unsafe fn two(values: &[i16; STEP]) -> [__m256i; 2] {
+    let at = values.as_ptr();
+    // SAFETY: the array holds two vectors of 16 values.
+    unsafe { [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(16).cast())] }
 }
 
 /// A whole step of [`residual`].
@@ -85,20 +65,16 @@ unsafe fn eight<const SUM: bool>(a: *const i16, b: *const i16, factors: [__m256;
 unsafe fn residual_step(values: &mut [i16; STEP], residual: &[i16; STEP], factors: [f32; 2]) {
     // SAFETY: the processor has the features; the arrays hold two vectors of 16 values.
     unsafe {
-        let lo = _mm256_set1_epi16(-(I16_MAX as i16));
-        let hi = _mm256_set1_ps(I16_MAX);
-        let by = [_mm256_set1_ps(factors[0]), _mm256_set1_ps(factors[1])];
         for at in [0, 16] {
             let (v, r) = (values.as_mut_ptr().add(at), residual.as_ptr().add(at));
+            let (a, b) = (_mm256_loadu_si256(v.cast()), _mm256_loadu_si256(r.cast()));
+            // Sums of integers have nothing to round.
             let sums = if factors == [1.0; 2] {
-                // Sums of integers: nothing to round.
-                _mm256_adds_epi16(_mm256_loadu_si256(v.cast()), _mm256_loadu_si256(r.cast()))
+                epilogue::plus(a, b)
             } else {
-                let q = [eight::<true>(v, r, by, hi), eight::<true>(v.add(8), r.add(8), by, hi)];
-                // Packs work inside halves of a vector; the quarters are put in order.
-                _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(q[0], q[1]))
+                epilogue::scaled_sum::<true>(a, b, factors)
             };
-            _mm256_storeu_si256(v.cast(), _mm256_max_epi16(sums, lo));
+            _mm256_storeu_si256(v.cast(), sums);
         }
     }
 }
@@ -132,21 +108,13 @@ unsafe fn bytes_step<const SUM: bool>(
 ) {
     // SAFETY: the processor has the features; the arrays hold four vectors of 8 values.
     unsafe {
-        let (a, b) = (a.as_ptr(), b.as_ptr());
-        let by = [_mm256_set1_ps(factors[0]), _mm256_set1_ps(factors[1])];
-        let hi = _mm256_set1_ps((127 - to.zero_point) as f32);
-        let q0 = eight::<SUM>(a, b, by, hi);
-        let q1 = eight::<SUM>(a.add(8), b.add(8), by, hi);
-        let q2 = eight::<SUM>(a.add(16), b.add(16), by, hi);
-        let q3 = eight::<SUM>(a.add(24), b.add(24), by, hi);
-        // The packs are the lower bound.
-        let zero = _mm256_set1_epi16(to.zero_point as i16);
-        let low = _mm256_adds_epi16(_mm256_packs_epi32(q0, q1), zero);
-        let high = _mm256_adds_epi16(_mm256_packs_epi32(q2, q3), zero);
-        let in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), in_order);
-        let bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(to.xor.cast_signed()));
-        _mm256_storeu_si256(out.as_mut_ptr().cast(), bytes);
+        let bytes = if SUM {
+            epilogue::narrow_sum(two(a), two(b), factors, to.zero_point)
+        } else {
+            epilogue::narrow(two(a), factors[0], to.zero_point)
+        };
+        let flip = _mm256_set1_epi8((to.xor ^ 0x80).cast_signed());
+        _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_xor_si256(bytes, flip));
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::cpu::conv::form::Store;
 
 use crate::cpu::conv::tile::{Tile, conv_entry};
+use crate::cpu::x86::avx2::epilogue;
 use core::arch::x86_64::*;
 
 conv_entry!(
@@ -56,63 +57,8 @@ unsafe impl Tile for I8 {
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
-        // SAFETY: 8 multipliers and `lanes` stored values by contract; a full vector is stored only when
-        // there are 8, else it goes through a buffer on the stack.
-        unsafe {
-            let x = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(mult));
-            match *store {
-                Store::I8 { lo, hi, zero_point, xor } => {
-                    let q = _mm256_add_epi32(round_clamp(x, lo, hi), _mm256_set1_epi32(zero_point));
-                    let low = _mm256_castsi256_si128(q);
-                    let q = _mm_packs_epi32(low, _mm256_extracti128_si256::<1>(q));
-                    let q = _mm_xor_si128(_mm_packs_epi16(q, q), _mm_set1_epi8(xor.cast_signed()));
-                    let mut bytes = [0_u8; 8];
-                    _mm_storel_epi64(bytes.as_mut_ptr().cast(), q);
-                    if lanes == 8 {
-                        out.cast::<[u8; 8]>().write_unaligned(bytes);
-                    } else {
-                        out.copy_from_nonoverlapping(bytes.as_ptr(), lanes);
-                    }
-                }
-                Store::I16 { lo, hi } => {
-                    let q = round_clamp(x, lo, hi);
-                    let q = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q));
-                    if lanes == 8 {
-                        _mm_storeu_si128(out.cast(), q);
-                    } else {
-                        let mut bytes = [0_u8; 16];
-                        _mm_storeu_si128(bytes.as_mut_ptr().cast(), q);
-                        out.copy_from_nonoverlapping(bytes.as_ptr(), 2 * lanes);
-                    }
-                }
-                Store::F32 { relu } => store_f32(x, relu, out, lanes),
-            }
-        }
-    }
-}
-
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-unsafe fn round_clamp(x: __m256, lo: f32, hi: f32) -> __m256i {
-    // SAFETY: as promised by the caller. The conversion rounds half to even, the default of MXCSR.
-    unsafe { _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(lo)), _mm256_set1_ps(hi))) }
-}
-
-/// # Safety
-/// `out` takes `lanes` floats; the processor has AVX2.
-#[inline(always)]
-unsafe fn store_f32(x: __m256, relu: bool, out: *mut u8, lanes: usize) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let x = if relu { _mm256_max_ps(x, _mm256_setzero_ps()) } else { x };
-        if lanes == 8 {
-            _mm256_storeu_ps(out.cast(), x);
-        } else {
-            let mut values = [0.0_f32; 8];
-            _mm256_storeu_ps(values.as_mut_ptr(), x);
-            out.copy_from_nonoverlapping(values.as_ptr().cast(), 4 * lanes);
-        }
+        // SAFETY: passed on.
+        unsafe { epilogue::store(sum, mult, store, out, lanes) }
     }
 }
 
@@ -150,6 +96,6 @@ unsafe impl Tile for F32 {
     unsafe fn store(sum: Self::V, _mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
         let Store::F32 { relu } = *store else { unreachable!("a float convolution stores floats") };
         // SAFETY: `lanes` stored values by contract.
-        unsafe { store_f32(sum, relu, out, lanes) }
+        unsafe { epilogue::store_f32(sum, relu, out, lanes) }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod depth;
+mod epilogue;
 mod lookup;
 mod narrow_out;
 mod norm;

@@ -2,6 +2,7 @@
 
 use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::narrow_out::{CHUNK, MAX_CHANNELS, NarrowOutArgs};
+use crate::cpu::x86::avx512::epilogue;
 use core::arch::x86_64::*;
 
 /// Sums that are reduced at once: as many as a vector has lanes.
@@ -127,16 +128,12 @@ unsafe fn total(v: [__m512i; SUMS]) -> __m512i {
 struct Finish {
     bias: [i32; SUMS],
     mult: [f32; SUMS],
-    lo: f32,
-    hi: f32,
-    zero_point: i32,
-    xor: u8,
+    store: Store,
 }
 
 impl Finish {
     fn new<const N: usize>(args: &NarrowOutArgs<'_>) -> Self {
-        let Store::I8 { lo, hi, zero_point, xor } = args.store else { unreachable!("checked by the caller") };
-        let mut finish = Self { bias: [0; SUMS], mult: [0.0; SUMS], lo, hi, zero_point, xor };
+        let mut finish = Self { bias: [0; SUMS], mult: [0.0; SUMS], store: args.store };
         for lane in 0..SUMS {
             finish.bias[lane] = args.weights.bias[lane % N];
             finish.mult[lane] = args.weights.mult[lane % N];
@@ -148,15 +145,10 @@ impl Finish {
     /// `out` takes the first `lanes` values; the processor has AVX-512 BW and VL.
     #[inline(always)]
     unsafe fn store(&self, sums: __m512i, out: *mut u8, lanes: usize) {
-        // SAFETY: 16 values each; the masked store writes the first `lanes`.
+        // SAFETY: 16 values each; the caller's contract.
         unsafe {
             let sums = _mm512_add_epi32(sums, _mm512_loadu_si512(self.bias.as_ptr().cast()));
-            let x = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_loadu_ps(self.mult.as_ptr()));
-            let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(self.lo)), _mm512_set1_ps(self.hi));
-            // The conversion rounds half to even: the default of MXCSR, which Rust does not change.
-            let q = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(self.zero_point));
-            let q = _mm_xor_si128(_mm512_cvtepi32_epi8(q), _mm_set1_epi8(self.xor.cast_signed()));
-            _mm_mask_storeu_epi8(out.cast(), crate::cpu::x86::avx512::store::mask(lanes), q);
+            epilogue::store(sums, self.mult.as_ptr(), &self.store, out, lanes);
         }
     }
 }

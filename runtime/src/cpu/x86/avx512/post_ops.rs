@@ -7,14 +7,11 @@ use crate::cpu::conv::form::Store;
 use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::Destination;
-use crate::cpu::x86::avx512::store::mask;
-use crate::cpu::x86::avx512::store::{I16_MAX, capped, converted, converts, fours, pack_shorts, place, put};
+use crate::cpu::x86::avx512::epilogue::{
+    I16_MAX, MAX_FACTOR, converted, mask, narrow, pack_shorts, plus, rounded, scaled_sum,
+};
+use crate::cpu::x86::avx512::store::{converts, fours, place, put};
 use core::arch::x86_64::*;
-
-/// Factors stay below this, so that what is rounded fits 32 bits.
-const MAX_FACTOR: f32 = 30_000.0;
-/// A factor for values that stand in the upper halves of what is converted: they are 2^16 times as large, which is exact.
-const IN_UPPER_HALF: f32 = 1.0 / 65536.0;
 
 /// No residual.
 const NONE: u8 = 0;
@@ -133,104 +130,35 @@ unsafe fn four<const K: usize, const MR: usize, const NV: usize, const SUM: u8, 
         let q3 = converted(sums[(K + 3) / NV][(K + 3) % NV], to.mult.add(16 * ((K + 3) % NV)));
         let mut values = [pack_shorts([q0, q1], lowest), pack_shorts([q2, q3], lowest)];
         if SUM == INTEGERS {
-            values =
-                [plus(values[0], post_ops.residual.add(at)), plus(values[1], post_ops.residual.add(then))];
+            values = [
+                plus(values[0], _mm512_loadu_si512(post_ops.residual.add(at).cast())),
+                plus(values[1], _mm512_loadu_si512(post_ops.residual.add(then).cast())),
+            ];
         }
         if SUM == SCALED {
             values = [
-                scaled_sum(values[0], post_ops.residual.add(at), post_ops.factors),
-                scaled_sum(values[1], post_ops.residual.add(then), post_ops.factors),
+                scaled_sum::<false>(
+                    values[0],
+                    _mm512_loadu_si512(post_ops.residual.add(at).cast()),
+                    post_ops.factors,
+                ),
+                scaled_sum::<false>(
+                    values[1],
+                    _mm512_loadu_si512(post_ops.residual.add(then).cast()),
+                    post_ops.factors,
+                ),
             ];
         }
         _mm512_storeu_si512(place::<NV>(to, K).cast(), values[0]);
         _mm512_storeu_si512(place::<NV>(to, K + 2).cast(), values[1]);
         if NARROW {
-            put::<MR, NV>(narrow(values, post_ops), to, [at, then].map(|at| post_ops.narrow.add(at)));
+            let bytes = narrow::<false>(values, post_ops.factor, post_ops.to.zero_point);
+            put::<MR, NV>(bytes, to, [at, then].map(|at| post_ops.narrow.add(at)));
         }
     }
 }
 
-/// The sum of values and 32 of a residual.
-///
-/// # Safety
-/// `residual` points to them; the processor has AVX-512 BW.
-#[inline(always)]
-unsafe fn plus(values: __m512i, residual: *const i16) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let sums = _mm512_adds_epi16(values, _mm512_loadu_si512(residual.cast()));
-        _mm512_max_epi16(sums, _mm512_set1_epi16(-(I16_MAX as i16)))
-    }
-}
-
-/// `round(values · factors[0] + residual · factors[1])` for 32 values.
-///
-/// # Safety
-/// As [`plus`].
-#[inline(always)]
-unsafe fn scaled_sum(values: __m512i, residual: *const i16, factors: [f32; 2]) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let (zero, residual) = (_mm512_setzero_si512(), _mm512_loadu_si512(residual.cast()));
-        let [mine, theirs] = factors.map(|factor| factor * IN_UPPER_HALF);
-        let factors = [_mm512_set1_ps(mine), _mm512_set1_ps(theirs)];
-        // Unpacking keeps to the parts of a vector, and so does packing.
-        let low = [_mm512_unpacklo_epi16(zero, values), _mm512_unpacklo_epi16(zero, residual)];
-        let high = [_mm512_unpackhi_epi16(zero, values), _mm512_unpackhi_epi16(zero, residual)];
-        let sums = _mm512_packs_epi32(rounded_sum(low, factors), rounded_sum(high, factors));
-        _mm512_max_epi16(sums, _mm512_set1_epi16(-(I16_MAX as i16)))
-    }
-}
-
-/// `round(a · factors[0] + b · factors[1])`, half to even.
-///
-/// # Safety
-/// The processor has AVX-512.
-#[inline(always)]
-unsafe fn rounded_sum([a, b]: [__m512i; 2], factors: [__m512; 2]) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let a = _mm512_mul_ps(_mm512_cvtepi32_ps(a), factors[0]);
-        let b = _mm512_mul_ps(_mm512_cvtepi32_ps(b), factors[1]);
-        _mm512_cvtps_epi32(_mm512_add_ps(a, b))
-    }
-}
-
-/// `round(values · factor)` as bytes.
-///
-/// # Safety
-/// The processor has AVX-512 BW.
-#[inline(always)]
-unsafe fn narrow(values: [__m512i; 2], post_ops: &PostOpsAt) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        // Unpacking keeps to the quarters of a vector, and so does packing.
-        let zero = _mm512_setzero_si512();
-        let factor = _mm512_set1_ps(post_ops.factor * IN_UPPER_HALF);
-        let q0 = scaled(_mm512_unpacklo_epi16(zero, values[0]), factor);
-        let q1 = scaled(_mm512_unpackhi_epi16(zero, values[0]), factor);
-        let q2 = scaled(_mm512_unpacklo_epi16(zero, values[1]), factor);
-        let q3 = scaled(_mm512_unpackhi_epi16(zero, values[1]), factor);
-        let offset = _mm512_set1_epi16((post_ops.to.zero_point + 128) as i16);
-        // Sums saturate, or are negative or beyond a byte and do so in the last pack.
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), offset);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), offset);
-        let in_order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-        _mm512_permutexvar_epi64(in_order, _mm512_packus_epi16(low, high))
-    }
-}
-
-/// `round(values · factor)`, half to even.
-///
-/// # Safety
-/// The processor has AVX-512.
-#[inline(always)]
-unsafe fn scaled(values: __m512i, factor: __m512) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(values), factor)) }
-}
-
-/// One vector at a time, of any number of lanes.
+/// One vector at a time, of any number of lanes: the lower halves and quarters of what the others work on.
 ///
 /// # Safety
 /// As [`store`].
@@ -244,40 +172,29 @@ unsafe fn each<const MR: usize, const NV: usize>(
 ) {
     // SAFETY: as promised by the caller; masked loads and stores touch no more lanes than the tile has.
     unsafe {
-        let lowest = _mm512_set1_epi32(-(I16_MAX as i32));
-        let highest = _mm512_set1_epi32(I16_MAX as i32);
-        let hi = _mm512_set1_ps(hi);
+        let (zero, lowest, hi) = (_mm512_setzero_si512(), _mm512_set1_epi16(lo as i16), _mm512_set1_ps(hi));
         for (m, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
                 let at = m * (to.px_bytes / 2) + 16 * n;
                 let lanes = mask((to.lanes - 16 * n).min(16));
-                let x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(to.mult.add(16 * n)));
-                let q = capped(x, hi);
-                let mut values = _mm512_max_epi32(q, _mm512_set1_epi32(lo as i32));
+                let q = rounded::<true>(sum, to.mult.add(16 * n), hi);
+                let mut values = pack_shorts([q, zero], lowest);
                 if !post_ops.residual.is_null() {
                     let residual = _mm256_maskz_loadu_epi16(lanes, post_ops.residual.add(at));
-                    let residual = _mm512_cvtepi16_epi32(residual);
+                    let residual = _mm512_zextsi256_si512(residual);
                     values = if post_ops.factors == [1.0; 2] {
-                        _mm512_add_epi32(values, residual)
+                        plus(values, residual)
                     } else {
-                        let [mine, theirs] = post_ops.factors;
-                        let values = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(mine));
-                        let residual = _mm512_mul_ps(_mm512_cvtepi32_ps(residual), _mm512_set1_ps(theirs));
-                        capped(_mm512_add_ps(values, residual), _mm512_set1_ps(I16_MAX))
+                        scaled_sum::<true>(values, residual, post_ops.factors)
                     };
-                    values = _mm512_max_epi32(_mm512_min_epi32(values, highest), lowest);
                 }
                 let shorts = to.out.cast::<i16>().add(at);
-                _mm256_mask_storeu_epi16(shorts, lanes, _mm512_cvtepi32_epi16(values));
+                _mm256_mask_storeu_epi16(shorts, lanes, _mm512_castsi512_si256(values));
                 if !post_ops.narrow.is_null() {
-                    let zero_point = post_ops.to.zero_point;
-                    let hi = _mm512_set1_ps((127 - zero_point) as f32);
-                    let x = _mm512_mul_ps(_mm512_cvtepi32_ps(values), _mm512_set1_ps(post_ops.factor));
-                    let q = capped(x, hi);
-                    let q = _mm512_max_epi32(q, _mm512_set1_epi32(-128 - zero_point));
-                    let q = _mm512_cvtepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(zero_point)));
-                    let q = _mm_xor_si128(q, _mm_set1_epi8(post_ops.to.xor.cast_signed()));
-                    _mm_mask_storeu_epi8(post_ops.narrow.add(at).cast(), lanes, q);
+                    let bytes = narrow::<true>([values, zero], post_ops.factor, post_ops.to.zero_point);
+                    let flip = _mm_set1_epi8((post_ops.to.xor ^ 0x80).cast_signed());
+                    let bytes = _mm_xor_si128(_mm512_castsi512_si128(bytes), flip);
+                    _mm_mask_storeu_epi8(post_ops.narrow.add(at).cast(), lanes, bytes);
                 }
             }
         }

@@ -6,7 +6,7 @@
 use crate::cpu::conv::form::Narrowing;
 use crate::cpu::isa::Isa;
 use crate::cpu::kernels::RowKernels;
-use crate::cpu::x86::avx512::store::{Bytes, I16_MAX, capped, pack_shorts};
+use crate::cpu::x86::avx512::epilogue;
 use core::arch::x86_64::*;
 
 pub(crate) const ROWS: RowKernels = RowKernels { residual, narrow, add, post_ops: None };
@@ -38,27 +38,15 @@ fn add(a: &[i16], b: &[i16], factors: [f32; 2], to: Narrowing, out: &mut [u8]) -
     to.xor == 0x80 && unsafe { sums_row(a, b, factors, to, out) }
 }
 
-/// Sixteen values as floats.
+/// The vectors of a step.
 ///
 /// # Safety
-/// `values` points to them; the processor has AVX-512.
+/// The processor has AVX-512.
 #[inline(always)]
-unsafe fn floats(values: *const i16) -> __m512 {
-    // SAFETY: as promised by the caller.
-    unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(values.cast()))) }
-}
-
-/// `a · factors[0] + b · factors[1]` for sixteen values each, rounded, not above `hi`.
-///
-/// # Safety
-/// Both point to sixteen values; the processor has AVX-512.
-#[inline(always)]
-unsafe fn sum(a: *const i16, b: *const i16, factors: [__m512; 2], hi: __m512) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let a = _mm512_mul_ps(floats(a), factors[0]);
-        capped(_mm512_add_ps(a, _mm512_mul_ps(floats(b), factors[1])), hi)
-    }
+unsafe fn two(values: &[i16; STEP]) -> [__m512i; 2] {
+    let at = values.as_ptr();
+    // SAFETY: the array holds two vectors of 32 values.
+    unsafe { [_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(32).cast())] }
 }
 
 /// The values from `at` on, zeros behind the end.
@@ -77,17 +65,14 @@ fn tail(values: &[i16], at: usize) -> [i16; STEP] {
 unsafe fn residual_step(values: &mut [i16; STEP], residual: &[i16; STEP], factors: [f32; 2]) {
     // SAFETY: the processor has the features; the arrays hold two vectors of 32 values.
     unsafe {
-        let lo = _mm512_set1_epi16(-(I16_MAX as i16));
-        let hi = _mm512_set1_ps(I16_MAX);
-        let scaled = [_mm512_set1_ps(factors[0]), _mm512_set1_ps(factors[1])];
         for at in [0, 32] {
             let (v, r) = (values.as_mut_ptr().add(at), residual.as_ptr().add(at));
+            let (a, b) = (_mm512_loadu_si512(v.cast()), _mm512_loadu_si512(r.cast()));
+            // Sums of integers have nothing to round.
             let sums = if factors == [1.0; 2] {
-                // Sums of integers: nothing to round.
-                let (a, b) = (_mm512_loadu_si512(v.cast()), _mm512_loadu_si512(r.cast()));
-                _mm512_max_epi16(_mm512_adds_epi16(a, b), lo)
+                epilogue::plus(a, b)
             } else {
-                pack_shorts([sum(v, r, scaled, hi), sum(v.add(16), r.add(16), scaled, hi)], lo)
+                epilogue::scaled_sum::<true>(a, b, factors)
             };
             _mm512_storeu_si512(v.cast(), sums);
         }
@@ -135,16 +120,8 @@ unsafe fn scaled_row(values: &[i16], factor: f32, to: Narrowing, out: &mut [u8])
 unsafe fn scaled_step(values: &[i16; STEP], factor: f32, to: Narrowing, out: &mut [u8; STEP]) {
     // SAFETY: the processor has the features; the arrays hold four vectors of 16 values.
     unsafe {
-        let v = values.as_ptr();
-        let (factor, hi) = (_mm512_set1_ps(factor), _mm512_set1_ps((127 - to.zero_point) as f32));
-        let q = [
-            capped(_mm512_mul_ps(floats(v), factor), hi),
-            capped(_mm512_mul_ps(floats(v.add(16)), factor), hi),
-            capped(_mm512_mul_ps(floats(v.add(32)), factor), hi),
-            capped(_mm512_mul_ps(floats(v.add(48)), factor), hi),
-        ];
-        let finish = Bytes::new((-128 - to.zero_point) as f32, to.zero_point);
-        _mm512_storeu_si512(out.as_mut_ptr().cast(), finish.pack::<false, true>(q));
+        let bytes = epilogue::narrow::<true>(two(values), factor, to.zero_point);
+        _mm512_storeu_si512(out.as_mut_ptr().cast(), bytes);
     }
 }
 
@@ -179,16 +156,7 @@ unsafe fn sums_step(
 ) {
     // SAFETY: the processor has the features; the arrays hold four vectors of 16 values.
     unsafe {
-        let (a, b) = (a.as_ptr(), b.as_ptr());
-        let factors = [_mm512_set1_ps(factors[0]), _mm512_set1_ps(factors[1])];
-        let hi = _mm512_set1_ps((127 - to.zero_point) as f32);
-        let q = [
-            sum(a, b, factors, hi),
-            sum(a.add(16), b.add(16), factors, hi),
-            sum(a.add(32), b.add(32), factors, hi),
-            sum(a.add(48), b.add(48), factors, hi),
-        ];
-        let finish = Bytes::new((-128 - to.zero_point) as f32, to.zero_point);
-        _mm512_storeu_si512(out.as_mut_ptr().cast(), finish.pack::<false, true>(q));
+        let bytes = epilogue::narrow_sum(two(a), two(b), factors, to.zero_point);
+        _mm512_storeu_si512(out.as_mut_ptr().cast(), bytes);
     }
 }

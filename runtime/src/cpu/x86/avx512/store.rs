@@ -3,11 +3,49 @@
 //! vectors of each.
 
 use crate::cpu::conv::form::{Products, Store};
-
 use crate::cpu::conv::tile::Destination;
+use crate::cpu::x86::avx512::epilogue::{Bytes, I16_MAX, converted, pack_shorts, rounded, store};
 use core::arch::x86_64::*;
 
-pub(crate) const I16_MAX: f32 = 32767.0;
+/// Stores the sums of one or two tiles.
+///
+/// # Safety
+/// As `Tile::store_tile`; the tiles differ only in where they go.
+#[inline(always)]
+pub(crate) unsafe fn store_tiles<const R: usize, const MR: usize, const NV: usize>(
+    sums: [&[[__m512i; NV]; MR]; R],
+    to: [&Destination<'_>; R],
+) {
+    // SAFETY: passed on.
+    unsafe {
+        if !full_tiles(sums, to) {
+            // Copies, so that the sums of whole tiles need no place in memory.
+            let sums = sums.map(|sums| *sums);
+            for (sums, to) in sums.iter().zip(to) {
+                store_each(sums, to);
+            }
+        }
+    }
+}
+
+/// Stores the sums of a tile one by one.
+///
+/// # Safety
+/// As `Tile::store_tile`.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn store_each<const MR: usize, const NV: usize>(sums: &[[__m512i; NV]; MR], to: &Destination<'_>) {
+    for (m, sums) in sums.iter().enumerate() {
+        for (n, &sum) in sums.iter().enumerate() {
+            let lanes = (to.lanes - 16 * n).min(16);
+            // SAFETY: passed on.
+            unsafe {
+                let out = to.out.add(m * to.px_bytes + 16 * n * to.store.size_bytes());
+                store(sum, to.mult.add(16 * n), to.store, out, lanes);
+            }
+        }
+    }
+}
 
 /// Stores one or two tiles of the same kind if all their vectors are whole and their kind of values is one of those below;
 /// whether it did. (Two at once, because what follows a tile may be a call, for which the compiler would write the other's
@@ -16,7 +54,7 @@ pub(crate) const I16_MAX: f32 = 32767.0;
 /// # Safety
 /// As `Tile::store_tile`; the tiles differ only in where they go.
 #[inline(always)]
-pub(crate) unsafe fn full_tiles<const R: usize, const MR: usize, const NV: usize>(
+unsafe fn full_tiles<const R: usize, const MR: usize, const NV: usize>(
     sums: [&[[__m512i; NV]; MR]; R],
     to: [&Destination<'_>; R],
 ) -> bool {
@@ -216,112 +254,4 @@ unsafe fn two_shorts<const K: usize, const MR: usize, const NV: usize>(
         let q1 = converted(sums[(K + 1) / NV][(K + 1) % NV], to.mult.add(16 * ((K + 1) % NV)));
         _mm512_storeu_si512(place::<NV>(to, K).cast(), pack_shorts([q0, q1], lo));
     }
-}
-
-/// `round(sum · mult)`, with `CLAMP` not above `hi`. What is below any bound, or no number, then becomes the smallest
-/// integer, which the packs that follow turn into the lower bound.
-///
-/// # Safety
-/// As [`converted`], but with `CLAMP` any products.
-#[inline(always)]
-unsafe fn rounded<const CLAMP: bool>(sum: __m512i, mult: *const f32, hi: __m512) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        if !CLAMP {
-            return converted(sum, mult);
-        }
-        capped(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult)), hi)
-    }
-}
-
-/// `round(sum · mult)` of products that [convert](converts).
-///
-/// # Safety
-/// 16 multipliers; the processor has AVX-512.
-#[inline(always)]
-pub(crate) unsafe fn converted(sum: __m512i, mult: *const f32) -> __m512i {
-    // SAFETY: as promised by the caller. The conversion rounds half to even: the default of MXCSR, which Rust does not
-    // change.
-    unsafe { _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult))) }
-}
-
-/// `round(x)`, half to even (the default of MXCSR, which Rust does not change), not above `hi`.
-///
-/// # Safety
-/// The processor has AVX-512.
-#[inline(always)]
-pub(crate) unsafe fn capped(x: __m512, hi: __m512) -> __m512i {
-    // SAFETY: as promised by the caller. `vminps` returns its second operand when one is no number.
-    unsafe { _mm512_cvtps_epi32(_mm512_min_ps(hi, x)) }
-}
-
-/// Two vectors as 16 bits, not below `lo`.
-///
-/// # Safety
-/// The processor has AVX-512 BW.
-#[inline(always)]
-pub(crate) unsafe fn pack_shorts(q: [__m512i; 2], lo: __m512i) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        // Packs work inside quarters of a vector; this puts the quarters in order.
-        let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-        let packed = _mm512_max_epi16(_mm512_packs_epi32(q[0], q[1]), lo);
-        _mm512_permutexvar_epi64(order, packed)
-    }
-}
-
-/// Four vectors as bytes `clamp(q, lo, 127 − zero point) + zero point`, with the sign bit flipped.
-#[derive(Clone, Copy)]
-pub(crate) struct Bytes {
-    lo: __m512i,
-    offset: __m512i,
-    order: __m512i,
-}
-
-impl Bytes {
-    /// # Safety
-    /// The processor has AVX-512 BW.
-    #[inline(always)]
-    pub unsafe fn new(lo: f32, zero_point: i32) -> Self {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            Self {
-                lo: _mm512_set1_epi16(lo as i16),
-                offset: _mm512_set1_epi16((zero_point + 128) as i16),
-                order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-            }
-        }
-    }
-
-    /// Without `CLAMP` the lower bound is that of the bytes, without `OFFSET` there is nothing to add.
-    ///
-    /// # Safety
-    /// The processor has AVX-512 BW.
-    #[inline(always)]
-    pub unsafe fn pack<const CLAMP: bool, const OFFSET: bool>(self, q: [__m512i; 4]) -> __m512i {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            let (low, high) =
-                (self.half::<CLAMP, OFFSET>(q[0], q[1]), self.half::<CLAMP, OFFSET>(q[2], q[3]));
-            _mm512_permutexvar_epi32(self.order, _mm512_packus_epi16(low, high))
-        }
-    }
-
-    /// # Safety
-    /// The processor has AVX-512 BW.
-    #[inline(always)]
-    unsafe fn half<const CLAMP: bool, const OFFSET: bool>(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            let q = _mm512_packs_epi32(a, b);
-            let q = if CLAMP { _mm512_max_epi16(q, self.lo) } else { q };
-            if OFFSET { _mm512_adds_epi16(q, self.offset) } else { q }
-        }
-    }
-}
-
-/// The first `lanes` of 16.
-#[inline(always)]
-pub(crate) fn mask(lanes: usize) -> u16 {
-    (0xffff_u32 >> (16 - lanes)) as u16
 }

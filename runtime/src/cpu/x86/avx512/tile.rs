@@ -7,8 +7,7 @@ use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain_depth};
-use crate::cpu::x86::avx512::store::mask;
-use crate::cpu::x86::avx512::{depth, post_ops, store};
+use crate::cpu::x86::avx512::{depth, epilogue, post_ops, store};
 use core::arch::x86_64::*;
 
 conv_entry!(
@@ -126,7 +125,7 @@ unsafe impl Tile for I8 {
     unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
         // SAFETY: passed on.
         unsafe {
-            store_tiles([sums], [to]);
+            store::store_tiles([sums], [to]);
         }
     }
     const POST_OPS: bool = true;
@@ -141,84 +140,8 @@ unsafe impl Tile for I8 {
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
-        // SAFETY: 16 multipliers and `lanes` stored values by contract; masked stores touch no others.
-        unsafe {
-            let x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(mult));
-            match *store {
-                Store::I8 { lo, hi, zero_point, xor } => {
-                    let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
-                    // The conversion rounds half to even: the default of MXCSR, which Rust does not change.
-                    let q = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(zero_point));
-                    let q = _mm_xor_si128(_mm512_cvtepi32_epi8(q), _mm_set1_epi8(xor.cast_signed()));
-                    if lanes == 16 {
-                        _mm_storeu_si128(out.cast(), q);
-                    } else {
-                        _mm_mask_storeu_epi8(out.cast(), mask(lanes), q);
-                    }
-                }
-                Store::I16 { lo, hi } => {
-                    let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
-                    let q = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x));
-                    if lanes == 16 {
-                        _mm256_storeu_si256(out.cast(), q);
-                    } else {
-                        _mm256_mask_storeu_epi16(out.cast(), mask(lanes), q);
-                    }
-                }
-                Store::F32 { relu } => store_f32(x, relu, out, lanes),
-            }
-        }
-    }
-}
-
-/// Stores the sums of one or two tiles.
-///
-/// # Safety
-/// As [`Tile::store_tile`]; the tiles differ only in where they go.
-#[inline(always)]
-pub(crate) unsafe fn store_tiles<const R: usize, const MR: usize, const NV: usize>(
-    sums: [&[[__m512i; NV]; MR]; R],
-    to: [&Destination<'_>; R],
-) {
-    // SAFETY: passed on.
-    unsafe {
-        if !store::full_tiles(sums, to) {
-            // Copies, so that the sums of whole tiles need no place in memory.
-            let sums = sums.map(|sums| *sums);
-            for (sums, to) in sums.iter().zip(to) {
-                store_each(sums, to);
-            }
-        }
-    }
-}
-
-/// Stores the sums of a tile one by one.
-///
-/// # Safety
-/// As [`Tile::store_tile`].
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn store_each<const MR: usize, const NV: usize>(sums: &[[__m512i; NV]; MR], to: &Destination<'_>) {
-    for (m, sums) in sums.iter().enumerate() {
-        for (n, &sum) in sums.iter().enumerate() {
-            let lanes = (to.lanes - 16 * n).min(16);
-            // SAFETY: passed on.
-            unsafe {
-                let out = to.out.add(m * to.px_bytes + 16 * n * to.store.size_bytes());
-                I8::store(sum, to.mult.add(16 * n), to.store, out, lanes);
-            }
-        }
-    }
-}
-
-/// # Safety
-/// `out` takes `lanes` floats; the processor has AVX-512.
-#[inline(always)]
-unsafe fn store_f32(x: __m512, relu: bool, out: *mut u8, lanes: usize) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        let x = if relu { _mm512_max_ps(x, _mm512_setzero_ps()) } else { x };
-        _mm512_mask_storeu_ps(out.cast(), mask(lanes), x);
+        // SAFETY: passed on.
+        unsafe { epilogue::store(sum, mult, store, out, lanes) }
     }
 }
 
@@ -258,6 +181,6 @@ unsafe impl Tile for F32 {
     unsafe fn store(sum: Self::V, _mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
         let Store::F32 { relu } = *store else { unreachable!("a float convolution stores floats") };
         // SAFETY: `lanes` stored values by contract.
-        unsafe { store_f32(sum, relu, out, lanes) }
+        unsafe { epilogue::store_f32(sum, relu, out, lanes) }
     }
 }

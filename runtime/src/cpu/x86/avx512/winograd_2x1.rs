@@ -80,7 +80,7 @@ unsafe fn pass(args: &mut Winograd2x1Args<'_, '_>) -> bool {
                 match post_ops {
                     None => {
                         let [above, below] = sums(&tile);
-                        crate::cpu::x86::avx512::tile::store_tiles([&above, &below], to);
+                        crate::cpu::x86::avx512::store::store_tiles([&above, &below], to);
                     }
                     Some(post_ops) => {
                         let [above, below] = sums(&tile);

@@ -2,6 +2,7 @@
 
 use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::narrow_out::{CHUNK, MAX_CHANNELS, NarrowOutArgs};
+use crate::cpu::x86::avx2::epilogue;
 use core::arch::x86_64::*;
 
 /// Sums of a tile: as many as there are registers for.
@@ -130,16 +131,12 @@ unsafe fn total(v: [__m256i; LANES]) -> __m256i {
 struct Finish {
     bias: [i32; 2 * LANES],
     mult: [f32; 2 * LANES],
-    lo: f32,
-    hi: f32,
-    zero_point: i32,
-    xor: u8,
+    store: Store,
 }
 
 impl Finish {
     fn new<const N: usize>(args: &NarrowOutArgs<'_>) -> Self {
-        let Store::I8 { lo, hi, zero_point, xor } = args.store else { unreachable!("checked by the caller") };
-        let mut finish = Self { bias: [0; 16], mult: [0.0; 16], lo, hi, zero_point, xor };
+        let mut finish = Self { bias: [0; 2 * LANES], mult: [0.0; 2 * LANES], store: args.store };
         for lane in 0..SUMS {
             finish.bias[lane] = args.weights.bias[lane % N];
             finish.mult[lane] = args.weights.mult[lane % N];
@@ -147,35 +144,20 @@ impl Finish {
         finish
     }
 
-    /// Sums `at..at + 8` in 16 bits. (Not a closure: the compiler would not give it the features, and call every intrinsic.)
-    ///
-    /// # Safety
-    /// `at` is 0 or 8; the processor has AVX2.
-    #[inline(always)]
-    unsafe fn shorts(&self, at: usize, sums: __m256i) -> __m128i {
-        // SAFETY: 8 values from each place.
-        unsafe {
-            let bias = _mm256_loadu_si256(self.bias.as_ptr().add(at).cast());
-            let mult = _mm256_loadu_ps(self.mult.as_ptr().add(at));
-            let x = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums, bias)), mult);
-            let x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(self.lo)), _mm256_set1_ps(self.hi));
-            // The conversion rounds half to even: the default of MXCSR, which Rust does not change.
-            let q = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(self.zero_point));
-            _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q))
-        }
-    }
-
     /// # Safety
     /// `out` takes the first `lanes` values; the processor has AVX2.
     #[inline(always)]
     unsafe fn store(&self, sums: [__m256i; 2], out: *mut u8, lanes: usize) {
-        // SAFETY: of the buffer the first `lanes` bytes are copied, of at most 16.
+        // SAFETY: 8 values from each place; the caller's contract.
         unsafe {
-            let q = _mm_packs_epi16(self.shorts(0, sums[0]), self.shorts(LANES, sums[1]));
-            let q = _mm_xor_si128(q, _mm_set1_epi8(self.xor.cast_signed()));
-            let mut bytes = [0_u8; 2 * LANES];
-            _mm_storeu_si128(bytes.as_mut_ptr().cast(), q);
-            out.copy_from_nonoverlapping(bytes.as_ptr(), lanes);
+            let bias = self.bias.as_ptr();
+            let first = _mm256_add_epi32(sums[0], _mm256_loadu_si256(bias.cast()));
+            epilogue::store(first, self.mult.as_ptr(), &self.store, out, lanes.min(LANES));
+            if lanes > LANES {
+                let second = _mm256_add_epi32(sums[1], _mm256_loadu_si256(bias.add(LANES).cast()));
+                let mult = self.mult.as_ptr().add(LANES);
+                epilogue::store(second, mult, &self.store, out.add(LANES), lanes - LANES);
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 //! saturating packs, which also are most of the clamping.
 
 use crate::cpu::conv::form::Store;
-
 use crate::cpu::conv::tile::Destination;
+use crate::cpu::x86::avx2::epilogue::{Bytes, halves, pack_shorts, rounded, store};
 use core::arch::x86_64::*;
 
 /// Whether pixels have two whole vectors and come in pairs.
@@ -12,12 +12,50 @@ pub(crate) fn pairs<const MR: usize, const NV: usize>(to: &Destination<'_>) -> b
     NV == 2 && MR.is_multiple_of(2) && to.lanes == 16
 }
 
+/// Stores the sums of a tile.
+///
+/// # Safety
+/// As `Tile::store_tile`.
+#[inline(always)]
+pub(crate) unsafe fn store_tile<const MR: usize, const NV: usize>(
+    sums: &[[__m256i; NV]; MR],
+    to: &Destination<'_>,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        if !full_tiles(sums, to) {
+            // A copy, so that the sums of whole tiles need no place in memory.
+            let sums = *sums;
+            store_each(&sums, to);
+        }
+    }
+}
+
+/// Stores the sums of a tile one by one.
+///
+/// # Safety
+/// As `Tile::store_tile`.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn store_each<const MR: usize, const NV: usize>(sums: &[[__m256i; NV]; MR], to: &Destination<'_>) {
+    for (m, sums) in sums.iter().enumerate() {
+        for (n, &sum) in sums.iter().enumerate() {
+            let lanes = (to.lanes - 8 * n).min(8);
+            // SAFETY: passed on.
+            unsafe {
+                let out = to.out.add(m * to.px_bytes + 8 * n * to.store.size_bytes());
+                store(sum, to.mult.add(8 * n), to.store, out, lanes);
+            }
+        }
+    }
+}
+
 /// Stores a tile if its pixels are [`pairs`] and its kind of values is one of those below; whether it did.
 ///
 /// # Safety
 /// As `Tile::store_tile`.
 #[inline(always)]
-pub(crate) unsafe fn full_tiles<const MR: usize, const NV: usize>(
+unsafe fn full_tiles<const MR: usize, const NV: usize>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
 ) -> bool {
@@ -94,95 +132,5 @@ unsafe fn one_short<const M: usize, const MR: usize, const NV: usize>(
         let q0 = rounded(sums[M][0], to.mult, hi);
         let q1 = rounded(sums[M][1], to.mult.add(8), hi);
         _mm256_storeu_si256(to.out.add(M * to.px_bytes).cast(), pack_shorts([q0, q1], lo));
-    }
-}
-
-/// Writes the halves of a vector to two places.
-///
-/// # Safety
-/// 16 bytes each; the processor has AVX2.
-#[inline(always)]
-pub(crate) unsafe fn halves(v: __m256i, low: *mut u8, high: *mut u8) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        _mm_storeu_si128(low.cast(), _mm256_castsi256_si128(v));
-        _mm_storeu_si128(high.cast(), _mm256_extracti128_si256::<1>(v));
-    }
-}
-
-/// `round(sum · mult)`, not above `hi`. What is below any bound, or no number, becomes the smallest integer, which
-/// the packs that follow turn into the lower bound.
-///
-/// # Safety
-/// 8 multipliers; the processor has AVX2.
-#[inline(always)]
-pub(crate) unsafe fn rounded(sum: __m256i, mult: *const f32, hi: __m256) -> __m256i {
-    // SAFETY: as promised by the caller.
-    unsafe { capped(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(mult)), hi) }
-}
-
-/// `round(x)`, half to even (the default of MXCSR, which Rust does not change), not above `hi`.
-///
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-pub(crate) unsafe fn capped(x: __m256, hi: __m256) -> __m256i {
-    // SAFETY: as promised by the caller. `vminps` returns its second operand when one is no number.
-    unsafe { _mm256_cvtps_epi32(_mm256_min_ps(hi, x)) }
-}
-
-/// Two vectors as 16 bits, not below `lo`.
-///
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-pub(crate) unsafe fn pack_shorts(q: [__m256i; 2], lo: __m256i) -> __m256i {
-    // SAFETY: as promised by the caller. Packs work inside halves of a vector; the quarters are put in order.
-    unsafe {
-        let packed = _mm256_max_epi16(_mm256_packs_epi32(q[0], q[1]), lo);
-        _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
-    }
-}
-
-/// Four vectors as bytes `clamp(q, lo, 127 − zero point) + zero point`, with the sign bit flipped.
-#[derive(Clone, Copy)]
-pub(crate) struct Bytes {
-    lo: __m256i,
-    offset: __m256i,
-    order: __m256i,
-}
-
-impl Bytes {
-    /// # Safety
-    /// The processor has AVX2.
-    #[inline(always)]
-    pub unsafe fn new(lo: f32, zero_point: i32) -> Self {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            Self {
-                lo: _mm256_set1_epi16(lo as i16),
-                offset: _mm256_set1_epi16((zero_point + 128) as i16),
-                order: _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7),
-            }
-        }
-    }
-
-    /// # Safety
-    /// The processor has AVX2.
-    #[inline(always)]
-    pub unsafe fn pack(self, q: [__m256i; 4]) -> __m256i {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            let packed = _mm256_packus_epi16(self.half(q[0], q[1]), self.half(q[2], q[3]));
-            _mm256_permutevar8x32_epi32(packed, self.order)
-        }
-    }
-
-    /// # Safety
-    /// The processor has AVX2.
-    #[inline(always)]
-    unsafe fn half(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: as promised by the caller.
-        unsafe { _mm256_adds_epi16(_mm256_max_epi16(_mm256_packs_epi32(a, b), self.lo), self.offset) }
     }
 }

@@ -9,7 +9,7 @@ use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain};
-use crate::cpu::x86::avx2;
+use crate::cpu::x86::avx2::epilogue;
 use crate::cpu::x86::avxvnni::{depth, post_ops, store};
 use core::arch::x86_64::*;
 
@@ -96,11 +96,7 @@ unsafe impl Tile for I8 {
     unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
         // SAFETY: passed on.
         unsafe {
-            if !store::full_tiles(sums, to) {
-                // A copy, so that the sums of whole tiles need no place in memory.
-                let sums = *sums;
-                store_each(&sums, to);
-            }
+            store::store_tile(sums, to);
         }
     }
     const POST_OPS: bool = true;
@@ -115,26 +111,7 @@ unsafe impl Tile for I8 {
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {
-        // SAFETY: passed on: the same sums in the same vectors.
-        unsafe { <avx2::tile::I8 as Tile>::store(sum, mult, store, out, lanes) }
-    }
-}
-
-/// Stores the sums of a tile one by one.
-///
-/// # Safety
-/// As [`Tile::store_tile`].
-#[inline(never)]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn store_each<const MR: usize, const NV: usize>(sums: &[[__m256i; NV]; MR], to: &Destination<'_>) {
-    for (m, sums) in sums.iter().enumerate() {
-        for (n, &sum) in sums.iter().enumerate() {
-            let lanes = (to.lanes - 8 * n).min(8);
-            // SAFETY: passed on.
-            unsafe {
-                let out = to.out.add(m * to.px_bytes + 8 * n * to.store.size_bytes());
-                I8::store(sum, to.mult.add(8 * n), to.store, out, lanes);
-            }
-        }
+        // SAFETY: passed on.
+        unsafe { epilogue::store(sum, mult, store, out, lanes) }
     }
 }
