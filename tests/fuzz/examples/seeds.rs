@@ -4,7 +4,7 @@
 //!     cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds
 
 use mcir_runtime::arch::{edsr, stand_in, swinir};
-use mcir_runtime::model::{Filter, Graph, Model};
+use mcir_runtime::model::{Conv2d, DType, Filter, Graph, Model, Op};
 use std::path::Path;
 
 /// The smallest of a kind, and whether there is an 8-bit one: LeakyReLU of the classical tail is in f32 only.
@@ -26,15 +26,31 @@ fn graphs() -> Vec<(&'static str, Graph, bool)> {
         ("edge-x4", edsr::graph(&edge), true),
         ("edge-bicubic-x2", edsr::graph(&bicubic), true),
         ("edge-grey-x2", edsr::graph(&grey), true),
+        ("prelu-x2", prelu(), true),
         ("swinir-x2", swinir::graph(&direct), true),
         ("swinir-classical-x4", swinir::graph(&classical), false),
     ]
 }
 
+/// A network by 2 with PReLUs, as FSRCNN has them; no architecture of ours does.
+fn prelu() -> Graph {
+    let conv = |in_channels, out_channels, kernel| {
+        Op::Conv2d(Conv2d { in_channels, out_channels, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let x = g.push("feature", conv(3, 8, 5), &[0], DType::F32);
+    let x = g.push("feature.prelu", Op::PRelu, &[x], DType::F32);
+    let x = g.push("map", conv(8, 8, 3), &[x], DType::F32);
+    let x = g.push("map.prelu", Op::PRelu, &[x], DType::F32);
+    let x = g.push("upsample", conv(8, 12, 3), &[x], DType::F32);
+    g.push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x], DType::F32);
+    g
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let wide = edsr::graph(&edsr::Config { num_feat: 32, num_block: 1, ..edsr::Config::edge(2, 32, 1) });
+    let winograd = edsr::graph(&edsr::Config { num_feat: 32, num_block: 1, ..edsr::Config::edge(2, 32, 1) });
     let mut models: Vec<(String, Model)> =
-        vec![("winograd-x2.int8".into(), stand_in::weighted_winograd(stand_in::int8_winograd(&wide))?)];
+        vec![("winograd-x2.int8".into(), stand_in::weighted_winograd(stand_in::int8_winograd(&winograd))?)];
     for (name, graph, has_int8) in graphs() {
         if has_int8 {
             models.push((format!("{name}.int8"), stand_in::weighted(stand_in::int8(&graph))?));

@@ -1,4 +1,15 @@
 //! One optimizer step: losses and gradients of the parts of a batch, on one device or several.
+//!
+//! Each device gets a copy of the weights for every step (burn's `Module::fork`), computes its parts in a thread of its own, and
+//! the first device collects the gradients, makes the optimizer's step and holds all state. That is what
+//! `ExecutionStrategy::MultiDevice` with `OptimMainDevice` does in burn-train 0.22, made of the same parts of burn. The strategy
+//! itself only runs inside burn-train's `Learner`, which owns the loop (by epochs, with a checkpoint after each) and does not
+//! know negative models that follow the weights at their own steps, the alarm for divergence, or resuming to the bit. Its worker
+//! (`MultiDevicesTrainStep`) hands gradients over in the order in which devices finish, so that the sums of three do not repeat,
+//! and a step can tell it of an error only by a panic. The other strategy (`DistributedContext`) reduces gradients inside
+//! `backward`, which saves the copies, and keeps an optimizer on every device; of the backends here only CUDA has the reduction
+//! (through NCCL). It is the thing to try next where two GPUs are at hand. The tests run several devices as the CPU several
+//! times over.
 
 use super::{TrainError, Trainer};
 use crate::config::{Negative, Spn, Train};
