@@ -1,11 +1,12 @@
 //! Frames of the usual networks, one thread: time, GMAC/s, share of the core's int8 peak, time a node.
 //!
 //! `cargo bench -p mcir-runtime --bench engine -- [--isa NAME] [--size WxH] [--threads N] [--band ROWS]
-//! [--only NETWORK] [--f32] [--winograd] [--nodes] [--frames N] [--assert SHARE]`
+//! [--only NETWORK] [--f32] [--winograd] [--luma] [--nodes] [--frames N] [--assert SHARE]`
 //!
 //! `--frames` runs just so many frames without a clock: for counting instructions from outside, also of a
 //! build for another processor under an emulator. Two counts with different numbers give those of a frame.
-//! `--winograd` runs int8 networks as they are when quantized for Winograd's convolution in 8 bits.
+//! `--winograd` runs int8 networks as they are when quantized for Winograd's convolution in 8 bits, `--luma` the form of networks
+//! for brightness alone.
 //! Weights are random: as long as they are distributed like trained ones, speed does not depend on them. `--assert`
 //! fails when an int8 EDSR-light frame reaches less than this share of the peak that was measured in the same run.
 
@@ -27,7 +28,7 @@ fn main() {
     let threads = value("--threads").map_or(1, |n| n.parse().expect("a number of threads"));
     let band = value("--band").map(|n| n.parse().expect("a number of rows"));
     let only = value("--only");
-    let winograd = args.iter().any(|a| a == "--winograd");
+    let [winograd, luma] = ["--winograd", "--luma"].map(|name| args.iter().any(|a| a == name));
     let frames: Option<usize> = value("--frames").map(|n| n.parse().expect("a number of frames"));
     let options = PlanOptions::default().isa(isa).threads(threads).band(band);
 
@@ -52,11 +53,14 @@ fn main() {
                 continue;
             }
             let model = if winograd { stand_in::weighted_winograd(graph) } else { stand_in::weighted(graph) };
-            let model = model.expect("the graph is sound");
+            let mut model = model.expect("the graph is sound");
+            if luma {
+                model = model.luma().expect("both ends are linear");
+            }
             let macs = model.macs_per_pixel() * (width * height) as u64;
             let plan = Plan::new(&model, width, &options).expect("the engine runs it");
             let mut workspace = plan.workspace();
-            let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i * 31 % 251) as u8).collect();
+            let pixels: Vec<u8> = (0..plan.in_row_bytes() * height).map(|i| (i * 31 % 251) as u8).collect();
             let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
             let mut seconds = vec![];
             let mut peak = vec![];

@@ -76,6 +76,10 @@ pub fn model_load(data: &[u8]) {
         let again = Model::from_bytes(bytes.clone()).expect("its own output");
         assert_eq!(again.to_bytes(), bytes);
         let _ = (model.num_params(), model.weight_bytes(), model.macs_per_pixel());
+        // Its form for brightness, if it has one, is a model too.
+        if let Some(luma) = model.luma() {
+            assert_eq!((luma.in_channels(), luma.out_channels(), luma.upscale()), (1, 1, model.upscale()));
+        }
     }
 }
 
