@@ -58,8 +58,9 @@ fn brightness_alone_loses_next_to_nothing() {
             assert!(luma.macs_per_pixel() < model.model.macs_per_pixel());
             let mut upscaler = Upscaler::new(model, PlanOptions::default());
             let mut means = [0.0; 2];
-            let cards = cards::draw();
-            for card in &cards {
+            // Grey is grey: two of them, and not all that the other test has.
+            let cards = &cards::draw()[..2];
+            for card in cards {
                 let side = cards::SIDE / embedded.upscale;
                 let luma = card.image.data().chunks_exact(3).map(|p| p[1]).collect();
                 let hr = Image::new(cards::SIDE, cards::SIDE, 1, luma).unwrap();

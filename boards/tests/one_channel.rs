@@ -95,8 +95,8 @@ fn bench_compare_and_bundle_take_models_of_brightness() {
 fn camera_takes_models_of_brightness() {
     let (folder, file, _, _) = folder();
     let video = folder.y4m("video.y4m", 32, 24, 3);
-    let output = folder.path("large.y4m");
-    let args = ["camera", "--source", arg(&video), "-m", arg(&file), "-o", arg(&output), "--json"];
+    let (source, output) = (format!("file:{}", arg(&video)), folder.path("large.y4m"));
+    let args = ["camera", "--source", &source, "-m", arg(&file), "-o", arg(&output), "--json"];
     let report: Value = serde_json::from_str(&board(args).succeeds().stdout()).unwrap();
     assert_eq!(report["mode"], "y", "{report}");
     let bytes = std::fs::read(&output).unwrap();
