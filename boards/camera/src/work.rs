@@ -67,7 +67,7 @@ impl Worker {
     /// Enlarges an image into `out`.
     ///
     /// # Errors
-    /// [`Error::Plan`] or [`Error::Run`].
+    /// [`Error::Plan`](mcir_upscale::error::Error::Plan) or [`Error::Run`](mcir_upscale::error::Error::Run).
     pub fn enlarge(&mut self, small: &Image, space: Space, mut out: RowsWriter) -> Result<()> {
         let start = Instant::now();
         let mut lines = self.upscaler.lines(space, small.width(), small.height())?;
