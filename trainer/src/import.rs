@@ -11,40 +11,17 @@
 use crate::config::Model;
 use crate::net::{TABLE, nafnet};
 use crate::weights::{Tensors, WeightsError, mean_shift};
-use burn::store::burn_pack::Tensor as PackTensor;
-use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
-use burn::tensor::DType;
 use mcir_runtime::arch::edsr::{self, Tail};
 use mcir_runtime::arch::swinir;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// How many times larger than the file its tensors may be. Tensors can be views of one another, so that a few bytes stand
-/// for gigabytes; in what trainers save, at most a few of them are.
-const MAX_UNFOLDING: u64 = 4;
 
 /// Why weights cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The file is not there.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The file cannot be understood.
-    #[error(
-        "cannot read {path} as PyTorch or safetensors weights: {what}; save the state dict again with torch.save"
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says.
-        what: String,
-    },
+    /// The file is not there, or cannot be understood.
+    #[error(transparent)]
+    File(#[from] mcir_checkpoint::Error),
     /// The tensors are of no known network.
     #[error(
         "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR and NAFNet can be"
@@ -124,8 +101,8 @@ pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportEr
 
 /// Reads all float tensors of a `.safetensors`, `.pth` or `.pt` file.
 ///
-/// PyTorch files may hold the state dict itself or, as trainers save it, below a key; of those, averaged
-/// weights (`params_ema`) are preferred. A prefix `module.` of data-parallel training is dropped.
+/// The state dict may lie below keys and its names behind prefixes that trainers use; averaged weights are preferred. See
+/// [`mcir_checkpoint`].
 ///
 /// # Errors
 /// The file is not there or is neither format.
@@ -138,53 +115,9 @@ pub fn read(path: &Path) -> Result<Tensors, ImportError> {
 /// # Errors
 /// As [`read`].
 pub fn read_where(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, ImportError> {
-    let io = |source| ImportError::Io { path: path.into(), source };
-    let file_bytes = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(io)?.len();
-    let collect = |packed: &BTreeMap<String, PackTensor>| collect(packed, wanted, file_bytes);
-    let format = |what: String| ImportError::Format { path: path.into(), what };
-    // The stores would renumber `upsample.0, upsample.2` to `0, 1` if they were not told to leave names alone.
-    if path.extension().is_some_and(|e| e == "safetensors") {
-        let mut store = SafetensorsStore::from_file(path).map_indices_contiguous(false);
-        return collect(store.get_all_tensors().map_err(|e| format(e.to_string()))?).map_err(format);
-    }
-    for key in ["params_ema", "params", "state_dict", "model_state_dict"] {
-        let mut store = PytorchStore::from_file(path).with_top_level_key(key).map_indices_contiguous(false);
-        if let Ok(tensors) = store.get_all_tensors() {
-            let tensors = collect(tensors).map_err(format)?;
-            if !tensors.is_empty() {
-                return Ok(tensors);
-            }
-        }
-    }
-    let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
-    collect(store.get_all_tensors().map_err(|e| format(e.to_string()))?).map_err(format)
-}
-
-fn collect(
-    packed: &BTreeMap<String, PackTensor>,
-    wanted: &dyn Fn(&str) -> bool,
-    file_bytes: u64,
-) -> Result<Tensors, String> {
     let mut tensors = Tensors::default();
-    let limit = file_bytes.saturating_mul(MAX_UNFOLDING);
-    let mut total = 0_u64;
-    for (name, tensor) in packed {
-        let name = name.strip_prefix("module.").unwrap_or(name);
-        let float = matches!(tensor.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16);
-        if float && wanted(name) {
-            let elements = tensor.shape.iter().try_fold(1_u64, |n, &side| n.checked_mul(side as u64));
-            total =
-                total.saturating_add(elements.unwrap_or(u64::MAX).saturating_mul(tensor.dtype.size() as u64));
-            if total > limit {
-                return Err(format!(
-                    "its tensors have more than {MAX_UNFOLDING} times the bytes of the file"
-                ));
-            }
-            let data = bridge::to_data(tensor).map_err(|e| e.to_string())?;
-            let shape = data.shape().to_vec();
-            let values = data.try_to_vec_as::<f32>().map_err(|e| e.to_string())?;
-            tensors.insert(name.into(), shape, values);
-        }
+    for (name, (shape, values)) in mcir_checkpoint::read(path, wanted)? {
+        tensors.insert(name, shape, values);
     }
     Ok(tensors)
 }

@@ -34,21 +34,29 @@ pub struct Source {
 impl Source {
     /// The pairs of a folder, with an upscaling factor of 1 or more, in the order of their names.
     ///
-    /// A folder that holds the folders of a known layout instead of images stands for those; see [`layout`].
+    /// A folder that holds the folders of a known layout instead of images stands for those; see [`layout`]. A target may have
+    /// several degraded images, `1401_1.png` and `1401_2.png` for `1401.png`: each is a pair then.
     ///
     /// # Errors
     /// Any [`DataError`].
     pub fn open(hr: &Path, lr: Option<&Path>, upscale: usize, part: Part) -> Result<Self, DataError> {
         let (hr, found) = layout::find(hr, upscale, part);
         let lr = lr.map(Path::to_path_buf).or(found);
-        let files = images(&hr)?;
+        let mut files = images(&hr)?;
         if upscale == 1 && lr.is_none() {
             return Err(DataError::NoInput { hr });
         }
         let low = match lr {
             Some(lr) => {
-                let partners = partners(&files, &images(&lr)?, &hr, &lr, upscale)?;
-                Some((lr, partners))
+                let found = images(&lr)?;
+                match partners(&files, &found, &hr, &lr, upscale) {
+                    Ok(partners) => Some((lr, partners)),
+                    Err(error) => {
+                        let (targets, partners) = several(&files, &found, upscale).ok_or(error)?;
+                        files = targets;
+                        Some((lr, partners))
+                    }
+                }
             }
             None => None,
         };
@@ -112,7 +120,14 @@ impl Source {
     /// Any [`DataError`].
     pub fn read(&self, index: usize) -> Result<Pair, DataError> {
         let (path, upscale) = (&self.files[index], self.upscale);
-        let (name, hr) = (stem(path), decode(path)?);
+        let (mut name, hr) = (stem(path), decode(path)?);
+        let is_same = |other: Option<usize>| other.and_then(|at| self.files.get(at)) == Some(path);
+        if let Some((_, partners)) = &self.low
+            && (is_same(index.checked_sub(1)) || is_same(Some(index + 1)))
+        {
+            // Of several pairs of one target, each has its own name.
+            name = stem(&partners[index]);
+        }
         let small = || {
             let found = (hr.width() / upscale, hr.height() / upscale);
             DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 }
@@ -193,6 +208,30 @@ fn partners(
         return Err(DataError::Left { count: left.count(), of, lr: lr.into(), hr: hr.into(), first });
     }
     Ok(taken.into_iter().cloned().collect())
+}
+
+/// Targets and their partners where targets have several, whose names go on behind that of the target and a `_`: the longest
+/// name that fits counts. `None` where one of either has no partner.
+fn several(files: &[PathBuf], found: &[PathBuf], upscale: usize) -> Option<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let targets: HashMap<String, usize> = files.iter().enumerate().map(|(i, path)| (stem(path), i)).collect();
+    let target = |path: &PathBuf| {
+        let own = stem(path);
+        let mut name = own.strip_suffix(&format!("x{upscale}")).unwrap_or(&own);
+        loop {
+            if let Some(&target) = targets.get(name) {
+                return Some(target);
+            }
+            name = name.rsplit_once('_')?.0;
+        }
+    };
+    let mut pairs: Vec<_> = found.iter().map(|path| Some((target(path)?, path))).collect::<Option<_>>()?;
+    // Those of one target stay in the order of their names.
+    pairs.sort_by_key(|(target, _)| *target);
+    let with: HashSet<usize> = pairs.iter().map(|(target, _)| *target).collect();
+    if with.len() < files.len() {
+        return None;
+    }
+    Some(pairs.into_iter().map(|(target, path)| (files[target].clone(), path.clone())).unzip())
 }
 
 /// The low-resolution image of a pair, which must have the size that follows from the other one.

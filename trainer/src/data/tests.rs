@@ -261,3 +261,27 @@ fn a_teacher_is_paired_by_name_and_cut_with_its_image() {
     let error = Library::load(&source, 8, usize::MAX, hr.path()).expect_err("refused").to_string();
     assert!(error.contains("7x9 pixels where 40x32"), "{error}");
 }
+
+/// RESIDE and its like: several degraded images of one target.
+#[test]
+fn a_target_may_have_several_degraded_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (clear, hazy) = (folder.path().join("clear"), folder.path().join("hazy"));
+    for path in [&clear, &hazy] {
+        std::fs::create_dir(path).expect("made");
+    }
+    let save = |path: &Path, value: u8| {
+        image::RgbImage::from_pixel(8, 6, image::Rgb([value; 3])).save(path).expect("written");
+    };
+    save(&clear.join("1401.png"), 10);
+    save(&clear.join("1401_b.png"), 20);
+    for (name, value) in [("1401_1.png", 11), ("1401_0.8_0.2.png", 12), ("1401_b_1.png", 21)] {
+        save(&hazy.join(name), value);
+    }
+    let pairs = load(&clear, Some(&hazy), 1).expect("paired");
+    let found: Vec<_> = pairs.iter().map(|p| (p.name.as_str(), p.hr.data()[0], p.lr.data()[0])).collect();
+    assert_eq!(found, [("1401_0.8_0.2", 10, 12), ("1401_1", 10, 11), ("1401_b", 20, 21)]);
+    save(&hazy.join("1500_1.png"), 1);
+    let error = load(&clear, Some(&hazy), 1).expect_err("one too many").to_string();
+    assert!(error.contains("1401"), "{error}");
+}
