@@ -139,8 +139,11 @@ fn create_new(target: &Path, prefix: &OsStr, private: bool) -> io::Result<(File,
     unreachable!("the last attempt returns")
 }
 
-/// Permissions, and where this user may set them owner and group, of a file that is replaced.
-fn hand_down(from: &fs::Metadata, to: &File) -> io::Result<()> {
+/// Gives a file the permissions, and where this user may set them owner and group, of one that it replaces.
+///
+/// # Errors
+/// What the system says about the permissions.
+pub fn hand_down(from: &fs::Metadata, to: &File) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -154,8 +157,11 @@ fn hand_down(from: &fs::Metadata, to: &File) -> io::Result<()> {
     to.set_permissions(from.permissions())
 }
 
-/// The file that a path leads to in the end; it need not exist.
-fn behind_links(path: &Path) -> io::Result<PathBuf> {
+/// The file that a path leads to in the end, through symbolic links; it need not exist.
+///
+/// # Errors
+/// When links lead in a circle.
+pub fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     // As many as Linux follows.
     for _ in 0..40 {

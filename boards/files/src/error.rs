@@ -40,6 +40,14 @@ pub enum Error {
         /// What the decoder says.
         reason: String,
     },
+    /// A kind of picture that is known and not read.
+    #[error("{name} is {what}, which is not read here")]
+    Unread {
+        /// The file.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// More pixels than are taken.
     #[error("{name} has {width}x{height} pixels, {what} {found}; the limit is {limit}")]
     TooLarge {
@@ -143,12 +151,24 @@ impl Error {
             Self::NotAnImage { .. } => {
                 format!("it has to be a whole file in one of the formats {}", READABLE.join(", "))
             }
+            Self::Unread { what, .. } if what.contains("arithmetic") => {
+                "code it anew without loss: jpegtran -copy all IN.jpg >OUT.jpg".into()
+            }
+            Self::Unread { what: "a video", .. } => {
+                "mcir-board camera takes videos, as y4m: ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p - | mcir-board \
+                 camera --source - -o OUT.y4m"
+                    .into()
+            }
+            Self::Unread { .. } => "convert it to png first".into(),
             Self::TooLarge { .. } => "cut the image into parts or shrink it first".into(),
             Self::Endless { .. } => {
                 "check that it is what was meant; a picture from a pipe can be saved as a file first".into()
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidFilename => {
                 "give a shorter name".into()
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
+                "wait until it has ended, or give another name".into()
             }
             Self::Io { source, .. }
                 if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>

@@ -5,23 +5,28 @@
 //! - [`write()`] encodes a picture row by row while it is still being made, so that memory does not grow with its height;
 //! - [`Pending`] is a file that appears under its name only when it is complete;
 //! - [`list`] finds the pictures of a folder;
-//! - [`name`] writes paths so that a terminal and a JSON document can take them, [`terminal`] talks to the user.
+//! - [`name`] writes paths so that a terminal and a JSON document can take them, [`terminal`] talks to the user,
+//!   [`without_passwords`] hides what only the user should know.
 //!
 //! Boards, quantizer and trainer share this crate. It knows nothing of networks; of the engine it only takes
 //! [`Image`](mcir_runtime::image::Image).
 
+mod about;
 mod atomic;
 mod error;
 mod folder;
 pub mod name;
 mod picture;
 mod read;
+mod secret;
 pub mod terminal;
 mod write;
 
-pub use atomic::Pending;
+pub use about::{About, Density};
+pub use atomic::{Pending, behind_links, hand_down};
 pub use error::{Error, Result};
 pub use folder::{Listing, READABLE, images, list};
 pub use picture::Picture;
-pub use read::{Input, MAX_PIXELS, MAX_SIDE, buffer, bytes, read};
+pub use read::{Input, MAX_PIXELS, MAX_SIDE, buffer, bytes, end_strictly, read};
+pub use secret::without_passwords;
 pub use write::{Format, Header, Output, Sink, encode_png, write, write_image};

@@ -1,6 +1,6 @@
 //! A decoded picture.
 
-use crate::{Error, Result};
+use crate::{About, Error, Result};
 use image::metadata::Orientation;
 use mcir_runtime::image::Image;
 use std::ops::Range;
@@ -19,6 +19,8 @@ pub struct Picture {
     pub icc_profile: Option<Vec<u8>>,
     /// Quality of the JPEG that it comes from, as libjpeg counts it; `None` of other formats.
     pub jpeg_quality: Option<u8>,
+    /// What else describes it.
+    pub about: About,
     /// What was changed while reading, for the user.
     pub notes: Vec<String>,
 }
@@ -41,6 +43,7 @@ impl Picture {
             orientation,
             icc_profile: None,
             jpeg_quality: None,
+            about: About::default(),
             notes: Vec::new(),
         }
     }
@@ -133,6 +136,54 @@ impl Picture {
         }
     }
 
+    /// Gives transparent pixels the colour of the nearest that is not, which nobody sees, but which networks and
+    /// interpolation mix into the rim. Where they are, programs leave black or any other colour.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when there is no room for a byte a pixel, named `name`.
+    pub fn spread_colours(&mut self, name: &str) -> Result<()> {
+        let (width, n) = (self.size.0, self.channels);
+        let transparent = |pixel: &[u8]| pixel[n - 1] == 0;
+        if !self.has_alpha() || !self.pixels.chunks_exact(n).any(transparent) {
+            return Ok(());
+        }
+        // Steps to the pixel that a colour is from, up to a number beyond which nothing is mixed.
+        let mut steps = crate::buffer(name, self.pixels.len() / n)?;
+        steps.extend(self.pixels.chunks_exact(n).map(|p| if transparent(p) { u8::MAX } else { 0 }));
+        let pixels = &mut self.pixels;
+        let mut nearer = |at: usize, from: usize| {
+            if steps[from].saturating_add(1) < steps[at] {
+                steps[at] = steps[from] + 1;
+                pixels.copy_within(from * n..from * n + n - 1, at * n);
+            }
+        };
+        let height = self.size.1;
+        // Down and then up: each takes from the neighbours that its pass has been to.
+        for y in 0..height {
+            for x in 0..width {
+                let at = y * width + x;
+                if x > 0 {
+                    nearer(at, at - 1);
+                }
+                if y > 0 {
+                    (x.max(1) - 1..(x + 2).min(width)).for_each(|x| nearer(at, at - width - at % width + x));
+                }
+            }
+        }
+        for y in (0..height).rev() {
+            for x in (0..width).rev() {
+                let at = y * width + x;
+                if x + 1 < width {
+                    nearer(at, at + 1);
+                }
+                if y + 1 < height {
+                    (x.max(1) - 1..(x + 2).min(width)).for_each(|x| nearer(at, at + width - at % width + x));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The colour as one image, without opacity.
     ///
     /// # Errors
@@ -185,6 +236,42 @@ impl From<Image> for Picture {
 mod tests {
     use super::*;
     use image::{DynamicImage, RgbaImage};
+
+    #[test]
+    fn colours_reach_into_what_is_transparent_and_nothing_else_changes() {
+        let mut picture = Picture::new(9, 5, 4, vec![0; 9 * 5 * 4]);
+        let red_and_blue = [(2, 1, [200, 0, 0, 255]), (6, 3, [0, 0, 90, 7])];
+        for (x, y, colour) in red_and_blue {
+            picture.pixels[(y * 9 + x) * 4..][..4].copy_from_slice(&colour);
+        }
+        picture.spread_colours("").unwrap();
+        for y in 0..5_usize {
+            for x in 0..9_usize {
+                let pixel = &picture.pixels[(y * 9 + x) * 4..][..4];
+                let steps = |to: (usize, usize)| x.abs_diff(to.0).max(y.abs_diff(to.1));
+                let (red, blue) = (steps((2, 1)), steps((6, 3)));
+                if red != blue {
+                    let expected = if red < blue { [200, 0, 0] } else { [0, 0, 90] };
+                    assert_eq!(pixel[..3], expected, "{x}, {y}");
+                }
+                let alpha = if red == 0 {
+                    255
+                } else if blue == 0 {
+                    7
+                } else {
+                    0
+                };
+                assert_eq!(pixel[3], alpha);
+            }
+        }
+        let mut nothing = Picture::new(3, 2, 2, vec![0; 12]);
+        nothing.spread_colours("").unwrap();
+        assert_eq!(nothing.pixels, [0; 12]);
+        let opaque = Picture::new(2, 1, 3, (0..6).collect());
+        let mut same = opaque.clone();
+        same.spread_colours("").unwrap();
+        assert_eq!(same, opaque);
+    }
 
     #[test]
     fn rows_come_out_upright() {

@@ -3,14 +3,15 @@
 pub use indicatif::ProgressBar;
 
 use crate::name::escaped_lines;
-use crate::{Error, Result};
+use crate::{Error, Result, without_passwords};
 use indicatif::ProgressStyle;
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Prints a line to the standard error. Where nobody reads it, as after `2>&1 | head`, the work goes on.
+/// Prints a line to the standard error, without passwords: it may become a log. Where nobody reads it, as after
+/// `2>&1 | head`, the work goes on.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{}", escaped_lines(&line.to_string()));
+    let _ = writeln!(io::stderr().lock(), "{}", escaped_lines(&without_passwords(&line.to_string())));
 }
 
 /// Prints a result to the standard output. A reader that has gone away, as `head` does, is no error.

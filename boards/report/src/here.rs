@@ -3,7 +3,7 @@
 use super::data::TestSet;
 use super::measure::{Method, Timing, crc32, quality};
 use super::page::Plate;
-use crate::bench::Reading;
+use crate::bench::{Reading, waited_ns};
 use crate::machine::{Machine, energy::Meter};
 use crate::report::{self, HERE, Quality, Report, Row, SCHEMA, Section, Skipped, Target};
 use mcir_runtime::image::Image;
@@ -12,6 +12,7 @@ use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
 use mcir_upscale::upscaler::Upscaler;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// What to measure, beside models and images.
 pub struct Settings {
@@ -85,6 +86,7 @@ pub fn measure(
         sections: Vec::new(),
         skipped: Vec::new(),
     };
+    let mut busy = Busy::default();
     for (upscale, methods) in by_upscale {
         let section = measure_section(
             set,
@@ -94,6 +96,7 @@ pub fn measure(
             &mut report.skipped,
             plates.as_deref_mut(),
             &mut steps,
+            &mut busy,
         )?;
         report.sections.extend(section);
     }
@@ -105,7 +108,11 @@ pub fn measure(
         program: Some(format!("mcir-board {}", env!("CARGO_PKG_VERSION"))),
         architecture: machine.architecture,
         isa: Some(isa.into()),
-        invalid_because: after.throttled_since(&before).into_iter().collect(),
+        invalid_because: after
+            .throttled_since(&before)
+            .into_iter()
+            .chain(busy.reason(settings.options.threads))
+            .collect(),
         before: before.system,
         after: after.system,
         energy_source: meter.map(|m| m.source),
@@ -114,7 +121,42 @@ pub fn measure(
     Ok(report)
 }
 
+/// Share of the time that threads which could run had to wait, above which other programs spoil a measurement.
+const MAX_WAITED: f64 = 0.05;
+
+/// How much of the time that latency was measured in went to other programs.
+#[derive(Debug, Default)]
+struct Busy {
+    waited: Duration,
+    elapsed: Duration,
+}
+
+impl Busy {
+    /// Does something that is measured.
+    fn during<T>(&mut self, measured: impl FnOnce() -> T) -> T {
+        let (start, before) = (Instant::now(), waited_ns());
+        let result = measured();
+        self.elapsed += start.elapsed();
+        let waited = waited_ns().zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
+        self.waited += Duration::from_nanos(waited);
+        result
+    }
+
+    /// Why the times do not stand for the machine, if so.
+    fn reason(&self, threads: usize) -> Option<String> {
+        let could = self.elapsed.as_secs_f64().max(1e-9) * threads.max(1) as f64;
+        let part = self.waited.as_secs_f64() / could;
+        (part > MAX_WAITED).then(|| {
+            format!(
+                "other programs had the processors {:.0} % of the time; measure again when they rest",
+                part * 100.0
+            )
+        })
+    }
+}
+
 /// Runs all methods of one factor over all images; none when no image could be used.
+#[allow(clippy::too_many_arguments, reason = "what is measured, with what, and where it is told")]
 fn measure_section(
     set: &TestSet,
     upscale: usize,
@@ -123,6 +165,7 @@ fn measure_section(
     skipped: &mut Vec<Skipped>,
     mut plates: Option<&mut Vec<Plate>>,
     steps: &mut Steps<'_, '_>,
+    busy: &mut Busy,
 ) -> Result<Option<Section>> {
     let mut images = Vec::new();
     let mut qualities: Vec<Vec<(Quality, u32)>> = vec![Vec::new(); methods.len()];
@@ -167,7 +210,7 @@ fn measure_section(
         rows.push(match timing {
             Some((timing, meter)) => {
                 steps.at(&format!("x{upscale} latency of {}", method.label()), None);
-                let (samples, energy_mj) = method.latency(upscale, timing, meter)?;
+                let (samples, energy_mj) = busy.during(|| method.latency(upscale, timing, meter))?;
                 Row { energy_mj, ..method.row(qualities, samples) }
             }
             None => method.row(qualities, vec![0.0]),
@@ -177,4 +220,20 @@ fn measure_section(
     let mut section = Section { upscale, crop_border: upscale, images, rows };
     section.relate();
     Ok(Some(section))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_machine_is_named() {
+        let of = |waited, elapsed| {
+            Busy { waited: Duration::from_millis(waited), elapsed: Duration::from_millis(elapsed) }.reason(2)
+        };
+        assert_eq!((of(0, 0), of(8, 100)), (None, None));
+        assert!(of(100, 100).unwrap().contains("had the processors 50 % of the time"));
+        let mut busy = Busy::default();
+        assert_eq!(busy.during(|| 7), 7);
+    }
 }

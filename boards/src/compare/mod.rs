@@ -84,6 +84,9 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     // A page that cannot be written is told before anything is measured.
     let file = cmd.report.as_deref().map(Pending::create).transpose()?;
     let bar = cmd.print.progress(0);
+    if let Some(note) = &set.note {
+        cmd.print.note(&bar, format_args!("note: {note}"));
+    }
     let mut plates = cmd.report.is_some().then(Vec::new);
     // One thread: a figure that does not depend on how many processors there are and what else they do.
     let report = if cmd.targets.is_empty() {

@@ -261,7 +261,8 @@ impl Job {
             .output
             .as_ref()
             .map_err(|(output, first)| Error::SameName { output: output.clone(), first: first.clone() })?;
-        let picture = self.input.read(MAX_PIXELS)?;
+        let mut picture = self.input.read(MAX_PIXELS)?;
+        picture.spread_colours(&self.input.name())?;
         let (upscaler, why) = models.of(&picture);
         let upscale = upscaler.model().upscale();
         let (width, height) = (picture.width() * upscale, picture.height() * upscale);
@@ -273,8 +274,9 @@ impl Job {
             height,
             channels: picture.channels(),
             icc_profile: picture.icc_profile.as_deref(),
+            about: picture.about,
         };
-        let (engine, note) = files::write(output, self.format, &header, |sink| {
+        let (engine, written) = files::write(output, self.format, &header, |sink| {
             let (start, mut encoding) = (Instant::now(), Duration::ZERO);
             let mut progress = |row| {
                 if rows_on_bar {
@@ -291,7 +293,7 @@ impl Job {
             Ok::<_, Error>(start.elapsed().saturating_sub(encoding))
         })?;
         let mut notes = picture.notes;
-        notes.extend(note.map(String::from));
+        notes.extend(written);
         notes.extend(why);
         let model = upscaler.model().name.clone();
         let (input, output, engine_ms) = (self.input.name(), output.name(), engine.as_secs_f64() * 1e3);

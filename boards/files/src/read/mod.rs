@@ -11,8 +11,9 @@ mod tests;
 mod tiff;
 
 pub use input::Input;
+pub use jpeg::end_strictly;
 
-use crate::{Error, Picture, Result};
+use crate::{About, Density, Error, Picture, Result};
 use image::ImageFormat;
 use image::metadata::Orientation;
 use input::Source;
@@ -64,6 +65,9 @@ struct Decoded {
     deep: bool,
     /// Of a JPEG.
     quality: Option<u8>,
+    /// Of a TIFF.
+    density: Option<Density>,
+    pages: Option<u32>,
 }
 
 fn decode<R: BufRead + Seek>(mut source: R, input: &Input, max_pixels: u64) -> Result<Picture> {
@@ -72,8 +76,15 @@ fn decode<R: BufRead + Seek>(mut source: R, input: &Input, max_pixels: u64) -> R
     if start.is_empty() {
         return Err(Error::Empty { name });
     }
-    let format = image::guess_format(start).ok().or_else(|| input.format_by_extension());
+    let known = image::guess_format(start).ok().filter(ImageFormat::reading_enabled);
+    let format = known.or_else(|| input.format_by_extension());
     let limits = Limits { name: &name, max_pixels };
+    let unread = known.is_none().then(|| other::known_but_unread(start)).flatten();
+    if let Some(what) = unread {
+        return Err(Error::Unread { name, what });
+    }
+    let mut about = format.map(|format| About::of(&mut source, format)).unwrap_or_default();
+    source.rewind().map_err(|source| input.failed(source))?;
     let decoded = match format {
         Some(ImageFormat::Jpeg) => jpeg::decode(source, input, &limits)?,
         Some(ImageFormat::Tiff) => match tiff::decode(&mut source, input, &limits)? {
@@ -86,10 +97,23 @@ fn decode<R: BufRead + Seek>(mut source: R, input: &Input, max_pixels: u64) -> R
             return Err(Error::NotAnImage { name, reason });
         }
     };
-    let Decoded { width, height, channels, pixels, orientation, icc_profile, deep, quality } = decoded;
+    let Decoded { width, height, channels, pixels, orientation, icc_profile, deep, quality, density, pages } =
+        decoded;
     let mut picture = Picture::new(width, height, channels, pixels).turned(orientation);
     picture.icc_profile = icc_profile.filter(|icc| metadata::describes(icc, picture.colours()));
     picture.jpeg_quality = quality;
+    about.density = density.or(about.density);
+    about.pictures = pages.or(about.pictures);
+    // A profile says more than a gamma, and goes first where there are both.
+    if picture.icc_profile.is_some() {
+        (about.gamma, about.chromaticities) = (None, None);
+    }
+    picture.about = about;
+    if let Some(pictures) = about.pictures {
+        picture
+            .notes
+            .push(format!("has {pictures} pictures; this is the first of them, the others are left out"));
+    }
     if deep {
         picture.notes.push("has more than 8 bits a channel; it was converted to 8".into());
     }

@@ -50,5 +50,37 @@ pub(super) fn decode<R: BufRead + Seek>(
         icc_profile,
         deep,
         quality: None,
+        density: None,
+        pages: None,
     })
+}
+
+/// What a file is whose kind is known and not read, by its first bytes.
+pub(super) fn known_but_unread(start: &[u8]) -> Option<&'static str> {
+    let at = |offset: usize, bytes: &[u8]| start.get(offset..offset + bytes.len()) == Some(bytes);
+    if at(4, b"ftyp") {
+        let brands = &start[8..start.len().min(64)];
+        let has = |names: &[&[u8; 4]]| brands.chunks_exact(4).any(|b| names.iter().any(|n| b == *n));
+        return Some(match () {
+            () if has(&[b"avif", b"avis"]) => "an AVIF picture",
+            () if has(&[b"heic", b"heix", b"mif1", b"hevc", b"msf1"]) => {
+                "an HEIF picture, as phones take them"
+            }
+            () => "a video",
+        });
+    }
+    [
+        (0, &b"\0\0\0\x0cJXL "[..], "a JPEG XL picture"),
+        (0, b"\xff\x0a", "a JPEG XL picture"),
+        (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+        (0, b"8BPS", "a Photoshop document"),
+        (0, b"%PDF", "a PDF document"),
+        (0, b"v/1\x01", "an OpenEXR picture"),
+        (0, b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+        (0, b"#?RADIANCE", "a Radiance HDR picture"),
+        (0, b"<svg", "an SVG drawing"),
+        (0, b"\x1a\x45\xdf\xa3", "a video"),
+    ]
+    .into_iter()
+    .find_map(|(offset, bytes, what)| at(offset, bytes).then_some(what))
 }

@@ -84,6 +84,92 @@ fn truncated_jpeg() {
     }
 }
 
+/// Pictures of one colour take so few bits that a decoder has read them all before the second row of blocks.
+#[test]
+fn flat_jpeg_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for (width, height) in [(1, 1), (8, 8), (16, 16), (17, 9), (16, 200), (64, 48), (100, 100)] {
+        for colour in [[90, 120, 30], [0; 3], [255; 3]] {
+            let flat = image::RgbImage::from_pixel(width, height, image::Rgb(colour)).into();
+            let path = save(folder.path(), "flat.jpg", &flat);
+            assert!(read(&path).is_ok(), "{width}x{height} {colour:?}");
+            let bytes = fs::read(&path).unwrap();
+            if width * height > 500 {
+                // All but the last block or two.
+                fs::write(&path, [&bytes[..bytes.len() - 10], b"\xff\xd9"].concat()).unwrap();
+                assert!(read(&path).is_err(), "{width}x{height} {colour:?}");
+            }
+        }
+    }
+}
+
+/// Files of several pictures: the first is read, and the user is told.
+#[test]
+fn several_pictures_in_a_file_are_told() {
+    use ::tiff::encoder::{TiffEncoder, colortype::Gray8};
+    use image::codecs::gif::GifEncoder;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for count in [1, 2, 5] {
+        let mut gif = Vec::new();
+        let mut encoder = GifEncoder::new(&mut gif);
+        let frame = || image::Frame::new(colourful(9, 7).to_rgba8());
+        encoder.encode_frames((0..count).map(|_| frame())).unwrap();
+        drop(encoder);
+        fs::write(at("a.gif"), &gif).unwrap();
+        let mut pages = std::io::Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut pages).unwrap();
+        (0..count).for_each(|n| encoder.write_image::<Gray8>(3, 2, &[n as u8; 6]).unwrap());
+        fs::write(at("a.tif"), pages.into_inner()).unwrap();
+        // An animated WebP has its frames in chunks of their own.
+        let still = fs::read(save(folder.path(), "still.webp", &colourful(9, 7))).unwrap();
+        let still = &still[12..];
+        let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0\x08\0\0\x06\0\0ANIM\x06\0\0\0\0\0\0\0\0\0".to_vec();
+        for _ in 0..count {
+            body.extend(b"ANMF");
+            body.extend((16 + still.len() as u32).to_le_bytes());
+            body.extend(b"\0\0\0\0\0\0\x08\0\0\x06\0\0\x64\0\0\0");
+            body.extend(still);
+        }
+        let webp = [b"RIFF", &(body.len() as u32).to_le_bytes()[..], &body].concat();
+        fs::write(at("a.webp"), webp).unwrap();
+        for name in ["a.gif", "a.tif", "a.webp"] {
+            let picture = read(&at(name)).unwrap();
+            let told = picture.notes.iter().any(|note| note.contains(&format!("has {count} pictures")));
+            assert_eq!(told, count > 1, "{name}: {:?}", picture.notes);
+        }
+    }
+}
+
+#[test]
+fn kinds_that_are_known_and_not_read_are_called_by_their_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = save(folder.path(), "a.jpg", &colourful(30, 20));
+    let bytes = fs::read(&path).unwrap();
+    let sof = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    let with = |at: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = value;
+        bytes
+    };
+    for (bytes, what, help) in [
+        (with(sof + 1, 0xc9), "arithmetic coding", "jpegtran"),
+        (with(sof + 1, 0xca), "arithmetic coding", "jpegtran"),
+        (with(sof + 1, 0xc3), "lossless", "convert"),
+        (with(sof + 4, 12), "more than 8 bits", "convert"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec(), "HEIF", "convert"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0".to_vec(), "AVIF", "convert"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0".to_vec(), "video", "mcir-board camera"),
+        (b"\xff\x0a rest".to_vec(), "JPEG XL", "convert"),
+    ] {
+        let path = folder.path().join("b.bin");
+        fs::write(&path, bytes).unwrap();
+        let error = read(&path).unwrap_err();
+        assert!(matches!(error, Error::Unread { .. }), "{error}");
+        assert!(error.to_string().contains(what) && error.help().contains(help), "{error}: {}", error.help());
+    }
+}
+
 #[test]
 fn damaged_files_of_every_format_are_errors_or_pictures() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,16 @@
 //! TIFF of the usual kinds, decoded where the picture then stays: the decoder of `image` holds it twice.
 
 use super::{Decoded, Input, Limits, MAX_BESIDE_BYTES, MAX_PIXELS, depth};
-use crate::Result;
+use crate::{Density, Result};
 use image::metadata::Orientation;
 use std::io::{self, BufRead, Seek};
+use tiff::decoder::ifd::Value;
 use tiff::decoder::{Decoder, Limits as DecoderLimits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
+
+/// Most pages that are counted.
+const MAX_PAGES: u32 = 1000;
 
 /// `None` for kinds that are left to `image`: palettes, CMYK, planes and the like.
 pub(super) fn decode<R: BufRead + Seek>(
@@ -56,5 +60,30 @@ fn usual<R: BufRead + Seek>(source: R, input: &Input, limits: &Limits) -> Result
     let kind = if bits == 16 { image::ColorType::L16 } else { image::ColorType::L8 };
     let deep = depth::to_8_bits(&mut pixels, kind);
     let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
-    Ok(Some(Decoded { width, height, channels, pixels, orientation, icc_profile, deep, quality: None }))
+    let mut side = |tag| match decoder.find_tag(tag) {
+        Ok(Some(Value::Rational(n, d))) => f64::from(n) / f64::from(d),
+        _ => 0.0,
+    };
+    let (x, y) = (side(Tag::XResolution), side(Tag::YResolution));
+    let density = match decoder.find_tag_unsigned::<u16>(Tag::ResolutionUnit).ok().flatten() {
+        Some(1) => Density::new(x, y, false),
+        Some(3) => Density::new(x * 2.54, y * 2.54, true),
+        _ => Density::new(x, y, true),
+    };
+    let mut pages = 1;
+    while pages < MAX_PAGES && decoder.more_images() && decoder.next_image().is_ok() {
+        pages += 1;
+    }
+    Ok(Some(Decoded {
+        width,
+        height,
+        channels,
+        pixels,
+        orientation,
+        icc_profile,
+        deep,
+        quality: None,
+        density,
+        pages: (pages > 1).then_some(pages),
+    }))
 }

@@ -30,7 +30,9 @@ pub(super) fn encode(
     head.extend((8 * header.channels as u16).to_le_bytes());
     head.extend([0; 4]);
     head.extend(fits(bytes)?.to_le_bytes());
-    head.extend([0; 8]);
+    let (x, y) = header.about.density.filter(|density| density.per_inch).map_or((0, 0), |d| d.per_metre());
+    head.extend(x.to_le_bytes());
+    head.extend(y.to_le_bytes());
     head.extend(colours.to_le_bytes());
     head.extend([0; 4]);
     head.extend((0..colours).flat_map(|v| [v as u8, v as u8, v as u8, 0]));

@@ -2,6 +2,7 @@
 
 use super::{EncodeError, Header, Produce};
 use jpeg_encoder::{Encoder, EncodingError, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
+use jpeg_encoder::{PixelDensity, PixelDensityUnit};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -94,12 +95,21 @@ pub(super) fn encode(
 ) -> Result<(), EncodeError> {
     let (sender, rows) = sync_channel(ROWS_BETWEEN);
     let (size, channels) = ((header.width, header.height), header.channels);
-    let icc_profile = header.icc_profile;
+    let (icc_profile, density) = (header.icc_profile, header.about.density);
     std::thread::scope(|scope| {
         let encoder = scope.spawn(move || {
             let ended = Cell::new(false);
             let mut encoder = Encoder::new(Until { out, ended: &ended }, QUALITY);
             encoder.set_sampling_factor(SamplingFactor::F_1_1);
+            if let Some(density) = density {
+                let side = |v: f64| (v.round() as u16).max(1);
+                let unit = if density.per_inch {
+                    PixelDensityUnit::Inches
+                } else {
+                    PixelDensityUnit::PixelAspectRatio
+                };
+                encoder.set_density(PixelDensity { density: (side(density.x), side(density.y)), unit });
+            }
             if let Some(icc) = icc_profile {
                 // A profile that does not fit into its segments is left out.
                 let _ = encoder.add_icc_profile(icc);

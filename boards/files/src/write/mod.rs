@@ -13,7 +13,7 @@ pub use output::Output;
 pub use png::encode_png;
 
 use crate::name::text;
-use crate::{Error, Input, MAX_PIXELS, Result};
+use crate::{About, Error, Input, MAX_PIXELS, Result};
 use mcir_runtime::image::Image;
 use output::File;
 use std::io;
@@ -104,6 +104,16 @@ impl Format {
         }
     }
 
+    /// Whether it keeps a colour profile of these colours: 1 of grey, 3 of RGB.
+    fn has_profile(self, colours: usize) -> bool {
+        match self {
+            Self::Png | Self::Jpeg | Self::Tiff => true,
+            // It knows no grey, and a profile of grey does not describe RGB.
+            Self::WebP => colours == 3,
+            Self::Bmp => false,
+        }
+    }
+
     /// Whether it keeps opacity.
     pub fn has_alpha(self) -> bool {
         matches!(self, Self::Png | Self::WebP | Self::Tiff)
@@ -137,6 +147,8 @@ pub struct Header<'a> {
     pub channels: usize,
     /// Colour profile.
     pub icc_profile: Option<&'a [u8]>,
+    /// What else describes it.
+    pub about: About,
 }
 
 impl Header<'_> {
@@ -157,8 +169,8 @@ type Produce<'a> = dyn FnMut(&mut Sink<'_>) + 'a;
 
 /// Writes a picture whose rows `produce` makes, one after the other from the top, each `[width, channels]`.
 ///
-/// A file appears under its name when it is complete. A format without opacity gets the picture on white; the result
-/// then holds a note for the user.
+/// A file appears under its name when it is complete. A format without opacity gets the picture on white. What the format
+/// cannot hold is left out, and the result has a note of it for the user.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Format`] or [`Error::Encode`], or what `produce` returns; a file that had the name before is
@@ -171,11 +183,24 @@ pub fn write<T, E: From<Error>>(
     format: Format,
     header: &Header<'_>,
     produce: impl FnOnce(&mut Sink<'_>) -> Result<T, E>,
-) -> Result<(T, Option<&'static str>), E> {
+) -> Result<(T, Vec<String>), E> {
     format.check_size(&to.name(), header.width, header.height)?;
     let mut file = to.create()?;
     let flat = header.has_alpha() && !format.has_alpha();
-    let header = if flat { Header { channels: header.channels - 1, ..*header } } else { *header };
+    let mut notes = Vec::new();
+    if flat {
+        notes.push(NO_OPACITY.to_owned());
+    }
+    let mut header = if flat { Header { channels: header.channels - 1, ..*header } } else { *header };
+    let colours = header.channels - usize::from(header.has_alpha());
+    let mut lost = header.about.lost(format == Format::Png, format != Format::WebP);
+    if header.icc_profile.is_some() && !format.has_profile(colours) {
+        header.icc_profile = None;
+        lost.push("colour profile");
+    }
+    if !lost.is_empty() {
+        notes.push(format!("has a {}, which {} files cannot keep", lost.join(" and a "), format.extension()));
+    }
     let (mut produce, mut produced, mut rows) = (Some(produce), None, 0);
     let mut run = |sink: &mut Sink<'_>| {
         let produce = produce.take().expect("rows are made once");
@@ -194,7 +219,7 @@ pub fn write<T, E: From<Error>>(
     let value = produced.and_then(Result::ok).expect("an encoder that succeeds has had its rows");
     assert_eq!(rows, header.height, "all rows were made");
     file.finish(to)?;
-    Ok((value, flat.then_some(NO_OPACITY)))
+    Ok((value, notes))
 }
 
 const NO_OPACITY: &str =
@@ -210,6 +235,7 @@ pub fn write_image(to: &Output, image: &Image, format: Format) -> Result<()> {
         height: image.height(),
         channels: image.channels(),
         icc_profile: None,
+        about: About::default(),
     };
     write(to, format, &header, |sink| {
         let _ = (0..image.height()).all(|y| sink(image.row(y)));

@@ -1,8 +1,10 @@
 //! PNG.
 
 use super::{EncodeError, Header, Produce, pass_rows};
+use crate::About;
 use mcir_runtime::image::Image;
-use png::{BitDepth, ColorType, Compression, EncodingError, Filter, Info};
+use png::{BitDepth, ColorType, Compression, EncodingError, Filter, Info, PixelDimensions, ScaledFloat};
+use png::{SourceChromaticities, Unit};
 use std::borrow::Cow;
 use std::io::Write;
 
@@ -30,6 +32,16 @@ pub(super) fn encode(
     };
     info.bit_depth = BitDepth::Eight;
     info.icc_profile = header.icc_profile.map(Cow::Borrowed);
+    let About { gamma, chromaticities, density, .. } = header.about;
+    info.source_gamma = gamma.map(ScaledFloat::from_scaled);
+    info.source_chromaticities = chromaticities.map(|values| {
+        let at = |i: usize| (ScaledFloat::from_scaled(values[i]), ScaledFloat::from_scaled(values[i + 1]));
+        SourceChromaticities { white: at(0), red: at(2), green: at(4), blue: at(6) }
+    });
+    info.pixel_dims = density.map(|density| {
+        let (xppu, yppu) = density.per_metre();
+        PixelDimensions { xppu, yppu, unit: if density.per_inch { Unit::Meter } else { Unit::Unspecified } }
+    });
     let mut encoder = png::Encoder::with_info(out, info)?;
     encoder.set_compression(compression);
     encoder.set_filter(Filter::Adaptive);
@@ -44,7 +56,8 @@ pub(super) fn encode(
 pub fn encode_png(image: &Image) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (width, height) = (image.width(), image.height());
-    let header = Header { width, height, channels: image.channels(), icc_profile: None };
+    let header =
+        Header { width, height, channels: image.channels(), icc_profile: None, about: About::default() };
     let mut rows = |sink: &mut super::Sink<'_>| {
         let _ = (0..height).all(|y| sink(image.row(y)));
     };

@@ -44,16 +44,18 @@ fn pixels(picture: &Picture) -> Vec<u8> {
     rows
 }
 
-fn save(path: &Path, picture: &Picture, format: Format) -> Option<&'static str> {
+/// Saves a picture; the note about its opacity.
+fn save(path: &Path, picture: &Picture, format: Format) -> Option<String> {
     let (width, height, channels) = (picture.width(), picture.height(), picture.channels());
-    let header = Header { width, height, channels, icc_profile: picture.icc_profile.as_deref() };
+    let icc_profile = picture.icc_profile.as_deref();
+    let header = Header { width, height, channels, icc_profile, about: picture.about };
     let pixels = pixels(picture);
-    let (rows, note) = write(&Output::new(path), format, &header, |sink| {
+    let (rows, notes) = write(&Output::new(path), format, &header, |sink| {
         Ok::<_, Error>(pixels.chunks_exact(width * channels).filter(|row| sink(row)).count())
     })
     .unwrap();
     assert_eq!(rows, height);
-    note
+    notes.into_iter().find(|note| note.contains("opacity"))
 }
 
 #[test]
@@ -128,7 +130,8 @@ fn whoever_gives_up_leaves_nothing() {
     for format in Format::ALL {
         let path = folder.path().join("a").with_extension(format.extension());
         fs::write(&path, b"old").unwrap();
-        let header = Header { width: 3000, height: 3000, channels: 3, icc_profile: None };
+        let header =
+            Header { width: 3000, height: 3000, channels: 3, icc_profile: None, about: About::default() };
         let failed = write(&Output::new(&path), format, &header, |sink| {
             assert!((0..20).all(|_| sink(&[1; 9000])));
             Err::<(), _>(Error::Missing { name: "the rest".into() })
@@ -172,4 +175,48 @@ fn png_in_memory() {
     let image = Image::new(5, 4, 1, (0..20).collect()).unwrap();
     let bytes = encode_png(&image);
     assert_eq!(image::load_from_memory(&bytes).unwrap().into_luma8().into_raw(), image.data());
+}
+
+/// Gamma, primaries and resolution go with the picture, or are named.
+#[test]
+fn what_describes_a_picture_travels_or_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let density = crate::Density { x: 300.0, y: 150.0, per_inch: true };
+    let about = About {
+        gamma: Some(100_000),
+        chromaticities: Some([31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6000]),
+        density: Some(density),
+        pictures: None,
+    };
+    let mut icc = vec![7; 300];
+    icc[16..20].copy_from_slice(b"GRAY");
+    for (format, channels, names) in [
+        (Format::Png, 3, &[][..]),
+        (Format::Jpeg, 3, &["gamma"]),
+        (Format::Tiff, 3, &["gamma"]),
+        (Format::Bmp, 1, &["gamma", "colour profile"]),
+        (Format::WebP, 1, &["gamma", "resolution", "colour profile"]),
+        (Format::Jpeg, 1, &["gamma"]),
+    ] {
+        let path = folder.path().join("a").with_extension(format.extension());
+        let icc_profile = (channels == 1).then_some(&icc[..]);
+        let header = Header { width: 8, height: 6, channels, icc_profile, about };
+        let row = vec![90; 8 * channels];
+        let rows = |sink: &mut Sink<'_>| Ok::<_, Error>((0..6).all(|_| sink(&row)));
+        let (_, notes) = write(&Output::new(&path), format, &header, rows).unwrap();
+        let notes = notes.join("; ");
+        for name in ["gamma", "resolution", "colour profile"] {
+            assert_eq!(notes.contains(name), names.contains(&name), "{format:?} {channels}: {notes}");
+        }
+        let found = read(&path).unwrap();
+        if format == Format::Png {
+            assert_eq!((found.about.gamma, found.about.chromaticities), (about.gamma, about.chromaticities));
+        }
+        if format == Format::WebP {
+            assert_eq!((found.icc_profile, found.about.density), (None, None));
+        } else {
+            let found = found.about.density.unwrap_or_else(|| panic!("{format:?} has no resolution"));
+            assert!((found.x - 300.0).abs() < 0.1 && (found.y - 150.0).abs() < 0.1, "{format:?} {found:?}");
+        }
+    }
 }

@@ -3,9 +3,10 @@
 use super::{EncodeError, Header, Produce, pass_rows};
 use std::io::{Seek, Write};
 use tiff::TiffError;
+use tiff::encoder::Rational;
 use tiff::encoder::colortype::{ColorType, Gray8, RGB8};
 use tiff::encoder::{TiffEncoder, TiffKind};
-use tiff::tags::{ExtraSamples, Tag};
+use tiff::tags::{ExtraSamples, ResolutionUnit, Tag};
 
 /// Bytes of a strip, about: many readers take one strip at a time.
 const STRIP: usize = 1 << 16;
@@ -55,6 +56,12 @@ fn strips<C: ColorType<Inner = u8>, W: Write + Seek, K: TiffKind>(
         image.extra_samples(&[ExtraSamples::UnassociatedAlpha])?;
     }
     image.rows_per_strip(rows as u32)?;
+    if let Some(density) = header.about.density {
+        let side = |v: f64| Rational { n: (v * 1000.0).round() as u32, d: 1000 };
+        image.resolution_unit(if density.per_inch { ResolutionUnit::Inch } else { ResolutionUnit::None });
+        image.x_resolution(side(density.x));
+        image.y_resolution(side(density.y));
+    }
     if let Some(icc) = header.icc_profile {
         image.encoder().write_tag(Tag::IccProfile, icc)?;
     }
