@@ -108,6 +108,15 @@ fn signatures() {
         .fails(1, &["mine.pub", "public key", "NAME.key"]);
     let again = format!("mcir-board flash X.bundle --target {}", desk.target);
     desk.run("status", &[]).fails(1, &["nothing has been flashed", &again]);
+    // The key's line is what counts, in whatever way it was copied.
+    let text = std::fs::read_to_string(public(0)).unwrap();
+    let line = text.lines().nth(1).unwrap();
+    let copies =
+        [line.to_owned(), format!("{line}\n"), format!("\u{feff}{line}\r\n"), text.replace('\n', "\r\n")];
+    for (n, copy) in copies.iter().enumerate() {
+        let copy = desk.folder.file(&format!("copy-{n}.pub"), copy.as_bytes());
+        desk.run("flash", &[&signed, "--dry-run", "--verify-key", arg(&copy)]).succeeds();
+    }
     desk.run("flash", &[&signed, "--verify-key", &public(0)]).succeeds();
     assert_eq!(desk.runs(), "two");
     assert!(desk.folder.path("board/current/slot/manifest.json.minisig").exists());
@@ -226,8 +235,120 @@ fn services() {
     assert_eq!(words, expected);
     desk.folder.file("broken", b"");
     let (code, message) = flash(&two);
+    let unit_path = desk.folder.path("config/systemd/user/mcir.service");
+    assert_eq!(std::fs::read_to_string(&unit_path).unwrap(), unit, "a unit that was there is what it was");
     assert_eq!(code, Some(1), "{message}");
     assert!(message.contains("systemctl restart") && message.contains("rolled back"), "{message}");
+    assert_eq!(desk.runs(), "one");
+    // One that was not there before is removed again.
+    std::fs::remove_file(&unit_path).unwrap();
+    std::fs::remove_file(desk.folder.path("words")).unwrap();
+    desk.folder.file("broken", b"");
+    let (code, message) = flash(&two);
+    assert!(code == Some(1) && message.contains("is removed") && !unit_path.exists(), "{message}");
+    let words = std::fs::read_to_string(desk.folder.path("words")).unwrap();
+    let expected = "--user daemon-reload\n--user enable mcir.service\n--user restart mcir.service\n\
+                    --user stop mcir.service\n--user disable mcir.service\n--user daemon-reload\n";
+    assert_eq!((words.as_str(), desk.runs().as_str()), (expected, "one"));
+}
+
+/// A signed bundle that was superseded is refused, by its counter, and can be asked for.
+#[test]
+fn older_bundles() {
+    let desk = Desk::new();
+    let key = desk.folder.path("mine");
+    board(["keygen", "-o", arg(&key)]).succeeds();
+    let (secret, public) = (format!("{}.key", arg(&key)), format!("{}.pub", arg(&key)));
+    let old = desk.bundle("one", &["--sign", &secret, "--counter", "7"]);
+    // By default the time of signing, which is later.
+    let new = desk.bundle("two", &["--sign", &secret]);
+    let verify = ["--verify-key", public.as_str()];
+    desk.run("flash", &[&[old.as_str()], &verify[..]].concat()).succeeds();
+    let json = desk.run("flash", &[&[new.as_str(), "--json"], &verify[..]].concat()).succeeds().json();
+    assert!(json["manifest"]["counter"].as_u64().unwrap() > 1_700_000_000, "{json}");
+    let refused = ["older than what runs", "counter is 7", "--allow-downgrade", "rollback"];
+    for more in [&[][..], &["--dry-run"]] {
+        desk.run("flash", &[&[old.as_str()], &verify[..], more].concat()).fails(1, &refused);
+    }
+    assert_eq!(desk.runs(), "two");
+    desk.run("rollback", &[]).succeeds();
+    assert_eq!(desk.runs(), "one");
+    desk.run("flash", &[&[new.as_str()], &verify[..]].concat()).succeeds();
+    desk.run("flash", &[&[old.as_str(), "--allow-downgrade"], &verify[..]].concat()).succeeds();
+    assert_eq!(desk.runs(), "one");
+    // The same input gives the same bytes where the time is given.
+    let (model, data) = (desk.folder.path("one.mcir"), desk.folder.path("data"));
+    let made = |name: &str, epoch: &str| {
+        let output = desk.folder.path(name);
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_mcir-board"))
+            .args(["bundle", "-m", arg(&model), "-o", arg(&output), "--data", arg(&data), "--sign", &secret])
+            .env("SOURCE_DATE_EPOCH", epoch)
+            .output()
+            .unwrap();
+        (run.status.code(), std::fs::read(output).unwrap_or_default())
+    };
+    // All but the signature, which has something random in it.
+    let manifest = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..1024]).into_owned();
+    let (a, b) = (made("a.bundle", "1234"), made("b.bundle", "1234"));
+    assert!(a.0 == Some(0) && manifest(&a.1).contains("\"counter\": 1234"), "{}", manifest(&a.1));
+    assert_eq!(manifest(&a.1), manifest(&b.1));
+    assert_eq!(made("c.bundle", "yesterday").0, Some(2));
+    // A password that a script has failed to read.
+    let empty = std::process::Command::new(env!("CARGO_BIN_EXE_mcir-board"))
+        .args(["keygen", "-o", arg(&desk.folder.path("empty"))])
+        .env("MCIR_KEY_PASSWORD", "")
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&empty.stderr).into_owned();
+    assert!(empty.status.code() == Some(2) && words.contains("password is empty"), "{words}");
+    assert!(!desk.folder.path("empty.key").exists());
+}
+
+/// What is on the board is for all to read and only for its owner to change, whatever the umask is.
+#[test]
+fn modes_on_the_board() {
+    use std::os::unix::fs::PermissionsExt;
+    let desk = Desk::new();
+    let (one, two) = (desk.bundle("one", &[]), desk.bundle("two", &[]));
+    for umask in ["000", "077"] {
+        for words in [&["flash", &one][..], &["flash", &two], &["rollback"], &["status"], &["prune"]] {
+            let script = format!("umask {umask}; exec \"$0\" \"$@\" --target '{}'", desk.target);
+            let run = std::process::Command::new("sh")
+                .args(["-c", &script, env!("CARGO_BIN_EXE_mcir-board")])
+                .args(words)
+                .output()
+                .unwrap();
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        }
+        let mut folders = vec![desk.folder.path("board")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+                let (path, kind) = (entry.path(), entry.file_type().unwrap());
+                if kind.is_symlink() {
+                    continue;
+                }
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o7777;
+                let program = path.file_name().is_some_and(|n| n == "mcir-board");
+                let expected = if kind.is_dir() || program { 0o755 } else { 0o644 };
+                assert_eq!(mode, expected, "{} is {mode:o} under {umask}", path.display());
+                if kind.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        std::fs::remove_dir_all(desk.folder.path("board")).unwrap();
+    }
+}
+
+#[test]
+fn the_same_bundle_twice_keeps_the_way_back() {
+    let desk = Desk::new();
+    let (one, two) = (desk.bundle("one", &[]), desk.bundle("two", &[]));
+    for bundle in [&one, &two, &two] {
+        desk.run("flash", &[bundle]).succeeds();
+    }
+    desk.run("prune", &[]).succeeds();
+    desk.run("rollback", &[]).succeeds();
     assert_eq!(desk.runs(), "one");
 }
 

@@ -134,6 +134,18 @@ pub enum DeployError {
         /// What the target is.
         found: String,
     },
+    /// The bundle is older than what runs.
+    #[error(
+        "the bundle is older than what runs on {place}: its counter is {found}, and there it is {current}"
+    )]
+    Downgrade {
+        /// Of the bundle.
+        found: u64,
+        /// The board.
+        place: String,
+        /// Of what runs.
+        current: u64,
+    },
     /// The model computes something else there.
     #[error("the self-test on {isa} gave the CRC {found}, but the manifest says {expected}")]
     SelfTest {
@@ -271,6 +283,11 @@ impl DeployError {
             Self::OtherBoard { .. } => {
                 "check --target, make a bundle for this board with --board, leave --board out, or flash it all the \
                  same with --any-board"
+                    .into()
+            }
+            Self::Downgrade { .. } => {
+                "flash a newer bundle, or this one all the same with --allow-downgrade; mcir-board rollback goes back to \
+                 what ran before"
                     .into()
             }
             Self::SelfTest { .. } => "the board still runs what it ran before; please report this with the \

@@ -42,6 +42,10 @@ pub struct Cmd {
     #[arg(long)]
     any_board: bool,
 
+    /// Flash a bundle whose counter is below that of what runs: an older one, which may have faults that are known
+    #[arg(long)]
+    allow_downgrade: bool,
+
     #[command(flatten)]
     health: Health,
 
@@ -76,6 +80,11 @@ pub struct Health {
     /// A service of the user, not of the system: needs no root
     #[arg(long)]
     user_service: bool,
+
+    /// User that a service of the system runs as [default: one of its own, without any rights but those of the groups video,
+    /// render and gpio, whose files are in /var/lib/NAME]
+    #[arg(long, value_name = "USER", conflicts_with = "user_service")]
+    service_user: Option<String>,
 }
 
 impl Health {
@@ -88,6 +97,7 @@ impl Health {
                 name: self.service_name.clone(),
                 arguments: arguments.clone(),
                 user: self.user_service,
+                run_as: self.service_user.clone(),
             }),
         }
     }
@@ -134,7 +144,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     if cmd.dry_run {
         return dry_run(cmd, &bundle, start);
     }
-    let (sent_bytes, event) = upload(&bundle, target, reach, cmd.health.commit(), &bar, &cmd.print)?;
+    let (sent_bytes, event) = upload(&bundle, cmd, &bar)?;
     bar.finish_and_clear();
     let odd = |reason| DeployError::Protocol { target: target.to_string(), reason };
     let Event::Switched { slot, self_test } = event else {
@@ -177,14 +187,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 }
 
 /// Sends what is missing and has it switched to. Returns the bytes sent and the answer.
-fn upload(
-    bundle: &Bundle,
-    target: &Target,
-    reach: &Reach,
-    commit: Commit,
-    bar: &ProgressBar,
-    print: &OutputArgs,
-) -> Result<(u64, Event)> {
+fn upload(bundle: &Bundle, cmd: &Cmd, bar: &ProgressBar) -> Result<(u64, Event)> {
+    let (target, reach, print, commit) = (&cmd.to.target, &cmd.to.reach, &cmd.print, cmd.health.commit());
     let mut total = 0;
     let progress = |name: &str, size: u64, at: u64| {
         bar.set_message(format!("send {name}"));
@@ -193,7 +197,7 @@ fn upload(
     };
     let size = bundle.manifest.part(PROGRAM).size;
     let mut sent_program = 0;
-    let mut connection = Connection::with_program(target, reach, bundle, &mut |at| {
+    let mut connection = Connection::with_program(target, reach, bundle, cmd.allow_downgrade, &mut |at| {
         sent_program = at;
         progress(PROGRAM, size, at);
     })?;
@@ -202,7 +206,9 @@ fn upload(
         print.note(bar, "an earlier flash was interrupted before its health check; it was undone first");
     }
     let manifest = String::from_utf8_lossy(&bundle.manifest_bytes).into_owned();
-    let begin = Request::Begin { manifest, signature: bundle.signature.clone() };
+    // Programs of bundles without a counter neither check it nor know the word.
+    let allow_downgrade = cmd.allow_downgrade && bundle.manifest.counter.is_some();
+    let begin = Request::Begin { manifest, signature: bundle.signature.clone(), allow_downgrade };
     let missing = match connection.ask(&begin, &mut |_| {})? {
         Event::Missing { parts } => parts,
         event => {
@@ -257,6 +263,9 @@ fn dry_run(cmd: &Cmd, bundle: &Bundle, start: Instant) -> Result<()> {
     if !sight.writable {
         let reason = "Permission denied: the folder cannot be written to".into();
         return Err(DeployError::Connect { target: target.to_string(), reason }.into());
+    }
+    if !cmd.allow_downgrade {
+        manifest.follows(sight.counter, &target.to_string())?;
     }
     let known = if sight.has_program { manifest.part(PROGRAM).size } else { 0 };
     let needed = manifest.size() - known;

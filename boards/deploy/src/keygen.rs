@@ -15,7 +15,7 @@ pub struct Cmd {
     output: PathBuf,
 
     /// Encrypt the secret key with this password
-    #[arg(long, value_name = "PASSWORD", env = "MCIR_KEY_PASSWORD", hide_env_values = true)]
+    #[arg(long, value_name = "PASSWORD", env = "MCIR_KEY_PASSWORD", hide_env_values = true, value_parser = sign::password)]
     key_password: Option<String>,
 
     #[command(flatten)]

@@ -15,6 +15,8 @@ pub const SCHEMA: u32 = 1;
 pub const MAX_BYTES: usize = 1 << 16;
 /// Longest text in it.
 const MAX_TEXT: usize = 256;
+/// Largest counter: what a shell can compare, too.
+const MAX_COUNTER: u64 = i64::MAX as u64;
 /// Largest picture of a self-test, in pixels.
 const MAX_PIXELS: u64 = 1 << 20;
 
@@ -42,6 +44,10 @@ pub struct Manifest {
     pub name: String,
     /// Version of the program that made the bundle.
     pub version: String,
+    /// Grows from bundle to bundle; a board refuses a smaller one than that of what it runs. Bundles made before there were
+    /// counters have none, which counts as 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
     /// Board that it is for; any of the architecture without.
     pub board: Option<String>,
     /// Architecture of the program, as `uname -m` prints it.
@@ -143,6 +149,9 @@ impl Manifest {
                 return Err(format!("{key} must have 1 to {MAX_TEXT} bytes and no control characters"));
             }
         }
+        if self.counter() > MAX_COUNTER {
+            return Err(format!("counter is {}; the limit is {MAX_COUNTER}", self.counter()));
+        }
         if !(1..=16).contains(&self.model.upscale) {
             return Err(format!("upscale is {}; it must be 1 to 16", self.model.upscale));
         }
@@ -177,6 +186,22 @@ impl Manifest {
     /// For a name that no manifest has.
     pub fn part(&self, name: &str) -> &Part {
         self.parts.iter().find(|p| p.name == name).expect("a checked manifest has all parts")
+    }
+
+    /// Where the bundle stands among its successors.
+    pub fn counter(&self) -> u64 {
+        self.counter.unwrap_or(0)
+    }
+
+    /// Whether it may follow a bundle of this counter on a board, which is called `place` in the error.
+    ///
+    /// # Errors
+    /// [`DeployError::Downgrade`].
+    pub fn follows(&self, current: u64, place: &str) -> Result<(), DeployError> {
+        match self.counter() {
+            found if found < current => Err(DeployError::Downgrade { found, place: place.into(), current }),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes of all parts.

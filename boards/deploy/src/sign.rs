@@ -44,6 +44,18 @@ pub fn generate(secret: &Path, public: &Path, password: Option<String>) -> mcir_
     Ok(file.finish()?)
 }
 
+/// A password from the command line or the environment. An empty one protects nothing, and is what a script gives that
+/// has failed to read one.
+///
+/// # Errors
+/// A message for the user.
+pub fn password(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("the password is empty; unset MCIR_KEY_PASSWORD for a key without one".into()),
+        false => Ok(text.into()),
+    }
+}
+
 /// A secret key from a file. An encrypted one needs `password`.
 ///
 /// # Errors
@@ -85,6 +97,10 @@ pub fn public_key(key: &str) -> Result<PublicKey, DeployError> {
     if path.exists() {
         let text = read(path)?;
         let parsed = PublicKeyBox::from_string(&text).and_then(PublicKeyBox::into_public_key);
+        // The same line that the command line takes, without the comment above it.
+        let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|l| !l.is_empty());
+        let alone = lines.find(|l| !l.starts_with("untrusted comment:")).filter(|_| lines.next().is_none());
+        let parsed = parsed.or_else(|e| alone.and_then(|line| PublicKey::from_base64(line).ok()).ok_or(e));
         return parsed.map_err(|e| match is_secret(&text) {
             true => failed("it is a secret key; what checks is the public one of the pair: NAME.pub".into()),
             false => failed(e.to_string()),

@@ -55,8 +55,14 @@ pub struct Cmd {
     sign: Option<PathBuf>,
 
     /// Password of an encrypted key
-    #[arg(long, value_name = "PASSWORD", env = "MCIR_KEY_PASSWORD", hide_env_values = true)]
+    #[arg(long, value_name = "PASSWORD", env = "MCIR_KEY_PASSWORD", hide_env_values = true, value_parser = sign::password)]
     key_password: Option<String>,
+
+    /// Number that grows from bundle to bundle: a board refuses one below that of what it runs [default: of a signed bundle
+    /// the time in seconds since 1970, or SOURCE_DATE_EPOCH where that is set, so that the same input gives the same
+    /// manifest; of others 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    counter: Option<u64>,
 
     /// What to write: our own bundle, or input for a fleet's updater
     #[arg(long, value_name = "FORMAT", default_value = "mcir")]
@@ -87,6 +93,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let board = cmd.board.as_deref().map(Profile::open).transpose()?;
     let model = NamedModel::open(&cmd.model)?;
     let (binary, architecture) = cmd.program(board.as_ref())?;
+    let counter = cmd.counter()?;
     let key = cmd.sign.as_deref().map(|k| sign::secret_key(k, cmd.key_password.clone())).transpose()?;
     // An output that cannot be written is told before anything is measured.
     drop(Pending::create(&cmd.output)?);
@@ -109,6 +116,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         schema: SCHEMA,
         name: model.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
+        counter: Some(counter),
         board: board.as_ref().map(|b| b.name.clone()),
         architecture: architecture.into(),
         model: ModelFacts {
@@ -143,6 +151,31 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 }
 
 impl Cmd {
+    /// Where the bundle stands among its successors. Without a signature anyone could write any number, so that one only
+    /// gets what was asked for.
+    fn counter(&self) -> Result<u64, DeployError> {
+        const EPOCH: &str = "SOURCE_DATE_EPOCH";
+        if let Some(counter) = self.counter {
+            return Ok(counter);
+        }
+        if self.sign.is_none() {
+            return Ok(0);
+        }
+        let Some(given) = std::env::var_os(EPOCH) else {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            return Ok(now.map_or(0, |since| since.as_secs()));
+        };
+        let seconds =
+            given.to_str().and_then(|text| text.parse::<i64>().ok()).and_then(|s| u64::try_from(s).ok());
+        seconds.ok_or_else(|| DeployError::Usage {
+            what: format!(
+                "{EPOCH} is {}, which is no number of seconds",
+                given.to_string_lossy().escape_debug()
+            ),
+            help: "unset it, or give --counter a number",
+        })
+    }
+
     /// The program for the board, and its architecture.
     fn program(&self, board: Option<&Profile>) -> Result<(PathBuf, &'static str), DeployError> {
         if let Some(path) = &self.binary {
@@ -198,7 +231,7 @@ impl Cmd {
             manifest.board.as_deref().unwrap_or("any board"),
             manifest.architecture,
             manifest.size() as f64 * 1e-6,
-            if signed { ", signed" } else { "" },
+            if signed { format!(", signed, counter {}", manifest.counter()) } else { String::new() },
             expected.psnr_y_db,
             expected.ssim_y,
             expected.data,

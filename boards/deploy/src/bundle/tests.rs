@@ -15,6 +15,7 @@ fn bundle(folder: &Path) -> (PathBuf, Manifest, [Vec<u8>; 3]) {
         schema: SCHEMA,
         name: "m".into(),
         version: "1".into(),
+        counter: None,
         board: Some("raspberry-pi-5".into()),
         architecture: "aarch64".into(),
         model: ModelFacts { precision: "int8".into(), upscale: 4, macs_per_pixel: 12 },

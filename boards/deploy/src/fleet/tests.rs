@@ -16,6 +16,7 @@ fn inputs() -> (Manifest, [Vec<u8>; 3]) {
         schema: SCHEMA,
         name: "edge".into(),
         version: "0.1.0".into(),
+        counter: None,
         board: Some("raspberry-pi-5".into()),
         architecture: "aarch64".into(),
         model: ModelFacts { precision: "int8".into(), upscale: 4, macs_per_pixel: 12 },

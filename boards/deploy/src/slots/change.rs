@@ -1,7 +1,8 @@
 //! Everything that changes slots: receiving, switching, going back, clearing away.
 
 use super::{
-    CONFIRMED, CURRENT, GENERATIONS, INCOMING, Locked, PREVIOUS, PROGRAMS, SLOT, SLOTS, names, verify_folder,
+    CONFIRMED, CURRENT, GENERATIONS, INCOMING, Locked, PREVIOUS, PROGRAMS, SLOT, SLOTS, names, service,
+    verify_folder,
 };
 use crate::DeployError;
 use crate::manifest::{self, Manifest, PROGRAM, Part, check_file, slot_id};
@@ -38,13 +39,20 @@ impl Locked<'_> {
     /// Begins to receive a slot; parts that are there already need not be sent. Returns those that do.
     ///
     /// # Errors
-    /// [`DeployError::Manifest`], [`DeployError::NoSpace`], [`DeployError::Io`].
+    /// [`DeployError::Manifest`], [`DeployError::Downgrade`], [`DeployError::NoSpace`], [`DeployError::Io`].
     pub fn begin(
         &self,
         bytes: &[u8],
         signature: Option<&str>,
+        allow_downgrade: bool,
     ) -> Result<(Incoming, Vec<String>), DeployError> {
         let manifest = Manifest::parse(bytes)?;
+        if !allow_downgrade {
+            // Where what runs is damaged, its counter is not known, and flashing repairs it.
+            let current = self.store.current()?.and_then(|n| self.store.slot_of(n).ok());
+            let counter = current.map_or(0, |slot| slot.manifest.counter());
+            manifest.follows(counter, &self.store.root.to_string_lossy())?;
+        }
         let id = slot_id(bytes);
         let folder = self.store.root.join(INCOMING).join(&id);
         fs::create_dir_all(&folder).map_err(DeployError::io("create", &folder))?;
@@ -172,6 +180,9 @@ impl Locked<'_> {
     pub fn switch(&self, id: &str) -> Result<Switched, DeployError> {
         let store = self.store;
         let before = store.current()?;
+        // Where the same slot is switched to once more, what can be gone back to stays what it was.
+        let runs = before.and_then(|n| store.slot_of(n).ok()).is_some_and(|slot| slot.id == id);
+        let previous = if runs { before.map(|n| store.previous(n)).transpose()?.flatten() } else { before };
         let generations = store.root.join(GENERATIONS);
         let last = names(&generations)?.iter().filter_map(|n| n.parse::<u64>().ok()).max();
         let generation = last.unwrap_or(0) + 1;
@@ -180,8 +191,8 @@ impl Locked<'_> {
         let made = || -> std::io::Result<()> {
             fs::create_dir(&building)?;
             symlink(Path::new("../..").join(SLOTS).join(id), building.join(SLOT))?;
-            if let Some(before) = before {
-                symlink(Path::new("..").join(before.to_string()), building.join(PREVIOUS))?;
+            if let Some(previous) = previous {
+                symlink(Path::new("..").join(previous.to_string()), building.join(PREVIOUS))?;
             }
             Ok(())
         };
@@ -222,7 +233,14 @@ impl Locked<'_> {
         if self.store.generation_path(generation).join(CONFIRMED).exists() {
             return Ok(false);
         }
-        let before = self.store.previous(generation)?;
+        // What ran before is the last generation whose health was found good, also where that has the same slot.
+        let generations = names(&self.store.root.join(GENERATIONS))?;
+        let earlier =
+            generations.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|&n| n < generation);
+        let confirmed = earlier.filter(|&n| self.store.generation_path(n).join(CONFIRMED).exists());
+        let before = confirmed.max().or(self.store.previous(generation)?);
+        // What fails here is a unit that cannot be put back; what runs is put back all the same.
+        let _ = service::restore(&self.store.generation_path(generation), false);
         self.undo(Switched { generation, before })?;
         Ok(true)
     }
@@ -259,11 +277,16 @@ impl Locked<'_> {
                 remove(&generations.join(name))?;
             }
         }
-        if let Some(&last) = kept.last() {
-            // What it would have gone back to is gone.
-            let link = store.generation_path(last).join(PREVIOUS);
+        for (at, &generation) in kept.iter().enumerate() {
+            // A link to what is gone now is laid to what is kept, or removed.
+            let link = store.generation_path(generation).join(PREVIOUS);
             if !link.exists() {
                 remove(&link)?;
+                if let Some(before) = kept.get(at + 1) {
+                    let to = Path::new("..").join(before.to_string());
+                    symlink(to, &link).map_err(DeployError::io("create", &link))?;
+                    sync(&store.generation_path(generation))?;
+                }
             }
         }
         sync(&generations)?;
@@ -305,7 +328,7 @@ impl Locked<'_> {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DeployError> {
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DeployError> {
     let _ = fs::remove_file(path);
     let write = || -> std::io::Result<()> {
         let mut file = File::create(path)?;

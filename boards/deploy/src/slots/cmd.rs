@@ -46,6 +46,8 @@ enum Verb {
 /// # Errors
 /// What keeps it from being done.
 pub fn run(cmd: &Cmd) -> Result<()> {
+    // Whoever logs in to flash may have any; what is on the board is for all to read and only for its owner to change.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     match &cmd.verb {
         Verb::Serve { root, run_with } => {
             serve::serve(&Store::new(root, run_with), std::io::stdin(), std::io::stdout())

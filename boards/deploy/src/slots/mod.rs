@@ -164,10 +164,17 @@ impl Store {
         read_number(&self.root.join(CURRENT))
     }
 
-    /// The generation before one.
+    /// The last generation before one that has another slot: what `rollback` goes to.
     fn previous(&self, generation: u64) -> Result<Option<u64>, DeployError> {
-        let previous = read_number(&self.generation_path(generation).join(PREVIOUS))?;
-        Ok(previous.filter(|&n| self.generation_path(n).exists()))
+        let slot = |n: u64| fs::read_link(self.generation_path(n).join(SLOT)).ok();
+        let (own, mut at) = (slot(generation), generation);
+        loop {
+            let before = read_number(&self.generation_path(at).join(PREVIOUS))?;
+            match before.filter(|&n| n < at && self.generation_path(n).exists()) {
+                Some(before) if slot(before) == own => at = before,
+                before => return Ok(before),
+            }
+        }
     }
 
     fn generation_path(&self, generation: u64) -> PathBuf {

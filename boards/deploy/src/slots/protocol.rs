@@ -21,6 +21,9 @@ pub enum Request {
         manifest: String,
         /// Its signature.
         signature: Option<String>,
+        /// It may be older than what runs.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_downgrade: bool,
     },
     /// Take a part; its bytes follow.
     Put {

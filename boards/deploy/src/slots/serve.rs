@@ -1,11 +1,13 @@
 //! The board's end of a connection: requests from the standard input, events to the standard output.
 
 use super::protocol::{Commit, Event, MAX_LINE, Request, VERSION};
-use super::{Store, change::Incoming, change::Switched, service};
+use super::service::{self, Restored};
+use super::{Store, change::Incoming, change::Switched};
 use crate::DeployError;
 use mcir_upscale::error::{Error, Result};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,8 +41,8 @@ pub fn serve(store: &Store, input: impl Read, mut output: impl Write) -> Result<
         }
         let event = match serde_json::from_str(&line) {
             Err(e) => Err(bad_request(e.to_string())),
-            Ok(Request::Begin { manifest, signature }) => locked
-                .begin(manifest.as_bytes(), signature.as_deref())
+            Ok(Request::Begin { manifest, signature, allow_downgrade }) => locked
+                .begin(manifest.as_bytes(), signature.as_deref(), allow_downgrade)
                 .map_err(Error::from)
                 .map(|(new, parts)| {
                     incoming = Some(new);
@@ -105,9 +107,12 @@ fn finish(
     say: &mut dyn FnMut(&Event) -> Result<()>,
 ) -> Result<()> {
     say(&doing("check the health"))?;
-    let Err(reason) = healthy(store, commit) else {
+    let generation = store.generation_path(switched.generation);
+    let Err(reason) = healthy(store, commit, &generation) else {
         return Ok(locked.confirm(switched.generation)?);
     };
+    // The unit first: its record is in the generation that is undone.
+    let restored = service::restore(&generation, true);
     locked.undo(switched)?;
     let state = match switched.before {
         Some(_) => "rolled back to what ran before",
@@ -115,8 +120,15 @@ fn finish(
     };
     let mut state = state.to_owned();
     if let Some(service) = &commit.service {
-        let again = if switched.before.is_some() { service.restart() } else { service.stop() };
-        if let Err(error) = again {
+        let again = match (&restored, switched.before) {
+            (Ok(Restored::Removed), _) => {
+                state += "; the service that was not there before is removed";
+                Ok(())
+            }
+            (_, Some(_)) => service.restart(),
+            (_, None) => service.stop(),
+        };
+        for error in [restored.err(), again.err()].into_iter().flatten() {
             state = format!("{state}, but {error}");
         }
     }
@@ -124,9 +136,11 @@ fn finish(
 }
 
 /// Why a slot is not good, if so.
-fn healthy(store: &Store, commit: &Commit) -> Result<(), String> {
+fn healthy(store: &Store, commit: &Commit, generation: &Path) -> Result<(), String> {
     if let Some(service) = &commit.service {
-        service::install(store, service).and_then(|()| service.restart()).map_err(|e| e.to_string())?;
+        service::install(store, service, generation)
+            .and_then(|()| service.restart())
+            .map_err(|e| e.to_string())?;
     }
     let Some(command) = &commit.health else { return Ok(()) };
     let mut child = Command::new("sh")

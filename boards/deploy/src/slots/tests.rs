@@ -3,6 +3,7 @@ use super::serve::serve;
 use super::*;
 use crate::manifest::{MODEL, ModelFacts, PROGRAM, Part, SCHEMA, SELF_TEST, SelfTest, sha256};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 /// A program for a slot that answers a self-test like ours would, or not.
 fn program(answer: &str) -> Vec<u8> {
@@ -24,6 +25,7 @@ fn bundle(name: &str, program: Vec<u8>) -> (Vec<u8>, [Vec<u8>; 3]) {
         schema: SCHEMA,
         name: name.into(),
         version: "1".into(),
+        counter: None,
         board: None,
         architecture: "x86_64".into(),
         model: ModelFacts { precision: "int8".into(), upscale: 2, macs_per_pixel: 1 },
@@ -49,8 +51,18 @@ fn talk(store: &Store, requests: &[(Request, &[u8])]) -> Vec<Event> {
 }
 
 fn flash(store: &Store, bundle: &(Vec<u8>, [Vec<u8>; 3]), commit: Commit) -> Event {
+    flash_any(store, bundle, commit, false)
+}
+
+fn flash_any(
+    store: &Store,
+    bundle: &(Vec<u8>, [Vec<u8>; 3]),
+    commit: Commit,
+    allow_downgrade: bool,
+) -> Event {
     let (manifest, parts) = bundle;
-    let begin = Request::Begin { manifest: String::from_utf8(manifest.clone()).unwrap(), signature: None };
+    let manifest = String::from_utf8(manifest.clone()).unwrap();
+    let begin = Request::Begin { manifest, signature: None, allow_downgrade };
     let put = |name: &str| Request::Put { part: name.into() };
     let requests = [
         (begin, &b""[..]),
@@ -228,7 +240,7 @@ fn hostile_requests_change_nothing() {
     let store = Store::new(folder.path(), "");
     let (manifest, _) = bundle("one", program(GOOD));
     let text = String::from_utf8(manifest).unwrap();
-    let begin = |manifest: String| Request::Begin { manifest, signature: None };
+    let begin = |manifest: String| Request::Begin { manifest, signature: None, allow_downgrade: false };
     let put = |part: &str| Request::Put { part: part.into() };
     for requests in [
         vec![(Request::Commit(Commit::default()), &b""[..])],
@@ -255,8 +267,13 @@ fn hostile_requests_change_nothing() {
 #[test]
 fn the_unit_names_what_is_current() {
     let store = Store::new(Path::new("/home/pi/mcir"), "qemu-aarch64 -cpu cortex-a76");
-    let service = service::Service { name: "mcir".into(), arguments: "camera --source -".into(), user: true };
-    let text = service.text(&store);
+    let service = service::Service {
+        name: "mcir".into(),
+        arguments: "camera --source -".into(),
+        user: true,
+        run_as: None,
+    };
+    let text = service.text(&store, &[]);
     for line in [
         "Type=notify",
         "WatchdogSec=30",
@@ -268,10 +285,166 @@ fn the_unit_names_what_is_current() {
     }
     // Words are meant as they are written; systemd expands none of them.
     let words = service::Service { arguments: "camera -o /srv/100%$HOME".into(), ..service.clone() };
-    let text = words.text(&store);
+    let text = words.text(&store, &[]);
     assert!(text.contains("mcir-board camera -o /srv/100%%$$HOME -m"), "{text}");
     let odd = service::Service { name: "../x".into(), ..service.clone() };
-    assert!(service::install(&store, &odd).is_err());
+    let nowhere = Path::new("/nowhere");
+    assert!(service::install(&store, &odd, nowhere).is_err());
+    let odd = service::Service { run_as: Some("a\nExecStart=b".into()), ..service.clone() };
+    assert!(service::install(&store, &odd, nowhere).is_err());
     let spaces = Store::new(Path::new("/home/p i/mcir"), "");
-    assert!(service::install(&spaces, &service).unwrap_err().to_string().contains("p i"));
+    assert!(service::install(&spaces, &service, nowhere).unwrap_err().to_string().contains("p i"));
+    assert!(text.contains("NoNewPrivileges=yes") && !text.contains("User="), "{text}");
+}
+
+/// One of the system is a user of its own, or the one that was asked for, and never the administrator by itself.
+#[test]
+fn a_service_of_the_system_has_few_rights() {
+    let store = Store::new(Path::new("/opt/mcir"), "");
+    let own = service::Service {
+        name: "cam".into(),
+        arguments: "camera --source rpicam:".into(),
+        user: false,
+        run_as: None,
+    };
+    let text = own.text(&store, &["root", "video", "gpio", "audio"]);
+    let has = |text: &str, line: &str| text.lines().any(|l| l == line);
+    for line in [
+        "User=mcir",
+        "DynamicUser=yes",
+        "SupplementaryGroups=video gpio",
+        "BindReadOnlyPaths=/opt/mcir",
+        "StateDirectory=cam",
+        "CapabilityBoundingSet=",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "SystemCallFilter=@system-service",
+        "ExecStartPre=-+/opt/mcir/current/slot/mcir-board slot recover --root /opt/mcir",
+    ] {
+        assert!(has(&text, line), "{line} is not in:\n{text}");
+    }
+    // A group that is not there would keep it from starting.
+    assert!(!own.text(&store, &["root"]).contains("SupplementaryGroups"));
+    let pi = service::Service { run_as: Some("pi".into()), ..own };
+    let text = pi.text(&store, &["video"]);
+    assert!(
+        has(&text, "User=pi") && !text.contains("DynamicUser") && has(&text, "NoNewPrivileges=yes"),
+        "{text}"
+    );
+}
+
+/// systemd knows every word, and finds nothing that it would ignore.
+#[test]
+fn systemd_takes_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let slot = folder.path().join("current/slot");
+    fs::create_dir_all(&slot).unwrap();
+    fs::write(slot.join("mcir-board"), program("true")).unwrap();
+    fs::set_permissions(slot.join("mcir-board"), fs::Permissions::from_mode(0o755)).unwrap();
+    let store = Store::new(folder.path(), "");
+    for (user, run_as) in [(false, None), (false, Some("root".to_owned())), (true, None)] {
+        let service =
+            service::Service { name: "cam".into(), arguments: "camera --source -".into(), user, run_as };
+        let path = folder.path().join("cam.service");
+        fs::write(&path, service.text(&store, &["video"])).unwrap();
+        let scope: &[&str] = if user { &["--user"] } else { &[] };
+        let run = Command::new("systemd-analyze").args(scope).arg("verify").arg(&path).output();
+        let Ok(output) = run else {
+            crate::skip::skip("systemd-analyze is not installed");
+            return;
+        };
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        // Of this machine, which need not run systemd at all.
+        let ours: Vec<_> = words.lines().filter(|line| line.contains("cam.service")).collect();
+        assert!(ours.is_empty(), "{ours:?}");
+        if !user {
+            let run = Command::new("systemd-analyze")
+                .args(["security", "--offline=true", "--no-pager"])
+                .arg(&path)
+                .output();
+            let text = String::from_utf8_lossy(&run.unwrap().stdout).into_owned();
+            println!("{}", text.lines().last().unwrap_or_default());
+        }
+    }
+}
+
+/// What runs has the counter 20: bundles below are refused, also those from before there were counters.
+#[test]
+fn older_bundles_are_refused_unless_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path(), "");
+    let with = |name: &str, counter: Option<u64>| {
+        let (manifest, parts) = bundle(name, program(GOOD));
+        let manifest = Manifest { counter, ..Manifest::parse(&manifest).unwrap() };
+        (manifest.to_bytes(), parts)
+    };
+    let (ten, twenty, none) = (with("ten", Some(10)), with("twenty", Some(20)), with("none", None));
+    for (bundle, name) in [(&none, "none"), (&ten, "ten"), (&twenty, "twenty"), (&twenty, "twenty")] {
+        flash(&store, bundle, Commit::default());
+        assert_eq!(current(&store).as_deref(), Some(name));
+    }
+    for old in [&ten, &none, &with("nineteen", Some(19))] {
+        let event = flash(&store, old, Commit::default());
+        assert!(matches!(&event, Event::Failed { .. }), "{event:?}");
+        assert_eq!(current(&store).as_deref(), Some("twenty"));
+    }
+    let begin = |manifest: &[u8]| Request::Begin {
+        manifest: String::from_utf8(manifest.to_vec()).unwrap(),
+        signature: None,
+        allow_downgrade: false,
+    };
+    let event = talk(&store, &[(begin(&ten.0), b"")]).pop().unwrap();
+    let Event::Failed { message, help } = &event else { panic!("{event:?}") };
+    assert!(message.contains("counter is 10") && message.contains("20"), "{message}");
+    assert!(help.contains("--allow-downgrade"), "{help}");
+    // Going back is always possible: what ran before was let in once, and who may go back may flash anything.
+    talk(&store, &[(Request::Rollback(Commit::default()), b"")]);
+    assert_eq!(current(&store).as_deref(), Some("ten"));
+    flash(&store, &twenty, Commit::default());
+    flash_any(&store, &none, Commit::default(), true);
+    assert_eq!(current(&store).as_deref(), Some("none"));
+    let huge = with("huge", Some(u64::MAX));
+    assert!(Manifest::parse(&huge.0).is_err());
+}
+
+/// The same bundle once more is no step: what can be gone back to stays.
+#[test]
+fn the_same_slot_twice_keeps_the_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path(), "");
+    let (four, two) = (bundle("x4", program(GOOD)), bundle("x2", program(GOOD)));
+    flash(&store, &four, Commit::default());
+    let event = talk(&store, &[(Request::Rollback(Commit::default()), b"")]).pop().unwrap();
+    assert!(
+        matches!(&event, Event::Failed { message, .. } if message.contains("no previous slot")),
+        "{event:?}"
+    );
+    for _ in 0..3 {
+        flash(&store, &two, Commit::default());
+        let status = store.status().unwrap();
+        assert_eq!(
+            (current(&store).as_deref(), status.previous.unwrap().manifest.name.as_str()),
+            (Some("x2"), "x4")
+        );
+    }
+    // A check that fails leaves what ran, which is the same.
+    let event = flash(&store, &two, health("false"));
+    assert!(matches!(&event, Event::Failed { .. }), "{event:?}");
+    assert_eq!(store.status().unwrap().previous.unwrap().manifest.name, "x4");
+    // Also one that was interrupted.
+    store.lock().unwrap().switch(&slot_id(&two.0)).unwrap();
+    talk(&store, &[]);
+    assert_eq!(store.status().unwrap().current.unwrap().generation, Some(4));
+    // Boards that an earlier version has left with a generation that leads to itself.
+    let link = folder.path().join("generations/4/previous");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("../3", &link).unwrap();
+    assert_eq!(store.status().unwrap().previous.unwrap().manifest.name, "x4");
+    talk(&store, &[(Request::Prune, b"")]);
+    let status = store.status().unwrap();
+    assert_eq!((status.previous.unwrap().manifest.name.as_str(), status.others.len()), ("x4", 0));
+    talk(&store, &[(Request::Rollback(Commit::default()), b"")]);
+    assert_eq!(current(&store).as_deref(), Some("x4"));
+    talk(&store, &[(Request::Rollback(Commit::default()), b"")]);
+    assert_eq!(current(&store).as_deref(), Some("x2"));
 }

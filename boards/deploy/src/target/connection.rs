@@ -49,23 +49,38 @@ pub struct Sight {
     pub free_bytes: Option<u64>,
     /// Whether the folder, or the one that it would be made in, can be written to.
     pub writable: bool,
+    /// Counter of what runs; 0 where it has none.
+    pub counter: u64,
+}
+
+/// A counter as a script says it.
+fn counter(word: Option<&String>) -> u64 {
+    word.and_then(|w| w.parse().ok()).unwrap_or(0)
 }
 
 impl Connection {
-    /// Connects, brings the bundle's program there if it has to, and runs it.
+    /// Connects, brings the bundle's program there if it has to, and runs it. That a bundle is not older than what runs is
+    /// checked before: the program of an old one may not check it.
     ///
     /// # Errors
-    /// [`DeployError::Connect`], [`DeployError::Architecture`], [`DeployError::Lost`], [`DeployError::Protocol`].
+    /// [`DeployError::Connect`], [`DeployError::Architecture`], [`DeployError::Downgrade`], [`DeployError::Lost`],
+    /// [`DeployError::Protocol`].
     pub fn with_program(
         target: &Target,
         reach: &Reach,
         bundle: &Bundle,
+        allow_downgrade: bool,
         progress: &mut Progress<'_>,
     ) -> Result<Self, DeployError> {
-        match Self::try_program(target, reach, bundle, false, progress) {
+        // What may run there: all bundles, or those from the current counter on.
+        let check = |current| match allow_downgrade {
+            true => Ok(()),
+            false => bundle.manifest.follows(current, &target.to_string()),
+        };
+        match Self::try_program(target, reach, bundle, false, &check, progress) {
             // A program that is there but does not run: sent again, once.
             Err((DeployError::Lost { .. } | DeployError::Protocol { .. }, true)) => {
-                Self::try_program(target, reach, bundle, true, progress).map_err(|(error, _)| error)
+                Self::try_program(target, reach, bundle, true, &check, progress).map_err(|(error, _)| error)
             }
             other => other.map_err(|(error, _)| error),
         }
@@ -77,12 +92,14 @@ impl Connection {
         reach: &Reach,
         bundle: &Bundle,
         renew: bool,
+        check: &dyn Fn(u64) -> Result<(), DeployError>,
         progress: &mut Progress<'_>,
     ) -> Result<Self, (DeployError, bool)> {
         let part = bundle.manifest.part(PROGRAM);
         let script = shell::bootstrap(&target.root_word(), &part.sha256, part.size, &reach.run_with, renew);
         let (mut connection, words) = Self::open(target, reach, &script).map_err(|e| (e, false))?;
         let have = words.first().is_some_and(|w| w == "have");
+        check(counter(words.get(1))).map_err(|e| (e, false))?;
         let fresh = |error| (error, have);
         // An emulator runs what the board itself would not.
         if reach.run_with.is_empty()
@@ -134,6 +151,7 @@ impl Connection {
             current: word(1).cloned(),
             free_bytes: word(2).and_then(|w| w.parse::<u64>().ok()).map(|kib| kib.saturating_mul(1024)),
             writable: word(3).is_some_and(|w| w == "yes"),
+            counter: counter(word(4)),
         })
     }
 
