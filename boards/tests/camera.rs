@@ -4,52 +4,14 @@
 
 mod support;
 
+#[path = "support/camera.rs"]
+mod helpers;
+
+use helpers::{Guard, counts, header_and_frames, piped, run, wait, yuv};
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use support::{Folder, Run, arg, board, camera, y4m};
-
-/// Runs `mcir-board camera` to its end.
-fn run(folder: &Folder, args: &[&str]) -> Run {
-    Run::of(camera(folder, args).output().unwrap())
-}
-
-/// Runs `mcir-board camera` with this on its standard input.
-fn piped(folder: &Folder, args: &[&str], input: Vec<u8>) -> Run {
-    let mut command = camera(folder, args);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // It may stop reading before the end.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    Run::of(output)
-}
-
-/// Header and number of frames of a y4m stream.
-fn header_and_frames(bytes: &[u8]) -> (String, usize) {
-    let end = bytes.iter().position(|&b| b == b'\n').unwrap();
-    let header = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let number = |letter: char| {
-        let field = header.split(' ').skip(1).find_map(|f| f.strip_prefix(letter)).unwrap();
-        field.parse::<usize>().unwrap()
-    };
-    let (width, height) = (number('W'), number('H'));
-    let frame = 6 + width * height + 2 * width.div_ceil(2) * height.div_ceil(2);
-    let rest = bytes.len() - end - 1;
-    assert_eq!(rest % frame, 0, "{header}: {rest} bytes are no whole number of frames");
-    (header, rest / frame)
-}
-
-#[track_caller]
-fn counts(run: &Run, expected: [u64; 3]) {
-    let json = run.json();
-    let count = |name: &str| json["frames"][name].as_u64().unwrap();
-    assert_eq!(["captured", "output", "dropped"].map(count), expected, "{json:#}");
-    let sum: u64 = ["output", "dropped", "broken", "unfinished"].map(count).iter().sum();
-    assert_eq!(sum, count("captured"), "{json:#}");
-}
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use support::{Folder, arg, board, camera, y4m};
 
 #[test]
 fn a_y4m_file_becomes_a_larger_one() {
@@ -122,12 +84,6 @@ fn the_standard_input_takes_y4m_and_jpeg() {
     assert_eq!(run.json()["frames"]["broken"], 1);
     assert!(run.stderr().contains("a frame is left out"), "{}", run.stderr());
     piped(&folder, &args, damaged).fails(1, &["the standard input cannot be read as JPEG"]);
-}
-
-/// A script that writes `frames` yuv420 frames of 64x4 pixels and goes on with `then`.
-fn yuv(frames: usize, then: &str) -> String {
-    let frame = 64 * 4 * 3 / 2;
-    format!("echo \"$@\" >> \"$(dirname \"$0\")/args\"\nhead -c {} /dev/zero\n{then}", frames * frame)
 }
 
 #[test]
@@ -242,27 +198,6 @@ fn a_slow_board_drops_frames_and_counts_them() {
     assert_eq!(count("output") + count("dropped"), 40, "{json:#}");
 }
 
-/// Ends a program however the test ends.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn wait(child: &mut Child) -> Option<i32> {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(60) {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("the program does not end");
-}
-
 #[test]
 fn a_service_is_announced_watched_and_stopped() {
     let folder = Folder::new();
@@ -333,9 +268,9 @@ fn wrong_sources_and_streams() {
         &["neither y4m nor JPEG", "`hello there`", "ffmpeg -i VIDEO"],
     );
     fails(
-        &file("deep.y4m", b"YUV4MPEG2 W8 H8 C420p10\n"),
+        &file("deep.y4m", b"YUV4MPEG2 W8 H8 C440p10\n"),
         1,
-        &["colour format is `420p10`", "-pix_fmt yuv420p"],
+        &["colour format is `440p10`", "-pix_fmt yuv420p"],
     );
     fails(&file("none.y4m", b"YUV4MPEG2 W8 H8\n"), 1, &["none.y4m is empty"]);
     fails(&file("huge.y4m", b"YUV4MPEG2 W16000 H16000\nFRAME\n"), 1, &["16000x16000"]);
@@ -389,4 +324,86 @@ fn wrong_outputs() {
     let source = format!("dir:{}", arg(&folder.path("in")));
     run(&folder, &["--source", &source, "-o", arg(&folder.path("out.y4m"))])
         .fails(1, &["changed from 64x64 to 80x64"]);
+    assert_eq!(header_and_frames(&std::fs::read(folder.path("out.y4m")).unwrap()).1, 1);
+}
+
+#[test]
+fn multipart_streams_and_damaged_frames_in_them() {
+    let folder = Folder::new();
+    let model = folder.model("m", 2);
+    let args = ["--source", "-", "-m", arg(&model), "--json"];
+    let mut jpeg = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new(&mut jpeg);
+    support::picture(64, 48).write_with_encoder(encoder).unwrap();
+    let part = [b"--b\r\nContent-Type: image/jpeg\r\n\r\n", &jpeg[..], b"\r\n"].concat();
+    counts(&piped(&folder, &args, part.repeat(3)).succeeds(), [3, 3, 0]);
+    let cut = &jpeg[..jpeg.len() * 2 / 3];
+    let ended = [cut, &[0xff, 0xd9]].concat();
+    let run = piped(&folder, &args, [&jpeg[..], cut, &jpeg, &ended, &jpeg].concat()).succeeds();
+    counts(&run, [5, 3, 0]);
+    assert_eq!(run.json()["frames"]["broken"], 2);
+}
+
+#[test]
+fn what_a_y4m_stream_says_is_kept_and_what_tools_add_is_skipped() {
+    let folder = Folder::new();
+    let model = folder.model("m", 2);
+    let args = ["--source", "-", "-m", arg(&model), "-o", "-"];
+    let frame = [&b"FRAME\n"[..], &[100; 6 * 4]].concat();
+    let stream = [&b"YUV4MPEG2 W4 H2 F25:1 Ip A16:15 XYSCSS=444\n"[..], &frame, &frame, b"\n"].concat();
+    let run = piped(&folder, &args, stream).succeeds();
+    let (header, frames) = header_and_frames(run.bytes());
+    assert!(header.contains(" F25:1 ") && header.contains(" A16:15 ") && frames == 2, "{header}");
+    assert!(run.stderr().contains("blank bytes"), "{}", run.stderr());
+    let stream = [&b"YUV4MPEG2 W4 H2 C420p10\nFRAME\n"[..], &[0, 2].repeat(12)].concat();
+    let run = piped(&folder, &args, stream).succeeds();
+    assert!(run.stderr().contains("10 bits a sample") && header_and_frames(run.bytes()).1 == 1);
+}
+
+/// Reads a page of a running program under a name.
+fn get(address: &str, path: &str, host: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn passwords_and_names_of_the_live_page() {
+    use std::io::BufRead;
+    let folder = Folder::new();
+    let model = folder.model("m", 2);
+    folder.y4m("frames", 16, 8, 2);
+    let script =
+        "cat \"$(dirname \"$0\")/frames\" >&3; sleep 1; echo 'cannot open rtsp://u:geheim@cam' >&2; exit 1";
+    folder.script("gst-launch-1.0", script);
+    let source = "gst:rtspsrc location=rtsp://u:geheim@cam user-pw=geheim ! decodebin";
+    let args =
+        ["--source", source, "-m", arg(&model), "--http", "0", "--http-allow-host", "pi.fritz.box", "-v"];
+    let mut child =
+        Guard(camera(&folder, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = std::io::BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.by_ref().find_map(|l| Some(l.strip_prefix("live page: http://")?.replace('/', "")));
+    let address = address.unwrap();
+    let status = get(&address, "/status.json", "localhost");
+    assert!(status.contains("rtsp://u:***@cam user-pw=***"), "{status}");
+    // After it has gone away, for a reason that it tells with its password.
+    let log = lines.by_ref().take_while(|l| !l.contains("looking for")).collect::<Vec<_>>().join("\n");
+    let problem = get(&address, "/status.json", "pi.fritz.box:80");
+    assert!(
+        problem.starts_with("HTTP/1.1 200") && !format!("{log}{problem}").contains("geheim"),
+        "{log}\n{problem}"
+    );
+    let refused = get(&address, "/status.json", "other.fritz.box");
+    assert!(
+        refused.starts_with("HTTP/1.1 421") && refused.contains("--http-allow-host other.fritz.box"),
+        "{refused}"
+    );
+    assert!(get(&address, "/", "x.0.8.e.f.ip6.arpa").starts_with("HTTP/1.1 421"));
+    Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().unwrap();
+    wait(&mut child.0);
+    let mut report = lines.collect::<Vec<_>>().join("\n");
+    child.0.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    assert!(!report.contains("geheim"), "{report}");
 }

@@ -26,7 +26,7 @@ type Reader = fn(&[u8]);
 ///
 /// Models are copied once to seal them and once to write them again; a stream's frame is there with its two images; of
 /// pictures 2²⁰ pixels are let through here, and 64 MiB of what travels beside them.
-const LIMITS: [(&str, Reader, u64); 10] = [
+const LIMITS: [(&str, Reader, u64); 11] = [
     ("model_load", readers::model_load, 24),
     ("model_run", readers::model_run, 80),
     ("bundle", readers::bundle, 1),
@@ -37,6 +37,7 @@ const LIMITS: [(&str, Reader, u64); 10] = [
     ("picture", readers::picture, 96),
     ("http_request", readers::http_request, 1),
     ("command_line", readers::command_line, 24),
+    ("weights", readers::checkpoint, 96),
 ];
 
 /// Runs a reader under its limit.

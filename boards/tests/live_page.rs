@@ -11,7 +11,7 @@ mod browser;
 
 use browser::Browser;
 use mcir_boards::camera::raw::{Matrix, Space};
-use mcir_boards::camera::y4m::Writer;
+use mcir_boards::camera::y4m::{Facts, Writer};
 use mcir_boards::cards;
 use mcir_runtime::image::{Image, resize_bicubic};
 use std::io::{BufRead, BufReader};
@@ -61,7 +61,14 @@ fn video_source(folder: &Folder) -> String {
     let card = cards::draw().remove(0).image;
     let side = cards::SIDE / 2;
     let small = resize_bicubic(&card, side, side).unwrap();
-    let mut writer = Writer::new(Vec::new(), (side, side), Space::Rgb, Matrix::Bt601, Some((10, 1))).unwrap();
+    let mut writer = Writer::new(
+        Vec::new(),
+        (side, side),
+        Space::Rgb,
+        Matrix::Bt601,
+        Facts { rate: Some((10, 1)), aspect: None },
+    )
+    .unwrap();
     for _ in 0..5 {
         (0..side).for_each(|y| writer.row(small.row(y)).unwrap());
     }

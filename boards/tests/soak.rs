@@ -8,6 +8,9 @@
 //!     cargo test --release -p mcir-boards --test soak -- --nocapture
 //! ```
 //!
+//! Beside a viewer that reads there are `MCIR_SOAK_STUCK` (24 unless told otherwise) that ask for frames and never read them, from
+//! several addresses; those that are cut off come back. What the kernel keeps for them must stay small and flat.
+//!
 //! Frames of `MCIR_SOAK_SIZE` come on the standard input at `MCIR_SOAK_FPS` a second, with a reader of the enlarged
 //! frames and a viewer of the live page. `MCIR_SOAK_P99` is how many medians the 99th percentile of the latency may be,
 //! for machines that do nothing else. `MCIR_SOAK_SUMMARY=FILE` keeps the summary that it prints.
@@ -21,6 +24,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::{Folder, arg, camera, y4m};
@@ -84,6 +89,52 @@ fn view(address: &str) -> u64 {
     bytes
 }
 
+/// Kernel memory that one viewer may hold at most: the buffers of both its ends, twice as the kernel counts.
+const KERNEL_BYTES_A_VIEWER: u64 = 400 << 10;
+/// Kernel memory of other programs' connections on this machine.
+const KERNEL_BYTES_OF_OTHERS: u64 = 16 << 20;
+
+/// Asks for frames from addresses of the loopback network and never reads them, until told to stop. One that is cut off comes
+/// back. How often one was.
+fn never_read(address: &str, viewers: u64, stop: &AtomicBool) -> u64 {
+    let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+    let connect = |viewer: u64| -> Option<TcpStream> {
+        // As many for each address as the server allows.
+        let from = std::net::Ipv4Addr::new(127, 0, 1, 1 + (viewer / 8) as u8);
+        let socket =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)
+                .ok()?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4096).ok()?;
+        rustix::net::bind(&socket, &std::net::SocketAddrV4::new(from, 0)).ok()?;
+        rustix::net::connect(&socket, &std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port))
+            .ok()?;
+        let mut stream = TcpStream::from(socket);
+        stream.write_all(b"GET /stream.mjpeg HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
+        Some(stream)
+    };
+    let mut held: Vec<Option<TcpStream>> = (0..viewers).map(connect).collect();
+    let mut cut_off = 0;
+    while !stop.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(500));
+        for (viewer, stream) in (0..).zip(&mut held) {
+            // With its window full it only hears of the end when it sends something.
+            let gone = stream.as_mut().is_none_or(|s| s.write_all(b"\n").is_err());
+            if gone {
+                cut_off += u64::from(stream.is_some());
+                *stream = connect(viewer);
+            }
+        }
+    }
+    cut_off
+}
+
+/// Bytes that the kernel has for all TCP connections of this machine.
+fn kernel_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/net/sockstat").ok()?;
+    let pages = text.lines().find_map(|l| l.strip_prefix("TCP:"))?.split("mem ").nth(1)?.trim();
+    Some(pages.parse::<u64>().ok()? * rustix::param::page_size() as u64)
+}
+
 /// Memory in use by a program, in bytes.
 fn resident(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
@@ -122,16 +173,25 @@ fn nothing_grows_and_nothing_is_lost() {
     let address = lines.by_ref().find_map(|l| Some(l.strip_prefix("live page: http://")?.replace('/', "")));
     let address = address.expect("the program tells where its page is");
     let told = thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
+    let stuck = number("MCIR_SOAK_STUCK", 24);
+    let (stop, before) = (Arc::new(AtomicBool::new(false)), kernel_bytes().unwrap_or(0));
+    let stuck_viewers = {
+        let (address, stop) = (address.clone(), Arc::clone(&stop));
+        thread::spawn(move || never_read(&address, stuck, &stop))
+    };
     let viewer = thread::spawn(move || view(&address));
     let stdin = child.stdin.take().unwrap();
     let size = size();
     let feeder = thread::spawn(move || feed(stdin, size, Duration::from_secs(seconds), fps).unwrap());
 
-    let mut memory = Vec::new();
+    let (mut memory, mut kernel) = (Vec::new(), Vec::new());
     while !feeder.is_finished() {
         thread::sleep(LOOK);
         memory.extend(resident(child.id()));
+        kernel.extend(kernel_bytes().map(|now| now.saturating_sub(before)));
     }
+    stop.store(true, Ordering::Relaxed);
+    let cut_off = stuck_viewers.join().unwrap();
     let sent = feeder.join().unwrap();
     let mut report = String::new();
     child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
@@ -159,6 +219,13 @@ fn nothing_grows_and_nothing_is_lost() {
             "most": memory.iter().max(),
             "samples": memory.len(),
         },
+        "stuck_viewers": stuck,
+        "stuck_viewers_cut_off": cut_off,
+        "kernel_bytes": {
+            "second_tenth": median(&kernel[tenth..2 * tenth]),
+            "last_tenth": median(&kernel[kernel.len() - tenth..]),
+            "most": kernel.iter().max(),
+        },
         "peak_bytes": report["memory"]["peak_bytes"],
         "size": report["size"],
         "model": report["model"],
@@ -179,6 +246,12 @@ fn nothing_grows_and_nothing_is_lost() {
         assert!(count("dropped") > 0, "a burst is more than can wait");
     }
     assert!(viewed > 0, "the live page was served all the time");
+    let (most, limit) =
+        (kernel.iter().max().copied().unwrap_or(0), stuck * KERNEL_BYTES_A_VIEWER + KERNEL_BYTES_OF_OTHERS);
+    assert!(most <= limit, "the kernel held {most} bytes for viewers that do not read; the limit is {limit}");
+    if seconds >= 60 && stuck > 0 {
+        assert!(cut_off >= stuck, "{cut_off} viewers were cut off, of {stuck} that do not read");
+    }
     assert!(late <= early + TOLERATED_BYTES, "memory grew from {early} to {late} bytes");
     if let Ok(limit) = std::env::var("MCIR_SOAK_P99") {
         let stages = report["latency"].as_array().unwrap();

@@ -12,7 +12,7 @@ use mcir_boards::deploy::manifest::Manifest;
 use mcir_boards::deploy::sign;
 use mcir_boards::deploy::target::Target;
 use mcir_boards::gpio::LineSpec;
-use mcir_boards::live::Request;
+use mcir_boards::live::{Hosts, Request, parse_host};
 use mcir_files::{self as files, Error, Format, Header, Input, Output};
 use mcir_runtime::Isa;
 use mcir_runtime::model::Model;
@@ -150,15 +150,18 @@ pub fn y4m(data: &[u8]) {
 
 /// Streams of JPEG images, and one image.
 pub fn mjpeg(data: &[u8]) {
-    let mut input = data;
-    for _ in 0..8 {
-        match mjpeg::next_frame(&mut input) {
-            Ok(Some(frame)) => {
+    let mut reader = mjpeg::Reader::new(data);
+    // Every frame, whole or damaged, takes at least its start from the stream.
+    for _ in 0..data.len() {
+        match reader.read() {
+            Ok(Some(mjpeg::Frame::Whole(frame))) => {
                 let _ = mjpeg::decode(&frame, Space::Rgb);
             }
+            Ok(Some(mjpeg::Frame::Damaged(_))) => {}
             Ok(None) | Err(_) => break,
         }
     }
+    assert!(!matches!(reader.read(), Ok(Some(_))), "as many frames as bytes");
     let _ = mjpeg::decode(data, Space::YCbCr);
 }
 
@@ -188,7 +191,8 @@ pub fn picture(data: &[u8]) {
     let (width, height, channels) = (picture.width(), picture.height(), picture.channels());
     assert_eq!(pixels.len(), width * height * channels);
     // What was read can be written, with the colour profile that came with it.
-    let header = Header { width, height, channels, icc_profile: picture.icc_profile.as_deref() };
+    let icc_profile = picture.icc_profile.as_deref();
+    let header = Header { width, height, channels, icc_profile, about: picture.about };
     let all = |sink: &mut files::Sink<'_>| {
         let _ = pixels.chunks_exact(width * channels).all(sink);
         Ok::<_, Error>(())
@@ -199,7 +203,7 @@ pub fn picture(data: &[u8]) {
 
 /// Requests to the live page, from whoever reaches its port.
 pub fn http_request(data: &[u8]) {
-    if let Ok(Some((request, length))) = Request::parse(data) {
+    if let Ok(Some((request, length))) = Request::parse(data, &Hosts::default()) {
         assert!(length <= data.len());
         let _ = (request.number("quality"), request.number(""));
     }
@@ -211,4 +215,18 @@ pub fn command_line(data: &[u8]) {
     let _ = text.parse::<Target>();
     let _ = text.parse::<Spec>();
     let _ = text.parse::<LineSpec>();
+    let _ = parse_host(text).map(|name| assert!(Hosts::new(vec![name.clone()]).is_ours(&name)));
+    let _ = mcir_files::without_passwords(text);
+}
+
+/// Checkpoints of other frameworks, as `mcir-train import` reads them.
+pub fn checkpoint(data: &[u8]) {
+    let Ok(tensors) = as_file(data, |path| mcir_checkpoint::read(path, &|_| true)) else { return };
+    let mut bytes = 0;
+    for (name, (shape, values)) in tensors {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}");
+        bytes += 2 * values.len() as u64;
+    }
+    let limit = (data.len() as u64 * mcir_checkpoint::MAX_UNFOLDING).max(1 << 16);
+    assert!(bytes <= limit, "{bytes} bytes of tensors from {} of the file", data.len());
 }

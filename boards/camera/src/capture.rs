@@ -3,6 +3,7 @@
 use super::error::CameraError;
 use super::shared::{Phase, Shared};
 use super::source::{self, Request, Shot, Source, Spec};
+use super::y4m::Facts;
 use mcir_upscale::error::{Error, Result};
 use std::time::{Duration, Instant};
 
@@ -83,7 +84,9 @@ impl Capture<'_> {
                 Ok(()) => return Ok(()),
                 Err(error) => self.stalled(shared).unwrap_or(error),
             };
-            if !self.spec.is_camera() || !worked {
+            // A camera that comes back with the same stream would only break off again.
+            let misread = run.frames < 3 && error.room().is_some_and(CameraError::is_misread);
+            if !self.spec.is_camera() || !worked || misread {
                 return Err(error);
             }
             if shared.is_stopped() {
@@ -93,7 +96,9 @@ impl Capture<'_> {
                 pause = PAUSES.0;
             }
             (self.tell)(format!("{error}; looking for the camera again in {:.1} s", pause.as_secs_f64()));
-            shared.set_phase(Phase::Searching { problem: error.to_string() });
+            // Viewers see it, and it quotes what another program says.
+            let problem = mcir_files::without_passwords(&mcir_files::name::escaped(&error.to_string()));
+            shared.set_phase(Phase::Searching { problem });
             shared.sleep(pause);
             pause = (2 * pause).min(PAUSES.1);
         }
@@ -127,11 +132,15 @@ impl Capture<'_> {
             let shot = if self.paced { self.in_time(shot, clock, shared) } else { shot };
             self.hand_on(shot, shared);
         };
+        if let (false, Some(note)) = (again, source.end_note()) {
+            (self.tell)(format!("note: {note}"));
+        }
         Run { frames, lasted: start.elapsed(), end }
     }
 
     fn first(&self, source: &dyn Source, shared: &Shared, again: bool) {
-        shared.set_rate(source.rate().or(self.spec.is_camera().then_some((self.request.rate, 1))));
+        let rate = source.rate().or(self.spec.is_camera().then_some((self.request.rate, 1)));
+        shared.set_facts(Facts { rate, aspect: source.aspect() });
         shared.set_phase(Phase::Running);
         if again && self.spec.is_camera() {
             shared.stats.reconnected();

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::source::{Request, Spec};
 use super::stats::{Counts, Latency};
 use super::work::Worker;
-use crate::live::{Hub, LiveSink, Server, Status, parse_address};
+use crate::live::{self, Hosts, Hub, LiveSink, Server, Status, parse_address, parse_host};
 use mcir_files::{Format, terminal};
 use mcir_upscale::args::{self, EngineArgs, Mode, OutputArgs};
 use mcir_upscale::embedded::Kind;
@@ -36,8 +36,9 @@ const SCHEMA: u32 = 1;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// file:x.y4m, - (y4m or JPEG frames on the standard input), dir:frames/, rpicam:[OPTIONS], gst:PIPELINE or
-    /// v4l2:/dev/video0
-    #[arg(long, value_name = "SOURCE")]
+    /// v4l2:/dev/video0. Passwords in it are shown as *** everywhere, but every user of this machine can read a
+    /// command line; nobody else reads the environment
+    #[arg(long, value_name = "SOURCE", env = "MCIR_SOURCE", hide_env_values = true)]
     source: String,
 
     #[command(flatten)]
@@ -46,6 +47,16 @@ pub struct Cmd {
     /// Serve the live page: a port on this machine, or ADDRESS:PORT; 0.0.0.0:8080 lets the whole network look
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = parse_address)]
     http: Option<SocketAddr>,
+
+    /// Answer the live page under this name too, such as raspberrypi.fritz.box; may be repeated. Addresses, single words
+    /// and names below local, lan, home, internal and home.arpa are always answered, because nobody outside can own them
+    #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_host)]
+    http_allow_host: Vec<String>,
+
+    /// Connections to the live page that one address may have, of 32 in all; of IPv6 the first 64 bits are an address
+    #[arg(long, value_name = "N", requires = "http", default_value_t = live::PER_ADDRESS as u8,
+          value_parser = clap::value_parser!(u8).range(1..=live::MAX_CONNECTIONS as i64))]
+    http_per_address: u8,
 
     /// Write frames: - or x.y4m for a y4m stream, or a folder for numbered images
     #[arg(short = 'o', long, value_name = "PATH")]
@@ -163,7 +174,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     watch_signals(&interrupted);
 
     let pressed = Arc::new(AtomicU64::new(0));
-    let mut sinks = cmd.sinks(&shared, &pressed, &tell)?;
+    let mut sinks = cmd.sinks(&shared, &pressed, spec.is_camera(), &tell)?;
     let hub = cmd.serve(&about, &tell)?;
     if let Some((hub, _)) = &hub {
         sinks.push(Box::new(LiveSink::new(Arc::clone(hub))));
@@ -208,6 +219,7 @@ impl Cmd {
         &self,
         shared: &Arc<Shared>,
         pressed: &Arc<AtomicU64>,
+        is_camera: bool,
         tell: &Tell,
     ) -> Result<Vec<Box<dyn Sink>>> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
@@ -216,11 +228,12 @@ impl Cmd {
             let special = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
             if path == Path::new("-") || is("y4m") || special {
                 let shared = Arc::clone(shared);
-                sinks.push(Box::new(Y4m::create(path, self.matrix, Arc::new(move || shared.rate()))?));
+                let facts = Box::new(move || shared.facts());
+                sinks.push(Box::new(Y4m::create(path, self.matrix, is_camera, facts, teller(tell))?));
             } else if path.extension().is_some() && !path.is_dir() {
                 return Err(CameraError::Output { path: path.clone() }.into());
             } else {
-                sinks.push(Box::new(Folder::create(path, self.format)?));
+                sinks.push(Box::new(Folder::create(path, self.format, &teller(tell))?));
             }
         }
         if let Some(path) = &self.stills {
@@ -245,7 +258,11 @@ impl Cmd {
             ..Status::default()
         };
         hub.set_status(status.clone());
-        let address = Server::start(address, Arc::clone(&hub))?.address();
+        let options = live::Options {
+            hosts: Hosts::new(self.http_allow_host.clone()),
+            per_address: self.http_per_address.into(),
+        };
+        let address = Server::start(address, options, Arc::clone(&hub))?.address();
         tell(format!("live page: http://{address}/"));
         if !address.ip().is_loopback() {
             tell("note: everybody who reaches this address can see the camera".into());
@@ -254,9 +271,21 @@ impl Cmd {
     }
 }
 
-/// A signal sets the flag; the second one ends the program at once.
+/// What sinks tell the user with.
+fn teller(tell: &Tell) -> super::output::Tell {
+    let tell = Arc::clone(tell);
+    Box::new(move |text| tell(text))
+}
+
+/// A signal sets the flag; the second one of the first two ends the program at once. A terminal that is closed may send its own
+/// twice, and `nohup` has it ignored.
 fn watch_signals(interrupted: &Arc<AtomicBool>) {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    // A file that becomes too large is an error of writing then, and not the end of the program.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    if !health::ignores(SIGHUP) {
+        let _ = signal_hook::flag::register(SIGHUP, Arc::clone(interrupted));
+    }
     for signal in [SIGINT, SIGTERM] {
         // Without a handler the signal ends the program as it always does.
         let _ =

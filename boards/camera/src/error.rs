@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum CameraError {
     /// `--source` does not name one.
-    #[error("there is no source `{text}`")]
+    #[error("there is no source `{}`", mcir_files::without_passwords(text))]
     Source {
         /// As given.
         text: String,
@@ -265,7 +265,7 @@ impl CameraError {
             Self::Device { path, .. } => {
                 format!("unplug it and plug it in again; `v4l2-ctl -d {} --all` shows its state", path.display())
             }
-            Self::Changed { .. } => "start again, or write files to a folder, which may differ in size".into(),
+            Self::Changed { .. } => "record each size by itself, or write files to a folder, which may differ in size".into(),
             Self::StdoutTwice => "write the frames to a file or a pipe with -o".into(),
             Self::Output { .. } => {
                 "use a name that ends in .y4m, - for the standard output, or a folder, with -f for the format of \
@@ -287,6 +287,15 @@ impl CameraError {
             }
             Self::Thread(_) => "close other programs; `ulimit -u` shows the limit".into(),
             Self::Died(_) => "this is a fault of the program; please report it with the message above".into(),
+        }
+    }
+
+    /// Whether the bytes of a stream are not what they are taken for; it would be the same the next time.
+    pub fn is_misread(&self) -> bool {
+        match self {
+            Self::Y4m { source, .. } => !matches!(source, Y4mError::Truncated { .. } | Y4mError::Io(_)),
+            Self::Unknown { .. } => true,
+            _ => false,
         }
     }
 

@@ -18,6 +18,7 @@ pub mod pins;
 pub mod pipeline;
 pub mod queue;
 pub mod raw;
+pub mod recording;
 pub mod rows;
 pub mod shared;
 pub mod source;

@@ -2,9 +2,10 @@
 
 use super::error::CameraError;
 use super::raw::{Matrix, Space, ycbcr_to_rgb};
+use super::recording::Recording;
 use super::work::Job;
-use super::y4m;
-use mcir_files::{self as files, Format, Output, Pending};
+use super::y4m::{self, Facts};
+use mcir_files::{self as files, Format, Output};
 use mcir_runtime::image::Image;
 use mcir_upscale::error::{Error, Result};
 use std::fs::File;
@@ -46,16 +47,22 @@ pub trait Sink: Send {
 pub struct Y4m {
     path: PathBuf,
     matrix: Matrix,
-    rate: Arc<dyn Fn() -> Option<(u32, u32)> + Send + Sync>,
+    facts: Box<dyn Fn() -> Facts + Send>,
+    /// Another size goes on in another file.
+    goes_on: bool,
+    tell: Tell,
     out: Option<Out>,
     writer: Option<y4m::Writer<Out>>,
 }
 
+/// Messages for the user.
+pub type Tell = Box<dyn Fn(String) + Send>;
+
 /// What bytes are written to.
 enum Out {
     Stdout(BufWriter<io::Stdout>),
-    /// Gets its name when it is complete.
-    File(Pending),
+    /// Ends at its last whole frame.
+    File(Recording),
     /// A pipe or a device, which is there already.
     Special(BufWriter<File>),
 }
@@ -79,14 +86,17 @@ impl Write for Out {
 }
 
 impl Y4m {
-    /// To a file; `-` is the standard output. `rate` is asked when the first picture comes.
+    /// To a file; `-` is the standard output. `facts` is asked when the first picture comes. Where pictures of another size
+    /// come, a file ends, and another begins if it `goes_on`; otherwise that is an error.
     ///
     /// # Errors
     /// [`mcir_files::Error::Io`] when it cannot be created.
     pub fn create(
         path: &Path,
         matrix: Matrix,
-        rate: Arc<dyn Fn() -> Option<(u32, u32)> + Send + Sync>,
+        goes_on: bool,
+        facts: Box<dyn Fn() -> Facts + Send>,
+        tell: Tell,
     ) -> Result<Self> {
         let special = || path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
         let out = if path == Path::new("-") {
@@ -96,10 +106,17 @@ impl Y4m {
             let failed = Error::io("write", path);
             Out::Special(BufWriter::new(file.map_err(failed)?))
         } else {
-            Out::File(Pending::create(path)?)
+            let (recording, found) = Recording::create(path)?;
+            if let Some(found) = found {
+                let (name, frames) = (files::name::text(&found.path), found.frames);
+                tell(format!(
+                    "note: an earlier recording was killed; its {frames} frames are kept as {name}"
+                ));
+            }
+            Out::File(recording)
         };
         let path = if path == Path::new("-") { "the standard output".into() } else { path.into() };
-        Ok(Self { path, matrix, rate, out: Some(out), writer: None })
+        Ok(Self { path, matrix, facts, goes_on, tell, out: Some(out), writer: None })
     }
 
     fn taken(&self, result: io::Result<()>) -> Result<Taken> {
@@ -109,21 +126,43 @@ impl Y4m {
             Err(source) => Err(Error::io("write", &self.path)(source)),
         }
     }
+
+    /// Ends the file where pictures of another size come, and begins the next.
+    fn go_on(&mut self, writer: y4m::Writer<Out>, now: (usize, usize)) -> Result<Out> {
+        let before = writer.size();
+        let changed = CameraError::Changed { before, now };
+        match writer.into_inner() {
+            Out::File(recording) if self.goes_on => {
+                let next = recording.next()?;
+                let name = files::name::text(next.path());
+                recording.finish()?;
+                (self.tell)(format!("note: {changed}; they go on in {name}"));
+                Ok(Out::File(next))
+            }
+            // What was written so far is whole.
+            Out::File(recording) => {
+                recording.finish()?;
+                Err(changed.into())
+            }
+            _ => Err(changed.into()),
+        }
+    }
 }
 
 impl Sink for Y4m {
     fn put(&mut self, job: &Job, waited: &mut Duration) -> Result<Taken> {
         let (size, space) = (job.rows.size(), job.rows.space());
+        if let Some(writer) = self.writer.take_if(|writer| !writer.takes(size, space)) {
+            self.out = Some(self.go_on(writer, size)?);
+        }
         if let Some(out) = self.out.take() {
-            match y4m::Writer::new(out, size, space, self.matrix, (self.rate)()) {
+            match y4m::Writer::new(out, size, space, self.matrix, (self.facts)()) {
                 Ok(writer) => self.writer = Some(writer),
                 Err(error) => return self.taken(Err(error)),
             }
         }
+        // Dropped on the way out, a recording ends at its last whole frame.
         let Some(mut writer) = self.writer.take() else { return Ok(Taken::Gone) };
-        if !writer.takes(size, space) {
-            return Err(CameraError::Changed { before: writer.size(), now: size }.into());
-        }
         for y in 0..size.1 {
             let Some(row) = job.rows.row(y, waited) else { return Ok(Taken::Broken) };
             if let Err(error) = writer.row(row) {
@@ -135,11 +174,6 @@ impl Sink for Y4m {
     }
 
     fn finish(&mut self) -> Result<()> {
-        // Without a single picture there is no stream, and a file that was there stays what it was.
-        if let Some(Out::File(_)) = &self.out {
-            self.out = None;
-            return Ok(());
-        }
         let out = self.writer.take().map(y4m::Writer::into_inner).or_else(|| self.out.take());
         let finished = match out {
             Some(Out::File(file)) => return Ok(file.finish()?),
@@ -154,23 +188,39 @@ impl Sink for Y4m {
 pub struct Folder {
     path: PathBuf,
     format: Format,
+    /// Frames that an earlier recording has left there: numbers go on behind them.
+    before: u64,
 }
 
 impl Folder {
-    /// Creates the folder.
+    /// Creates the folder. Where it has frames already, those are kept, which `tell` hears.
     ///
     /// # Errors
     /// [`mcir_files::Error::Io`].
-    pub fn create(path: &Path, format: Format) -> Result<Self> {
+    pub fn create(path: &Path, format: Format, tell: &Tell) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
-        Ok(Self { path: path.into(), format })
+        let entries = std::fs::read_dir(path).map_err(Error::io("list", path))?;
+        let number = |name: &str| {
+            let digits = name.strip_prefix("frame-")?.split('.').next()?;
+            digits.parse::<u64>().ok()
+        };
+        let before = entries.flatten().filter_map(|entry| number(entry.file_name().to_str()?)).max();
+        let before = before.filter(|&n| n < u64::MAX / 2).unwrap_or(0);
+        if before > 0 {
+            let name = files::name::text(path);
+            tell(format!(
+                "note: {name} has frames of an earlier recording; numbers go on from {}",
+                before + 1
+            ));
+        }
+        Ok(Self { path: path.into(), format, before })
     }
 }
 
 impl Sink for Folder {
     fn put(&mut self, job: &Job, waited: &mut Duration) -> Result<Taken> {
         let Some(image) = whole(job, waited) else { return Ok(Taken::Broken) };
-        let path = self.path.join(format!("frame-{:06}.{}", job.id, self.format.extension()));
+        let path = self.path.join(format!("frame-{:06}.{}", self.before + job.id, self.format.extension()));
         files::write_image(&Output::new(&path).unsynced(), &image, self.format)?;
         Ok(Taken::Whole)
     }

@@ -64,7 +64,7 @@ pub enum Subsampling {
 }
 
 impl Subsampling {
-    const fn factors(self) -> (usize, usize) {
+    pub(crate) const fn factors(self) -> (usize, usize) {
         match self {
             Self::None => (1, 1),
             Self::Half => (2, 1),

@@ -3,6 +3,7 @@
 use super::queue::Queue;
 use super::source::{Children, Shot};
 use super::stats::Stats;
+use super::y4m::Facts;
 use mcir_upscale::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,7 @@ pub struct Shared {
 #[derive(Default)]
 struct State {
     phase: Phase,
-    rate: Option<(u32, u32)>,
+    facts: Facts,
     error: Option<Error>,
     /// Since when a frame has been waited for.
     waiting: Option<Instant>,
@@ -102,12 +103,17 @@ impl Shared {
 
     /// Frames per second that the source promises.
     pub fn rate(&self) -> Option<(u32, u32)> {
-        self.lock().rate
+        self.facts().rate
     }
 
-    /// Changes the promise.
-    pub fn set_rate(&self, rate: Option<(u32, u32)>) {
-        self.lock().rate = rate;
+    /// What the source says besides its pixels.
+    pub fn facts(&self) -> Facts {
+        self.lock().facts
+    }
+
+    /// Changes it.
+    pub fn set_facts(&self, facts: Facts) {
+        self.lock().facts = facts;
     }
 
     /// A frame is waited for from now on, or not any more.

@@ -1,7 +1,7 @@
 //! Where the pipeline leaves its newest frame and viewers take it.
 
 use serde::Serialize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,6 @@ pub struct Frame {
 pub struct Hub {
     state: Mutex<State>,
     changed: Condvar,
-    viewers: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -123,24 +122,8 @@ impl Hub {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// A place for a connection, unless all `limit` are taken.
-    pub(super) fn enter(self: &Arc<Self>, limit: usize) -> Option<Place> {
-        let one_more = |n| (n < limit).then_some(n + 1);
-        self.viewers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Place(Arc::clone(self)))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection's place, free again when dropped.
-pub(super) struct Place(Arc<Hub>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -172,15 +155,5 @@ mod tests {
         let thread = std::thread::spawn(move || waiting.newer_than(0, Duration::from_secs(600)).is_none());
         hub.close();
         assert!(thread.join().unwrap());
-    }
-
-    #[test]
-    fn places_are_limited_and_given_back() {
-        let hub = Arc::new(Hub::default());
-        let first = hub.enter(2).unwrap();
-        let _second = hub.enter(2).unwrap();
-        assert!(hub.enter(2).is_none());
-        drop(first);
-        assert!(hub.enter(2).is_some());
     }
 }

@@ -5,12 +5,16 @@
 //! nothing on the comparison. Viewers ask for one frame at a time and always get the newest: a slow one sees
 //! fewer frames, and slows nobody down.
 
+mod hosts;
 mod hub;
+mod places;
 mod request;
 mod server;
 mod sink;
 
+pub use hosts::{Hosts, parse_host};
 pub use hub::{Frame, Hub, Status};
+pub use places::{MAX_CONNECTIONS, PER_ADDRESS};
 pub use request::{MAX_HEAD, Request, RequestError};
-pub use server::{Server, parse_address};
+pub use server::{Options, Server, parse_address};
 pub use sink::LiveSink;

@@ -1,21 +1,28 @@
 //! A small HTTP server: enough for the live page, with limits on everything a stranger can send or hold.
 
+use super::hosts::Hosts;
 use super::hub::{Frame, Hub};
+use super::places::{Full, PER_ADDRESS, Place, Places};
 use super::request::{Request, RequestError};
 use crate::error::CameraError;
+use rustix::net::sockopt;
 use std::fmt::Write as _;
-use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Connections at a time; a browser opens a few.
-const MAX_CONNECTIONS: usize = 32;
 /// A request must be complete after this, and the next one must come.
 const REQUEST_TIME: Duration = Duration::from_secs(15);
-/// An answer must be taken after this.
+/// An answer must be taken after this; a viewer that has not is cut off, and what waited for it is thrown away.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// How long a viewer that has its answer may take to go.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+/// Bytes that the kernel keeps for a viewer, each way. It may take twice as much, and would by itself take megabytes for one
+/// that does not read.
+const SEND_BUFFER: usize = 1 << 16;
+const RECEIVE_BUFFER: usize = 1 << 14;
 /// How long a viewer waits for a frame before it is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often waiting threads look at their deadlines.
@@ -29,6 +36,21 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// Boundary of the multipart stream.
 const BOUNDARY: &str = "mcir-frame";
+
+/// Whom the server answers.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The names that it goes by.
+    pub hosts: Hosts,
+    /// Connections that one address may have.
+    pub per_address: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { hosts: Hosts::default(), per_address: PER_ADDRESS }
+    }
+}
 
 /// The server, which runs until the program ends.
 #[derive(Debug)]
@@ -57,17 +79,18 @@ impl Server {
     ///
     /// # Errors
     /// [`CameraError::PortInUse`], [`CameraError::Listen`] or [`CameraError::Thread`].
-    pub fn start(address: SocketAddr, hub: Arc<Hub>) -> Result<Self, CameraError> {
+    pub fn start(address: SocketAddr, options: Options, hub: Arc<Hub>) -> Result<Self, CameraError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => CameraError::PortInUse { address: address.to_string() },
             _ => CameraError::Listen { address: address.to_string(), source },
         };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let (hosts, places) = (Arc::new(options.hosts), Places::new(options.per_address));
         let accept = move || {
             for stream in listener.incoming() {
                 match stream {
-                    Ok(stream) => admit(stream, &hub),
+                    Ok(stream) => admit(stream, &hub, &hosts, &places),
                     // Out of file handles, or the viewer has gone already: that passes.
                     Err(_) => thread::sleep(Duration::from_millis(50)),
                 }
@@ -83,28 +106,41 @@ impl Server {
     }
 }
 
-fn admit(stream: TcpStream, hub: &Arc<Hub>) {
-    let mut connection = Connection { stream };
-    // Without its limits a connection could be held for ever.
-    let limits =
-        [connection.stream.set_read_timeout(Some(TICK)), connection.stream.set_write_timeout(Some(TICK))];
-    if limits.iter().any(Result::is_err) {
+fn admit(stream: TcpStream, hub: &Arc<Hub>, hosts: &Arc<Hosts>, places: &Arc<Places>) {
+    // Without its limits a connection could be held for ever, or a viewer that does not read hold the kernel's memory.
+    let Ok(peer) = stream.peer_addr() else { return };
+    if limit(&stream).is_err() {
         return;
     }
     // Frames go out at once.
-    let _ = connection.stream.set_nodelay(true);
-    let Some(place) = hub.enter(MAX_CONNECTIONS) else {
-        let _ =
-            connection.answer(&Answer::text(503, "Service Unavailable", "too many viewers\n"), false, false);
-        return;
+    let _ = stream.set_nodelay(true);
+    let mut connection = Connection { stream, hosts: Arc::clone(hosts) };
+    let place = match places.enter(peer.ip()) {
+        Ok(place) => place,
+        Err(full) => {
+            let why = match full {
+                Full::All => "too many viewers\n",
+                Full::Address => "too many connections from your address; --http-per-address allows more\n",
+            };
+            let _ = connection.answer(&Answer::text(503, "Service Unavailable", why), false, false);
+            return;
+        }
     };
     let hub = Arc::clone(hub);
-    let serve = move || {
-        connection.serve(&hub);
-        drop(place);
-    };
+    let serve = move || connection.serve_and_leave(&hub, place);
     // Without a thread the connection is closed, and the browser tries again.
     let _ = thread::Builder::new().name("viewer".into()).spawn(serve);
+}
+
+/// What one connection may hold, and for how long. The last counts for what still waits when the connection is closed.
+fn limit(stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(TICK))?;
+    stream.set_write_timeout(Some(TICK))?;
+    sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
+    sockopt::set_socket_recv_buffer_size(stream, RECEIVE_BUFFER)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(stream, ANSWER_TIME.as_millis() as u32)?;
+    Ok(())
 }
 
 /// What is sent back.
@@ -126,32 +162,69 @@ impl Answer {
 
 struct Connection {
     stream: TcpStream,
+    hosts: Arc<Hosts>,
 }
 
 impl Connection {
-    fn serve(&mut self, hub: &Hub) {
+    /// Answers, and gives the place back when nothing is left of the connection.
+    fn serve_and_leave(mut self, hub: &Hub, place: Place) {
+        let taken = self.serve(hub).is_ok();
+        if !taken || !self.is_left() {
+            // Reset: what the viewer has not taken is not kept for it.
+            let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
+        drop(self.stream);
+        drop(place);
+    }
+
+    /// Ends the sending half and waits for the viewer to end the other.
+    fn is_left(&mut self) -> bool {
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            return false;
+        }
+        let (deadline, mut rest) = (Instant::now() + LEAVE_TIME, [0; 1024]);
+        while Instant::now() < deadline {
+            match self.stream.read(&mut rest) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Answers until the viewer wants no more; fails where it does not take an answer.
+    fn serve(&mut self, hub: &Hub) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let deadline = Instant::now() + REQUEST_TIME;
-            let request = match Request::read(&mut self.stream, &mut buffer, deadline) {
+            let request = match Request::read(&mut self.stream, &mut buffer, deadline, &self.hosts) {
                 Ok(request) => request,
                 Err(error) => return self.refuse(&error),
             };
             if request.path == "/stream.mjpeg" && !request.head_only {
-                let _ = self.stream_frames(hub);
-                return;
+                return self.stream_frames(hub);
             }
             let answer = answer(&request, hub);
             let keep = request.keep_alive && !hub.is_closed();
-            if self.answer(&answer, request.head_only, keep).is_err() || !keep {
-                return;
+            self.answer(&answer, request.head_only, keep)?;
+            if !keep {
+                return Ok(());
             }
         }
     }
 
-    fn refuse(&mut self, error: &RequestError) {
-        if let Some((code, reason)) = error.answer() {
-            let _ = self.answer(&Answer::text(code, reason, &format!("{error}\n")), false, false);
+    fn refuse(&mut self, error: &RequestError) -> io::Result<()> {
+        match error.answer() {
+            Some((code, reason)) => {
+                self.answer(&Answer::text(code, reason, &format!("{error}\n")), false, false)
+            }
+            None => Ok(()),
         }
     }
 
@@ -297,7 +370,7 @@ mod tests {
 
     fn start() -> (Server, Arc<Hub>) {
         let hub = Arc::new(Hub::default());
-        (Server::start(parse_address("0").unwrap(), Arc::clone(&hub)).unwrap(), hub)
+        (Server::start(parse_address("0").unwrap(), Options::default(), Arc::clone(&hub)).unwrap(), hub)
     }
 
     #[test]
@@ -328,27 +401,40 @@ mod tests {
     #[test]
     fn a_taken_port_is_named() {
         let (server, hub) = start();
-        let error = Server::start(server.address(), hub).unwrap_err();
+        let error = Server::start(server.address(), Options::default(), hub).unwrap_err();
         assert!(matches!(error, CameraError::PortInUse { .. }), "{error}");
         assert!(error.help().contains(&format!("sport = :{}", server.address().port())), "{}", error.help());
+    }
+
+    /// Opens connections until one is refused; how many were not, and the refusal.
+    fn until_refused(server: &Server) -> (usize, String) {
+        let mut held: Vec<TcpStream> = Vec::new();
+        for count in 0..100 {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            let mut text = String::new();
+            if stream.read_to_string(&mut text).is_ok() {
+                return (count, text);
+            }
+            held.push(stream);
+        }
+        panic!("a hundred connections, and none was refused");
     }
 
     #[test]
     fn too_many_connections_are_turned_away_and_silent_ones_do_not_block_others() {
         let (server, _hub) = start();
-        let silent: Vec<_> =
-            (0..MAX_CONNECTIONS - 1).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+        let silent = TcpStream::connect(server.address()).unwrap();
         assert!(get(&server, "/status.json").0.starts_with("HTTP/1.1 200"));
-        let mut held: Vec<TcpStream> = Vec::new();
-        let refused = (0..8).any(|_| {
-            let mut stream = TcpStream::connect(server.address()).unwrap();
-            stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-            let mut start = [0; 12];
-            let refused = stream.read_exact(&mut start).is_ok() && &start == b"HTTP/1.1 503";
-            held.push(stream);
-            refused
-        });
-        assert!(refused);
+        let (held, text) = until_refused(&server);
+        assert!(held < PER_ADDRESS, "{held}");
+        assert!(text.starts_with("HTTP/1.1 503") && text.contains("--http-per-address"), "{text}");
         drop(silent);
+
+        let options = Options { per_address: 100, ..Options::default() };
+        let server = Server::start(parse_address("0").unwrap(), options, Arc::new(Hub::default())).unwrap();
+        let (held, text) = until_refused(&server);
+        assert_eq!(held, crate::live::MAX_CONNECTIONS);
+        assert!(text.starts_with("HTTP/1.1 503") && text.contains("too many viewers"), "{text}");
     }
 }

@@ -15,12 +15,71 @@ fn frame() -> Vec<u8> {
     FRAME.clone()
 }
 
-fn all(mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, JpegError> {
-    let mut frames = Vec::new();
-    while let Some(frame) = next_frame(&mut bytes)? {
-        frames.push(frame);
+/// The whole frames.
+fn all(bytes: &[u8]) -> Result<Vec<Vec<u8>>, JpegError> {
+    let (mut reader, mut frames) = (Reader::new(bytes), Vec::new());
+    while let Some(frame) = reader.read()? {
+        if let Frame::Whole(frame) = frame {
+            frames.push(frame);
+        }
     }
     Ok(frames)
+}
+
+/// How many are whole and can be decoded, and how many are damaged.
+fn counts(bytes: &[u8]) -> (usize, usize) {
+    let (mut reader, mut whole, mut damaged) = (Reader::new(bytes), 0, 0);
+    while let Some(frame) = reader.read().unwrap() {
+        match frame {
+            Frame::Whole(frame) if decode(&frame, Space::Rgb).is_ok() => whole += 1,
+            _ => damaged += 1,
+        }
+    }
+    (whole, damaged)
+}
+
+/// Where the coded data of a frame begins.
+fn scan_of(frame: &[u8]) -> usize {
+    let at = frame.windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+    at + 2 + usize::from(u16::from_be_bytes([frame[at + 2], frame[at + 3]]))
+}
+
+#[test]
+fn a_damaged_frame_costs_no_other() {
+    let good = frame();
+    let scan = scan_of(&good);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut damaged = good.clone();
+        damaged[at..at + bytes.len()].copy_from_slice(bytes);
+        damaged
+    };
+    let middle = (scan + good.len()) / 2;
+    let dht = good.windows(2).position(|w| w == [0xff, 0xc4]).unwrap();
+    for (what, damaged) in [
+        ("cut within its scan", good[..middle].to_vec()),
+        ("cut within its header", good[..dht + 20].to_vec()),
+        ("cut behind its start", good[..2].to_vec()),
+        ("without its end", good[..good.len() - 2].to_vec()),
+        ("cut and ended", [&good[..middle], &[0xff, 0xd9]].concat()),
+        ("a reserved marker", with(middle, &[0xff, 0x45])),
+        ("a frame header in the scan", with(middle, &[0xff, 0xc0])),
+        ("an end in the scan", with(middle, &[0xff, 0xd9])),
+        ("a segment of no length", with(dht + 2, &[0, 0])),
+        ("a segment that is too long", with(dht + 2, &[0xff, 0xff])),
+    ] {
+        let stream = [&good[..], &damaged, &good, &good].concat();
+        let (whole, broken) = counts(&stream);
+        assert!(whole == 3 && broken >= 1, "{what}: {whole} whole, {broken} damaged");
+    }
+}
+
+#[test]
+fn what_stands_before_the_first_frame_is_skipped() {
+    let frame = frame();
+    let head = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=b\r\n\r\n--b\r\n\r\n";
+    assert_eq!(all(&[&head[..], &frame, b"\r\n--b\r\n", &frame].concat()).unwrap().len(), 2);
+    assert_eq!(all(&[&vec![b' '; MAX_GAP - 2][..], &frame].concat()).unwrap().len(), 1);
+    assert!(matches!(all(&[&vec![b' '; MAX_GAP + 2][..], &frame].concat()), Err(JpegError::Gap)));
 }
 
 #[test]

@@ -55,15 +55,22 @@ impl std::str::FromStr for Spec {
     }
 }
 
+/// As the user wrote it, without the passwords: it is for reports and for everybody who sees the live page.
 impl std::fmt::Display for Spec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&mcir_files::without_passwords(&self.text()))
+    }
+}
+
+impl Spec {
+    fn text(&self) -> String {
         match self {
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Stdin => f.write_str("-"),
-            Self::Folder(path) => write!(f, "dir:{}", path.display()),
-            Self::Rpicam(options) => write!(f, "rpicam:{options}"),
-            Self::Gst(pipeline) => write!(f, "gst:{pipeline}"),
-            Self::V4l2(path) => write!(f, "v4l2:{}", path.display()),
+            Self::File(path) => format!("file:{}", path.display()),
+            Self::Stdin => "-".into(),
+            Self::Folder(path) => format!("dir:{}", path.display()),
+            Self::Rpicam(options) => format!("rpicam:{options}"),
+            Self::Gst(pipeline) => format!("gst:{pipeline}"),
+            Self::V4l2(path) => format!("v4l2:{}", path.display()),
         }
     }
 }
@@ -110,6 +117,8 @@ pub enum Pixels {
     Raw(Layout, Vec<u8>),
     /// A JPEG image.
     Jpeg(Vec<u8>),
+    /// None, because the frame was broken off on its way: why.
+    Damaged(&'static str),
     /// Already an image.
     Image(Image),
 }
@@ -125,6 +134,10 @@ impl Pixels {
                 .map_err(|source| CameraError::Raw { name: name.into(), source }),
             Self::Jpeg(bytes) => {
                 mjpeg::decode(bytes, wanted).map_err(|source| CameraError::Jpeg { name: name.into(), source })
+            }
+            Self::Damaged(why) => {
+                let source = mjpeg::JpegError::Damaged((*why).into());
+                Err(CameraError::Jpeg { name: name.into(), source })
             }
             Self::Image(image) => match (image.channels(), wanted) {
                 (1, _) => Ok((image.clone(), Space::Grey)),
@@ -164,8 +177,18 @@ pub trait Source: Send {
         None
     }
 
-    /// Something that the user should know.
+    /// Width and height of a pixel, where the source says so.
+    fn aspect(&self) -> Option<(u32, u32)> {
+        None
+    }
+
+    /// Something that the user should know when the first frame comes.
     fn note(&self) -> Option<String> {
+        None
+    }
+
+    /// Something that the user should know at the end.
+    fn end_note(&self) -> Option<String> {
         None
     }
 }

@@ -234,7 +234,9 @@ fn listen(source: impl Read, kept: &Mutex<VecDeque<String>>, pass_on: Option<&st
         if kept.len() == KEPT_LINES {
             kept.pop_front();
         }
-        kept.push_back(text.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect());
+        // Programs quote the addresses that they were given.
+        let shown = mcir_files::without_passwords(text);
+        kept.push_back(shown.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect());
     }
 }
 
@@ -307,7 +309,9 @@ impl Source for Pipe {
             // A stream that breaks off is a program that ended, which its own words explain better.
             Ok(None) => Err(self.ended()),
             Err(error)
-                if matches!(error.room(), Some(CameraError::Y4m { .. } | CameraError::Jpeg { .. })) =>
+                if error.room().is_some_and(|e: &CameraError| {
+                    matches!(e, CameraError::Y4m { .. } | CameraError::Jpeg { .. }) && !e.is_misread()
+                }) =>
             {
                 Err(self.ended())
             }
@@ -318,6 +322,20 @@ impl Source for Pipe {
     fn rate(&self) -> Option<(u32, u32)> {
         match &self.output {
             Output::Stream(stream) => stream.rate(),
+            _ => None,
+        }
+    }
+
+    fn aspect(&self) -> Option<(u32, u32)> {
+        match &self.output {
+            Output::Stream(stream) => stream.aspect(),
+            _ => None,
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        match &self.output {
+            Output::Stream(stream) => stream.note(),
             _ => None,
         }
     }

@@ -2,11 +2,11 @@
 
 use super::{Pixels, Request, Shot, Source};
 use crate::error::CameraError;
-use crate::mjpeg::{self, JpegError};
+use crate::mjpeg::{self, Frame, JpegError};
 use crate::y4m::{self, Y4mError};
 use mcir_upscale::error::{Error, Result};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ pub(super) struct Stream {
 
 enum Kind {
     Y4m(y4m::Reader<Input>),
-    Jpeg(Input),
+    Jpeg(mjpeg::Reader<Input>),
 }
 
 impl Stream {
@@ -48,10 +48,15 @@ impl Stream {
                 let reader = y4m::Reader::new(input, request.matrix);
                 Kind::Y4m(reader.map_err(|e| y4m_error(&name, e))?)
             }
-            _ if start.starts_with(&mjpeg::MAGIC[..start.len().min(mjpeg::MAGIC.len())]) => Kind::Jpeg(input),
+            // One that begins with something else: the headers of a multipart stream, for example.
             _ => {
-                let found = format!("`{}`", start[..start.len().min(12)].escape_ascii());
-                return Err(CameraError::Unknown { name, found }.into());
+                let (before, found) =
+                    before_jpeg(&mut input).map_err(|e| y4m_error(&name, Y4mError::Io(e)))?;
+                if !found {
+                    let found = format!("`{}`", before[..before.len().min(12)].escape_ascii());
+                    return Err(CameraError::Unknown { name, found }.into());
+                }
+                Kind::Jpeg(mjpeg::Reader::new(Box::new(Cursor::new(before).chain(input))))
             }
         };
         Ok(Self { name, kind })
@@ -71,15 +76,34 @@ impl Stream {
             }
             Kind::Jpeg(input) => {
                 let failed = |source| CameraError::Jpeg { name: self.name.clone(), source };
-                if input.fill_buf().map_err(|e| failed(JpegError::Io(e)))?.is_empty() {
+                if input.is_at_end().map_err(|e| failed(JpegError::Io(e)))? {
                     return Ok(None);
                 }
                 let began = Instant::now();
-                let frame = mjpeg::next_frame(input).map_err(failed)?;
-                let shot = |data| Shot { pixels: Pixels::Jpeg(data), began, capture: began.elapsed() };
-                Ok(frame.map(shot))
+                let pixels = match input.read().map_err(failed)? {
+                    Some(Frame::Whole(bytes)) => Pixels::Jpeg(bytes),
+                    Some(Frame::Damaged(why)) => Pixels::Damaged(why),
+                    None => return Ok(None),
+                };
+                Ok(Some(Shot { pixels, began, capture: began.elapsed() }))
             }
         }
+    }
+}
+
+/// Reads up to the start of a JPEG image and whether there is one within what may stand before it.
+fn before_jpeg(input: &mut Input) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = Vec::new();
+    loop {
+        if bytes.ends_with(mjpeg::MAGIC) {
+            return Ok((bytes, true));
+        }
+        let Some(&byte) = input.fill_buf()?.first() else { return Ok((bytes, false)) };
+        if bytes.len() > mjpeg::MAX_GAP {
+            return Ok((bytes, false));
+        }
+        bytes.push(byte);
+        input.consume(1);
     }
 }
 
@@ -99,13 +123,38 @@ impl Source for Stream {
         }
     }
 
+    fn aspect(&self) -> Option<(u32, u32)> {
+        match &self.kind {
+            Kind::Y4m(reader) => reader.header().aspect,
+            Kind::Jpeg(_) => None,
+        }
+    }
+
     fn note(&self) -> Option<String> {
-        let interlaced = matches!(&self.kind, Kind::Y4m(reader) if reader.header().interlaced);
-        interlaced.then(|| {
-            format!(
-                "{} is interlaced; fast motion will show combs (ffmpeg -vf yadif removes them)",
-                self.name
-            )
-        })
+        let Kind::Y4m(reader) = &self.kind else { return None };
+        let (name, header) = (&self.name, reader.header());
+        let mut notes = Vec::new();
+        if header.interlaced {
+            notes.push(format!(
+                "{name} is interlaced; fast motion will show combs (ffmpeg -vf yadif removes them)"
+            ));
+        }
+        if header.bits > 8 {
+            notes.push(format!("{name} has {} bits a sample; they are converted to 8", header.bits));
+        }
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    fn end_note(&self) -> Option<String> {
+        let Kind::Y4m(reader) = &self.kind else { return None };
+        let name = &self.name;
+        let blanks = reader
+            .has_blanks()
+            .then(|| format!("{name} has blank bytes between or behind its frames, which were skipped"));
+        let padded = reader
+            .is_padded()
+            .then(|| format!("the rows of {name} are padded, as GStreamer's y4menc pads them"));
+        let notes: Vec<_> = [blanks, padded].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 }

@@ -3,9 +3,32 @@
 use super::super::raw::{Matrix, Space, Studio};
 use std::io::{self, Write};
 
-/// Writes frames of one size, row by row.
+/// Bytes of a frame behind its line in a stream that begins with this header of [`Writer::new`]; `None` for others.
+pub fn written_frame_bytes(header: &[u8]) -> Option<u64> {
+    let fields = std::str::from_utf8(header).ok()?.strip_suffix('\n')?.strip_prefix("YUV4MPEG2 ")?;
+    let field = |letter: char| fields.split(' ').find_map(|field| field.strip_prefix(letter));
+    let (width, height): (u64, u64) = (field('W')?.parse().ok()?, field('H')?.parse().ok()?);
+    let luma = width.checked_mul(height).filter(|&bytes| bytes > 0)?;
+    match field('C')? {
+        "mono" => Some(luma),
+        "420jpeg" => luma.checked_add(2 * width.div_ceil(2).checked_mul(height.div_ceil(2))?),
+        _ => None,
+    }
+}
+
+/// What a stream says besides its pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Frames per second.
+    pub rate: Option<(u32, u32)>,
+    /// Width and height of a pixel.
+    pub aspect: Option<(u32, u32)>,
+}
+
+/// Writes frames of one size, row by row. A frame is given on in one piece when it is whole, and then flushed.
 pub struct Writer<W> {
     out: W,
+    frame: Vec<u8>,
     width: usize,
     height: usize,
     space: Space,
@@ -28,14 +51,16 @@ impl<W: Write> Writer<W> {
         (width, height): (usize, usize),
         space: Space,
         matrix: Matrix,
-        rate: Option<(u32, u32)>,
+        facts: Facts,
     ) -> io::Result<Self> {
-        let (n, d) = rate.unwrap_or((30, 1));
+        let (n, d) = facts.rate.unwrap_or((30, 1));
+        let (x, y) = facts.aspect.unwrap_or((1, 1));
         let colour = if space == Space::Grey { "mono" } else { "420jpeg" };
-        writeln!(out, "YUV4MPEG2 W{width} H{height} F{n}:{d} Ip A1:1 C{colour} XCOLORRANGE=LIMITED")?;
+        writeln!(out, "YUV4MPEG2 W{width} H{height} F{n}:{d} Ip A{x}:{y} C{colour} XCOLORRANGE=LIMITED")?;
         let columns = if space == Space::Grey { 0 } else { width.div_ceil(2) };
         Ok(Self {
             out,
+            frame: Vec::new(),
             width,
             height,
             space,
@@ -91,12 +116,13 @@ impl<W: Write> Writer<W> {
             }
         }
         if last {
-            self.out.write_all(b"FRAME\n")?;
+            self.frame.clear();
+            self.frame.extend(b"FRAME\n");
             for plane in std::iter::once(&mut self.luma).chain(&mut self.chroma) {
-                self.out.write_all(plane)?;
-                plane.clear();
+                self.frame.append(plane);
             }
             self.row = 0;
+            self.out.write_all(&self.frame)?;
             self.out.flush()?;
         }
         Ok(())
