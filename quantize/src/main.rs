@@ -22,6 +22,7 @@ enum Command {
     Inspect(commands::inspect::Args),
     Prepare(commands::prepare::Args),
     ExportOnnx(commands::export_onnx::Args),
+    Import(commands::import::Args),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Prepare(args) => commands::prepare::run(&args),
         Command::ExportOnnx(args) => commands::export_onnx::run(&args),
+        Command::Import(args) => commands::import::run(&args),
     };
     match result {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod export_onnx;
+pub mod import;
 pub mod inspect;
 pub mod prepare;
 pub mod run;

@@ -51,6 +51,7 @@ impl Builder {
             name: format!("{}:{op_type}", outputs[0]),
             op_type: op_type.into(),
             attribute: attributes.iter().map(|&(name, value)| attribute(name, value)).collect(),
+            ..NodeProto::default()
         });
     }
 
@@ -98,6 +99,7 @@ impl Builder {
                 data_type,
                 name: name.into(),
                 raw_data: Some(bytes),
+                ..TensorProto::default()
             });
         }
         name.to_string()

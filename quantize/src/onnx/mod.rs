@@ -8,7 +8,7 @@
 
 mod attention;
 mod build;
-pub mod proto;
+pub use mcir_import::onnx::proto;
 
 use crate::error::QuantizeError;
 use attention::Windows;

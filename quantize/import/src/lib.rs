@@ -1,0 +1,69 @@
+//! Networks that people have, as models of the engine.
+//!
+//! A file is read into a [`net::Net`], operators of ONNX between named edges, whatever its format; followed with an image to
+//! find out what it does to channels, rows and columns; brought to the engine's operators; and made smaller. What cannot be
+//! done is refused with the node's name, what it is, and the nearest thing that works.
+//!
+//! Files are not trusted: sizes are checked before anything is built, and nothing in them is run.
+
+mod array;
+mod draft;
+pub mod error;
+mod lower;
+pub mod ncnn;
+pub mod net;
+pub mod onnx;
+mod view;
+
+pub use error::ImportError;
+
+use mcir_runtime::model::Model;
+use net::Net;
+
+/// What is not in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Name of the model.
+    pub name: String,
+    /// The largest pixel value that the network works with, 1 or 255; found out without.
+    pub range: Option<f32>,
+}
+
+/// Sizes that a network is followed with where its file leaves them open, height and width: no two alike, none a number of
+/// channels, and multiples of what networks with windows ask for.
+const SIZES: [[usize; 2]; 2] = [[48, 80], [112, 64]];
+
+/// Makes a model of a network.
+///
+/// # Errors
+/// Any [`ImportError`].
+pub fn import(net: &Net, options: &Options) -> Result<Model, ImportError> {
+    let bytes = net.inputs.first().is_some_and(|input| input.bytes);
+    let range = options.range.unwrap_or(if bytes { 255.0 } else { 1.0 });
+    let follow = |size: [usize; 2]| {
+        let mut draft = lower::lower(net, size, range)?;
+        draft::simplify(&mut draft);
+        Ok::<_, ImportError>(draft)
+    };
+    let draft = match fixed(net) {
+        Some(size) => follow(size)?,
+        None => {
+            let [first, second] = [follow(SIZES[0])?, follow(SIZES[1])?];
+            if let Some((a, b)) = first.nodes.iter().zip(&second.nodes).find(|(a, b)| a != b) {
+                return Err(ImportError::Size(format!("{} becomes {}", a.name, b.name)));
+            }
+            first
+        }
+    };
+    let metadata = vec![("name".into(), options.name.clone())];
+    draft.model(metadata)
+}
+
+/// Height and width, if the file says both.
+fn fixed(net: &Net) -> Option<[usize; 2]> {
+    let dims = &net.inputs.first()?.dims;
+    match dims[..] {
+        [_, Some(1 | 3), Some(h), Some(w)] | [_, Some(h), Some(w), Some(1 | 3)] => Some([h, w]),
+        _ => None,
+    }
+}

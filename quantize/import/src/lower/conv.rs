@@ -1,0 +1,200 @@
+//! Convolutions in all their forms, as the one that the engine has: stride 1, an odd square kernel, zeros around the image.
+
+use super::{Lowering, Value, Why};
+use crate::array::Array;
+use crate::draft::{Conv, Work};
+use crate::net::{Attribute, Layer};
+use mcir_runtime::model::Activation;
+
+/// Largest side of a kernel.
+const MAX_KERNEL: usize = 9;
+
+impl Lowering<'_> {
+    /// `Conv`, and onnxruntime's `FusedConv` with what follows it.
+    pub(super) fn conv(
+        &mut self,
+        layer: &Layer,
+        inputs: &[Option<Value>],
+        array: &dyn Fn(usize) -> Option<Array>,
+    ) -> Result<Vec<Value>, Why> {
+        let (x, around) = match inputs.first() {
+            Some(Some(Value::View(view))) => (view.clone(), 0),
+            Some(Some(Value::Padded(view, around))) => (view.clone(), *around),
+            _ => return Err("its input is no image".into()),
+        };
+        if !x.is_image() {
+            return Err("its input has its axes in another order than an image".into());
+        }
+        let x = self.node_of(&x)?;
+        let weight = array(1).ok_or("its weights are no constant")?;
+        let [outputs, group_inputs, height, width] = weight.dims[..] else {
+            return Err(format!("its weights have {} axes, not four", weight.dims.len()));
+        };
+        let groups = usize::try_from(layer.int("group", 1)).unwrap_or(0);
+        let inputs_here = self.draft.nodes[x].channels;
+        if groups == 0 || group_inputs * groups != inputs_here || outputs % groups != 0 || outputs == 0 {
+            return Err(format!(
+                "it reads {inputs_here} channels with weights for {group_inputs} in {groups} groups"
+            ));
+        }
+        let pair = |name: &str| match layer.ints(name) {
+            Some(&[a, b]) => Ok((a.max(0) as usize, b.max(0) as usize)),
+            None => Ok((1, 1)),
+            Some(other) => Err(format!("{name} is {other:?}")),
+        };
+        if pair("strides")? != (1, 1) {
+            return Err("it leaves pixels out (strides above 1); networks that keep the resolution until their last step are run".into());
+        }
+        let (dilate_y, dilate_x) = pair("dilations")?;
+        let span =
+            |size: usize, dilation: usize| size.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
+        let (tall, wide) = (span(height, dilate_y), span(width, dilate_x));
+        let kernel = tall.max(wide);
+        if tall.is_multiple_of(2) || wide.is_multiple_of(2) || kernel > MAX_KERNEL {
+            return Err(format!(
+                "its kernel covers {tall}x{wide} pixels; odd sides up to {MAX_KERNEL} are done"
+            ));
+        }
+        let pads = match layer.text("auto_pad", "NOTSET") {
+            "SAME_UPPER" | "SAME_LOWER" => [tall / 2, wide / 2].repeat(2),
+            "VALID" => vec![0; 4],
+            _ => layer.ints("pads").map_or(vec![0; 4], |p| p.iter().map(|&p| p.max(0) as usize).collect()),
+        };
+        let pads: Vec<usize> = pads.iter().map(|p| p.saturating_add(around)).collect();
+        if pads != [tall / 2, wide / 2].repeat(2) {
+            return Err(format!(
+                "it pads by {pads:?} where {:?} keep the size; a network whose output is smaller than a whole multiple of \
+                 its input is not run yet",
+                [tall / 2, wide / 2].repeat(2)
+            ));
+        }
+        // Spread over a square kernel and over all inputs; what is not there is zero.
+        let area = kernel * kernel;
+        self.spend(outputs, inputs_here * area)?;
+        let mut dense = vec![0.0; outputs * inputs_here * area];
+        let (top, left) = ((kernel - tall) / 2, (kernel - wide) / 2);
+        for (at, &w) in weight.values.iter().enumerate() {
+            let (o, i) = (at / (group_inputs * height * width), at / (height * width) % group_inputs);
+            let (ky, kx) = (at / width % height, at % width);
+            let input = o / (outputs / groups) * group_inputs + i;
+            let tap = (top + ky * dilate_y) * kernel + left + kx * dilate_x;
+            dense[(o * inputs_here + input) * area + tap] = w as f32;
+        }
+        let bias = match array(2) {
+            Some(bias) if bias.values.len() == outputs => bias.floats(),
+            Some(bias) => {
+                return Err(format!("its bias has {} values for {outputs} channels", bias.values.len()));
+            }
+            None => vec![0.0; outputs],
+        };
+        let conv = Conv { kernel, weight: dense, bias, relu: false };
+        let mut node = self.push(layer, Work::Conv(conv), &[x]);
+        if let Some(Some(Value::View(added))) = inputs.get(3) {
+            let added = self.node_of(added)?;
+            node = self.push(layer, Work::Add { scale: 1.0 }, &[added, node]);
+        }
+        if layer.kind == "FusedConv" {
+            let slope = match layer.attributes.get("activation_params") {
+                Some(Attribute::Floats(list)) => list.first().copied().unwrap_or(0.01),
+                _ => 0.01,
+            };
+            let activation = match layer.text("activation", "") {
+                "" => None,
+                "Relu" => Some(Activation::Relu),
+                "LeakyRelu" => Some(Activation::LeakyRelu { slope }),
+                other => return Err(format!("its activation {other} is not done")),
+            };
+            if let Some(activation) = activation {
+                node = self.push(layer, Work::Activation(activation), &[node]);
+            }
+        }
+        Ok(self.value(node))
+    }
+
+    /// `ConvTranspose` that enlarges by its stride: a convolution that makes all pixels of a block as channels, and a pixel
+    /// shuffle.
+    pub(super) fn conv_transpose(
+        &mut self,
+        layer: &Layer,
+        x: usize,
+        array: &dyn Fn(usize) -> Option<Array>,
+    ) -> Result<Vec<Value>, Why> {
+        let weight = array(1).ok_or("its weights are no constant")?;
+        let [inputs, group_outputs, k, wide] = weight.dims[..] else {
+            return Err(format!("its weights have {} axes, not four", weight.dims.len()));
+        };
+        let groups = usize::try_from(layer.int("group", 1)).unwrap_or(0);
+        if groups == 0 || inputs != self.draft.nodes[x].channels || inputs % groups != 0 {
+            return Err("its weights are for other channels".into());
+        }
+        let same = |name: &str, list: Option<&[i64]>, default: usize| match list {
+            None => Ok(default),
+            Some(&[a, b]) if a == b && (0..=64).contains(&a) => Ok(a as usize),
+            Some(other) => {
+                Err(format!("{name} is {other:?}; the same for rows and columns, up to 64, is done"))
+            }
+        };
+        let of = |name: &str, default: usize| same(name, layer.ints(name), default);
+        let (stride, more) = (of("strides", 1)?, of("output_padding", 0)?);
+        let pads = layer.ints("pads").unwrap_or(&[0; 4]);
+        let [before, after] = match pads.split_at_checked(2) {
+            Some((before, after)) => [same("pads", Some(before), 0)?, same("pads", Some(after), 0)?],
+            None => return Err(format!("pads is {pads:?}")),
+        };
+        if k != wide || of("dilations", 1)? != 1 {
+            return Err("its kernel is not square, or has gaps".into());
+        }
+        if layer.text("auto_pad", "NOTSET") != "NOTSET" || layer.ints("output_shape").is_some() {
+            return Err(
+                "its padding follows from the size of the image; export it with padding in numbers".into()
+            );
+        }
+        if k + more != stride + before + after || !(1..=4).contains(&stride) {
+            return Err(format!(
+                "its output is not {stride} times as large as its input (kernel {k}, padding {pads:?}, output padding {more})"
+            ));
+        }
+        // Output row Y·s + d gets input row Y − t through tap d + padding + s·t.
+        let (s, p, last) = (stride as i64, before as i64, k as i64 - 1);
+        let reach = (s - 1 + p).div_euclid(s).max((last - p).div_euclid(s)).max(0);
+        let kernel = 2 * reach as usize + 1;
+        if kernel > MAX_KERNEL {
+            return Err(format!("its kernel reaches {reach} pixels far; 4 are done"));
+        }
+        let outputs = group_outputs * groups;
+        let (area, block) = (kernel * kernel, stride * stride);
+        self.spend(outputs * block, inputs * area)?;
+        let mut dense = vec![0.0; outputs * block * inputs * area];
+        for o in 0..outputs {
+            let group = o / group_outputs;
+            for i in (group * inputs / groups)..((group + 1) * inputs / groups) {
+                for (dy, dx) in (0..s).flat_map(|dy| (0..s).map(move |dx| (dy, dx))) {
+                    for (jy, jx) in
+                        (0..kernel as i64).flat_map(|jy| (0..kernel as i64).map(move |jx| (jy, jx)))
+                    {
+                        let (ky, kx) = (dy + p + s * (reach - jy), dx + p + s * (reach - jx));
+                        if !(0..=last).contains(&ky) || !(0..=last).contains(&kx) {
+                            continue;
+                        }
+                        let channel = o * block + (dy * s + dx) as usize;
+                        let tap = (jy as usize) * kernel + jx as usize;
+                        let from =
+                            ((i * group_outputs + o % group_outputs) * k + ky as usize) * k + kx as usize;
+                        dense[(channel * inputs + i) * area + tap] = weight.values[from] as f32;
+                    }
+                }
+            }
+        }
+        let bias = array(2).map_or(vec![0.0; outputs], |b| b.floats());
+        if bias.len() != outputs {
+            return Err(format!("its bias has {} values for {outputs} channels", bias.len()));
+        }
+        let bias = bias.iter().flat_map(|b| vec![*b; block]).collect();
+        let node = self.push(layer, Work::Conv(Conv { kernel, weight: dense, bias, relu: false }), &[x]);
+        let node = match stride {
+            1 => node,
+            _ => self.enlarge(layer.name.clone(), Work::Shuffle(stride), node, stride)?,
+        };
+        Ok(self.value(node))
+    }
+}

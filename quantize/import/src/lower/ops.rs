@@ -1,0 +1,538 @@
+//! Operators on images, but for convolutions.
+
+use super::{Lowering, Value, Why, fold};
+use crate::array::{self, Array};
+use crate::draft::Work;
+use crate::net::Layer;
+use crate::view::View;
+use mcir_runtime::model::{Activation, Filter};
+
+impl Lowering<'_> {
+    /// What an operator makes of images, and of constants with them.
+    pub(super) fn images(&mut self, layer: &Layer, inputs: &[Option<Value>]) -> Result<Vec<Value>, Why> {
+        let array = |k: usize| match inputs.get(k) {
+            Some(Some(Value::Constant(array))) => Some(array.clone()),
+            _ => None,
+        };
+        let view = |k: usize| match inputs.get(k) {
+            Some(Some(Value::View(view))) => Ok(view.clone()),
+            Some(Some(Value::Padded(..))) => Err("only a convolution can follow this padding".to_string()),
+            _ => Err("its input is no image".to_string()),
+        };
+        let one = |view: Option<View>| {
+            let why = || "it cuts through rows and columns, or its sizes do not fit".to_string();
+            view.map(|view| vec![Value::View(view)]).ok_or_else(why)
+        };
+        match layer.kind.as_str() {
+            "Identity" | "Dropout" | "Cast" => Ok(vec![Value::View(view(0)?)]),
+            // Of bytes, at the end of the network: the engine rounds when it writes pixels.
+            "Round" if self.net.inputs.iter().all(|input| input.bytes) => Ok(vec![Value::View(view(0)?)]),
+            "Shape" => {
+                let dims = match &inputs[0] {
+                    Some(Value::Constant(array)) => array.dims.clone(),
+                    _ => view(0)?.dims(),
+                };
+                Ok(vec![Value::Constant(fold::shape(&dims, layer))])
+            }
+            "Reshape" => one(view(0)?.reshape(&array(1).ok_or("its sizes are no constant")?.ints())),
+            "Transpose" => {
+                let view = view(0)?;
+                let order: Vec<usize> = match layer.ints("perm") {
+                    Some(perm) => perm.iter().map(|&p| p.max(0) as usize).collect(),
+                    None => (0..view.axes.len()).rev().collect(),
+                };
+                one(view.transpose(&order))
+            }
+            "Unsqueeze" => {
+                one(view(0)?
+                    .unsqueeze(&fold::axes(layer, array(1).as_ref()).ok_or("its axes are no constant")?))
+            }
+            "Squeeze" => one(view(0)?.squeeze(fold::axes(layer, array(1).as_ref()).as_deref())),
+            "Expand" => {
+                let dims = array(1).ok_or("its sizes are no constant")?.ints();
+                one(view(0)?.expand(&dims.iter().map(|&d| d.max(0) as usize).collect::<Vec<_>>()))
+            }
+            "Tile" => {
+                let times = array(1).ok_or("its numbers are no constant")?.ints();
+                let mut view = view(0)?;
+                if times.len() != view.axes.len() {
+                    return Err("it has as many numbers as there are axes".into());
+                }
+                for (axis, &times) in times.iter().enumerate() {
+                    view = view.tile(axis, times.max(1) as usize);
+                }
+                Ok(vec![Value::View(view)])
+            }
+            "Slice" => {
+                let arrays: Vec<Option<Array>> = (0..inputs.len()).map(array).collect();
+                let arrays: Vec<Option<&Array>> = arrays.iter().map(Option::as_ref).collect();
+                let mut view = view(0)?;
+                let dims = view.dims();
+                let parts = fold::slices(layer, &arrays, &dims, self.net.opset)
+                    .ok_or("its places are no constant")?;
+                for (axis, chosen) in parts {
+                    let plain = chosen.windows(2).all(|w| w[1] == w[0] + 1) && !chosen.is_empty();
+                    let part = plain.then(|| view.slice(axis, chosen[0], chosen.len())).flatten();
+                    view = part.ok_or("it takes a part of the image, or not all channels of a range")?;
+                }
+                Ok(vec![Value::View(view)])
+            }
+            "Split" => {
+                let view = view(0)?;
+                let dims = view.dims();
+                let axis = array::index(layer.int("axis", 0), dims.len()).ok_or("its axis is not there")?;
+                let given = layer.ints("split").map(<[i64]>::to_vec).or_else(|| array(1).map(|a| a.ints()));
+                let count = layer.outputs.len().max(1);
+                let sizes = given.unwrap_or_else(|| vec![dims[axis].div_ceil(count) as i64; count]);
+                let mut first = 0;
+                let mut parts = Vec::new();
+                for size in sizes {
+                    let size = (size.max(0) as usize).min(dims[axis].saturating_sub(first));
+                    let part = view.slice(axis, first, size).filter(|_| size > 0);
+                    parts.push(Value::View(part.ok_or("it cuts an axis that is not one of channels")?));
+                    first += size;
+                }
+                Ok(parts)
+            }
+            "Pad" => self.pad(layer, &view(0)?, &array),
+            "Conv" | "FusedConv" => self.conv(layer, inputs, &array),
+            "ConvTranspose" => {
+                let x = self.image(&view(0)?)?;
+                self.conv_transpose(layer, x, &array)
+            }
+            "Concat" => {
+                let views: Vec<View> = (0..inputs.len()).map(view).collect::<Result<_, _>>()?;
+                let axis = array::index(layer.int("axis", 0), views[0].axes.len());
+                let turned = !views[0].is_image();
+                let views: Vec<View> =
+                    views.iter().map(|v| if turned { usual(v) } else { v.clone() }).collect();
+                if !views.iter().all(View::is_image) || axis != Some(if turned { 3 } else { 1 }) {
+                    return Err("it joins something else than the channels of images".into());
+                }
+                let nodes: Vec<usize> = views.iter().map(|v| self.node_of(v)).collect::<Result<_, _>>()?;
+                let upscale = |node: usize| self.draft.nodes[node].upscale;
+                if nodes.iter().any(|&node| upscale(node) != upscale(nodes[0])) {
+                    return Err("it joins images of different sizes".into());
+                }
+                // Anything but a convolution gets the parts by one of 1x1 for each.
+                let total: usize = nodes.iter().map(|&node| self.draft.nodes[node].channels).sum();
+                self.spend(total, total)?;
+                let node = self.push(layer, Work::Concat, &nodes);
+                let image = View::image(node, self.sizes(node));
+                one(if turned { image.transpose(&[0, 2, 3, 1]) } else { Some(image) })
+            }
+            "Add" | "Sub" => self.sum(layer, inputs, if layer.kind == "Sub" { -1.0 } else { 1.0 }),
+            "Mul" | "Div" => self.product(layer, inputs),
+            "Neg" => self.turned(&view(0)?, |l, x| l.affine(layer, x, |_| (-1.0, 0.0))),
+            "Abs" => self.turned(&view(0)?, |l, x| l.magnitude(layer, x)),
+            "BatchNormalization" => {
+                let all: Option<Vec<Vec<f32>>> = (1..5).map(|k| array(k).map(|a| a.floats())).collect();
+                let all = all.ok_or("its weights are no constant")?;
+                let eps = layer.float("epsilon", 1e-5);
+                let channels = view(0)?.dims().get(1).copied().unwrap_or(0);
+                if all.iter().any(|list| list.len() != channels) {
+                    return Err("its weights are for other channels".into());
+                }
+                let scale = |c: usize| all[0][c] / (all[3][c] + eps).sqrt();
+                self.turned(&view(0)?, |l, x| {
+                    l.affine(layer, x, |c| (scale(c), all[1][c] - all[2][c] * scale(c)))
+                })
+            }
+            "Relu" => self.activation(layer, &view(0)?, Activation::Relu),
+            "LeakyRelu" => {
+                let slope = layer.float("alpha", 0.01);
+                match slope {
+                    0.0..1.0 => self.activation(layer, &view(0)?, Activation::LeakyRelu { slope }),
+                    _ => self
+                        .turned(&view(0)?, |l, x| l.prelu(layer, x, |channels| Some(vec![slope; channels]))),
+                }
+            }
+            "PRelu" => {
+                let slopes = array(1).ok_or("its slopes are no constant")?;
+                let of = |channels: usize| match slopes.values.len() {
+                    1 => Some(vec![slopes.values[0] as f32; channels]),
+                    n if n == channels => Some(slopes.floats()),
+                    _ => None,
+                };
+                self.turned(&view(0)?, |l, x| l.prelu(layer, x, of))
+            }
+            "Gelu" if layer.text("approximate", "none") == "none" => {
+                self.activation(layer, &view(0)?, Activation::Gelu)
+            }
+            "Min" | "Max" => self.limit(layer, inputs),
+            "Clip" => self.turned(&view(0)?, |l, x| l.clip(layer, x, &array)),
+            "DepthToSpace" => {
+                let (view, r) = (view(0)?, layer.int("blocksize", 0));
+                let dims = view.dims();
+                let [_, c, h, w] = dims[..] else { return Err("its input has not four axes".into()) };
+                if !(1..=16).contains(&r) || (c as i64) % (r * r) != 0 {
+                    return Err(format!("blocks of {r} do not fit {c} channels"));
+                }
+                let (inner, h, w) = (c as i64 / (r * r), h as i64, w as i64);
+                let (split, order): (_, &[usize]) = match layer.text("mode", "DCR") {
+                    "CRD" => ([1, inner, r, r, h, w], &[0, 1, 4, 2, 5, 3]),
+                    _ => ([1, r, r, inner, h, w], &[0, 3, 4, 1, 5, 2]),
+                };
+                let parts = view.reshape(&split).and_then(|v| v.transpose(order));
+                one(parts.and_then(|v| v.reshape(&[1, inner, h * r, w * r])))
+            }
+            "Resize" | "Upsample" => self.resize(layer, &view(0)?, &array),
+            kind => Err(nearest(kind).into()),
+        }
+    }
+
+    /// The node of an image with its axes in their usual order.
+    fn image(&mut self, view: &View) -> Result<usize, Why> {
+        match view.is_image() {
+            true => self.node_of(view),
+            false => Err("its input has its axes in another order than an image".into()),
+        }
+    }
+
+    /// An operator on an image whose channels may be last: they are in their usual place for it, and where they were behind it.
+    fn turned(
+        &mut self,
+        view: &View,
+        operator: impl FnOnce(&mut Self, &View) -> Result<Vec<Value>, Why>,
+    ) -> Result<Vec<Value>, Why> {
+        let x = usual(view);
+        let turned = x != *view;
+        let mut results = operator(self, &x)?;
+        for value in &mut results {
+            if let (true, Value::View(view)) = (turned, value) {
+                *view = view.transpose(&[0, 2, 3, 1]).ok_or("its axes cannot be turned back")?;
+            }
+        }
+        Ok(results)
+    }
+
+    /// `|x| = max(x, 0) + max(−x, 0)`
+    fn magnitude(&mut self, layer: &Layer, view: &View) -> Result<Vec<Value>, Why> {
+        let x = self.image(view)?;
+        let channels = self.draft.nodes[x].channels;
+        let negative = Work::Affine { scale: vec![-1.0; channels], shift: vec![0.0; channels] };
+        let negative = self.push(layer, negative, &[x]);
+        let parts = [x, negative].map(|part| self.push(layer, Work::Activation(Activation::Relu), &[part]));
+        let node = self.push(layer, Work::Add { scale: 1.0 }, &parts);
+        Ok(self.value(node))
+    }
+
+    fn activation(&mut self, layer: &Layer, view: &View, activation: Activation) -> Result<Vec<Value>, Why> {
+        // Of each value by itself: the order of the axes may stay as it is.
+        if view.first == 0
+            && view.dims().iter().product::<usize>() == self.sizes(view.node).iter().product::<usize>()
+        {
+            let node = self.push(layer, Work::Activation(activation), &[view.node]);
+            return Ok(vec![Value::View(View { node, ..view.clone() })]);
+        }
+        let x = self.node_of(view)?;
+        let node = self.push(layer, Work::Activation(activation), &[x]);
+        Ok(self.value(node))
+    }
+
+    fn prelu(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        slopes: impl Fn(usize) -> Option<Vec<f32>>,
+    ) -> Result<Vec<Value>, Why> {
+        let x = self.image(view)?;
+        let channels = self.draft.nodes[x].channels;
+        let slopes = slopes(channels)
+            .ok_or_else(|| format!("its slopes are not one for each of {channels} channels"))?;
+        let node = self.push(layer, Work::PRelu(slopes), &[x]);
+        Ok(self.value(node))
+    }
+
+    /// `scale·x + shift`, by channel.
+    fn affine(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        of: impl Fn(usize) -> (f32, f32),
+    ) -> Result<Vec<Value>, Why> {
+        let x = self.image(view)?;
+        let (scale, shift) = (0..self.draft.nodes[x].channels).map(of).unzip();
+        let node = self.push(layer, Work::Affine { scale, shift }, &[x]);
+        Ok(self.value(node))
+    }
+
+    /// A constant as one number for each channel of a view, whatever the order of its axes. `None` if it differs from pixel to
+    /// pixel.
+    fn by_channel(view: &View, array: &Array) -> Option<Vec<f32>> {
+        let (view, array) = (usual(view), usual_array(view, array));
+        let dims = array::common(&view.dims(), &array.dims).filter(|dims| *dims == view.dims())?;
+        if let Some(one) = array.scalar() {
+            return view.is_image().then(|| vec![one as f32; dims[1]]);
+        }
+        let mut sizes = vec![1; dims.len() - array.dims.len()];
+        sizes.extend(&array.dims);
+        let varied: Vec<usize> = (0..sizes.len()).filter(|&i| sizes[i] > 1).collect();
+        (view.is_image() && varied == [1]).then(|| array.floats())
+    }
+
+    /// Sums and differences of images, and with constants.
+    fn sum(&mut self, layer: &Layer, inputs: &[Option<Value>], sign: f32) -> Result<Vec<Value>, Why> {
+        match (&inputs[0], inputs.get(1).and_then(Option::as_ref)) {
+            (Some(Value::View(x)), Some(Value::Constant(shift))) => {
+                let shift = Self::by_channel(x, shift).ok_or("it adds another number to each pixel")?;
+                self.turned(x, |l, x| l.affine(layer, x, |c| (1.0, sign * shift[c])))
+            }
+            (Some(Value::Constant(shift)), Some(Value::View(x))) => {
+                let shift = Self::by_channel(x, shift).ok_or("it adds another number to each pixel")?;
+                self.turned(x, |l, x| l.affine(layer, x, |c| (sign, shift[c])))
+            }
+            (Some(Value::View(a)), Some(Value::View(b))) => {
+                let dims = array::common(&a.dims(), &b.dims()).ok_or("its inputs have different sizes")?;
+                let wide = |view: &View| view.expand(&dims).ok_or("its inputs have different sizes");
+                let (a, b) = (wide(a)?, wide(b)?);
+                if a.is_image() != b.is_image() {
+                    return Err("its inputs have their axes in different orders".into());
+                }
+                let [x, y] = [self.node_of(&a)?, self.node_of(&b)?];
+                if self.sizes(x) != self.sizes(y) {
+                    return Err("its inputs have different sizes".into());
+                }
+                let node = self.push(layer, Work::Add { scale: sign }, &[x, y]);
+                let image = View::image(node, self.sizes(node));
+                // Both were, for example, with channels last: so is the sum.
+                let order = if a.is_image() { [0, 1, 2, 3] } else { [0, 2, 3, 1] };
+                let view = image.transpose(&order).filter(|view| view.dims() == dims);
+                view.map(|v| vec![Value::View(v)])
+                    .ok_or_else(|| "its inputs have an order of axes that is not known".into())
+            }
+            _ => Err("its inputs are no images".into()),
+        }
+    }
+
+    /// Products with constants.
+    fn product(&mut self, layer: &Layer, inputs: &[Option<Value>]) -> Result<Vec<Value>, Why> {
+        let divide = layer.kind == "Div";
+        match (&inputs[0], inputs.get(1).and_then(Option::as_ref)) {
+            (Some(Value::View(x)), Some(Value::Constant(by))) => {
+                let by = Self::by_channel(x, by).ok_or("it scales each pixel by another number")?;
+                self.turned(x, |l, x| l.affine(layer, x, |c| (if divide { 1.0 / by[c] } else { by[c] }, 0.0)))
+            }
+            (Some(Value::Constant(by)), Some(Value::View(x))) if !divide => {
+                let by = Self::by_channel(x, by).ok_or("it scales each pixel by another number")?;
+                self.turned(x, |l, x| l.affine(layer, x, |c| (by[c], 0.0)))
+            }
+            _ => Err("products of two images (attention, gates) are not run yet".into()),
+        }
+    }
+
+    /// Zeros around an image, for the convolution behind them.
+    fn pad(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        array: &dyn Fn(usize) -> Option<Array>,
+    ) -> Result<Vec<Value>, Why> {
+        let pads = layer.ints("pads").map(<[i64]>::to_vec).or_else(|| array(1).map(|a| a.ints()));
+        let pads = pads.ok_or("its sizes are no constant")?;
+        let value = array(2).and_then(|a| a.scalar()).unwrap_or_else(|| layer.float("value", 0.0).into());
+        if pads.iter().all(|p| *p == 0) {
+            return Ok(vec![Value::View(view.clone())]);
+        }
+        match (layer.text("mode", "constant"), &pads[..]) {
+            ("constant", &[0, 0, top, left, 0, 0, bottom, right])
+                if value == 0.0 && top > 0 && [left, bottom, right] == [top; 3] && view.is_image() =>
+            {
+                Ok(vec![Value::Padded(view.clone(), top as usize)])
+            }
+            (mode, _) => Err(format!(
+                "it pads by {pads:?} ({mode}); the same number of zeros on all sides before a convolution is done"
+            )),
+        }
+    }
+
+    /// Limits, as ReLUs: `min(x, high) = high − max(high − x, 0)`.
+    fn clip(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        array: &dyn Fn(usize) -> Option<Array>,
+    ) -> Result<Vec<Value>, Why> {
+        let limit = |k: usize, name: &str| {
+            let given = array(k).and_then(|a| a.scalar()).map(|v| v as f32);
+            given.or_else(|| layer.attributes.contains_key(name).then(|| layer.float(name, 0.0)))
+        };
+        self.between(layer, view, limit(1, "min"), limit(2, "max"))
+    }
+
+    /// `Min` and `Max` of an image and a number.
+    fn limit(&mut self, layer: &Layer, inputs: &[Option<Value>]) -> Result<Vec<Value>, Why> {
+        let (view, at) = match (inputs.first(), inputs.get(1), inputs.len()) {
+            (Some(Some(Value::View(view))), Some(Some(Value::Constant(at))), 2)
+            | (Some(Some(Value::Constant(at))), Some(Some(Value::View(view))), 2) => (view, at.scalar()),
+            _ => return Err("the limit of an image by a number is done".into()),
+        };
+        let at = at.ok_or("its limit is not a single number")? as f32;
+        let (low, high) = if layer.kind == "Min" { (None, Some(at)) } else { (Some(at), None) };
+        self.turned(view, |l, x| l.between(layer, x, low, high))
+    }
+
+    fn between(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        low: Option<f32>,
+        high: Option<f32>,
+    ) -> Result<Vec<Value>, Why> {
+        let mut node = self.image(view)?;
+        let channels = self.draft.nodes[node].channels;
+        let mut bend = |node: usize, sign: f32, at: f32| {
+            let affine = |scale: f32, shift: f32| Work::Affine {
+                scale: vec![scale; channels],
+                shift: vec![shift; channels],
+            };
+            // The part above zero of sign·(x − at), and back.
+            let moved = self.push(layer, affine(sign, -sign * at), &[node]);
+            let cut = self.push(layer, Work::Activation(Activation::Relu), &[moved]);
+            self.push(layer, affine(sign, at), &[cut])
+        };
+        if let Some(low) = low.filter(|low| *low > -1e9) {
+            node = bend(node, 1.0, low);
+        }
+        if let Some(high) = high.filter(|high| *high < 1e9) {
+            node = bend(node, -1.0, high);
+        }
+        Ok(self.value(node))
+    }
+
+    fn resize(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        array: &dyn Fn(usize) -> Option<Array>,
+    ) -> Result<Vec<Value>, Why> {
+        let x = self.image(view)?;
+        let dims = view.dims();
+        // Operator set 9 and before, 10, and since: the factors move from attribute to second to third input.
+        let factors =
+            || [2, 1].into_iter().filter_map(array).find(|a| a.values.len() == dims.len() && !a.integer);
+        let given = match &layer.attributes.get("scales") {
+            Some(crate::net::Attribute::Floats(list)) => Some(list.iter().map(|f| f64::from(*f)).collect()),
+            _ => factors().map(|a| a.values),
+        };
+        let sizes = || {
+            array(3).map(|a| a.values.iter().zip(&dims).map(|(size, d)| size / *d as f64).collect::<Vec<_>>())
+        };
+        let factors: Vec<f64> = given.or_else(sizes).ok_or("its factors are no constant")?;
+        let [1.0, 1.0, down, across] = factors[..] else {
+            return Err(format!(
+                "it resizes by {factors:?}; rows and columns by the same whole number are done"
+            ));
+        };
+        let r = down.round();
+        if down != across || (down - r).abs() > 1e-6 || !(1.0..=16.0).contains(&r) {
+            return Err(format!("it resizes by {down}x{across}; the same whole number up to 16 is done"));
+        }
+        if r == 1.0 {
+            return Ok(vec![Value::View(view.clone())]);
+        }
+        let places = layer.text(
+            "coordinate_transformation_mode",
+            if layer.kind == "Upsample" { "asymmetric" } else { "half_pixel" },
+        );
+        let filter = match (layer.text("mode", "nearest"), places) {
+            // With a whole factor all of these take the same pixel.
+            ("nearest", "asymmetric")
+                if layer.kind == "Upsample" || layer.text("nearest_mode", "floor") == "floor" =>
+            {
+                Filter::Nearest
+            }
+            ("nearest", "half_pixel" | "pytorch_half_pixel")
+                if matches!(
+                    layer.text("nearest_mode", "round_prefer_floor"),
+                    "round_prefer_floor" | "round_prefer_ceil"
+                ) =>
+            {
+                Filter::Nearest
+            }
+            ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
+            ("cubic", "half_pixel" | "pytorch_half_pixel")
+                if layer.float("cubic_coeff_a", -0.75) == -0.5 && layer.int("exclude_outside", 0) == 0 =>
+            {
+                Filter::Bicubic
+            }
+            (mode, places) => {
+                return Err(format!(
+                    "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
+                     bicubic with a = -0.5 are done"
+                ));
+            }
+        };
+        let node = self.enlarge(layer.name.clone(), Work::Resize(r as usize, filter), x, r as usize)?;
+        Ok(self.value(node))
+    }
+}
+
+/// A view with channels last as one with channels first; others as they are.
+fn usual(view: &View) -> View {
+    let turned = (view.axes.len() == 4).then(|| view.transpose(&[0, 3, 1, 2])).flatten();
+    match turned {
+        Some(turned) if !view.is_image() && turned.is_image() => turned,
+        _ => view.clone(),
+    }
+}
+
+/// A constant beside a view, turned as [`usual`] turns the view.
+fn usual_array(view: &View, array: &Array) -> Array {
+    if usual(view) == *view || array.dims.len() > 4 {
+        return array.clone();
+    }
+    let mut dims = vec![1; 4 - array.dims.len()];
+    dims.extend(&array.dims);
+    let whole = Array { dims, ..array.clone() };
+    whole.transpose(&[0, 3, 1, 2]).unwrap_or(whole)
+}
+
+/// What is in the way of an operator, and what comes nearest to it.
+fn nearest(kind: &str) -> &'static str {
+    match kind {
+        "Sigmoid" | "Tanh" | "HardSwish" | "HardSigmoid" | "Softplus" | "Erf" | "Elu" | "Silu" | "Mish" => {
+            "this non-linearity is not run yet; ReLU, leaky ReLU, PReLU and GELU are"
+        }
+        "GlobalAveragePool" | "ReduceMean" | "ReduceSum" | "ReduceMax" | "GlobalMaxPool" => {
+            "it looks at the whole image or at all channels at once, which the engine, working row by row, does not do yet"
+        }
+        "MaxPool" | "AveragePool" => "networks that pool are not run yet",
+        "MatMul" | "Gemm" | "Softmax" | "LayerNormalization" | "Einsum" => {
+            "attention is run in SwinIR's form, from its PyTorch file; not from a graph of matrix products"
+        }
+        _ => "the engine has no such operator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draft::{Conv, Draft, Node};
+    use crate::net::Net;
+    use std::collections::HashMap;
+
+    #[test]
+    fn a_channel_is_spread_over_blocks_by_a_choice_of_channels() {
+        let net = Net::default();
+        let mut draft = Draft::default();
+        draft.nodes.push(Node {
+            name: "x".into(),
+            work: Work::Input,
+            inputs: Vec::new(),
+            channels: 1,
+            upscale: 1,
+        });
+        let mut lowering = Lowering { net: &net, draft, values: HashMap::new(), size: [8, 10], budget: 100 };
+        let conv = Conv { kernel: 1, weight: vec![1.0; 4], bias: vec![0.0; 4], relu: false };
+        let wide = lowering.draft.push("wide", Work::Conv(conv), &[0]);
+        let image = |l: &Lowering<'_>, node| Some(Value::View(View::image(node, l.sizes(node))));
+        let inputs = [image(&lowering, wide), image(&lowering, 0)];
+        let layer = Layer { name: "add".into(), kind: "Add".into(), ..Layer::default() };
+        let found = lowering.images(&layer, &inputs).expect("broadcasts");
+        let Value::View(view) = &found[0] else { panic!("an image") };
+        assert_eq!(view.dims(), [1, 4, 8, 10]);
+        let Work::Conv(choice) = &lowering.draft.nodes[2].work else { panic!("a choice of channels") };
+        assert_eq!(choice.chosen(), Some(vec![0; 4]));
+    }
+}

@@ -1,0 +1,164 @@
+//! Networks in the forms in which they are passed around (`../shared/data/exports`): each is imported and computes what its
+//! framework computed, or is refused for a reason that is written down here.
+
+#[path = "../../../tests/src/skip.rs"]
+mod skip;
+mod support;
+
+use mcir_import::{ImportError, Options, import, ncnn, onnx};
+use skip::skip;
+use std::path::{Path, PathBuf};
+use support::{evaluate, npy};
+
+/// Beginnings of the names of files that are refused, and a part of the reason.
+const REFUSED: &[(&str, &str)] = &[
+    ("compact_x2_aligned", "align_corners"),
+    ("compact_x2_bicubic", "interpolates cubic"),
+    ("compact_x2_half", "0.5x0.5"),
+    ("cunet", "pads by [0, 0, 0, 0]"),
+    ("upconv7", "pads by [0, 0, 0, 0]"),
+    ("espcn_x2_hswish", "non-linearity"),
+    ("espcn_x2_sig", "Tanh"),
+    ("espcn_x3", "Tanh"),
+    ("srres", "Tanh"),
+    ("span_x2_wide", "pads by [1, 1, 1, 1] where [0, 0, 0, 0]"),
+    ("span", "Sigmoid"),
+    ("imdn", "whole image"),
+    ("nafsr", "whole image"),
+    ("nafsr", "attention"),
+    ("swin", "attention"),
+    ("swin", "whole image"),
+    ("swin", "reflect"),
+    ("rlfn", "strides"),
+    ("real_rlfn", "strides"),
+    ("rrdb_x2", "rows and columns"),
+];
+
+fn folder() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/exports");
+    path.is_dir().then_some(path)
+}
+
+#[test]
+fn onnx_files_compute_what_their_framework_computed() {
+    let Some(folder) = folder() else { return skip("there is no ../shared/data/exports") };
+    let manifest = std::fs::read_to_string(folder.join("manifest.tsv")).expect("a manifest");
+    let (mut right, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
+    for line in manifest.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [file, data, sizes, _, _, half, range, ..] = columns[..] else { panic!("{line}") };
+        if !file.ends_with(".onnx") {
+            continue;
+        }
+        match check(&folder, file, data, sizes, half == "1", range.starts_with("0..255")) {
+            Ok(()) => right += 1,
+            Err(Fault::Refused(why)) => refused.push((file.to_owned(), why)),
+            Err(Fault::Wrong(why)) => wrong.push(format!("{file}: {why}")),
+        }
+    }
+    for (file, why) in &refused {
+        println!("refused {file}: {why}");
+    }
+    println!("{right} right, {} refused, {} wrong", refused.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (file, why) in &refused {
+        let known = REFUSED.iter().any(|(name, part)| file.starts_with(name) && why.contains(part));
+        assert!(known, "{file} is refused: {why}");
+    }
+}
+
+enum Fault {
+    Refused(String),
+    Wrong(String),
+}
+
+fn check(folder: &Path, file: &str, data: &str, sizes: &str, half: bool, bytes: bool) -> Result<(), Fault> {
+    let content = std::fs::read(folder.join(file)).expect("read");
+    let beside = |name: &str| std::fs::read(folder.join(name));
+    let net = onnx::read(&content, &beside).map_err(|e| Fault::Wrong(e.to_string()))?;
+    let range = if bytes { 255.0 } else { 1.0 };
+    let options = Options { name: data.into(), range: Some(range) };
+    let model = import(&net, &options).map_err(|error| match error {
+        ImportError::Unsupported { .. } | ImportError::Input { .. } | ImportError::Output { .. } => {
+            Fault::Refused(error.to_string())
+        }
+        other => Fault::Wrong(other.to_string()),
+    })?;
+    let tolerance = if half { 4e-3 } else { 1e-4 };
+    for size in sizes.split(',') {
+        same(&model, &folder.join(format!("io/{data}_{size}")), range, tolerance)?;
+    }
+    Ok(())
+}
+
+/// Whether a model makes of an input what a framework made of it.
+fn same(model: &mcir_runtime::model::Model, pair: &Path, range: f32, tolerance: f64) -> Result<(), Fault> {
+    let load = |end: &str| npy(Path::new(&format!("{}_{end}.npy", pair.display())));
+    let (x, expected) = (load("in"), load("out"));
+    // Where the network rounds, so does the engine, but later.
+    let rounding = if expected.bytes { 0.501 } else { 0.0 };
+    let (x, expected) = (x.channels_first(), expected.channels_first());
+    let found = evaluate(model, &x.scaled(1.0 / range)).scaled(range);
+    let name = pair.file_name().unwrap_or_default().to_string_lossy();
+    if found.dims != expected.dims {
+        return Err(Fault::Wrong(format!("{name}: sizes {:?} for {:?}", found.dims, expected.dims)));
+    }
+    let size = expected.values.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(f64::from(range));
+    let worst = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    if worst.is_nan() || worst > (tolerance * size).max(rounding) {
+        return Err(Fault::Wrong(format!("{name}: off by {worst:e} of {size}")));
+    }
+    Ok(())
+}
+
+#[test]
+fn ncnn_files_compute_what_ncnn_computes() {
+    let Some(folder) = folder() else { return skip("there is no ../shared/data/exports") };
+    let networks = folder.join("../networks");
+    let pair = |name: &str, size: &str| folder.join(format!("ncnn/{name}{size}"));
+    let small = |name: &'static str| {
+        (folder.join(format!("ncnn/{name}")), vec![pair(name, "_24x20"), pair(name, "_23x31")])
+    };
+    let large = |name: &'static str| (networks.join(name), vec![pair(name, "")]);
+    let files = [
+        (small("compact_x2_f32"), None),
+        (small("compact_x2_f16"), None),
+        (small("carn_x2"), None),
+        (small("fsrcnn_x2"), None),
+        (small("quicksr_x2"), None),
+        (small("rrdb_x4"), None),
+        (small("xlsr_x3"), None),
+        (large("RealESRGAN_General_x4_v3"), None),
+        (small("span_x2"), Some("Silu")),
+        (small("espcn_x3"), Some("Tanh")),
+        (small("rlfn_x2"), Some("Pooling")),
+        (small("nafsr_x2"), Some("not read")),
+        (small("upconv7_x2"), Some("pads by [0, 0, 0, 0]")),
+        (large("upconv_7_photo-scale2.0x"), Some("pads by [0, 0, 0, 0]")),
+        (large("realesr-animevideov3-x2"), Some("0.5x0.5")),
+    ];
+    for ((file, pairs), refused) in files {
+        let text = std::fs::read_to_string(file.with_extension("param")).unwrap_or_else(|_| {
+            // Names with a dot in them.
+            std::fs::read_to_string(format!("{}.param", file.display())).expect("read")
+        });
+        let bin = std::fs::read(format!("{}.bin", file.display())).expect("read");
+        let options = Options { name: "n".into(), range: None };
+        let model = ncnn::read(&text, &bin).and_then(|net| import(&net, &options));
+        match (model, refused) {
+            (Ok(model), None) => {
+                for pair in pairs {
+                    // Outputs of the published network go far beyond 0..1; ncnn's own differ by 5e-6 from PyTorch's.
+                    if let Err(Fault::Wrong(why) | Fault::Refused(why)) = same(&model, &pair, 1.0, 1e-4) {
+                        panic!("{why}");
+                    }
+                }
+            }
+            (Err(error), Some(part)) => {
+                assert!(error.to_string().contains(part), "{}: {error}", file.display())
+            }
+            (Ok(_), Some(part)) => panic!("{} is done, and was refused because {part}", file.display()),
+            (Err(error), None) => panic!("{}: {error}", file.display()),
+        }
+    }
+}

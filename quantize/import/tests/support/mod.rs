@@ -1,0 +1,179 @@
+//! A model computed by its definition, in f64, and NumPy's files.
+
+use mcir_runtime::model::{Activation, Filter, Model, NodeId, Op, Role};
+use std::path::Path;
+
+/// A tensor of NumPy.
+pub struct Npy {
+    dims: Vec<usize>,
+    values: Vec<f64>,
+    /// Whether it is made of bytes.
+    pub bytes: bool,
+}
+
+/// An image, `[C, H, W]`.
+#[derive(Debug, Clone)]
+pub struct Planes {
+    pub dims: [usize; 3],
+    pub values: Vec<f64>,
+}
+
+impl Planes {
+    pub fn scaled(&self, by: f32) -> Self {
+        Self { dims: self.dims, values: self.values.iter().map(|v| v * f64::from(by)).collect() }
+    }
+
+    fn at(&self, c: usize, y: i64, x: i64) -> f64 {
+        let [_, h, w] = self.dims;
+        let inside = (0..h as i64).contains(&y) && (0..w as i64).contains(&x);
+        if inside { self.values[(c * h + y as usize) * w + x as usize] } else { 0.0 }
+    }
+
+    /// The nearest pixel of the image.
+    fn clamped(&self, c: usize, y: i64, x: i64) -> f64 {
+        let [_, h, w] = self.dims;
+        self.at(c, y.clamp(0, h as i64 - 1), x.clamp(0, w as i64 - 1))
+    }
+
+    fn make(dims: [usize; 3], value: impl Fn(usize, usize, usize) -> f64) -> Self {
+        let [c, h, w] = dims;
+        let places = (0..c).flat_map(|c| (0..h).flat_map(move |y| (0..w).map(move |x| (c, y, x))));
+        Self { dims, values: places.map(|(c, y, x)| value(c, y, x)).collect() }
+    }
+}
+
+/// Reads a file of format version 1 or 2: little-endian f32 or bytes.
+pub fn npy(path: &Path) -> Npy {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8_lossy(&bytes[10..10 + length]).into_owned();
+    let body = &bytes[10 + length..];
+    let shape = header.split("'shape': (").nth(1).and_then(|s| s.split(')').next()).expect("a shape");
+    let dims = shape.split(',').filter_map(|d| d.trim().parse().ok()).collect();
+    let values = if header.contains("<f4") {
+        body.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect()
+    } else {
+        assert!(header.contains("u1"), "{header}");
+        body.iter().map(|b| f64::from(*b)).collect()
+    };
+    Npy { dims, values, bytes: header.contains("u1") }
+}
+
+impl Npy {
+    /// One image, from either order of axes.
+    pub fn channels_first(self) -> Planes {
+        let dims: Vec<usize> = match self.dims[..] {
+            [1, a, b, c] | [a, b, c] => vec![a, b, c],
+            ref other => panic!("{other:?}"),
+        };
+        if matches!(dims[0], 1 | 3) {
+            return Planes { dims: [dims[0], dims[1], dims[2]], values: self.values };
+        }
+        let [h, w, c] = [dims[0], dims[1], dims[2]];
+        Planes::make([c, h, w], |ch, y, x| self.values[(y * w + x) * c + ch])
+    }
+}
+
+/// The output for an input in 0..1.
+pub fn evaluate(model: &Model, x: &Planes) -> Planes {
+    let mut edges: Vec<Planes> = Vec::new();
+    for (id, node) in (0..).zip(&model.graph().nodes) {
+        let input = |k: usize| &edges[usize::from(node.inputs[k])];
+        let weights =
+            |role: Role| model.f32s(id as NodeId, role).into_iter().map(f64::from).collect::<Vec<_>>();
+        let dims = |k: usize| input(k).dims;
+        let each = |f: &dyn Fn(usize, f64) -> f64| {
+            Planes::make(dims(0), |c, y, x| f(c, input(0).at(c, y as i64, x as i64)))
+        };
+        let bent = |activation: Activation, v: f64| match activation {
+            Activation::Relu => v.max(0.0),
+            Activation::LeakyRelu { slope } => {
+                if v > 0.0 {
+                    v
+                } else {
+                    v * f64::from(slope)
+                }
+            }
+            Activation::Gelu => unreachable!("no network of these tests has it"),
+        };
+        let out = match node.op {
+            Op::Input { .. } => x.clone(),
+            Op::Conv2d(conv) => {
+                let (w, b) = (weights(Role::Weight), weights(Role::Bias));
+                let (k, from) = (usize::from(conv.kernel), usize::from(conv.in_channels));
+                let [_, h, wide] = dims(0);
+                Planes::make([conv.out_channels.into(), h, wide], |o, y, x| {
+                    let mut sum = b[o];
+                    for tap in 0..k * k {
+                        let place = |at: usize, tap: usize| at as i64 + tap as i64 - (k / 2) as i64;
+                        let (y, x) = (place(y, tap / k), place(x, tap % k));
+                        for i in 0..from {
+                            sum += w[(o * k * k + tap) * from + i] * input(0).at(i, y, x);
+                        }
+                    }
+                    conv.activation.map_or(sum, |activation| bent(activation, sum))
+                })
+            }
+            Op::Add { res_scale } => Planes::make(dims(0), |c, y, x| {
+                let at = |k: usize| input(k).at(c, y as i64, x as i64);
+                at(0) + f64::from(res_scale) * at(1)
+            }),
+            Op::Affine => {
+                let (scale, shift) = (weights(Role::Weight), weights(Role::Bias));
+                each(&|c, v| v * scale[c] + shift[c])
+            }
+            Op::PRelu => {
+                let slopes = weights(Role::Weight);
+                each(&|c, v| if v > 0.0 { v } else { v * slopes[c] })
+            }
+            Op::Activation(activation) => each(&|_, v| bent(activation, v)),
+            Op::PixelShuffle { upscale } => {
+                let (r, [c, h, w]) = (usize::from(upscale), dims(0));
+                Planes::make([c / (r * r), h * r, w * r], |c, y, x| {
+                    input(0).at(c * r * r + y % r * r + x % r, (y / r) as i64, (x / r) as i64)
+                })
+            }
+            Op::Resize { upscale, filter } => {
+                let (r, [c, h, w]) = (usize::from(upscale), dims(0));
+                Planes::make([c, h * r, w * r], |c, y, x| {
+                    let mut sum = 0.0;
+                    for (dy, a) in taps(filter, y, r) {
+                        sum += taps(filter, x, r)
+                            .iter()
+                            .map(|(dx, b)| a * b * input(0).clamped(c, dy, *dx))
+                            .sum::<f64>();
+                    }
+                    sum
+                })
+            }
+            Op::LayerNorm { .. } | Op::WindowAttention { .. } | Op::Convert => {
+                unreachable!("no network of these tests has it")
+            }
+        };
+        edges.push(out);
+    }
+    edges.pop().expect("an output")
+}
+
+/// Pixels that an enlarged pixel is made of, with their weights.
+fn taps(filter: Filter, at: usize, r: usize) -> Vec<(i64, f64)> {
+    let place = (at as f64 + 0.5) / r as f64 - 0.5;
+    let first = place.floor();
+    let near = |d: i64| first as i64 + d;
+    match filter {
+        Filter::Nearest => vec![((at / r) as i64, 1.0)],
+        Filter::Bilinear => vec![(near(0), 1.0 - (place - first)), (near(1), place - first)],
+        Filter::Bicubic => (-1..=2)
+            .map(|d| {
+                let x = (place - first - d as f64).abs();
+                let w = if x <= 1.0 {
+                    1.5 * x.powi(3) - 2.5 * x * x + 1.0
+                } else {
+                    -0.5 * x.powi(3) + 2.5 * x * x - 4.0 * x + 2.0
+                };
+                (near(d), w)
+            })
+            .collect(),
+    }
+}

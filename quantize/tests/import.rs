@@ -1,0 +1,63 @@
+//! `mcir-quantize import`: from a file to a model that the other commands take.
+
+use std::path::Path;
+use std::process::Command;
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_mcir-quantize"))
+}
+
+fn run(args: &[&str]) -> (bool, String) {
+    let out = program().args(args).output().expect("it runs");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    (out.status.success(), text)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What `export-onnx` writes comes back as the network that it was.
+#[test]
+fn an_exported_network_comes_back() {
+    use mcir_quantize::engine::Runner;
+    use mcir_runtime::arch::{edsr, stand_in};
+    use mcir_runtime::image::Image;
+    let folder = tempfile::tempdir().expect("a folder");
+    let [first, onnx, again] = ["a.mcir", "a.onnx", "b.mcir"].map(|name| folder.path().join(name));
+    let config = edsr::Config { num_feat: 8, num_block: 2, ..edsr::Config::edge(4, 8, 2) };
+    let model = stand_in::weighted(edsr::graph(&config)).expect("sound");
+    std::fs::write(&first, model.to_bytes()).expect("written");
+    let (ok, out) = run(&["export-onnx", &text(&first), "-o", &text(&onnx)]);
+    assert!(ok, "{out}");
+    let (ok, out) = run(&["import", "-i", &text(&onnx), "-o", &text(&again)]);
+    assert!(ok && out.contains("x4"), "{out}");
+    let back = mcir_runtime::model::Model::from_bytes(std::fs::read(&again).expect("read")).expect("a model");
+    assert!(back.graph().nodes.len() <= model.graph().nodes.len(), "no more nodes than it had");
+    let pixels = (0..24 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect();
+    let image = Image::new(24, 17, 3, pixels).expect("an image");
+    let [a, b] = [&model, &back].map(|model| Runner::new(model).upscale(&image).expect("runs"));
+    let worst = a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(worst <= Some(1), "{worst:?}");
+}
+
+#[test]
+fn what_cannot_be_imported_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = text(&folder.path().join("o.mcir"));
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        text(&path)
+    };
+    for (input, part) in [
+        (file("n.pth", b"PK"), "PyTorch file"),
+        (file("n.onnx", b"hello"), "damaged"),
+        (file("n.param", b"7767517\n1 1\nInput in 0 1 in\n"), "the .bin beside it"),
+        (text(&folder.path().join("none.onnx")), "cannot read"),
+    ] {
+        let (ok, message) = run(&["import", "-i", &input, "-o", &out]);
+        assert!(!ok && message.contains(part), "{input}: {message}");
+        assert!(!Path::new(&out).exists());
+    }
+}
