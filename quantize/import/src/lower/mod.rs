@@ -6,7 +6,9 @@
 
 mod conv;
 mod fold;
+mod limits;
 mod ops;
+mod resize;
 
 use crate::array::Array;
 use crate::draft::{Conv, Draft, Node, Work};

@@ -5,7 +5,7 @@ use crate::array::{self, Array};
 use crate::draft::Work;
 use crate::net::Layer;
 use crate::view::View;
-use mcir_runtime::model::{Activation, Filter};
+use mcir_runtime::model::Activation;
 
 impl Lowering<'_> {
     /// What an operator makes of images, and of constants with them.
@@ -182,7 +182,7 @@ impl Lowering<'_> {
     }
 
     /// The node of an image with its axes in their usual order.
-    fn image(&mut self, view: &View) -> Result<usize, Why> {
+    pub(super) fn image(&mut self, view: &View) -> Result<usize, Why> {
         match view.is_image() {
             true => self.node_of(view),
             false => Err("its input has its axes in another order than an image".into()),
@@ -190,7 +190,7 @@ impl Lowering<'_> {
     }
 
     /// An operator on an image whose channels may be last: they are in their usual place for it, and where they were behind it.
-    fn turned(
+    pub(super) fn turned(
         &mut self,
         view: &View,
         operator: impl FnOnce(&mut Self, &View) -> Result<Vec<Value>, Why>,
@@ -344,127 +344,6 @@ impl Lowering<'_> {
                 "it pads by {pads:?} ({mode}); the same number of zeros on all sides before a convolution is done"
             )),
         }
-    }
-
-    /// Limits, as ReLUs: `min(x, high) = high − max(high − x, 0)`.
-    fn clip(
-        &mut self,
-        layer: &Layer,
-        view: &View,
-        array: &dyn Fn(usize) -> Option<Array>,
-    ) -> Result<Vec<Value>, Why> {
-        let limit = |k: usize, name: &str| {
-            let given = array(k).and_then(|a| a.scalar()).map(|v| v as f32);
-            given.or_else(|| layer.attributes.contains_key(name).then(|| layer.float(name, 0.0)))
-        };
-        self.between(layer, view, limit(1, "min"), limit(2, "max"))
-    }
-
-    /// `Min` and `Max` of an image and a number.
-    fn limit(&mut self, layer: &Layer, inputs: &[Option<Value>]) -> Result<Vec<Value>, Why> {
-        let (view, at) = match (inputs.first(), inputs.get(1), inputs.len()) {
-            (Some(Some(Value::View(view))), Some(Some(Value::Constant(at))), 2)
-            | (Some(Some(Value::Constant(at))), Some(Some(Value::View(view))), 2) => (view, at.scalar()),
-            _ => return Err("the limit of an image by a number is done".into()),
-        };
-        let at = at.ok_or("its limit is not a single number")? as f32;
-        let (low, high) = if layer.kind == "Min" { (None, Some(at)) } else { (Some(at), None) };
-        self.turned(view, |l, x| l.between(layer, x, low, high))
-    }
-
-    fn between(
-        &mut self,
-        layer: &Layer,
-        view: &View,
-        low: Option<f32>,
-        high: Option<f32>,
-    ) -> Result<Vec<Value>, Why> {
-        let mut node = self.image(view)?;
-        let channels = self.draft.nodes[node].channels;
-        let mut bend = |node: usize, sign: f32, at: f32| {
-            let affine = |scale: f32, shift: f32| Work::Affine {
-                scale: vec![scale; channels],
-                shift: vec![shift; channels],
-            };
-            // The part above zero of sign·(x − at), and back.
-            let moved = self.push(layer, affine(sign, -sign * at), &[node]);
-            let cut = self.push(layer, Work::Activation(Activation::Relu), &[moved]);
-            self.push(layer, affine(sign, at), &[cut])
-        };
-        if let Some(low) = low.filter(|low| *low > -1e9) {
-            node = bend(node, 1.0, low);
-        }
-        if let Some(high) = high.filter(|high| *high < 1e9) {
-            node = bend(node, -1.0, high);
-        }
-        Ok(self.value(node))
-    }
-
-    fn resize(
-        &mut self,
-        layer: &Layer,
-        view: &View,
-        array: &dyn Fn(usize) -> Option<Array>,
-    ) -> Result<Vec<Value>, Why> {
-        let x = self.image(view)?;
-        let dims = view.dims();
-        // Operator set 9 and before, 10, and since: the factors move from attribute to second to third input.
-        let factors =
-            || [2, 1].into_iter().filter_map(array).find(|a| a.values.len() == dims.len() && !a.integer);
-        let given = match &layer.attributes.get("scales") {
-            Some(crate::net::Attribute::Floats(list)) => Some(list.iter().map(|f| f64::from(*f)).collect()),
-            _ => factors().map(|a| a.values),
-        };
-        let sizes = || {
-            array(3).map(|a| a.values.iter().zip(&dims).map(|(size, d)| size / *d as f64).collect::<Vec<_>>())
-        };
-        let factors: Vec<f64> = given.or_else(sizes).ok_or("its factors are no constant")?;
-        let [1.0, 1.0, down, across] = factors[..] else {
-            return Err(format!(
-                "it resizes by {factors:?}; rows and columns by the same whole number are done"
-            ));
-        };
-        let r = down.round();
-        if down != across || (down - r).abs() > 1e-6 || !(1.0..=16.0).contains(&r) {
-            return Err(format!("it resizes by {down}x{across}; the same whole number up to 16 is done"));
-        }
-        if r == 1.0 {
-            return Ok(vec![Value::View(view.clone())]);
-        }
-        let places = layer.text(
-            "coordinate_transformation_mode",
-            if layer.kind == "Upsample" { "asymmetric" } else { "half_pixel" },
-        );
-        let filter = match (layer.text("mode", "nearest"), places) {
-            // With a whole factor all of these take the same pixel.
-            ("nearest", "asymmetric")
-                if layer.kind == "Upsample" || layer.text("nearest_mode", "floor") == "floor" =>
-            {
-                Filter::Nearest
-            }
-            ("nearest", "half_pixel" | "pytorch_half_pixel")
-                if matches!(
-                    layer.text("nearest_mode", "round_prefer_floor"),
-                    "round_prefer_floor" | "round_prefer_ceil"
-                ) =>
-            {
-                Filter::Nearest
-            }
-            ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
-            ("cubic", "half_pixel" | "pytorch_half_pixel")
-                if layer.float("cubic_coeff_a", -0.75) == -0.5 && layer.int("exclude_outside", 0) == 0 =>
-            {
-                Filter::Bicubic
-            }
-            (mode, places) => {
-                return Err(format!(
-                    "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
-                     bicubic with a = -0.5 are done"
-                ));
-            }
-        };
-        let node = self.enlarge(layer.name.clone(), Work::Resize(r as usize, filter), x, r as usize)?;
-        Ok(self.value(node))
     }
 }
 

@@ -1,0 +1,78 @@
+//! Interpolation.
+
+use super::{Lowering, Value, Why};
+use crate::array::Array;
+use crate::draft::Work;
+use crate::net::{Attribute, Layer};
+use crate::view::View;
+use mcir_runtime::model::Filter;
+
+impl Lowering<'_> {
+    /// Interpolation by a whole factor.
+    pub(super) fn resize(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        array: &dyn Fn(usize) -> Option<Array>,
+    ) -> Result<Vec<Value>, Why> {
+        let x = self.image(view)?;
+        let dims = view.dims();
+        // Operator set 9 and before, 10, and since: the factors move from attribute to second to third input.
+        let factors =
+            || [2, 1].into_iter().filter_map(array).find(|a| a.values.len() == dims.len() && !a.integer);
+        let given = match &layer.attributes.get("scales") {
+            Some(Attribute::Floats(list)) => Some(list.iter().map(|f| f64::from(*f)).collect()),
+            _ => factors().map(|a| a.values),
+        };
+        let sizes = || {
+            array(3).map(|a| a.values.iter().zip(&dims).map(|(size, d)| size / *d as f64).collect::<Vec<_>>())
+        };
+        let factors: Vec<f64> = given.or_else(sizes).ok_or("its factors are no constant")?;
+        let [1.0, 1.0, down, across] = factors[..] else {
+            return Err(format!(
+                "it resizes by {factors:?}; rows and columns by the same whole number are done"
+            ));
+        };
+        let r = down.round();
+        if down != across || (down - r).abs() > 1e-6 || !(1.0..=16.0).contains(&r) {
+            return Err(format!("it resizes by {down}x{across}; the same whole number up to 16 is done"));
+        }
+        if r == 1.0 {
+            return Ok(vec![Value::View(view.clone())]);
+        }
+        let places = layer.text(
+            "coordinate_transformation_mode",
+            if layer.kind == "Upsample" { "asymmetric" } else { "half_pixel" },
+        );
+        let filter = match (layer.text("mode", "nearest"), places) {
+            // With a whole factor all of these take the same pixel.
+            ("nearest", "asymmetric")
+                if layer.kind == "Upsample" || layer.text("nearest_mode", "floor") == "floor" =>
+            {
+                Filter::Nearest
+            }
+            ("nearest", "half_pixel" | "pytorch_half_pixel")
+                if matches!(
+                    layer.text("nearest_mode", "round_prefer_floor"),
+                    "round_prefer_floor" | "round_prefer_ceil"
+                ) =>
+            {
+                Filter::Nearest
+            }
+            ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
+            ("cubic", "half_pixel" | "pytorch_half_pixel")
+                if layer.float("cubic_coeff_a", -0.75) == -0.5 && layer.int("exclude_outside", 0) == 0 =>
+            {
+                Filter::Bicubic
+            }
+            (mode, places) => {
+                return Err(format!(
+                    "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
+                     bicubic with a = -0.5 are done"
+                ));
+            }
+        };
+        let node = self.enlarge(layer.name.clone(), Work::Resize(r as usize, filter), x, r as usize)?;
+        Ok(self.value(node))
+    }
+}
