@@ -9,9 +9,14 @@ use mcir_quantize::report::summary;
 use mcir_runtime::model::Model;
 use std::path::{Path, PathBuf};
 
-/// Each model, and the most that it may lose in the mean over Set5 and Set14, in dB.
-const SHIPPED: [(&str, f64); 4] =
-    [("edsr-edge-x2", 0.02), ("edsr-edge-x4", 0.02), ("edsr-edge-m-x4", 0.03), ("edsr-edge-m-x2", 0.03)];
+/// Each model, and the most that it may lose in the mean over Set5 and Set14, and on the worst image, in dB.
+const SHIPPED: [(&str, f64, f64); 4] = [
+    ("edsr-edge-x2", 0.02, 0.1),
+    ("edsr-edge-x4", 0.02, 0.1),
+    ("edsr-edge-m-x4", 0.03, 0.1),
+    // A page of text loses most.
+    ("edsr-edge-m-x2", 0.04, 0.16),
+];
 
 fn load(name: &str, kind: &str) -> Model {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/models");

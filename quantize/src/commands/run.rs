@@ -129,7 +129,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         "--max-drop-db {} is not a number of dB from 0 on; try 0.1",
         args.max_drop_db
     );
-    let worst_db = args.max_worst_drop_db.unwrap_or(3.0 * args.max_drop_db + 0.1);
+    // Rounded, so that a message does not show how floats are added.
+    let by_default = ((3.0 * args.max_drop_db + 0.1) * 1e4).round() / 1e4;
+    let worst_db = args.max_worst_drop_db.unwrap_or(by_default);
     anyhow::ensure!(
         worst_db >= 0.0,
         "--max-worst-drop-db {worst_db} is not a number of dB from 0 on; try 0.4"
