@@ -144,12 +144,14 @@ fn a_full_disk_leaves_what_was_there() {
     limited(Limit::Disk(&disk, 300), &camera).fails(1, &["No space left on device"]);
     let left: Vec<_> = files(Path::new(&frames)).into_keys().collect();
     assert!((1..12).contains(&left.len()), "{left:?}");
+    let count = left.len();
     for path in left {
         let image = image::open(&path).unwrap();
         assert_eq!((image.width(), image.height()), (192, 160), "{}", path.display());
     }
+    // The next recording goes on behind them.
     board(&camera).succeeds();
-    assert_eq!(files(Path::new(&frames)).len(), 12);
+    assert_eq!(files(Path::new(&frames)).len(), 12 + count);
 }
 
 #[test]
@@ -273,6 +275,22 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().unwrap().as_encoded_bytes().starts_with(b".")
 }
 
+/// A recording that has not ended.
+fn is_part(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "part")
+}
+
+/// A picture that can be read, or a stream of whole frames.
+fn check_whole(path: &Path, bytes: &[u8]) {
+    if path.extension().is_some_and(|e| e == "y4m") {
+        assert!(bytes.starts_with(b"YUV4MPEG2 W192 H160 "), "{}", path.display());
+        let (frames, rest) = bytes.split_at(bytes.iter().position(|&b| b == b'\n').unwrap() + 1);
+        assert!(rest.len() % (6 + 192 * 160 * 3 / 2) == 0, "{} bytes, {frames:?}", rest.len());
+    } else {
+        image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+}
+
 /// Starts a command, ends it with a signal after a while, and says whether it was still running.
 fn ended(command: &[String], signal: &str, after: Duration) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mcir-board"))
@@ -320,17 +338,11 @@ fn signals_leave_whole_files_or_none() {
             let signal = if round % 2 == 0 { "-KILL" } else { "-TERM" };
             hits += usize::from(ended(&command, signal, whole.mul_f64(f64::from(round) / 11.0)));
             for (path, bytes) in place.files() {
-                if is_hidden(&path) || before.get(&path) == Some(&bytes) {
+                // A stream that was killed is a part until the next start cuts it.
+                if is_hidden(&path) || is_part(&path) || before.get(&path) == Some(&bytes) {
                     continue;
                 }
-                // A camera that is asked to end completes its stream.
-                if path.extension().is_some_and(|e| e == "y4m") {
-                    assert!(bytes.starts_with(b"YUV4MPEG2 W192 H160 "), "{}", path.display());
-                    let (frames, rest) = bytes.split_at(bytes.iter().position(|&b| b == b'\n').unwrap() + 1);
-                    assert!(rest.len() % (6 + 192 * 160 * 3 / 2) == 0, "{} bytes, {frames:?}", rest.len());
-                } else {
-                    image::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-                }
+                check_whole(&path, &bytes);
             }
         }
         println!("{}: {hits} of 10 signals came in time", command[0]);
@@ -339,7 +351,17 @@ fn signals_leave_whole_files_or_none() {
         board(&command).succeeds();
         let now: BTreeMap<_, _> =
             place.files().into_iter().map(|(path, bytes)| (path, bytes.len())).collect();
-        assert_eq!(now, sizes, "{command:?}");
+        if command[0] == "upscale" {
+            assert_eq!(now, sizes, "{command:?}");
+        }
+        // Recordings that were killed are kept beside it, up to their last whole frame.
+        for (path, size) in &sizes {
+            assert_eq!(now.get(path), Some(size), "{}", path.display());
+        }
+        for (path, bytes) in place.files().iter().filter(|(path, _)| !before.contains_key(*path)) {
+            assert!(!is_part(path) && !is_hidden(path), "{} is left", path.display());
+            check_whole(path, bytes);
+        }
         place
             .files()
             .keys()

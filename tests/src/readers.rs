@@ -150,19 +150,19 @@ pub fn y4m(data: &[u8]) {
 
 /// Streams of JPEG images, and one image.
 pub fn mjpeg(data: &[u8]) {
+    let _ = mjpeg::decode(data, Space::YCbCr);
     let mut reader = mjpeg::Reader::new(data);
     // Every frame, whole or damaged, takes at least its start from the stream.
-    for _ in 0..data.len() {
+    for _ in 0..=data.len() {
         match reader.read() {
             Ok(Some(mjpeg::Frame::Whole(frame))) => {
                 let _ = mjpeg::decode(&frame, Space::Rgb);
             }
             Ok(Some(mjpeg::Frame::Damaged(_))) => {}
-            Ok(None) | Err(_) => break,
+            Ok(None) | Err(_) => return,
         }
     }
-    assert!(!matches!(reader.read(), Ok(Some(_))), "as many frames as bytes");
-    let _ = mjpeg::decode(data, Space::YCbCr);
+    panic!("more frames than bytes");
 }
 
 /// Raw camera frames of every packing: the first bytes choose the layout, the rest are the frame.

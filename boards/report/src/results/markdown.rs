@@ -18,6 +18,10 @@ pub fn text(evidence: &Evidence, notes: Option<&str>, figure: Option<&str>) -> S
         let _ = writeln!(out, "{}\n", notes.trim());
     }
     summary(&mut out, evidence);
+    let _ = writeln!(
+        out,
+        "Made by `mcir-board results`: from runs and images with `--data`, which `--save-scores` keeps, or again with `--scores`.\n"
+    );
     for (i, group) in evidence.groups.iter().enumerate() {
         section(&mut out, i + 1, group, &evidence.sets);
     }
@@ -102,7 +106,7 @@ fn verdicts(evidence: &Evidence) -> Vec<String> {
     };
     let rule = format!(
         "A gain is the difference of two runs with the same seed, data order, schedule and length that differ in the loss \
-         (or the learning rate) alone; PSNR on Y, borders of `upscale` pixels cropped. It counts as one where its 95 % interval \
+         (or, where it is named, the learning rate) alone; PSNR on Y, borders of `upscale` pixels cropped. It counts as one where its 95 % interval \
          (Student's t over the pairs) lies above zero in int8 on {} and on one of {}.",
         JUDGED.0,
         JUDGED.1.join(" and "),

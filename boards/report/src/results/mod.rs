@@ -22,8 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// Tabulate pairs of training runs with and without SPN: PSNR, gain, spread over seeds, latency
 ///
-/// Runs whose configurations differ in the seed, the SPN loss and the learning rate alone are compared; the others are
-/// only listed.
+/// Runs whose configurations differ in the seed and the SPN loss alone are compared; the others are only listed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// Folders of runs, or runs: config.toml, log.csv, model.f32.mcir (or model.mcir) and, if quantized,
@@ -34,6 +33,10 @@ pub struct Cmd {
     /// Folder of high-resolution images, or one with `HR` and `LR/X4` or `LR_bicubic/X4` in it; may be repeated
     #[arg(long, required_unless_present = "scores", value_name = "DIR")]
     data: Vec<PathBuf>,
+
+    /// Compare runs without SPN at other learning rates with those at the lowest, too
+    #[arg(long, conflicts_with = "scores")]
+    rates: bool,
 
     /// Write what was measured to this file, from which --scores makes the tables again
     #[arg(long, value_name = "FILE.json")]
@@ -98,7 +101,7 @@ fn measure(cmd: &Cmd) -> Result<Measured> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Measured::new(runs, scores, &sets, options)
+    Measured::new(runs, scores, &sets, cmd.rates, options)
 }
 
 /// What [`measure`] found before.

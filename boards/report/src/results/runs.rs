@@ -31,7 +31,8 @@ pub struct Run {
     pub seconds: Option<f64>,
 }
 
-/// What runs of one seed are compared for: the loss, and the learning rate, which tells a loss from a larger step.
+/// What runs of one seed are compared for: the loss and, where that is asked for, the learning rate, which tells a loss from
+/// a larger step.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Change {
     /// The SPN loss; none for λ = 0, whatever else is set.
@@ -130,7 +131,7 @@ pub fn lambda(spn: &Table) -> f64 {
     }
 }
 
-/// Runs that differ in seed, SPN loss and learning rate alone.
+/// Runs that differ in seed and SPN loss alone, and perhaps in the learning rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// What they have in common.
@@ -156,11 +157,15 @@ impl Group {
     }
 }
 
-/// Puts runs into groups, in the order of the first run of each.
-pub fn group(runs: &[Run]) -> Vec<Group> {
+/// Puts runs into groups, in the order of the first run of each. With `rates`, another learning rate is a change; without,
+/// another setting.
+pub fn group(runs: &[Run], rates: bool) -> Vec<Group> {
     let mut settings: Vec<(&Table, Vec<usize>)> = Vec::new();
     for (i, run) in runs.iter().enumerate() {
-        match settings.iter_mut().find(|(setting, _)| **setting == run.setting) {
+        let belongs = |other: usize| {
+            runs[other].setting == run.setting && (rates || runs[other].change.rate == run.change.rate)
+        };
+        match settings.iter_mut().find(|(_, members)| belongs(members[0])) {
             Some((_, members)) => members.push(i),
             None => settings.push((&run.setting, vec![i])),
         }
@@ -333,7 +338,7 @@ mod tests {
             "resumed after step 2"
         );
         assert_eq!(seconds(""), None);
-        let groups = group(&runs);
+        let groups = group(&runs, false);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].plain, [1, 0], "by seed");
         let members: Vec<_> = groups[0].changed.iter().map(|(c, m)| (c.lambda(), m.clone())).collect();
@@ -354,7 +359,8 @@ mod tests {
             run("c", &config(2, "1e-3", "")),
             run("d", &config(1, "1e-3", "[spn]\nlambda = 0.01")),
         ];
-        let groups = group(&runs);
+        assert_eq!(group(&runs, false).len(), 2, "unless it is asked for, another rate is another setting");
+        let groups = group(&runs, true);
         assert_eq!(groups.len(), 1);
         assert_eq!(groups[0].plain, [1, 2]);
         let members: Vec<_> = groups[0].changed.iter().map(|(_, m)| m.clone()).collect();

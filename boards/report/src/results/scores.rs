@@ -57,6 +57,8 @@ pub struct Measured {
     pub runs: Vec<Run>,
     /// Quality of each.
     pub scores: Vec<Scores>,
+    /// Whether runs of other learning rates are compared.
+    pub rates: bool,
     /// Cost of the network of each group of runs.
     pub costs: Vec<Cost>,
 }
@@ -66,18 +68,25 @@ impl Measured {
     ///
     /// # Errors
     /// The first model of a group cannot be run.
-    pub fn new(runs: Vec<Run>, scores: Vec<Scores>, sets: &[TestSet], options: PlanOptions) -> Result<Self> {
+    pub fn new(
+        runs: Vec<Run>,
+        scores: Vec<Scores>,
+        sets: &[TestSet],
+        rates: bool,
+        options: PlanOptions,
+    ) -> Result<Self> {
         let first = |g: &Group| g.plain.iter().chain(g.changed.iter().flat_map(|(_, m)| m)).next().copied();
         let cost = |g: &Group| cost(&runs[first(g).expect("a group has a run")], options);
-        let costs = group(&runs).iter().map(cost).collect::<Result<_>>()?;
-        Ok(Self { sets: sets.iter().map(|set| set.description.clone()).collect(), runs, scores, costs })
+        let costs = group(&runs, rates).iter().map(cost).collect::<Result<_>>()?;
+        let sets = sets.iter().map(|set| set.description.clone()).collect();
+        Ok(Self { sets, runs, scores, rates, costs })
     }
 
     /// Whether every list is as long as another one says; a file may be anything.
     pub fn is_whole(&self) -> bool {
         let sets = |quality: &Vec<Quality>| quality.len() == self.sets.len();
         self.scores.len() == self.runs.len()
-            && self.costs.len() == group(&self.runs).len()
+            && self.costs.len() == group(&self.runs, self.rates).len()
             && self.scores.iter().all(|s| sets(&s.f32) && s.int8.as_ref().is_none_or(sets))
     }
 }
@@ -194,7 +203,7 @@ impl Variant {
 impl Evidence {
     /// Puts what was measured into pairs.
     pub fn new(measured: &Measured) -> Self {
-        let groups = group(&measured.runs);
+        let groups = group(&measured.runs, measured.rates);
         let report = |(g, cost): (&Group, &Cost)| report(g, measured, cost.clone());
         Self {
             schema: 2,
