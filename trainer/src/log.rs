@@ -45,8 +45,8 @@ impl Log {
     pub fn open(folder: &Path, step: u64) -> std::io::Result<Self> {
         let (steps, rows) = open(&folder.join("log.csv"), HEADER, step)?;
         let (validations, _) = open(&folder.join("validation.csv"), VALIDATION_HEADER, step)?;
-        let times = rows.lines().filter_map(|row| row.rsplit(',').next()?.parse::<f64>().ok());
-        Ok(Self { steps, validations, before: times.last().unwrap_or(0.0) })
+        let mut times = rows.lines().rev().filter_map(|row| row.rsplit(',').next()?.parse::<f64>().ok());
+        Ok(Self { steps, validations, before: times.next().unwrap_or(0.0) })
     }
 
     /// Appends a row.
