@@ -106,3 +106,20 @@ fn says_what_is_wrong_with_runs() {
     std::fs::write(runs.join("spn-2/config.toml"), "seed = = 2").unwrap();
     board(["results", arg(&runs), "--data", arg(&data)]).fails(1, &["config.toml cannot be read", "help:"]);
 }
+
+/// The page in the repository is what its command makes of the scores beside it.
+#[test]
+fn the_page_of_the_evidence_is_made_from_its_scores() {
+    let evidence = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/evidence");
+    let folder = Folder::new();
+    let out = folder.path("RESULTS.md");
+    let (scores, notes) = (evidence.join("scores.json"), evidence.join("NOTES.md"));
+    board(["results", "--scores", arg(&scores), "--notes", arg(&notes), "-o", arg(&out)]).succeeds();
+    for name in ["RESULTS.md", "RESULTS.svg"] {
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert!(
+            read(&evidence.join(name)) == read(&folder.path(name)),
+            "{name} is not what the command writes"
+        );
+    }
+}
