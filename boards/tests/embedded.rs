@@ -35,7 +35,9 @@ fn beat_bicubic_and_lose_next_to_nothing_in_int8() {
         let gain_db = if embedded.kind == Kind::Clean { 0.3 } else { -1.0 };
         assert!(f32 > bicubic + gain_db, "{}: {f32} dB, bicubic {bicubic}", embedded.name);
         // More would mean that one file was trained further than the other was quantized from.
-        assert!((f32 - int8).abs() < 0.1, "{}: f32 {f32} dB, int8 {int8}", embedded.name);
+        // One loses more on drawn edges and text.
+        let most_db = if embedded.name == "edsr-edge-m-x2" { 0.06 } else { 0.05 };
+        assert!((f32 - int8).abs() < most_db, "{}: f32 {f32} dB, int8 {int8}", embedded.name);
     }
 }
 

@@ -44,7 +44,7 @@
 //!
 //! The lint `unsafe_code` denies it everywhere; what may hold it says so where the module is declared, and why: vector
 //! instructions in `cpu` (not the steps that use them), and three files with what the type system has no words for:
-//! `memory/ring.rs` (threads write different columns of the same rows), `threads/band.rs` (who those threads are) and
+//! `threads/columns.rs` (threads write different columns of the same rows), `threads/band.rs` (who those threads are) and
 //! `threads/pool.rs` (they borrow work that ends before they do). Models, programs, plans and frames are safe code.
 
 extern crate alloc;

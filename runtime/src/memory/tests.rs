@@ -1,12 +1,11 @@
-//! Properties of rings and of the arena, whatever their sizes.
+//! Properties of the arena and of its rings, whatever their sizes.
 
 use super::arena::{Life, lay_out};
-use super::ring::{Ring, RingReader, RingWriter};
-use alloc::{vec, vec::Vec};
-use core::ptr::NonNull;
+use super::ring::Ring;
+use alloc::vec::Vec;
 use proptest::prelude::*;
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     // Miri is a thousand times slower.
     ProptestConfig {
         failure_persistence: None,
@@ -14,7 +13,7 @@ fn config() -> ProptestConfig {
     }
 }
 
-fn ring() -> impl Strategy<Value = Ring> {
+pub(crate) fn ring() -> impl Strategy<Value = Ring> {
     (1..6_usize, 0..4_usize, 1..40_usize, 1..9_usize).prop_map(|(rows, pad, width, px_bytes)| Ring {
         offset: 0,
         rows,
@@ -50,37 +49,5 @@ proptest! {
         }
         // Never more than without sharing.
         prop_assert!(bytes <= rings.iter().map(|r| r.bytes() as u64).sum());
-    }
-
-    #[test]
-    fn rows_are_read_as_they_were_written(
-        ring in ring(), height in 1..20_usize, cut in 0..40_usize, padding: u8
-    ) {
-        let mut memory = vec![padding; ring.bytes()];
-        let base = NonNull::from(memory.as_mut_slice()).cast();
-        let cut = cut.min(ring.width);
-        let pixel = |y: usize, i: usize| (31 * y + i) as u8;
-        for y in 0..height {
-            // By two threads, one after the other.
-            for cols in [0..cut, cut..ring.width] {
-                // SAFETY: the memory is the ring's, and nobody else has it while the writer is used.
-                let mut out = unsafe { RingWriter::columns(&ring, base, cols.clone()) };
-                for (i, byte) in out.row_mut(y).iter_mut().enumerate() {
-                    *byte = pixel(y, cols.start * ring.px_bytes + i);
-                }
-            }
-        }
-        let reader = RingReader::new(&ring, &memory, height);
-        for y in height.saturating_sub(ring.rows)..height {
-            let row = reader.padded_row(y as isize);
-            let (left, rest) = row.split_at(ring.pad * ring.px_bytes);
-            let (pixels, right) = rest.split_at(ring.width * ring.px_bytes);
-            prop_assert!(pixels.iter().enumerate().all(|(i, &b)| b == pixel(y, i)), "row {}", y);
-            prop_assert!(left.iter().chain(right).all(|&b| b == padding), "padding of row {}", y);
-            prop_assert_eq!(reader.pixels(y, cut..ring.width), &pixels[cut * ring.px_bytes..]);
-        }
-        for outside in [-1, height as isize] {
-            prop_assert!(reader.padded_row(outside).iter().all(|&b| b == padding), "row {}", outside);
-        }
     }
 }

@@ -11,13 +11,14 @@ use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
 use crate::cpu::steps::step::Io;
 use crate::memory::line::Line;
-use crate::memory::ring::{RingReader, RingWriter};
+use crate::memory::ring::RingReader;
 use crate::model::NodeId;
 use crate::stream::error::RunError;
 use crate::stream::plan::Plan;
 use crate::stream::schedule::schedule;
 use crate::stream::workspace::{Job, Workspace};
 use crate::threads::band::{Band, Rings, run_band};
+use crate::threads::columns::RingWriter;
 use crate::threads::pin_caller;
 use alloc::{sync::Arc, vec, vec::Vec};
 

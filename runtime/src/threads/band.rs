@@ -4,7 +4,8 @@
 //! others visible, which convolutions read at their edges. Which thread computes a pixel does not change it,
 //! so the output does not depend on the number of threads.
 
-use crate::memory::ring::{Ring, RingReader, RingWriter};
+use crate::memory::ring::{Ring, RingReader};
+use crate::threads::columns::RingWriter;
 use core::ops::Range;
 use core::ptr::NonNull;
 

@@ -3,9 +3,10 @@
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::table::Cpu;
-use crate::memory::ring::{RingReader, RingWriter};
+use crate::memory::ring::RingReader;
 use crate::model::DType;
 use crate::program::scale_of;
+use crate::threads::columns::RingWriter;
 use core::ops::Range;
 
 /// A node prepared for execution: packed weights, multipliers, tables.

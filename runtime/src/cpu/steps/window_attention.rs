@@ -10,8 +10,9 @@ use crate::arithmetic::exp;
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::steps::step::{Dtypes, Io, Step};
-use crate::memory::ring::{RingReader, RingWriter};
+use crate::memory::ring::RingReader;
 use crate::program::{Attention, window_start};
+use crate::threads::columns::RingWriter;
 use alloc::vec::Vec;
 use core::ops::Range;
 

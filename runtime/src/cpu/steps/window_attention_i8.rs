@@ -11,8 +11,9 @@ use crate::cpu::kernels::Elementwise;
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::cpu::steps::window_attention::{Area, Windows};
 use crate::cpu::table::Cpu;
-use crate::memory::ring::{RingReader, RingWriter};
+use crate::memory::ring::RingReader;
 use crate::program::{IntAttention, MAX_QUERY};
+use crate::threads::columns::RingWriter;
 use alloc::{vec, vec::Vec};
 
 /// Channels of the heads that are worked on together, of queries, keys or values.

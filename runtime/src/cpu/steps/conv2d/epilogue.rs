@@ -10,9 +10,10 @@ use crate::cpu::kernels::Elementwise;
 use crate::cpu::steps::activation;
 use crate::cpu::steps::step::Io;
 use crate::cpu::table::Cpu;
-use crate::memory::ring::{RingReader, RingWriter};
+use crate::memory::ring::RingReader;
 use crate::model::{Activation, DType};
 use crate::program::{self, I16_MAX};
+use crate::threads::columns::RingWriter;
 use core::ops::Range;
 
 pub(super) enum Epilogue {
