@@ -127,7 +127,7 @@ impl Reads {
             Op::Conv2d(_) | Op::WindowAttention { .. } => Self::Precision,
             Op::Activation(_) | Op::PRelu => Self::Narrow,
             Op::PixelShuffle { .. } => Self::Any,
-            Op::Add { .. } | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => Self::Wide,
+            Op::Add { .. } | Op::Mul | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => Self::Wide,
             // Folding removes the one and refuses the other.
             Op::Input { .. } | Op::Convert => Self::Wide,
         }

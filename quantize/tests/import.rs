@@ -1,5 +1,7 @@
 //! `mcir-quantize import`: from a file to a model that the other commands take.
 
+mod support;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -26,19 +28,22 @@ fn an_exported_network_comes_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let [first, onnx, again] = ["a.mcir", "a.onnx", "b.mcir"].map(|name| folder.path().join(name));
     let config = edsr::Config { num_feat: 8, num_block: 2, ..edsr::Config::edge(4, 8, 2) };
-    let model = stand_in::weighted(edsr::graph(&config)).expect("sound");
-    std::fs::write(&first, model.to_bytes()).expect("written");
-    let (ok, out) = run(&["export-onnx", &text(&first), "-o", &text(&onnx)]);
-    assert!(ok, "{out}");
-    let (ok, out) = run(&["import", "-i", &text(&onnx), "-o", &text(&again)]);
-    assert!(ok && out.contains("x4"), "{out}");
-    let back = mcir_runtime::model::Model::from_bytes(std::fs::read(&again).expect("read")).expect("a model");
-    assert!(back.graph().nodes.len() <= model.graph().nodes.len(), "no more nodes than it had");
-    let pixels = (0..24 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect();
-    let image = Image::new(24, 17, 3, pixels).expect("an image");
-    let [a, b] = [&model, &back].map(|model| Runner::new(model).upscale(&image).expect("runs"));
-    let worst = a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max();
-    assert!(worst <= Some(1), "{worst:?}");
+    let edge = stand_in::weighted(edsr::graph(&config)).expect("sound");
+    for model in [edge, support::random(support::attention(), 5)] {
+        std::fs::write(&first, model.to_bytes()).expect("written");
+        let (ok, out) = run(&["export-onnx", &text(&first), "-o", &text(&onnx)]);
+        assert!(ok, "{out}");
+        let (ok, out) = run(&["import", "-i", &text(&onnx), "-o", &text(&again)]);
+        assert!(ok && out.contains(&format!("x{}", model.upscale())), "{out}");
+        let back = std::fs::read(&again).expect("read");
+        let back = mcir_runtime::model::Model::from_bytes(back).expect("a model");
+        assert!(back.graph().nodes.len() <= model.graph().nodes.len(), "no more nodes than it had");
+        let pixels = (0..24 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let image = Image::new(24, 17, 3, pixels).expect("an image");
+        let [a, b] = [&model, &back].map(|model| Runner::new(model).upscale(&image).expect("runs"));
+        let worst = a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(1), "{worst:?}");
+    }
 }
 
 #[test]

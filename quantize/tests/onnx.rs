@@ -17,7 +17,7 @@ use mcir_runtime::plan::{Plan, PlanOptions};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
-use support::{lr_image, random, samples};
+use support::{attention, lr_image, random, samples};
 
 /// Largest difference of float outputs.
 const TOLERANCE: f64 = 1e-4;
@@ -69,11 +69,19 @@ fn cases() -> Vec<Case> {
         float("grey", Config { channels: 1, ..edge }, 6),
         swinir("swinir", small, (21, 16)),
         swinir("swinir-classical", classical, (16, 11)),
+        Case {
+            name: "attention",
+            model: random(attention(), 7),
+            size: (23, 17),
+            fixed: false,
+            sums: Sums::Float,
+        },
     ];
     for (name, at, sums) in [
         ("edge-int8", 0, Sums::Int16),
         ("edge-int8-float-sums", 0, Sums::Float),
         ("paper-int8", 3, Sums::Int16),
+        ("attention-int8", 8, Sums::Int16),
     ] {
         let Case { ref model, size, fixed, .. } = cases[at];
         let settings = Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };

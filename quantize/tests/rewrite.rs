@@ -18,7 +18,7 @@ use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::metrics::psnr_rgb;
 use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, Role, TensorData};
 use mcir_runtime::plan::{Plan, PlanOptions};
-use support::{Rng, lr_image, node, random, samples};
+use support::{Rng, attention, lr_image, node, random, samples};
 
 const SETTINGS: Settings<'static> =
     Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
@@ -190,9 +190,16 @@ fn with_activation(activation: Activation) -> Model {
 
 #[test]
 fn activations_become_fused_or_tables() {
-    for (activation, nodes) in
-        [(Activation::Relu, 0), (Activation::LeakyRelu { slope: 0.2 }, 2), (Activation::Gelu, 2)]
-    {
+    for (activation, nodes) in [
+        (Activation::Relu, 0),
+        (Activation::LeakyRelu { slope: 0.2 }, 2),
+        (Activation::Gelu, 2),
+        (Activation::Tanh, 2),
+        (Activation::Sigmoid, 2),
+        (Activation::Silu, 2),
+        (Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }, 2),
+        (Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 }, 2),
+    ] {
         let model = with_activation(activation);
         let samples = samples(4, 32, 24, 3);
         let int8 = Calibrated::new(&model, &samples, SETTINGS).unwrap().build(&[]).unwrap().model;
@@ -202,6 +209,21 @@ fn activations_become_fused_or_tables() {
         let db = agreement(&model, &int8);
         assert!(db > 36.0, "{activation:?}: {db:.2} dB");
     }
+}
+
+/// What products read has 16 bits, as what sums read.
+#[test]
+fn attention_on_pixels_becomes_integers() {
+    let model = random(attention(), 5);
+    let int8 = Calibrated::new(&model, &samples(4, 32, 24, 3), SETTINGS).unwrap().build(&[]).unwrap().model;
+    let graph = int8.graph();
+    assert!(graph.nodes.iter().all(|n| n.dtype.is_quantized()));
+    for node in graph.nodes.iter().filter(|n| n.op == Op::Mul) {
+        let wide = |&i: &NodeId| matches!(graph.node(i).dtype, DType::I16 { .. });
+        assert!(node.inputs.iter().all(wide), "{}", node.name);
+    }
+    let db = agreement(&model, &int8);
+    assert!(db > 40.0, "{db:.2} dB");
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn every_configuration_becomes_int8() {
                 Op::LayerNorm { .. } => matches!(reads(0), DType::I16 { .. }),
                 Op::Input { .. }
                 | Op::Add { .. }
+                | Op::Mul
                 | Op::Affine
                 | Op::PixelShuffle { .. }
                 | Op::Resize { .. }

@@ -106,9 +106,78 @@ pub(crate) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * FRAC_1_SQRT_2))
 }
 
+/// Below, the exponential would leave the range of normal floats.
+const LEAST: f32 = -87.0;
+
+/// `1 / (1 + e⁻ˣ)`, with a relative error below 5·10⁻⁷ above −87; nearly 0 below.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    let x = if x > LEAST { x } else { LEAST };
+    1.0 / (1.0 + exp(-x))
+}
+
+/// `x · sigmoid(x)`, with a relative error below 5·10⁻⁷ above −87; nearly 0 below.
+#[inline(always)]
+pub(crate) fn silu(x: f32) -> f32 {
+    let x = if x > LEAST { x } else { LEAST };
+    x / (1.0 + exp(-x))
+}
+
+/// The hyperbolic tangent, with a relative error below 10⁻⁶.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let a = x.abs();
+    // Taylor's series to the eleventh power near zero, where the difference below has few digits left.
+    let z = x * x;
+    let p = -1382.0 / 155_925.0;
+    let p = p * z + 62.0 / 2835.0;
+    let p = p * z - 17.0 / 315.0;
+    let p = p * z + 2.0 / 15.0;
+    let p = p * z - 1.0 / 3.0;
+    let near = x + x * z * p;
+    let far = (1.0 - 2.0 / (exp(2.0 * a) + 1.0)).copysign(x);
+    if a < 0.3 { near } else { far }
+}
+
+/// `clamp(alpha · x + beta, 0, 1)`.
+#[inline(always)]
+pub(crate) fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
+    let y = relu_f32(alpha * x + beta);
+    if y < 1.0 { y } else { 1.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sigmoid_silu_and_tanh_agree_with_a_library() {
+        let relative = |found: f32, expected: f64| (f64::from(found) - expected).abs() / expected.abs();
+        for i in (-87_000..=87_000).filter(|&i| i != 0) {
+            let x = i as f32 / 1000.0;
+            let wide = f64::from(x);
+            let expected = 1.0 / (1.0 + libm::exp(-wide));
+            assert!(relative(sigmoid(x), expected) < 5e-7, "sigmoid({x}): {}, {expected}", sigmoid(x));
+            assert!(relative(silu(x), wide * expected) < 5e-7, "silu({x}): {}", silu(x));
+            assert!(relative(tanh(x), libm::tanh(wide)) < 1e-6, "tanh({x}): {}", tanh(x));
+            let tiny = x * 1e-6;
+            assert!(relative(tanh(tiny), libm::tanh(f64::from(tiny))) < 1e-6, "tanh({tiny})");
+        }
+        assert_eq!([sigmoid(0.0), silu(0.0), tanh(0.0)], [0.5, 0.0, 0.0]);
+        for x in [-1e30, -1e4, -88.0] {
+            assert!((0.0..1e-36).contains(&sigmoid(x)) && (-1e-35..=0.0).contains(&silu(x)), "{x}");
+            assert_eq!(tanh(x), -1.0);
+            assert_eq!([sigmoid(-x), silu(-x), tanh(-x)], [1.0, -x, 1.0]);
+        }
+    }
+
+    #[test]
+    fn a_hard_sigmoid_is_a_line_between_two_ends() {
+        for (x, expected) in [(-3.5, 0.0), (-3.0, 0.0), (0.0, 0.5), (1.5, 0.75), (3.0, 1.0), (1e9, 1.0)] {
+            assert!((hard_sigmoid(x, 1.0 / 6.0, 0.5) - expected).abs() < 1e-7, "{x}");
+        }
+        assert_eq!(hard_sigmoid(-1.0, -0.25, 0.0), 0.25);
+    }
 
     #[test]
     fn exp_agrees_with_a_library() {

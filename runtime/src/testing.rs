@@ -198,6 +198,39 @@ pub fn prelu_graph(num_feat: u16, quantized: bool) -> Graph {
     g
 }
 
+/// A network x2 with an attention on every pixel, as SPAN has it, and the activations of the networks around: on floats, or
+/// between all pairs of quantized types.
+pub fn attention_graph(num_feat: u16, quantized: bool) -> Graph {
+    let conv = |from, to, kernel, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
+    };
+    let act = Op::Activation;
+    let dtype = |dtype| if quantized { dtype } else { DType::F32 };
+    let i8 = |scale, zero_point| dtype(DType::I8 { scale, zero_point });
+    let i16 = |scale| dtype(DType::I16 { scale });
+    let n = num_feat;
+    let mut g = Graph::new(3, dtype(DType::PIXEL));
+    let first = g.push("conv_first", conv(3, n, 3, None), &[0], i8(0.02, 7));
+    let x = g.push("silu", act(Activation::Silu), &[first], i8(0.013, -100));
+    let x = g.push("conv1", conv(n, n, 3, None), &[x], i16(0.0003));
+    let sum = g.push("add", Op::Add { res_scale: 1.0 }, &[x, first], i16(0.0005));
+    let gate = g.push("sigmoid", act(Activation::Sigmoid), &[first], i16(0.00004));
+    let gate = g.push("shift", Op::Affine, &[gate], i16(0.00003));
+    let x = g.push("mul", Op::Mul, &[sum, gate], i16(0.0002));
+    let y = g.push("hard_swish", act(Activation::HardSwish { alpha: 0.2, beta: 0.4 }), &[x], i8(0.01, -90));
+    let y = g.push("mul1", Op::Mul, &[y, first], i8(0.02, 3));
+    let float = Some(Activation::Silu).filter(|_| !quantized);
+    let y = g.push("conv2", conv(n, n, 1, float), &[y], i8(0.02, -3));
+    let y = g.push("tanh", act(Activation::Tanh), &[y], i8(1.0 / 127.0, 0));
+    let gate =
+        g.push("hard_sigmoid", act(Activation::HardSigmoid { alpha: 0.21, beta: 0.5 }), &[x], i16(0.0001));
+    let y = g.push("mul2", Op::Mul, &[gate, y], i8(0.006, -9));
+    let y = g.push("mul3", Op::Mul, &[y, x], i8(0.004, 11));
+    let x = g.push("upsample", conv(n, 12, 3, None), &[y], dtype(DType::PIXEL));
+    g.push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x], dtype(DType::PIXEL));
+    g
+}
+
 /// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
 pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     let conv = |from, to, kernel| {
@@ -299,6 +332,7 @@ pub fn reference_edge(
             let (a, b) = (input(0), input(1));
             out = a.iter().zip(b).map(|(a, b)| a + f64::from(res_scale) * b).collect();
         }
+        Op::Mul => out = input(0).iter().zip(input(1)).map(|(a, b)| a * b).collect(),
         Op::Affine => {
             let (s, b) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
             let x = input(0);
@@ -389,8 +423,17 @@ fn activate(activation: Option<Activation>, x: f64) -> f64 {
                 x * f64::from(slope)
             }
         }
+        Some(Activation::Tanh) => libm::tanh(x),
+        Some(Activation::Sigmoid) => 1.0 / (1.0 + libm::exp(-x)),
+        Some(Activation::Silu) => x / (1.0 + libm::exp(-x)),
+        Some(Activation::HardSigmoid { alpha, beta }) => hard_sigmoid(x, alpha, beta),
+        Some(Activation::HardSwish { alpha, beta }) => x * hard_sigmoid(x, alpha, beta),
         Some(Activation::Gelu) => 0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)),
     }
+}
+
+fn hard_sigmoid(x: f64, alpha: f32, beta: f32) -> f64 {
+    (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0)
 }
 
 fn taps(filter: Filter, r: usize, at: usize, size: usize) -> Vec<(usize, f64)> {

@@ -77,6 +77,7 @@ fn node(graph: &Graph, id: NodeId, tensors: &Tensors) -> Result<Vec<TensorData>,
         }
         Op::Input { .. }
         | Op::Add { .. }
+        | Op::Mul
         | Op::Activation(_)
         | Op::PixelShuffle { .. }
         | Op::Resize { .. }

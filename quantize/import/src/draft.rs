@@ -35,6 +35,8 @@ pub enum Work {
         /// Factor.
         scale: f32,
     },
+    /// `inputs[0] · inputs[1]`.
+    Mul,
     /// `scale[c] · x + shift[c]`.
     Affine {
         /// Factor of each channel.
@@ -144,9 +146,12 @@ impl Draft {
             Work::Shuffle(r) => (first.0 / (r * r), first.1 * r),
             Work::Resize(r, _) => (first.0, first.1 * r),
             Work::Concat => (inputs.iter().map(|&i| self.nodes[i].channels).sum(), first.1),
-            Work::Input | Work::Add { .. } | Work::Affine { .. } | Work::Activation(_) | Work::PRelu(_) => {
-                first
-            }
+            Work::Input
+            | Work::Add { .. }
+            | Work::Mul
+            | Work::Affine { .. }
+            | Work::Activation(_)
+            | Work::PRelu(_) => first,
         };
         self.nodes.push(Node { name: name.into(), work, inputs: inputs.to_vec(), channels, upscale });
         self.nodes.len() - 1

@@ -149,8 +149,16 @@ impl Reader<'_> {
             "Sigmoid" => self.same("Sigmoid", p, []),
             "TanH" => self.same("Tanh", p, []),
             "Swish" => self.same("Silu", p, []),
-            "HardSwish" => self.same("HardSwish", p, []),
-            "GELU" => self.same("Gelu", p, []),
+            "HardSigmoid" | "HardSwish" => self.same(
+                p.kind,
+                p,
+                [("alpha", p.number(0, 0.2)), ("beta", p.number(1, 0.5))]
+                    .map(|(name, v)| (name, Attribute::Float(v as f32))),
+            ),
+            "GELU" => {
+                let form = if p.int(0, 0) == 0 { "none" } else { "tanh" };
+                self.same("Gelu", p, [("approximate", Attribute::Text(form.into()))]);
+            }
             "AbsVal" => self.same("Abs", p, []),
             "Clip" => {
                 let limits =
@@ -305,7 +313,15 @@ impl Reader<'_> {
                 Some(("Clip", limits.map(|(name, v)| (name, Attribute::Float(v))).to_vec()))
             }
             4 => Some(("Sigmoid", Vec::new())),
-            _ => return Err(unsupported("its activation is not done; ReLU, leaky ReLU and limits are")),
+            6 => {
+                let numbers = [("alpha", given(0, 1.0 / 6.0)), ("beta", given(1, 0.5))];
+                Some(("HardSwish", numbers.map(|(name, v)| (name, Attribute::Float(v))).to_vec()))
+            }
+            _ => {
+                return Err(unsupported(
+                    "its activation is not done; ReLU, leaky ReLU, limits, sigmoid and hard swish are",
+                ));
+            }
         };
         let kind = if transposed { "ConvTranspose" } else { "Conv" };
         match activation {

@@ -6,6 +6,7 @@
 //! engines with int8 kernels fuse; 16-bit edges stay floats, which is more precise than the engine. 8-bit
 //! edges are unsigned in the file (`zero point + 128`), as x86 kernels like them; the values are the same.
 
+mod activation;
 mod attention;
 mod build;
 pub use mcir_import::onnx::proto;
@@ -13,7 +14,7 @@ pub use mcir_import::onnx::proto;
 use crate::error::QuantizeError;
 use attention::Windows;
 use build::{Attribute, Builder};
-use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Model, NodeId, Op, Role};
+use mcir_runtime::model::{Conv2d, DType, Filter, Model, NodeId, Op, Role};
 use prost::Message as _;
 use proto::{
     DimensionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
@@ -167,6 +168,11 @@ impl<'m> Export<'m> {
                 }
                 (self.builder.node(&format!("{name}.out"), "Add", &[&a, &b], &[]), layout)
             }
+            Op::Mul => {
+                let layout = self.edges[usize::from(first)].layout;
+                let (a, b) = (self.edge(first, layout), self.edge(inputs[1], layout));
+                (self.builder.node(&format!("{name}.out"), "Mul", &[&a, &b], &[]), layout)
+            }
             Op::Affine => {
                 let x = self.edge(first, Layout::Planes);
                 let channels = usize::from(self.model.shape(id).channels);
@@ -181,7 +187,7 @@ impl<'m> Export<'m> {
             Op::Activation(activation) => {
                 let layout = self.edges[usize::from(first)].layout;
                 let x = self.edge(first, layout);
-                (self.activation(&name, x, activation), layout)
+                (activation::export(&mut self.builder, &name, &x, activation), layout)
             }
             Op::PRelu => {
                 let layout = self.edges[usize::from(first)].layout;
@@ -394,7 +400,7 @@ impl<'m> Export<'m> {
             }
         };
         let value = match conv.activation {
-            Some(activation) => self.activation(name, value, activation),
+            Some(activation) => activation::export(&mut self.builder, name, &value, activation),
             None => value,
         };
         (value, layout)
@@ -431,28 +437,6 @@ impl<'m> Export<'m> {
         let along = [("axis", Attribute::Int(0))];
         let bias = b.node(&bias_name, "DequantizeLinear", &[&quantized, &scales], &along);
         (weight, bias)
-    }
-
-    fn activation(&mut self, name: &str, x: String, activation: Activation) -> String {
-        let out = format!("{name}.activated");
-        let b = &mut self.builder;
-        match activation {
-            Activation::Relu => b.node(&out, "Relu", &[&x], &[]),
-            Activation::LeakyRelu { slope } => {
-                b.node(&out, "LeakyRelu", &[&x], &[("alpha", Attribute::Float(slope))])
-            }
-            Activation::Gelu => {
-                // x · (1 + erf(x/√2)) · 0.5: `Gelu` itself came later; engines recognise this.
-                let root = b.f32s("gelu.root", &[], &[core::f32::consts::SQRT_2]);
-                let one = b.f32s("gelu.one", &[], &[1.0]);
-                let half = b.f32s("gelu.half", &[], &[0.5]);
-                let scaled = b.node(&format!("{name}.gelu.scaled"), "Div", &[&x, &root], &[]);
-                let erf = b.node(&format!("{name}.gelu.erf"), "Erf", &[&scaled], &[]);
-                let sum = b.node(&format!("{name}.gelu.sum"), "Add", &[&erf, &one], &[]);
-                let product = b.node(&format!("{name}.gelu.product"), "Mul", &[&x, &sum], &[]);
-                b.node(&out, "Mul", &[&product, &half], &[])
-            }
-        }
     }
 }
 

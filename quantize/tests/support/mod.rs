@@ -5,7 +5,10 @@ use image::{Rgb, RgbImage};
 use mcir_quantize::samples::{Sample, Samples};
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::image::Image;
-use mcir_runtime::model::{Graph, Model, NodeId, Op, ParamSpec, Role, TensorData, infer, param_specs_of};
+use mcir_runtime::model::{
+    Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, ParamSpec, Role, TensorData, infer,
+    param_specs_of,
+};
 use std::path::Path;
 
 /// A small generator with a fixed sequence (SplitMix64).
@@ -70,6 +73,37 @@ pub fn random(graph: Graph, seed: u64) -> Model {
             })
             .collect()
     })
+}
+
+/// A network x2 with an attention on every pixel, as SPAN has it, and with the activations that imported networks have.
+pub fn attention() -> Graph {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[NodeId]| g.push(name, op, inputs, DType::F32);
+    let first = push("first", conv(3, 12, 3), &[0]);
+    let mut x = first;
+    for block in ["1", "2"] {
+        let name = |part: &str| format!("block{block}.{part}");
+        let y = push(&name("a"), conv(12, 12, 3), &[x]);
+        let y = push(&name("silu"), Op::Activation(Activation::Silu), &[y]);
+        let y = push(&name("b"), conv(12, 12, 3), &[y]);
+        let gate = push(&name("sigmoid"), Op::Activation(Activation::Sigmoid), &[y]);
+        let sum = push(&name("sum"), Op::Add { res_scale: 1.0 }, &[y, x]);
+        x = push(&name("mul"), Op::Mul, &[sum, gate]);
+    }
+    let y = push("tanh", Op::Activation(Activation::Tanh), &[x]);
+    let gate =
+        push("hard_sigmoid", Op::Activation(Activation::HardSigmoid { alpha: 0.2, beta: 0.4 }), &[first]);
+    let y = push("gate", Op::Mul, &[gate, y]);
+    let y = push("c", conv(12, 12, 1), &[y]);
+    let y = push("hard_swish", Op::Activation(Activation::HardSwish { alpha: 0.25, beta: 0.5 }), &[y]);
+    let y = push("upsample", conv(12, 12, 3), &[y]);
+    let y = push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
+    let base = push("base", Op::Resize { upscale: 2, filter: Filter::Bilinear }, &[0]);
+    push("image", Op::Add { res_scale: 1.0 }, &[base, y]);
+    g
 }
 
 /// A network that does something sensible, in closed form: it adds `strength` times the image's Laplacian to

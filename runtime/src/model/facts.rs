@@ -4,6 +4,9 @@ use crate::model::graph::{Activation, DType, Filter, Op};
 use crate::model::params::{Element, MAX_PARAMS, ParamSpec, Role};
 use crate::model::shape::EdgeShape;
 
+/// Largest magnitude of a number that is a parameter of an operator.
+const MAX_COEFFICIENT: f32 = 1e6;
+
 /// An operator's entry.
 pub(crate) struct Facts {
     /// Short name for tables and messages.
@@ -81,7 +84,10 @@ impl Facts {
                 }
             }
             Op::Add { res_scale } => Self {
-                bad_parameter: unless(res_scale.is_finite() && res_scale.abs() <= 1e6, "res_scale"),
+                bad_parameter: unless(
+                    res_scale.is_finite() && res_scale.abs() <= MAX_COEFFICIENT,
+                    "res_scale",
+                ),
                 ..base("Add", 2)
             },
             Op::Affine => affine("Affine"),
@@ -123,6 +129,7 @@ impl Facts {
                 }
             }
             Op::Convert => base("Convert", 1),
+            Op::Mul => base("Mul", 2),
             Op::PRelu => Self {
                 tensors: [vector(Role::Weight, channels), NONE, NONE],
                 tensor_count: 1,
@@ -152,6 +159,12 @@ impl Op {
 fn bad_activation(activation: Activation) -> Option<&'static str> {
     match activation {
         Activation::LeakyRelu { slope } => (!(0.0..=1.0).contains(&slope)).then_some("slope"),
-        Activation::Relu | Activation::Gelu => None,
+        Activation::HardSigmoid { alpha, beta } | Activation::HardSwish { alpha, beta } => {
+            let bounded = |x: f32| x.is_finite() && x.abs() <= MAX_COEFFICIENT;
+            if bounded(alpha) { (!bounded(beta)).then_some("beta") } else { Some("alpha") }
+        }
+        Activation::Relu | Activation::Gelu | Activation::Tanh | Activation::Sigmoid | Activation::Silu => {
+            None
+        }
     }
 }

@@ -66,6 +66,26 @@ pub enum Activation {
     },
     /// Gaussian error linear unit, the exact (erf) form.
     Gelu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Logistic function, `1 / (1 + e⁻ˣ)`.
+    Sigmoid,
+    /// Sigmoid linear unit or swish, `x · sigmoid(x)`.
+    Silu,
+    /// `clamp(alpha · x + beta, 0, 1)`.
+    HardSigmoid {
+        /// Slope; 1/6 in PyTorch.
+        alpha: f32,
+        /// Value at zero; 1/2 in PyTorch.
+        beta: f32,
+    },
+    /// `x · clamp(alpha · x + beta, 0, 1)`.
+    HardSwish {
+        /// Slope of the second factor; 1/6 in PyTorch.
+        alpha: f32,
+        /// Value of the second factor at zero; 1/2 in PyTorch.
+        beta: f32,
+    },
 }
 
 /// Interpolation used by [`Op::Resize`]. Pixel centres are aligned at half-integers, as in MATLAB's
@@ -147,6 +167,8 @@ pub enum Op {
     Convert,
     /// `x` where positive, `slope[c] · x` elsewhere: a leaky ReLU whose slopes are weights of each channel.
     PRelu,
+    /// `inputs[0] · inputs[1]`, value by value: an attention on every pixel and channel.
+    Mul,
 }
 
 /// One operator and the type of the edge it writes.

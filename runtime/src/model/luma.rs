@@ -57,7 +57,8 @@ impl Model {
                 | Op::PixelShuffle { .. }
                 | Op::Resize { .. }
                 | Op::Convert
-                | Op::PRelu => (node.op, self.params(id)),
+                | Op::PRelu
+                | Op::Mul => (node.op, self.params(id)),
             };
             graph.push(node.name.clone(), op, &node.inputs, node.dtype);
             params.push(tensors);
@@ -73,7 +74,7 @@ fn edges(model: &Model) -> Option<Vec<Edge>> {
     for (id, node) in graph.nodes.iter().enumerate() {
         let stays_grey = match node.op {
             Op::Input { .. } => true,
-            Op::Resize { .. } | Op::Convert | Op::Activation(_) | Op::Add { .. } => {
+            Op::Resize { .. } | Op::Convert | Op::Activation(_) | Op::Add { .. } | Op::Mul => {
                 node.inputs.iter().all(|&i| edges[usize::from(i)] == Edge::Grey)
             }
             Op::Conv2d(_)
@@ -105,7 +106,8 @@ fn edges(model: &Model) -> Option<Vec<Edge>> {
                 | Op::Activation(_)
                 | Op::LayerNorm { .. }
                 | Op::WindowAttention { .. }
-                | Op::PRelu => return None,
+                | Op::PRelu
+                | Op::Mul => return None,
             };
             for (&input, planes) in node.inputs.iter().zip(asked.into_iter().cycle()) {
                 ask(&mut edges, input, planes)?;

@@ -44,7 +44,7 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                 expect_channels(id, conv.in_channels, of(0).channels)?;
                 EdgeShape { channels: conv.out_channels, ..of(0) }
             }
-            Op::Add { .. } => {
+            Op::Add { .. } | Op::Mul => {
                 expect_channels(id, of(0).channels, of(1).channels)?;
                 if of(0).upscale != of(1).upscale {
                     return Err(LoadError::ResolutionMismatch {

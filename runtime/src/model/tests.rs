@@ -14,6 +14,12 @@ fn sample() -> Model {
     random_model(quantized_graph(8, 2, Filter::Bilinear), 7).with_metadata(meta).unwrap()
 }
 
+/// The node that is an activation.
+fn gelu_node(model: &Model) -> NodeId {
+    let nodes = model.graph().nodes.iter();
+    nodes.zip(0..).find(|(n, _)| matches!(n.op, Op::Activation(_))).expect("it has one").1
+}
+
 /// Makes the header fit the bytes again after a change, so that damage gets past the checksum.
 fn reseal(bytes: &mut [u8]) {
     let mut hasher = crc32fast::Hasher::new();
@@ -204,6 +210,15 @@ fn every_rule_is_checked() {
         changed(|g, _| conv(g, |c| c.activation = Some(Activation::Gelu))),
         LoadError::UnsupportedDType { node: 3 }
     );
+    for (alpha, beta, what) in [(f32::NAN, 0.5, "alpha"), (0.2, f32::INFINITY, "beta"), (1e7, 0.5, "alpha")] {
+        for activation in [Activation::HardSigmoid { alpha, beta }, Activation::HardSwish { alpha, beta }] {
+            let node = gelu_node(&sample());
+            assert_eq!(
+                changed(|g, _| g.nodes[usize::from(node)].op = Op::Activation(activation)),
+                LoadError::BadParameter { node, what }
+            );
+        }
+    }
     assert_eq!(changed(|g, _| conv(g, |c| c.out_channels = 0)), LoadError::Channels { node: 3, found: 0 });
     assert_eq!(
         changed(|g, _| g.nodes[12].op = Op::PixelShuffle { upscale: 9 }),

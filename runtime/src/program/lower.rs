@@ -46,6 +46,7 @@ fn work(model: &Model, id: NodeId, order: Order) -> Work {
             Work::Convolution(Arc::new(numerics::convolution(model, id, conv, &order)))
         }
         Op::Add { res_scale } => Work::Add(numerics::add((a, b), res_scale, out)),
+        Op::Mul => Work::Mul(numerics::mul((a, b), out)),
         Op::Affine => Work::Affine(Arc::new(numerics::affine(model, id))),
         Op::Activation(activation) => Work::Activation(activation),
         Op::LayerNorm { eps } => Work::LayerNorm(Arc::new(numerics::layer_norm(model, id, eps))),

@@ -4,7 +4,8 @@ use crate::model::{Conv2d, DType, Filter, Model, NodeId, Role};
 use crate::program::edges::{dtypes, scale_of};
 use crate::program::interpolation::phases;
 use crate::program::work::{
-    Add, Affine, Attention, Convolution, Epilogue, IntAttention, LayerNorm, Narrow, Numbers, PRelu, Resize,
+    Add, Affine, Attention, Convolution, Epilogue, IntAttention, LayerNorm, Mul, Narrow, Numbers, PRelu,
+    Resize,
 };
 use alloc::vec::Vec;
 use core::f64::consts::LOG2_E;
@@ -104,6 +105,12 @@ pub(crate) fn largest_sum(bias: i32, weights: &[i8]) -> i64 {
 pub(crate) fn add((a, b): (DType, DType), res_scale: f32, out: DType) -> Add {
     let out = scale_of(out);
     Add { factors: [scale_of(a) / out, res_scale * scale_of(b) / out].map(short) }
+}
+
+/// What the product of two inputs is multiplied with.
+pub(crate) fn mul((a, b): (DType, DType), out: DType) -> Mul {
+    // The quotient first: the product of two scales that are allowed may be too small for a float, or too large.
+    Mul { factor: short(scale_of(a) / scale_of(out) * scale_of(b)) }
 }
 
 /// What the values of `from` are multiplied with to be stored as `to`.

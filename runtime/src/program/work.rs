@@ -44,6 +44,8 @@ pub enum Work {
     Narrowed,
     /// A sum of two edges.
     Add(Add),
+    /// A product of two edges.
+    Mul(Mul),
     /// A factor and an offset for every channel.
     Affine(Arc<Affine>),
     /// A non-linearity of real values.
@@ -165,6 +167,13 @@ pub struct Shuffled {
 pub struct Add {
     /// Real values of the inputs' steps in steps of the output, the second one times the residual scaling.
     pub factors: [f32; 2],
+}
+
+/// `round((a · b) · factor)`; the product of two edges of which one has 8 bits is exact.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mul {
+    /// Real value of the product of the inputs' steps in steps of the output.
+    pub factor: f32,
 }
 
 /// `round(value · factors[c] + offsets[c])`.

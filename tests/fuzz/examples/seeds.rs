@@ -4,7 +4,7 @@
 //!     cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds
 
 use mcir_runtime::arch::{edsr, stand_in, swinir};
-use mcir_runtime::model::{Conv2d, DType, Filter, Graph, Model, Op};
+use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, Op};
 use std::path::Path;
 
 /// The smallest of a kind, and whether there is an 8-bit one: LeakyReLU of the classical tail is in f32 only.
@@ -27,6 +27,7 @@ fn graphs() -> Vec<(&'static str, Graph, bool)> {
         ("edge-bicubic-x2", edsr::graph(&bicubic), true),
         ("edge-grey-x2", edsr::graph(&grey), true),
         ("prelu-x2", prelu(), true),
+        ("attention-x2", attention(), true),
         ("swinir-x2", swinir::graph(&direct), true),
         ("swinir-classical-x4", swinir::graph(&classical), false),
     ]
@@ -44,6 +45,27 @@ fn prelu() -> Graph {
     let x = g.push("map.prelu", Op::PRelu, &[x], DType::F32);
     let x = g.push("upsample", conv(8, 12, 3), &[x], DType::F32);
     g.push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x], DType::F32);
+    g
+}
+
+/// A network by 2 with attention on every pixel, as SPAN has it, and the activations of imported networks.
+fn attention() -> Graph {
+    let conv = |in_channels, out_channels, kernel| {
+        Op::Conv2d(Conv2d { in_channels, out_channels, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[u16]| g.push(name, op, inputs, DType::F32);
+    let x = push("first", conv(3, 8, 3), &[0]);
+    let y = push("first.silu", Op::Activation(Activation::Silu), &[x]);
+    let y = push("second", conv(8, 8, 3), &[y]);
+    let gate = push("sigmoid", Op::Activation(Activation::Sigmoid), &[y]);
+    let y = push("mul", Op::Mul, &[x, gate]);
+    let y = push("hard_swish", Op::Activation(Activation::HardSwish { alpha: 0.2, beta: 0.5 }), &[y]);
+    let gate = push("hard_sigmoid", Op::Activation(Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }), &[y]);
+    let y = push("tanh", Op::Activation(Activation::Tanh), &[y]);
+    let y = push("gate", Op::Mul, &[y, gate]);
+    let y = push("upsample", conv(8, 12, 3), &[y]);
+    push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
     g
 }
 

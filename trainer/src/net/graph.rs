@@ -174,6 +174,7 @@ impl GraphNet {
                 }
                 Op::Input { .. }
                 | Op::Add { .. }
+                | Op::Mul
                 | Op::Activation(_)
                 | Op::PixelShuffle { .. }
                 | Op::Resize { .. }
@@ -328,6 +329,7 @@ impl GraphNet {
                     let (a, b) = (read(0), read(1));
                     if res_scale == 1.0 { a + b } else { a + b * res_scale }
                 }
+                (Op::Mul, _) => read(0) * read(1),
                 (Op::Affine, Layer::Affine(affine)) => {
                     let channels = affine.weight.dims()[0];
                     let row = |p: &Param<Tensor<1>>| p.val().reshape([1, channels, 1, 1]);
@@ -438,6 +440,7 @@ fn ends_residual(graph: &Graph, id: NodeId) -> bool {
         | Op::WindowAttention { .. }
         | Op::Resize { .. }
         | Op::PRelu
+        | Op::Mul
         | Op::Convert => false,
     })
 }
@@ -488,6 +491,7 @@ fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
             }
             Op::Input { .. }
             | Op::Add { .. }
+            | Op::Mul
             | Op::Activation(_)
             | Op::PixelShuffle { .. }
             | Op::Resize { .. }
@@ -519,7 +523,16 @@ fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {
         Activation::Relu => activation::relu(x),
         Activation::LeakyRelu { slope } => activation::leaky_relu(x, slope.into()),
         Activation::Gelu => gelu(x),
+        Activation::Tanh => activation::tanh(x),
+        Activation::Sigmoid => activation::sigmoid(x),
+        Activation::Silu => x.clone() * activation::sigmoid(x),
+        Activation::HardSigmoid { alpha, beta } => hard_sigmoid(x, alpha, beta),
+        Activation::HardSwish { alpha, beta } => x.clone() * hard_sigmoid(x, alpha, beta),
     }
+}
+
+fn hard_sigmoid(x: Tensor<4>, alpha: f32, beta: f32) -> Tensor<4> {
+    (x * alpha + beta).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

@@ -166,12 +166,23 @@ impl Work {
             }
             Op::LayerNorm { .. } => Self { norm_pixels: pixels, norm_values: values, ..work },
             Op::Activation(_) | Op::PRelu => Self { activated: values, ..work },
-            Op::Conv2d(Conv2d { activation: Some(Activation::Gelu), .. }) => {
-                Self { plain_macs: macs, plain_values: values, activated: values, ..work }
-            }
+            // Of floats: those of integers have only a clamp.
+            Op::Conv2d(Conv2d {
+                activation:
+                    Some(
+                        Activation::Gelu
+                        | Activation::Tanh
+                        | Activation::Sigmoid
+                        | Activation::Silu
+                        | Activation::HardSigmoid { .. }
+                        | Activation::HardSwish { .. },
+                    ),
+                ..
+            }) => Self { plain_macs: macs, plain_values: values, activated: values, ..work },
             Op::Input { .. }
             | Op::Conv2d(_)
             | Op::Add { .. }
+            | Op::Mul
             | Op::Affine
             | Op::PixelShuffle { .. }
             | Op::Resize { .. }

@@ -46,6 +46,7 @@ impl Draft {
                     (Op::Conv2d(op), vec![TensorData::F32(weight), floats(&conv.bias)])
                 }
                 Work::Add { scale } => (Op::Add { res_scale: *scale }, Vec::new()),
+                Work::Mul => (Op::Mul, Vec::new()),
                 Work::Affine { scale, shift } => (Op::Affine, vec![floats(scale), floats(shift)]),
                 Work::Activation(activation) => (Op::Activation(*activation), Vec::new()),
                 Work::PRelu(slopes) => (Op::PRelu, vec![floats(slopes)]),

@@ -26,6 +26,7 @@ fn step(draft: &mut Draft, i: usize) -> bool {
         || scale(draft, i)
         || scale_of_inputs(draft, i)
         || relu(draft, i)
+        || gate(draft, i)
 }
 
 /// Lets readers of `from` read `to`.
@@ -217,6 +218,29 @@ fn relu(draft: &mut Draft, i: usize) -> bool {
         }
         _ => false,
     }
+}
+
+/// A product of a value and its own (hard) sigmoid is a SiLU (hard swish).
+fn gate(draft: &mut Draft, i: usize) -> bool {
+    if draft.nodes[i].work != Work::Mul {
+        return false;
+    }
+    let [a, b] = [draft.nodes[i].inputs[0], draft.nodes[i].inputs[1]];
+    for (x, factor) in [(a, b), (b, a)] {
+        let swish = match draft.nodes[factor].work {
+            Work::Activation(Activation::Sigmoid) => Activation::Silu,
+            Work::Activation(Activation::HardSigmoid { alpha, beta }) => {
+                Activation::HardSwish { alpha, beta }
+            }
+            _ => continue,
+        };
+        if draft.nodes[factor].inputs[0] == x {
+            draft.nodes[i].work = Work::Activation(swish);
+            draft.nodes[i].inputs = vec![x];
+            return true;
+        }
+    }
+    false
 }
 
 /// A convolution of a concatenation is the sum of one for each part. Anything else gets the parts side by side from sums of

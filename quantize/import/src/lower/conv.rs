@@ -94,14 +94,18 @@ impl Lowering<'_> {
             node = self.push(layer, Work::Add { scale: 1.0 }, &[added, node]);
         }
         if layer.kind == "FusedConv" {
-            let slope = match layer.attributes.get("activation_params") {
-                Some(Attribute::Floats(list)) => list.first().copied().unwrap_or(0.01),
-                _ => 0.01,
+            let params = match layer.attributes.get("activation_params") {
+                Some(Attribute::Floats(list)) => &list[..],
+                _ => &[],
             };
+            let param = |k: usize, default: f32| params.get(k).copied().unwrap_or(default);
             let activation = match layer.text("activation", "") {
                 "" => None,
                 "Relu" => Some(Activation::Relu),
-                "LeakyRelu" => Some(Activation::LeakyRelu { slope }),
+                "LeakyRelu" => Some(Activation::LeakyRelu { slope: param(0, 0.01) }),
+                "Tanh" => Some(Activation::Tanh),
+                "Sigmoid" => Some(Activation::Sigmoid),
+                "HardSigmoid" => Some(Activation::HardSigmoid { alpha: param(0, 0.2), beta: param(1, 0.5) }),
                 other => return Err(format!("its activation {other} is not done")),
             };
             if let Some(activation) = activation {

@@ -139,6 +139,21 @@ impl Lowering<'_> {
                 })
             }
             "Relu" => self.activation(layer, &view(0)?, Activation::Relu),
+            "Tanh" => self.activation(layer, &view(0)?, Activation::Tanh),
+            "Sigmoid" => self.activation(layer, &view(0)?, Activation::Sigmoid),
+            "Silu" => self.activation(layer, &view(0)?, Activation::Silu),
+            "Swish" if layer.float("alpha", 1.0) == 1.0 => {
+                self.activation(layer, &view(0)?, Activation::Silu)
+            }
+            "HardSigmoid" => {
+                let (alpha, beta) = (layer.float("alpha", 0.2), layer.float("beta", 0.5));
+                self.activation(layer, &view(0)?, Activation::HardSigmoid { alpha, beta })
+            }
+            // ONNX's has no attributes; ncnn's has.
+            "HardSwish" => {
+                let (alpha, beta) = (layer.float("alpha", 1.0 / 6.0), layer.float("beta", 0.5));
+                self.activation(layer, &view(0)?, Activation::HardSwish { alpha, beta })
+            }
             "LeakyRelu" => {
                 let slope = layer.float("alpha", 0.01);
                 match slope {
@@ -282,30 +297,33 @@ impl Lowering<'_> {
                 let shift = Self::by_channel(x, shift).ok_or("it adds another number to each pixel")?;
                 self.turned(x, |l, x| l.affine(layer, x, |c| (sign, shift[c])))
             }
-            (Some(Value::View(a)), Some(Value::View(b))) => {
-                let dims = array::common(&a.dims(), &b.dims()).ok_or("its inputs have different sizes")?;
-                let wide = |view: &View| view.expand(&dims).ok_or("its inputs have different sizes");
-                let (a, b) = (wide(a)?, wide(b)?);
-                if a.is_image() != b.is_image() {
-                    return Err("its inputs have their axes in different orders".into());
-                }
-                let [x, y] = [self.node_of(&a)?, self.node_of(&b)?];
-                if self.sizes(x) != self.sizes(y) {
-                    return Err("its inputs have different sizes".into());
-                }
-                let node = self.push(layer, Work::Add { scale: sign }, &[x, y]);
-                let image = View::image(node, self.sizes(node));
-                // Both were, for example, with channels last: so is the sum.
-                let order = if a.is_image() { [0, 1, 2, 3] } else { [0, 2, 3, 1] };
-                let view = image.transpose(&order).filter(|view| view.dims() == dims);
-                view.map(|v| vec![Value::View(v)])
-                    .ok_or_else(|| "its inputs have an order of axes that is not known".into())
-            }
+            (Some(Value::View(a)), Some(Value::View(b))) => self.pair(layer, Work::Add { scale: sign }, a, b),
             _ => Err("its inputs are no images".into()),
         }
     }
 
-    /// Products with constants.
+    /// An operator on the values of two images, of which one may have to be repeated.
+    fn pair(&mut self, layer: &Layer, work: Work, a: &View, b: &View) -> Result<Vec<Value>, Why> {
+        let dims = array::common(&a.dims(), &b.dims()).ok_or("its inputs have different sizes")?;
+        let wide = |view: &View| view.expand(&dims).ok_or("its inputs have different sizes");
+        let (a, b) = (wide(a)?, wide(b)?);
+        if a.is_image() != b.is_image() {
+            return Err("its inputs have their axes in different orders".into());
+        }
+        let [x, y] = [self.node_of(&a)?, self.node_of(&b)?];
+        if self.sizes(x) != self.sizes(y) {
+            return Err("its inputs have different sizes".into());
+        }
+        let node = self.push(layer, work, &[x, y]);
+        let image = View::image(node, self.sizes(node));
+        // Both were, for example, with channels last: so is the result.
+        let order = if a.is_image() { [0, 1, 2, 3] } else { [0, 2, 3, 1] };
+        let view = image.transpose(&order).filter(|view| view.dims() == dims);
+        view.map(|v| vec![Value::View(v)])
+            .ok_or_else(|| "its inputs have an order of axes that is not known".into())
+    }
+
+    /// Products of images, and with constants.
     fn product(&mut self, layer: &Layer, inputs: &[Option<Value>]) -> Result<Vec<Value>, Why> {
         let divide = layer.kind == "Div";
         match (&inputs[0], inputs.get(1).and_then(Option::as_ref)) {
@@ -317,7 +335,8 @@ impl Lowering<'_> {
                 let by = Self::by_channel(x, by).ok_or("it scales each pixel by another number")?;
                 self.turned(x, |l, x| l.affine(layer, x, |c| (by[c], 0.0)))
             }
-            _ => Err("products of two images (attention, gates) are not run yet".into()),
+            (Some(Value::View(a)), Some(Value::View(b))) if !divide => self.pair(layer, Work::Mul, a, b),
+            _ => Err("an image as a divisor is not done; export it as a product".into()),
         }
     }
 
@@ -370,8 +389,8 @@ fn usual_array(view: &View, array: &Array) -> Array {
 /// What is in the way of an operator, and what comes nearest to it.
 fn nearest(kind: &str) -> &'static str {
     match kind {
-        "Sigmoid" | "Tanh" | "HardSwish" | "HardSigmoid" | "Softplus" | "Erf" | "Elu" | "Silu" | "Mish" => {
-            "this non-linearity is not run yet; ReLU, leaky ReLU, PReLU and GELU are"
+        "Gelu" | "Swish" | "Softplus" | "Erf" | "Elu" | "Selu" | "Mish" | "QuickGelu" => {
+            "this non-linearity is not run; ReLU, leaky ReLU, PReLU, GELU (erf), tanh, sigmoid, SiLU and their hard forms are"
         }
         "GlobalAveragePool" | "ReduceMean" | "ReduceSum" | "ReduceMax" | "GlobalMaxPool" => {
             "it looks at the whole image or at all channels at once, which the engine, working row by row, does not do yet"

@@ -95,6 +95,11 @@ pub fn evaluate(model: &Model, x: &Planes) -> Planes {
                     v * f64::from(slope)
                 }
             }
+            Activation::Tanh => v.tanh(),
+            Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
+            Activation::Silu => v / (1.0 + (-v).exp()),
+            Activation::HardSigmoid { alpha, beta } => hard_sigmoid(v, alpha, beta),
+            Activation::HardSwish { alpha, beta } => v * hard_sigmoid(v, alpha, beta),
             Activation::Gelu => unreachable!("no network of these tests has it"),
         };
         let out = match node.op {
@@ -118,6 +123,10 @@ pub fn evaluate(model: &Model, x: &Planes) -> Planes {
             Op::Add { res_scale } => Planes::make(dims(0), |c, y, x| {
                 let at = |k: usize| input(k).at(c, y as i64, x as i64);
                 at(0) + f64::from(res_scale) * at(1)
+            }),
+            Op::Mul => Planes::make(dims(0), |c, y, x| {
+                let at = |k: usize| input(k).at(c, y as i64, x as i64);
+                at(0) * at(1)
             }),
             Op::Affine => {
                 let (scale, shift) = (weights(Role::Weight), weights(Role::Bias));
@@ -154,6 +163,10 @@ pub fn evaluate(model: &Model, x: &Planes) -> Planes {
         edges.push(out);
     }
     edges.pop().expect("an output")
+}
+
+fn hard_sigmoid(v: f64, alpha: f32, beta: f32) -> f64 {
+    (f64::from(alpha) * v + f64::from(beta)).clamp(0.0, 1.0)
 }
 
 /// Pixels that an enlarged pixel is made of, with their weights.

@@ -1,24 +1,29 @@
-//! Pointwise non-linearities: on floats by formula, from 8 bits to 8 bits by a table of 256 entries.
+//! Pointwise non-linearities: on floats by formula, from 8 bits by a table of 256 entries.
 
-use crate::arithmetic::{gelu, relu_f32};
+use crate::arithmetic::{gelu, hard_sigmoid, relu_f32, sigmoid, silu, tanh};
 use crate::cpu::codec::{CHUNK, Codec, chunks};
 use crate::cpu::steps::step::{Dtypes, Pointwise};
 use crate::cpu::table::Cpu;
 use crate::model::Activation;
+use alloc::boxed::Box;
 
-/// The activation of a real value.
+/// The activations of real values, in their place.
 #[inline(always)]
-pub(crate) fn apply(activation: Activation, x: f32) -> f32 {
+pub(crate) fn apply(activation: Activation, values: &mut [f32]) {
+    // A loop for each, so that each vectorizes by itself.
+    #[inline(always)]
+    fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
+        values.iter_mut().for_each(|x| *x = f(*x));
+    }
     match activation {
-        Activation::Relu => relu_f32(x),
-        Activation::LeakyRelu { slope } => {
-            if x > 0.0 {
-                x
-            } else {
-                x * slope
-            }
-        }
-        Activation::Gelu => gelu(x),
+        Activation::Relu => each(values, relu_f32),
+        Activation::LeakyRelu { slope } => each(values, |x| if x > 0.0 { x } else { x * slope }),
+        Activation::Gelu => each(values, gelu),
+        Activation::Tanh => each(values, tanh),
+        Activation::Sigmoid => each(values, sigmoid),
+        Activation::Silu => each(values, silu),
+        Activation::HardSigmoid { alpha, beta } => each(values, |x| hard_sigmoid(x, alpha, beta)),
+        Activation::HardSwish { alpha, beta } => each(values, |x| x * hard_sigmoid(x, alpha, beta)),
     }
 }
 
@@ -29,9 +34,15 @@ pub(crate) struct ActivationStep {
     to: Codec,
     from_scale: f32,
     to_scale: f32,
-    /// Stored byte to stored byte, where both edges have 8 bits.
-    table: Option<[u8; 256]>,
+    /// For an input of 8 bits.
+    table: Option<Table>,
     cpu: Cpu,
+}
+
+/// What is stored for each byte that is stored.
+enum Table {
+    Bytes(Box<[u8; 256]>),
+    Shorts(Box<[i16; 256]>),
 }
 
 impl ActivationStep {
@@ -39,12 +50,20 @@ impl ActivationStep {
         let ((from_codec, to_codec), (from_scale, to_scale)) = (dtypes.codecs(), dtypes.scales());
         let mut step =
             Self { activation, from: from_codec, to: to_codec, from_scale, to_scale, table: None, cpu };
-        if matches!((from_codec, to_codec), (Codec::I8 { .. }, Codec::I8 { .. })) {
-            let bytes: [u8; 256] = core::array::from_fn(|b| b as u8);
-            let mut table = [0; 256];
-            step.by_formula(&bytes, &mut table);
-            step.table = Some(table);
-        }
+        let bytes: [u8; 256] = core::array::from_fn(|b| b as u8);
+        step.table = match (from_codec, to_codec) {
+            (Codec::I8 { .. }, Codec::I8 { .. }) => {
+                let mut table = [0; 256];
+                step.by_formula(&bytes, &mut table);
+                Some(Table::Bytes(Box::new(table)))
+            }
+            (Codec::I8 { .. }, Codec::I16) => {
+                let mut table = [0_i16; 256];
+                step.by_formula(&bytes, bytemuck::cast_slice_mut(&mut table));
+                Some(Table::Shorts(Box::new(table)))
+            }
+            _ => None,
+        };
         step
     }
 
@@ -53,9 +72,9 @@ impl ActivationStep {
         let mut x = [0.0; CHUNK];
         chunks(out.len() / self.to.size_bytes(), |at, n| {
             self.from.load(input, at, &mut x[..n]);
-            for x in &mut x[..n] {
-                *x = apply(self.activation, *x * self.from_scale) / self.to_scale;
-            }
+            x[..n].iter_mut().for_each(|x| *x *= self.from_scale);
+            apply(self.activation, &mut x[..n]);
+            x[..n].iter_mut().for_each(|x| *x /= self.to_scale);
             self.to.store(&x[..n], out, at);
         });
     }
@@ -65,7 +84,13 @@ impl Pointwise for ActivationStep {
     #[inline(always)]
     fn row(&self, input: &[u8], out: &mut [u8]) {
         match &self.table {
-            Some(table) => self.cpu.look_up(table, input, out),
+            Some(Table::Bytes(table)) => self.cpu.look_up(table, input, out),
+            Some(Table::Shorts(table)) => {
+                let out: &mut [i16] = bytemuck::cast_slice_mut(out);
+                for (out, &b) in out.iter_mut().zip(input) {
+                    *out = table[usize::from(b)];
+                }
+            }
             None => self.by_formula(input, out),
         }
     }

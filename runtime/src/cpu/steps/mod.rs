@@ -11,6 +11,7 @@ mod conv2d;
 mod convert;
 mod image_add;
 mod layer_norm;
+mod mul;
 mod narrow_out;
 mod pixel_shuffle;
 mod prelu;
@@ -56,6 +57,7 @@ pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<B
         }
         Work::Convolution(conv) => boxed(conv2d::Conv2dStep::new(conv, dtypes.from[0], cpu)),
         Work::Add(add) => boxed(add::AddStep::new(*add, dtypes)),
+        Work::Mul(mul) => boxed(mul::MulStep::new(*mul, dtypes)),
         Work::Affine(affine) => boxed(affine::AffineStep::new(affine.clone(), dtypes)),
         Work::Activation(activation) => boxed(activation::ActivationStep::new(*activation, dtypes, cpu)),
         Work::Resize(resize) => resize::ResizeStep::new(*resize, channels, dtypes).and_then(boxed),

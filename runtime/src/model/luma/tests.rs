@@ -1,6 +1,6 @@
 use crate::arch::{edsr, stand_in, swinir};
 use crate::model::{Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, Role, TensorData};
-use crate::testing::{Rng, grey_graph, random_model, reference_edge};
+use crate::testing::{Rng, attention_graph, grey_graph, random_model, reference_edge};
 use alloc::{vec, vec::Vec};
 
 const SIZE: (usize, usize) = (16, 8);
@@ -58,6 +58,7 @@ fn float_networks_do_the_same_to_grey() {
         ),
         ("mean shift", edsr::graph(&paper)),
         ("swinir", swinir::graph(&small_swinir())),
+        ("attention on pixels", attention_graph(6, false)),
         ("one channel", grey_graph(4, 2, false)),
     ] {
         let mut model = random_model(graph, 11);

@@ -10,8 +10,8 @@ use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{
-    Rng, grey_graph, i16_graph, label, narrow_graph, prelu_graph, quantized_graph, quantized_swinir,
-    random_model, reference_edge, shuffled_graph,
+    Rng, attention_graph, grey_graph, i16_graph, label, narrow_graph, prelu_graph, quantized_graph,
+    quantized_swinir, random_model, reference_edge, shuffled_graph,
 };
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
@@ -118,6 +118,9 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("prelu", random_model(prelu_graph(12, false), 20)),
         ("int8, prelu", random_model(prelu_graph(12, true), 21)),
         ("int8, prelu of 150 channels", random_model(prelu_graph(150, true), 22)),
+        ("attention on pixels", random_model(attention_graph(12, false), 24)),
+        ("int8, attention on pixels", random_model(attention_graph(12, true), 25)),
+        ("int8, attention on pixels of 150 channels", random_model(attention_graph(150, true), 26)),
     ]
 }
 
@@ -300,7 +303,10 @@ fn the_bits_do_not_depend_on_the_processor() {
         3_731_956_753,
         382_000_561,
         462_657_847,
-        2_701_207_482_u32,
+        2_701_207_482,
+        4_210_137_034,
+        2_778_026_671,
+        714_955_621_u32,
     ];
     assert_eq!(crcs, expected);
 }

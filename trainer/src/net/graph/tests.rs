@@ -23,7 +23,14 @@ fn everything() -> Graph {
     push("base", Op::Resize { upscale: 2, filter: Filter::Bicubic }, &[1]);
     push("image", Op::Add { res_scale: 1.0 }, &[13, 12]);
     push("same", Op::Convert, &[14]);
-    push("add_mean", Op::Affine, &[15]);
+    push("sigmoid", Op::Activation(Activation::Sigmoid), &[15]);
+    push("silu", Op::Activation(Activation::Silu), &[15]);
+    push("gate", Op::Mul, &[16, 17]);
+    push("tanh", Op::Activation(Activation::Tanh), &[18]);
+    push("hard_sigmoid", Op::Activation(Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }), &[19]);
+    push("hard_swish", Op::Activation(Activation::HardSwish { alpha: 0.25, beta: 0.5 }), &[15]);
+    push("gates", Op::Mul, &[20, 21]);
+    push("add_mean", Op::Affine, &[22]);
     g
 }
 

@@ -205,8 +205,6 @@ struct Activate<'a> {
 impl Elementwise for Activate<'_> {
     #[inline(always)]
     fn run(self) {
-        for x in self.values {
-            *x = activation::apply(self.activation, *x);
-        }
+        activation::apply(self.activation, self.values);
     }
 }
