@@ -34,7 +34,7 @@ struct Copy<'a> {
 
 impl<'a> Copy<'a> {
     fn new(old: &'a Model) -> Self {
-        Self { old, graph: Graph::default(), params: Vec::new(), new_id: Vec::new() }
+        Self { old, graph: old.graph().emptied(), params: Vec::new(), new_id: Vec::new() }
     }
 
     /// The only reader of an old edge, if there is just one.

@@ -96,7 +96,7 @@ pub fn rewrite(model: &Model, recipe: &Recipe) -> Result<Rewritten, QuantizeErro
         model,
         recipe,
         wanted: wanted(model, recipe),
-        graph: Graph::default(),
+        graph: model.graph().emptied(),
         params: Vec::new(),
         forms: vec![[None; 3]; nodes],
         node: Vec::with_capacity(nodes),

@@ -14,7 +14,7 @@ use crate::calibrate::Observation;
 use crate::equalize::Groups;
 use crate::error::QuantizeError;
 use crate::transformer::{bounded, geometric_mean};
-use mcir_runtime::model::{Graph, Model, NodeId, Op, TensorData};
+use mcir_runtime::model::{Model, NodeId, Op, TensorData};
 
 /// Exponent of the deviation of a channel in its factor: 1 would make all channels alike and move all of the difference
 /// into the weights, which have one step for all the channels that they read.
@@ -29,7 +29,7 @@ const LEAST_RATIO: f64 = 2.0;
 pub fn spread(model: &Model, seen: &Observation) -> Result<Model, QuantizeError> {
     let old = model.graph();
     let groups = Groups::of(model);
-    let mut graph = Graph::default();
+    let mut graph = old.emptied();
     let mut params: Vec<Vec<TensorData>> = Vec::new();
     // For each old edge the new one, the one for convolutions, and the factors of the latter.
     let mut edges: Vec<(NodeId, NodeId, Option<Vec<f64>>)> = Vec::with_capacity(old.nodes.len());

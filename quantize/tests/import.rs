@@ -29,7 +29,8 @@ fn an_exported_network_comes_back() {
     let [first, onnx, again] = ["a.mcir", "a.onnx", "b.mcir"].map(|name| folder.path().join(name));
     let config = edsr::Config { num_feat: 8, num_block: 2, ..edsr::Config::edge(4, 8, 2) };
     let edge = stand_in::weighted(edsr::graph(&config)).expect("sound");
-    for model in [edge, support::random(support::attention(), 5)] {
+    let margin = mcir_runtime::model::Graph { margin: 5, ..edge.graph().clone() };
+    for model in [edge, support::random(support::attention(), 5), support::random(margin, 5)] {
         std::fs::write(&first, model.to_bytes()).expect("written");
         let (ok, out) = run(&["export-onnx", &text(&first), "-o", &text(&onnx)]);
         assert!(ok, "{out}");
@@ -37,6 +38,7 @@ fn an_exported_network_comes_back() {
         assert!(ok && out.contains(&format!("x{}", model.upscale())), "{out}");
         let back = std::fs::read(&again).expect("read");
         let back = mcir_runtime::model::Model::from_bytes(back).expect("a model");
+        assert_eq!(back.graph().margin, model.graph().margin);
         assert!(back.graph().nodes.len() <= model.graph().nodes.len(), "no more nodes than it had");
         let pixels = (0..24 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect();
         let image = Image::new(24, 17, 3, pixels).expect("an image");

@@ -12,7 +12,7 @@ use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
 use mcir_runtime::arch::edsr::{self, Config};
 use mcir_runtime::arch::swinir;
 use mcir_runtime::image::Image;
-use mcir_runtime::model::{Filter, Model};
+use mcir_runtime::model::{Filter, Graph, Model};
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -69,19 +69,28 @@ fn cases() -> Vec<Case> {
         float("grey", Config { channels: 1, ..edge }, 6),
         swinir("swinir", small, (21, 16)),
         swinir("swinir-classical", classical, (16, 11)),
-        Case {
-            name: "attention",
-            model: random(attention(), 7),
-            size: (23, 17),
-            fixed: false,
-            sums: Sums::Float,
-        },
     ];
+    let direct = swinir::Config {
+        embed_dim: 12,
+        depths: vec![2],
+        num_heads: vec![2],
+        window_size: 4,
+        ..swinir::Config::light(2)
+    };
+    let margin = |graph| Graph { margin: 5, ..graph };
+    let mut more = |name, graph, fixed| {
+        cases.push(Case { name, model: random(graph, 7), size: (23, 17), fixed, sums: Sums::Float });
+    };
+    more("attention", attention(), false);
+    more("margin", margin(edsr::graph(&edge)), false);
+    more("margin-fixed", margin(edsr::graph(&edge)), true);
+    more("margin-windows", margin(swinir::graph(&direct)), true);
     for (name, at, sums) in [
         ("edge-int8", 0, Sums::Int16),
         ("edge-int8-float-sums", 0, Sums::Float),
         ("paper-int8", 3, Sums::Int16),
         ("attention-int8", 8, Sums::Int16),
+        ("margin-int8", 9, Sums::Int16),
     ] {
         let Case { ref model, size, fixed, .. } = cases[at];
         let settings = Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };

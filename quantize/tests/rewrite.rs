@@ -227,6 +227,19 @@ fn attention_on_pixels_becomes_integers() {
 }
 
 #[test]
+fn a_margin_stays() {
+    let edge = random(Graph { margin: 5, ..graph(&Config::edge(2, 12, 1)) }, 3);
+    let shifted = Config { num_feat: 12, num_block: 1, mean_shift: true, ..Config::light(2) };
+    let shifted = random(Graph { margin: 5, ..graph(&shifted) }, 3);
+    for model in [edge, shifted] {
+        let int8 = Calibrated::new(&model, &samples(4, 32, 24, 3), SETTINGS).unwrap().build(&[]).unwrap();
+        assert_eq!(int8.model.graph().margin, 5);
+        let db = agreement(&model, &int8.model);
+        assert!(db > 36.0, "{db:.2} dB");
+    }
+}
+
+#[test]
 fn folding_keeps_the_function() {
     for (name, config) in configs() {
         let model = random(graph(&config), 9);

@@ -21,6 +21,10 @@ pub struct Node {
     pub channels: usize,
     /// Resolution as a multiple of the input's.
     pub upscale: usize,
+    /// Rows above and below, and columns left and right, by which what the network has of the image is smaller than `upscale`
+    /// times the input; negative where it was extended. The engine's images all have the full size: within these borders
+    /// they hold what the network has.
+    pub margin: [i64; 2],
 }
 
 /// What a node computes.
@@ -135,6 +139,8 @@ pub struct Draft {
     pub nodes: Vec<Node>,
     /// The node that is the output.
     pub output: usize,
+    /// Pixels of the input by which the image must be extended so that all of the output's size is there.
+    pub margin: usize,
 }
 
 impl Draft {
@@ -153,7 +159,10 @@ impl Draft {
             | Work::Activation(_)
             | Work::PRelu(_) => first,
         };
-        self.nodes.push(Node { name: name.into(), work, inputs: inputs.to_vec(), channels, upscale });
+        let margin = inputs.first().map_or([0; 2], |&i| {
+            self.nodes[i].margin.map(|m| m * (upscale / self.nodes[i].upscale.max(1)) as i64)
+        });
+        self.nodes.push(Node { name: name.into(), work, inputs: inputs.to_vec(), channels, upscale, margin });
         self.nodes.len() - 1
     }
 

@@ -52,6 +52,9 @@ pub fn import(net: &Net, options: &Options) -> Result<Model, ImportError> {
             if let Some((a, b)) = first.nodes.iter().zip(&second.nodes).find(|(a, b)| a != b) {
                 return Err(ImportError::Size(format!("{} becomes {}", a.name, b.name)));
             }
+            if first.margin != second.margin {
+                return Err(ImportError::Size("it takes other parts of the image".into()));
+            }
             first
         }
     };

@@ -41,6 +41,7 @@ struct Written {
     file: String,
     name: String,
     upscale: u8,
+    margin: u16,
     channels: usize,
     nodes: usize,
     parameters: u64,
@@ -112,6 +113,7 @@ fn report(args: &Args, name: String, model: &Model, bytes: usize) -> Result<()> 
         file: args.output.display().to_string(),
         name,
         upscale: model.upscale(),
+        margin: model.graph().margin,
         channels: model.in_channels(),
         nodes: model.graph().nodes.len(),
         parameters: model.num_params(),
@@ -121,10 +123,14 @@ fn report(args: &Args, name: String, model: &Model, bytes: usize) -> Result<()> 
     if args.json {
         return print_json(&written);
     }
-    let Written { file, name, upscale, nodes, parameters, macs_per_pixel, bytes, .. } = written;
+    let Written { file, name, upscale, margin, nodes, parameters, macs_per_pixel, bytes, .. } = written;
     let kilo = |n: u64| if n < 10_000 { n.to_string() } else { format!("{} thousand", n / 1000) };
+    let around = match margin {
+        0 => String::new(),
+        margin => format!("sees {margin} pixels around the image, "),
+    };
     print(&format!(
-        "{file}: {name}, x{upscale}, {nodes} nodes, {} parameters, {} multiplications for a pixel, {bytes} bytes\n",
+        "{file}: {name}, x{upscale}, {around}{nodes} nodes, {} parameters, {} multiplications for a pixel, {bytes} bytes\n",
         kilo(parameters),
         kilo(macs_per_pixel),
     ))

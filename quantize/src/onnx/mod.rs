@@ -129,14 +129,15 @@ impl<'m> Export<'m> {
             (None, _) => None,
             (Some(node), None) => return Err(QuantizeError::SizeNeeded { node: node.name.clone() }),
             (Some(_), Some((width, height))) => {
-                let multiple = model.graph().pad_multiple();
-                let padded = |side: usize| side.next_multiple_of(multiple);
+                let graph = model.graph();
+                let extended = |side: usize| side + 2 * usize::from(graph.margin);
                 // Reflection needs as many pixels as it adds, and one that is not repeated.
-                if padded(width) >= 2 * width || padded(height) >= 2 * height {
+                let fits = |side: usize| graph.seen(side) < 2 * extended(side);
+                if !fits(width) || !fits(height) {
                     let what = "extended to whole windows by reflection";
-                    return Err(QuantizeError::Size { width, height, what, least: multiple });
+                    return Err(QuantizeError::Size { width, height, what, least: graph.pad_multiple() });
                 }
-                Some(Windows { width: padded(width), height: padded(height) })
+                Some(Windows { width: graph.seen(width), height: graph.seen(height) })
             }
         };
         let (builder, edges) = (Builder::default(), Vec::new());
@@ -306,15 +307,23 @@ impl<'m> Export<'m> {
         let element = self.pixel_type(0);
         let sides = self.size.map(|(width, height)| [height, width]);
         self.builder.graph.input.push(tensor_info(INPUT, element, channels, sides, ["height", "width"]));
-        let (Some(Windows { width, height }), Some((w, h))) = (self.windows, self.size) else {
-            return INPUT.into();
-        };
-        if (width, height) == (w, h) {
-            return INPUT.into();
+        let margin = i64::from(self.model.graph().margin);
+        let mut image = INPUT.to_string();
+        if margin > 0 {
+            let pads = self.builder.i64s(&[0, 0, margin, margin, 0, 0, margin, margin]);
+            let attributes = [("mode", Attribute::Text("edge"))];
+            image = self.builder.node("image.margin", "Pad", &[&image, &pads], &attributes);
         }
-        let pads = self.builder.i64s(&[0, 0, 0, 0, 0, 0, (height - h) as i64, (width - w) as i64]);
-        let attributes = [("mode", Attribute::Text("reflect"))];
-        self.builder.node("image.extended", "Pad", &[INPUT, &pads], &attributes)
+        if let (Some(Windows { width, height }), Some((w, h))) = (self.windows, self.size) {
+            let (below, right) =
+                (height as i64 - h as i64 - 2 * margin, width as i64 - w as i64 - 2 * margin);
+            if (below, right) != (0, 0) {
+                let pads = self.builder.i64s(&[0, 0, 0, 0, 0, 0, below, right]);
+                let attributes = [("mode", Attribute::Text("reflect"))];
+                image = self.builder.node("image.extended", "Pad", &[&image, &pads], &attributes);
+            }
+        }
+        image
     }
 
     /// Crops, quantizes and declares the output.
@@ -322,8 +331,15 @@ impl<'m> Export<'m> {
         let r = usize::from(self.model.upscale());
         let sides = self.size.map(|(width, height)| [height * r, width * r]);
         let whole = self.windows.map(|w| [w.height * r, w.width * r]);
-        if let (Some([h, w]), Some(_)) = (sides, whole.filter(|&whole| Some(whole) != sides)) {
-            let (starts, ends) = (self.builder.i64s(&[0, 0]), self.builder.i64s(&[h as i64, w as i64]));
+        let before = r as i64 * i64::from(self.model.graph().margin);
+        // Counted from the end where the size is open.
+        let ends = match (sides, whole) {
+            (Some([h, w]), Some(whole)) if whole != [h, w] => Some([h as i64 + before, w as i64 + before]),
+            _ if before > 0 => Some([-before; 2]),
+            _ => None,
+        };
+        if let Some(ends) = ends {
+            let (starts, ends) = (self.builder.i64s(&[before; 2]), self.builder.i64s(&ends));
             let axes = self.builder.i64s(&[2, 3]);
             let inputs = [value.as_str(), &starts, &ends, &axes];
             value = self.builder.node(&format!("{name}.cropped"), "Slice", &inputs, &[]);

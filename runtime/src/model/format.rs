@@ -1,8 +1,8 @@
 //! The model file: header, postcard graph, aligned weights. `docs/model-format.md` is normative.
 //!
 //! ```text
-//! 0        4         6        8           12              16            20       24        64
-//! | "MCIR" | version | 0 : u16 | graph_len | weights_offset | weights_len | crc-32 | 0 … 0  | graph | pad | weights |
+//! 0        4         6              8           12               16            20       24      64
+//! | "MCIR" | version | margin : u16 | graph_len | weights_offset | weights_len | crc-32 | 0 … 0 | graph | pad | weights |
 //! ```
 //! All integers are little-endian. The weights start at a multiple of 64, every tensor at a multiple of 16
 //! from there, so that a file mapped or linked at an aligned address can be read in place. The CRC covers
@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 
 /// First bytes of a model file.
 pub const MAGIC: [u8; 4] = *b"MCIR";
-/// Newest format version, the one that is written.
-pub const VERSION: u16 = 1;
+/// Newest format version; a file is written in the lowest one that has all that is in it.
+pub const VERSION: u16 = 2;
+/// The first version with margins.
+const VERSION_OF_MARGIN: u16 = 2;
 /// Size of the header.
 pub const HEADER_BYTES: usize = 64;
 /// Alignment of the weight section.
@@ -94,7 +96,10 @@ pub(crate) fn write(model: &Model) -> Vec<u8> {
     let weights_offset = (HEADER_BYTES + graph.len()).next_multiple_of(SECTION_ALIGN);
     let mut bytes = vec![0; weights_offset + model.weights.len()];
     bytes[..4].copy_from_slice(&MAGIC);
-    bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    let margin = model.graph.margin;
+    let version = if margin == 0 { 1 } else { VERSION_OF_MARGIN };
+    bytes[4..6].copy_from_slice(&version.to_le_bytes());
+    bytes[6..8].copy_from_slice(&margin.to_le_bytes());
     bytes[8..12].copy_from_slice(&(graph.len() as u32).to_le_bytes());
     bytes[12..16].copy_from_slice(&(weights_offset as u32).to_le_bytes());
     bytes[16..20].copy_from_slice(&(model.weights.len() as u32).to_le_bytes());
@@ -126,7 +131,9 @@ pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<File, LoadError> {
     if version == 0 || version > VERSION {
         return Err(LoadError::Version { found: version, supported: VERSION });
     }
-    if bytes[6..8] != [0; 2] || bytes[CRC_AT + 4..HEADER_BYTES].iter().any(|&b| b != 0) {
+    let margin = u16::from_le_bytes([bytes[6], bytes[7]]);
+    if (version < VERSION_OF_MARGIN && margin != 0) || bytes[CRC_AT + 4..HEADER_BYTES].iter().any(|&b| b != 0)
+    {
         return Err(LoadError::Header { field: "reserved" });
     }
     // Sums of u32 values in u64 cannot overflow.
@@ -168,7 +175,7 @@ pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<File, LoadError> {
         }
     };
     let tensors = raw.tensors.into_iter().map(|t| t.0).collect();
-    Ok(File { graph: Graph { nodes: raw.nodes }, metadata: raw.metadata, tensors, weights })
+    Ok(File { graph: Graph { nodes: raw.nodes, margin }, metadata: raw.metadata, tensors, weights })
 }
 
 /// CRC-32 of the file with the checksum field left out.

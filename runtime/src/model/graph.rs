@@ -191,6 +191,11 @@ pub struct Node {
 pub struct Graph {
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// Pixels by which the network sees the image extended on every side, by repeating the pixels at its edges; the output is
+    /// cropped to what belongs to the image. It is for networks of convolutions without padding, whose output is smaller
+    /// than their input: with enough pixels around it the image is not reached by the zeros of padded ones.
+    #[serde(default)]
+    pub margin: u16,
 }
 
 impl Graph {
@@ -199,6 +204,11 @@ impl Graph {
         let mut graph = Self::default();
         graph.push("input", Op::Input { channels }, &[], dtype);
         graph
+    }
+
+    /// A graph without nodes that is to see the image as this one does.
+    pub fn emptied(&self) -> Self {
+        Self { nodes: Vec::new(), margin: self.margin }
     }
 
     /// Appends a node and returns its number.
@@ -226,7 +236,12 @@ impl Graph {
         self.nodes.iter().zip(0..).filter(move |(n, _)| n.inputs.contains(&id)).map(|(_, i)| i)
     }
 
-    /// Width and height of the image inside the network are rounded up to a multiple of this, by
+    /// Width or height of the image inside the network: with its margin, in whole windows.
+    pub fn seen(&self, side: usize) -> usize {
+        (side + 2 * usize::from(self.margin)).next_multiple_of(self.pad_multiple())
+    }
+
+    /// Width and height of the image inside the network, with its margin, are rounded up to a multiple of this, by
     /// reflection at the right and at the bottom; the output is cropped. It is the window size of the
     /// attention nodes, 1 without any.
     pub fn pad_multiple(&self) -> usize {

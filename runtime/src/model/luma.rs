@@ -4,7 +4,7 @@
 //! and the luma of three output channels is one channel of a convolution with the weighted mean of their weights. Between
 //! them nothing changes.
 
-use crate::model::graph::{Conv2d, DType, Graph, NodeId, Op};
+use crate::model::graph::{Conv2d, DType, NodeId, Op};
 use crate::model::params::Role;
 use crate::model::stored::Model;
 use crate::model::tensor::TensorData;
@@ -41,7 +41,7 @@ impl Model {
             return None;
         }
         let edges = edges(self)?;
-        let mut graph = Graph::default();
+        let mut graph = self.graph().emptied();
         let mut params = Vec::with_capacity(edges.len());
         for (id, node) in (0..).zip(&self.graph().nodes) {
             let edge = edges[usize::from(id)];

@@ -85,12 +85,29 @@ fn damage_is_named() {
         Model::from_bytes(bytes).unwrap_err()
     };
     assert_eq!(change(0, b'X'), LoadError::NotAModel { found: *b"XCIR" });
-    assert_eq!(change(4, 2), LoadError::Version { found: 2, supported: 1 });
+    assert_eq!(change(4, 3), LoadError::Version { found: 3, supported: 2 });
     assert_eq!(change(7, 1), LoadError::Header { field: "reserved" });
     assert_eq!(change(40, 1), LoadError::Header { field: "reserved" });
     assert!(matches!(change(12, 1), LoadError::Header { field: "weights_offset" }));
     assert!(matches!(change(100, 0xff), LoadError::Checksum { .. }));
-    assert_eq!(change(4, 9).to_string(), "model format version 9 is not supported (versions 1 to 1 are)");
+    assert_eq!(change(4, 9).to_string(), "model format version 9 is not supported (versions 1 to 2 are)");
+}
+
+#[test]
+fn a_margin_needs_a_newer_version_and_has_an_end() {
+    let with = |version: u8, margin: u16| {
+        let mut bytes = sample().to_bytes();
+        bytes[4] = version;
+        bytes[6..8].copy_from_slice(&margin.to_le_bytes());
+        reseal(&mut bytes);
+        Model::from_bytes(bytes)
+    };
+    assert_eq!(with(1, 7).unwrap_err(), LoadError::Header { field: "reserved" });
+    assert_eq!(with(2, 7).unwrap().graph().margin, 7);
+    assert_eq!(with(2, 0).unwrap().to_bytes(), sample().to_bytes(), "in the lowest version");
+    let limit = validate::MAX_MARGIN.into();
+    let what = "margin around the image in pixels";
+    assert_eq!(with(2, 129).unwrap_err(), LoadError::TooLarge { what, found: 129, limit });
 }
 
 proptest! {

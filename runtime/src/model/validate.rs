@@ -14,6 +14,8 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 pub const MAX_NODES: usize = 4096;
 /// Most multiply-accumulates for one input pixel; EDSR-light x4 needs 2.0 million.
 pub const MAX_MACS_PER_PIXEL: u64 = 1 << 32;
+/// Widest margin around an image, in pixels; waifu2x has 7 to 36.
+pub const MAX_MARGIN: u16 = 128;
 const MAX_NAME_BYTES: usize = 128;
 /// Most keys of the metadata.
 pub(crate) const MAX_KEYS: usize = 4096;
@@ -29,6 +31,7 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
     if !matches!(graph.nodes.first().map(|n| n.op), Some(Op::Input { .. })) {
         return Err(LoadError::NoInput);
     }
+    limit("margin around the image in pixels", graph.margin.into(), MAX_MARGIN.into())?;
     let shapes = infer(graph)?;
     let mut names = BTreeSet::new();
     let mut read = alloc::vec![false; found];

@@ -12,17 +12,23 @@ use alloc::vec::Vec;
 pub struct Program {
     pub(crate) nodes: Vec<Node>,
     pub(crate) pad_multiple: usize,
+    pub(crate) margin: usize,
 }
 
 impl Program {
     /// The program of a model, with everything joined that can be.
     pub fn new(model: &Model) -> Self {
-        Self { nodes: fuse::fused(model), pad_multiple: model.graph().pad_multiple() }
+        Self::of(model, fuse::fused(model))
     }
 
     /// The program with one node for each of the graph's, so that every edge can be observed in the graph's channel order.
     pub fn one_to_one(model: &Model) -> Self {
-        Self { nodes: lower::one_to_one(model), pad_multiple: model.graph().pad_multiple() }
+        Self::of(model, lower::one_to_one(model))
+    }
+
+    fn of(model: &Model, nodes: Vec<Node>) -> Self {
+        let graph = model.graph();
+        Self { nodes, pad_multiple: graph.pad_multiple(), margin: graph.margin.into() }
     }
 
     /// Its nodes.
@@ -38,8 +44,14 @@ impl Program {
         [first, of(1).unwrap_or(first)]
     }
 
-    /// Width and height inside the network are multiples of this, by reflection of the image at the right and the bottom;
-    /// the output is cropped.
+    /// Pixels by which the image is extended on every side, by repeating those at its edges, before anything else; the output
+    /// is cropped.
+    pub fn margin(&self) -> usize {
+        self.margin
+    }
+
+    /// Width and height inside the network are multiples of this, by reflection of the extended image at the right and the
+    /// bottom; the output is cropped.
     pub fn pad_multiple(&self) -> usize {
         self.pad_multiple
     }

@@ -4,6 +4,7 @@
 //! warm in the cache, and hands out rows of the upscaled image as soon as they are complete. Nothing is
 //! computed twice; nothing is allocated.
 
+mod input;
 #[cfg(test)]
 mod tests;
 
@@ -21,11 +22,13 @@ use crate::threads::band::{Band, Rings, run_band};
 use crate::threads::columns::RingWriter;
 use crate::threads::pin_caller;
 use alloc::{sync::Arc, vec, vec::Vec};
+use input::reflect;
 
 impl Plan {
     /// Begins an image of `height` rows.
     ///
-    /// Networks with window attention see the image extended to whole windows by reflection.
+    /// Networks with window attention see the image extended to whole windows by reflection, those with a margin see its
+    /// edges repeated.
     ///
     /// # Errors
     /// [`RunError::Rows`] if it has none, [`RunError::Workspace`] if the workspace is another plan's.
@@ -250,20 +253,29 @@ impl Frame<'_> {
                 found,
             });
         }
-        let arrived = self.workspace.done[0].min(self.height);
+        let margin = self.margin();
+        // The first row came with the margin above it.
+        let arrived = self.workspace.done[0].saturating_sub(margin).min(self.height);
         if arrived + found / row > self.height {
             return Err(RunError::Rows { expected: self.height, found: arrived + found / row });
         }
         for i in 0..found / row {
-            match pixels {
-                Pixels::U8(p) => self.take_u8(&p[i * row..(i + 1) * row]),
-                Pixels::F32(p) => self.take_f32(&p[i * row..(i + 1) * row]),
+            let y = arrived + i;
+            // Rows at the edges once more for each of the margin.
+            let above = if y == 0 { margin } else { 0 };
+            let below = if y + 1 == self.height { margin } else { 0 };
+            for _ in 0..=above + below {
+                match pixels {
+                    Pixels::U8(p) => self.take_u8(&p[i * row..(i + 1) * row]),
+                    Pixels::F32(p) => self.take_f32(&p[i * row..(i + 1) * row]),
+                }
+                self.arrive(sink, &mut witness);
             }
-            self.arrive(sink, &mut witness);
         }
         if found > 0 && arrived + found / row == self.height {
-            for y in self.height..self.padded_height() {
-                self.repeat_row(reflect(y, self.height));
+            let extended = self.height + 2 * margin;
+            for y in extended..self.padded_height() {
+                self.repeat_row(reflect(y, extended));
                 self.arrive(sink, &mut witness);
             }
             let rows = self.height * usize::from(self.plan.model().upscale());
@@ -274,9 +286,13 @@ impl Frame<'_> {
         Ok(())
     }
 
-    /// Rows that the network sees: whole windows.
+    /// Rows that the network sees: with their margin, in whole windows.
     fn padded_height(&self) -> usize {
-        self.height.next_multiple_of(self.plan.model().graph().pad_multiple())
+        self.plan.model().graph().seen(self.height)
+    }
+
+    fn margin(&self) -> usize {
+        self.plan.model().graph().margin.into()
     }
 
     /// A row was put into the input's ring.
@@ -290,59 +306,6 @@ impl Frame<'_> {
         if ws.waiting == self.plan.layout.band {
             self.tick(sink, witness);
         }
-    }
-
-    fn take_u8(&mut self, pixels: &[u8]) {
-        let (codec, to) = self.input_row();
-        match codec {
-            // `x ^ 0x80` turns a pixel into i8, and once more into the instruction set's own form.
-            Codec::I8 { xor, .. } => {
-                for (to, from) in to.iter_mut().zip(pixels) {
-                    *to = from ^ 0x80 ^ xor;
-                }
-            }
-            Codec::F32 | Codec::I16 => {
-                for (to, &from) in bytemuck::cast_slice_mut::<u8, f32>(to).iter_mut().zip(pixels) {
-                    *to = f32::from(from) / 255.0;
-                }
-            }
-        }
-        self.reflect_columns();
-    }
-
-    fn take_f32(&mut self, pixels: &[f32]) {
-        let row: &mut [f32] = bytemuck::cast_slice_mut(self.input_row().1);
-        row[..pixels.len()].copy_from_slice(pixels);
-        self.reflect_columns();
-    }
-
-    /// Fills the columns right of the image.
-    fn reflect_columns(&mut self) {
-        let (width, px) = (self.plan.layout.width, self.plan.layout.rings[0].px_bytes);
-        let (_, row) = self.input_row();
-        for x in width..row.len() / px {
-            let from = reflect(x, width) * px;
-            row.copy_within(from..from + px, x * px);
-        }
-    }
-
-    /// Copies an earlier row to the slot of the next.
-    fn repeat_row(&mut self, from: usize) {
-        let ring = &self.plan.layout.rings[0];
-        let at = |y: usize| ring.offset + y % ring.rows * ring.row_bytes;
-        let (from, to) = (at(from), at(self.workspace.done[0]));
-        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut self.workspace.arena);
-        arena.copy_within(from..from + ring.row_bytes, to);
-    }
-
-    /// The slot of the next input row.
-    fn input_row(&mut self) -> (Codec, &mut [u8]) {
-        let ws = &mut *self.workspace;
-        let node = &self.plan.packed.nodes()[0];
-        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
-        let ring = &self.plan.layout.rings[0];
-        let start = ring.offset + ws.done[0] % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
-        (node.codec, &mut arena[start..start + ring.width * ring.px_bytes])
     }
 
     /// Runs every step on the rows that one more band makes possible, and hands out what is complete.
@@ -400,9 +363,13 @@ impl Frame<'_> {
         let id = self.plan.packed.nodes().len() - 1;
         let codec = self.plan.packed.nodes()[id].codec;
         let row_bytes = self.plan.out_row_bytes() * codec.size_bytes();
-        let end = ws.done[id].min(self.height * usize::from(self.plan.model().upscale()));
+        // Of an output with a margin, what lies within.
+        let r = usize::from(self.plan.model().upscale());
+        let above = r * usize::from(self.plan.model().graph().margin);
+        let left = above * self.plan.layout.rings[id].px_bytes;
+        let end = ws.done[id].saturating_sub(above).min(self.height * r);
         for y in ws.handed_out..end {
-            let bytes = &row_of(self.plan, &ws.arena, id, y)[..row_bytes];
+            let bytes = &row_of(self.plan, &ws.arena, id, above + y)[left..left + row_bytes];
             match sink {
                 Sink::None => {}
                 Sink::F32(out) => {
@@ -452,16 +419,6 @@ impl Band for Jobs<'_> {
         let step = self.plan.packed.nodes()[id].step.as_ref().expect("only nodes with a step become jobs");
         step.run(&mut Io { inputs, out, second, rows, cpu: self.plan.packed.cpu() });
     }
-}
-
-/// The place inside `0..size` that mirrors `at`; the border itself is not repeated.
-fn reflect(at: usize, size: usize) -> usize {
-    if size == 1 {
-        return 0;
-    }
-    let period = 2 * (size - 1);
-    let at = at % period;
-    at.min(period - at)
 }
 
 /// Stored values of an output edge as pixels.

@@ -33,7 +33,7 @@ pub struct Plan {
 /// Where everything lies for images of one width.
 pub(crate) struct Layout {
     pub width: usize,
-    /// The width rounded up to whole windows: what the network sees.
+    /// The width with its margin, rounded up to whole windows: what the network sees.
     pub padded_width: usize,
     /// Input rows processed at a time.
     pub band: usize,
@@ -61,7 +61,7 @@ impl Layout {
             return Err(PlanError::Band { found: band, limit: MAX_BAND });
         }
         let multiple = model.graph().pad_multiple();
-        let padded_width = width.next_multiple_of(multiple);
+        let padded_width = model.graph().seen(width);
         let (rings, arena_bytes) = rings::lay_out(flows, padded_width, band, multiple);
         if arena_bytes > MAX_MEMORY_BYTES {
             return Err(PlanError::Memory { bytes: arena_bytes });
@@ -138,8 +138,7 @@ impl Plan {
     /// end of every band, and after each of its steps. A few of the first and last bands may have fewer steps.
     pub fn joins(&self, height: usize) -> usize {
         let steps = self.packed.steps();
-        (steps + 2)
-            * height.next_multiple_of(self.packed.model().graph().pad_multiple()).div_ceil(self.layout.band)
+        (steps + 2) * self.packed.model().graph().seen(height).div_ceil(self.layout.band)
     }
 
     /// Part of every step that the busiest thread computes: `1 / threads` where the width divides evenly. Columns go to

@@ -4,6 +4,8 @@
 //! description of any architecture here: what is computed is what `mcir_runtime::arch` wrote down, and the
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
+mod extend;
+
 use super::branch::{self, Branch};
 use super::gelu::gelu;
 use super::norm::channel_norm;
@@ -16,6 +18,7 @@ use crate::shuffle::pixel_shuffle;
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use extend::{reflect, repeat_edges};
 use mcir_runtime::arch::edsr;
 use mcir_runtime::model::{Activation, EdgeShape, Graph, Node, NodeId, Op, infer};
 
@@ -274,22 +277,32 @@ impl GraphNet {
     /// input `[N, C, H, W]` in 0..1; output `[N, C', H·upscale, W·upscale]`, not clipped
     pub fn forward_with(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>) -> Tensor<4> {
         let [_, _, h, w] = image.dims();
-        let multiple = self.graph.pad_multiple();
-        let image = reflect(reflect(image, 2, multiple), 3, multiple);
-        let y = self.walk(image, simulate, &[self.graph.output()]).pop().expect("a graph has an output");
+        let y = self
+            .walk(self.extended(image), simulate, &[self.graph.output()])
+            .pop()
+            .expect("a graph has an output");
         let [_, _, padded_h, padded_w] = y.dims();
         let (h, w) = (h * self.upscale(), w * self.upscale());
-        if (h, w) == (padded_h, padded_w) { y } else { y.narrow(2, 0, h).narrow(3, 0, w) }
+        let first = usize::from(self.graph.margin) * self.upscale();
+        if (h, w) == (padded_h, padded_w) { y } else { y.narrow(2, first, h).narrow(3, first, w) }
     }
 
     /// What the nodes `wanted`, in ascending order, compute of an image; those after the last are not computed.
     ///
     /// # Shapes
-    /// image as in [`GraphNet::forward`]; outputs `[N, C', H', W']`, with a network of windows of the image that is
-    /// extended to whole ones
+    /// image as in [`GraphNet::forward`]; outputs `[N, C', H', W']`, with a network of windows or with a margin of the image
+    /// that is extended
     pub fn activations(&self, image: Tensor<4>, wanted: &[NodeId]) -> Vec<Tensor<4>> {
-        let multiple = self.graph.pad_multiple();
-        self.walk(reflect(reflect(image, 2, multiple), 3, multiple), None, wanted)
+        self.walk(self.extended(image), None, wanted)
+    }
+
+    /// The image as the network sees it: with its margin, in whole windows.
+    fn extended(&self, mut image: Tensor<4>) -> Tensor<4> {
+        for dim in [2, 3] {
+            image =
+                reflect(repeat_edges(image, dim, self.graph.margin.into()), dim, self.graph.pad_multiple());
+        }
+        image
     }
 
     fn walk(&self, image: Tensor<4>, simulate: Option<&dyn Simulate>, wanted: &[NodeId]) -> Vec<Tensor<4>> {
@@ -499,23 +512,6 @@ fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
         }
     }
     tensors
-}
-
-/// Extends a dimension to a multiple by mirroring at its end, the last element not repeated; more than once if
-/// the image is very small.
-fn reflect(x: Tensor<4>, dim: usize, multiple: usize) -> Tensor<4> {
-    let n = x.dims()[dim];
-    let missing = n.next_multiple_of(multiple) - n;
-    if missing == 0 {
-        return x;
-    }
-    // Places of a triangle wave: 0 1 … n−1 n−2 … 1 0 1 …
-    let period = (2 * (n - 1)).max(1);
-    let place = |i: usize| (i % period).min(period - i % period) as i64;
-    let places: Vec<i64> = (0..n + missing).map(|i| if n == 1 { 0 } else { place(i) }).collect();
-    let index =
-        Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(places, [n + missing]), &x.device());
-    x.select(dim, index)
 }
 
 fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {

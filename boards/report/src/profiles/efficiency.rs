@@ -145,11 +145,10 @@ impl Work {
         work
     }
 
-    /// Pixels that are computed for an image of this width and height: a network with windows computes whole ones.
+    /// Pixels that are computed for an image of this width and height: a network with windows computes whole ones, one with a
+    /// margin that too.
     pub fn pixels(model: &Model, (width, height): (usize, usize)) -> f64 {
-        let multiple = model.graph().pad_multiple().max(1);
-        let whole = |size: usize| size.next_multiple_of(multiple);
-        (whole(width) * whole(height)) as f64
+        (model.graph().seen(width) * model.graph().seen(height)) as f64
     }
 
     /// Of a node, in a frame of so many input pixels.

@@ -22,7 +22,8 @@ impl Draft {
             u8::try_from(n).map_err(|_| ImportError::TooLarge { what: "fold", found: n as u64, limit: 16 })
         };
         let mut names = HashSet::new();
-        let (mut graph, mut params) = (Graph::default(), Vec::new());
+        let margin = number(self.margin, "pixels of margin", 128)?;
+        let (mut graph, mut params) = (Graph { margin, ..Graph::default() }, Vec::new());
         for (i, node) in self.nodes.iter().enumerate() {
             let inputs: Vec<NodeId> =
                 node.inputs.iter().map(|&i| number(i, "nodes", 4096)).collect::<Result<_, _>>()?;

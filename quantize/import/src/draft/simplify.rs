@@ -176,8 +176,8 @@ fn insert(draft: &mut Draft, at: usize, name: String, work: Work, input: usize) 
     if draft.output >= at {
         draft.output += 1;
     }
-    let Node { channels, upscale, .. } = draft.nodes[input];
-    draft.nodes.insert(at, Node { name, work, inputs: vec![input], channels, upscale });
+    let Node { channels, upscale, margin, .. } = draft.nodes[input];
+    draft.nodes.insert(at, Node { name, work, inputs: vec![input], channels, upscale, margin });
     at
 }
 
@@ -246,7 +246,7 @@ fn gate(draft: &mut Draft, i: usize) -> bool {
 /// A convolution of a concatenation is the sum of one for each part. Anything else gets the parts side by side from sums of
 /// convolutions of 1x1 that put each in its place.
 fn without_concat(draft: &mut Draft) {
-    let mut done = Draft::default();
+    let mut done = Draft { margin: draft.margin, ..Draft::default() };
     // What became of each node: its parts, more than one only for a concatenation.
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let mut whole: HashMap<usize, usize> = HashMap::new();

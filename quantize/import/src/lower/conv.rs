@@ -1,9 +1,10 @@
 //! Convolutions in all their forms, as the one that the engine has: stride 1, an odd square kernel, zeros around the image.
 
-use super::{Lowering, Value, Why};
+use super::{Lowering, Padded, Value, Why};
 use crate::array::Array;
 use crate::draft::{Conv, Work};
 use crate::net::{Attribute, Layer};
+use crate::view::View;
 use mcir_runtime::model::Activation;
 
 /// Largest side of a kernel.
@@ -17,15 +18,12 @@ impl Lowering<'_> {
         inputs: &[Option<Value>],
         array: &dyn Fn(usize) -> Option<Array>,
     ) -> Result<Vec<Value>, Why> {
-        let (x, around) = match inputs.first() {
-            Some(Some(Value::View(view))) => (view.clone(), 0),
-            Some(Some(Value::Padded(view, around))) => (view.clone(), *around),
+        let padded = match inputs.first() {
+            Some(Some(Value::View(view))) => Padded { view: view.clone(), around: 0, fill: Vec::new() },
+            Some(Some(Value::Padded(padded))) => padded.clone(),
             _ => return Err("its input is no image".into()),
         };
-        if !x.is_image() {
-            return Err("its input has its axes in another order than an image".into());
-        }
-        let x = self.node_of(&x)?;
+        let mut x = self.image(&padded.view)?;
         let weight = array(1).ok_or("its weights are no constant")?;
         let [outputs, group_inputs, height, width] = weight.dims[..] else {
             return Err(format!("its weights have {} axes, not four", weight.dims.len()));
@@ -60,13 +58,28 @@ impl Lowering<'_> {
             "VALID" => vec![0; 4],
             _ => layer.ints("pads").map_or(vec![0; 4], |p| p.iter().map(|&p| p.max(0) as usize).collect()),
         };
-        let pads: Vec<usize> = pads.iter().map(|p| p.saturating_add(around)).collect();
-        if pads != [tall / 2, wide / 2].repeat(2) {
+        let [up, left, down, right] = pads[..] else { return Err(format!("pads is {pads:?}")) };
+        if [up, left] != [down, right] || (!padded.fill.is_empty() && [up, left] != [0; 2]) {
+            return Err(format!("it pads by {pads:?}; the same on opposite sides, and once, is done"));
+        }
+        let all = [up, left].map(|p| p.saturating_add(padded.around));
+        // What is around a convolution of one pixel is the same for all pixels there: it goes to the next one.
+        let passes = (tall, wide) == (1, 1) && all != [0; 2];
+        if !passes && (all[0] > tall / 2 || all[1] > wide / 2) {
             return Err(format!(
-                "it pads by {pads:?} where {:?} keep the size; a network whose output is smaller than a whole multiple of \
-                 its input is not run yet",
-                [tall / 2, wide / 2].repeat(2)
+                "it pads by {all:?} (rows, columns) where {:?} keep the size: its output would be larger than its input",
+                [tall / 2, wide / 2]
             ));
+        }
+        if passes && (all[0] != all[1] || layer.kind == "FusedConv") {
+            return Err(format!("it pads by {pads:?}, which a convolution of one pixel should not"));
+        }
+        for (side, pads) in all.into_iter().enumerate() {
+            if pads > 0 && !self.is_whole(x, side) {
+                return Err(
+                    "it pads an image that convolutions without padding, or cropping, made smaller".into()
+                );
+            }
         }
         // Spread over a square kernel and over all inputs; what is not there is zero.
         let area = kernel * kernel;
@@ -87,8 +100,25 @@ impl Lowering<'_> {
             }
             None => vec![0.0; outputs],
         };
+        let mut bias = bias;
+        if !padded.fill.is_empty() {
+            // With the value around it taken off, there are zeros around the image.
+            let rows = dense.chunks_exact(inputs_here * area);
+            for (bias, row) in bias.iter_mut().zip(rows) {
+                let taps = row.chunks_exact(area).zip(&padded.fill);
+                *bias += taps.map(|(taps, fill)| taps.iter().sum::<f32>() * fill).sum::<f32>();
+            }
+            let shift = padded.fill.iter().map(|fill| -fill).collect();
+            x = self.push(layer, Work::Affine { scale: vec![1.0; inputs_here], shift }, &[x]);
+        }
+        let fill = bias.clone();
         let conv = Conv { kernel, weight: dense, bias, relu: false };
         let mut node = self.push(layer, Work::Conv(conv), &[x]);
+        if passes {
+            let view = View::image(node, self.sizes(node));
+            return Ok(vec![Value::Padded(Padded { view, around: all[0], fill })]);
+        }
+        self.shrink(node, [tall / 2 - all[0], wide / 2 - all[1]].map(|by| by as i64))?;
         if let Some(Some(Value::View(added))) = inputs.get(3) {
             let added = self.node_of(added)?;
             node = self.push(layer, Work::Add { scale: 1.0 }, &[added, node]);
@@ -153,13 +183,22 @@ impl Lowering<'_> {
                 "its padding follows from the size of the image; export it with padding in numbers".into()
             );
         }
-        if k + more != stride + before + after || !(1..=4).contains(&stride) {
+        // What more padding than for whole multiples cuts off, on both sides.
+        let cut = (stride + before + after).checked_sub(k + more).filter(|cut| cut.is_multiple_of(2));
+        let Some(cut) = cut.filter(|_| (1..=4).contains(&stride)).map(|cut| cut as i64 / 2) else {
             return Err(format!(
                 "its output is not {stride} times as large as its input (kernel {k}, padding {pads:?}, output padding {more})"
             ));
-        }
+        };
         // Output row Y·s + d gets input row Y − t through tap d + padding + s·t.
-        let (s, p, last) = (stride as i64, before as i64, k as i64 - 1);
+        let (s, p, last) = (stride as i64, before as i64 - cut, k as i64 - 1);
+        // Rows from outside are zeros at the border of all of the image only.
+        let outside = cut + p - last <= -s || p > cut;
+        if outside && !(self.is_whole(x, 0) && self.is_whole(x, 1)) {
+            return Err(
+                "it pads an image that convolutions without padding, or cropping, made smaller".into()
+            );
+        }
         let reach = (s - 1 + p).div_euclid(s).max((last - p).div_euclid(s)).max(0);
         let kernel = 2 * reach as usize + 1;
         if kernel > MAX_KERNEL {
@@ -199,6 +238,7 @@ impl Lowering<'_> {
             1 => node,
             _ => self.enlarge(layer.name.clone(), Work::Shuffle(stride), node, stride)?,
         };
+        self.shrink(node, [cut; 2])?;
         Ok(self.value(node))
     }
 }

@@ -4,6 +4,7 @@
 //! node of the draft makes. Arithmetic on sizes is plain arithmetic so, and a reshape is what it does. That nothing depends on
 //! the sizes chosen is checked by doing it again with others ([`crate::import`]).
 
+mod border;
 mod conv;
 mod fold;
 mod limits;
@@ -24,8 +25,18 @@ enum Value {
     Constant(Array),
     /// An image, or something made of one.
     View(View),
-    /// An image with so many rows and columns of zeros around it, for the convolution that reads it.
-    Padded(View, usize),
+    /// An image with something around it, for the convolution that reads it.
+    Padded(Padded),
+}
+
+/// An image with pixels around it, all of the same value.
+#[derive(Debug, Clone)]
+struct Padded {
+    view: View,
+    /// Rows above and below, columns left and right.
+    around: usize,
+    /// Their value in each channel; none are zeros.
+    fill: Vec<f32>,
 }
 
 /// The lowering at work.
@@ -35,6 +46,8 @@ struct Lowering<'a> {
     values: HashMap<&'a str, Value>,
     /// Height and width of the input.
     size: [usize; 2],
+    /// Pixels by which the network itself extends the image before anything else.
+    extended: usize,
     /// Weights that may still be made: a small file can ask for many, by groups or by choosing channels again and again.
     budget: usize,
 }
@@ -73,9 +86,22 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32) -> Result<Draft, ImportErr
     if dims[0].is_some_and(|batch| batch != 1) {
         return Err(refused());
     }
-    let mut lowering =
-        Lowering { net, draft: Draft::default(), values: HashMap::new(), size, budget: MAX_WEIGHTS };
-    let node = Node { name: "input".into(), work: Work::Input, inputs: Vec::new(), channels, upscale: 1 };
+    let mut lowering = Lowering {
+        net,
+        draft: Draft::default(),
+        values: HashMap::new(),
+        size,
+        extended: 0,
+        budget: MAX_WEIGHTS,
+    };
+    let node = Node {
+        name: "input".into(),
+        work: Work::Input,
+        inputs: Vec::new(),
+        channels,
+        upscale: 1,
+        margin: [0; 2],
+    };
     lowering.draft.nodes.push(node);
     let factor = |factor: f32, channels: usize| Work::Affine {
         scale: vec![factor; channels],
@@ -101,7 +127,8 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32) -> Result<Draft, ImportErr
         _ => return Err(ImportError::Output { found: "a constant, or nothing".into() }),
     };
     let node = lowering.node_of(&found).map_err(|found| ImportError::Output { found })?;
-    let mut draft = lowering.draft;
+    let margin = lowering.margin(node).map_err(|found| ImportError::Output { found })?;
+    let mut draft = Draft { margin, ..lowering.draft };
     draft.output = match range {
         1.0 => node,
         range => draft.push("from_range", factor(1.0 / range, draft.nodes[node].channels), &[node]),
@@ -165,8 +192,12 @@ impl<'a> Lowering<'a> {
 
     /// Rows and columns of a node's image.
     fn sizes(&self, node: usize) -> [usize; 3] {
-        let Node { channels, upscale, .. } = self.draft.nodes[node];
-        [channels, self.size[0] * upscale, self.size[1] * upscale]
+        let Node { channels, upscale, margin, .. } = self.draft.nodes[node];
+        let side = |k: usize| {
+            let side = (self.size[k] * upscale) as i64 - 2 * margin[k];
+            usize::try_from(side).unwrap_or(0)
+        };
+        [channels, side(0), side(1)]
     }
 
     fn push(&mut self, layer: &Layer, work: Work, inputs: &[usize]) -> usize {

@@ -1,6 +1,6 @@
 //! Operators on images, but for convolutions.
 
-use super::{Lowering, Value, Why, fold};
+use super::{Lowering, Value, Why, border, fold};
 use crate::array::{self, Array};
 use crate::draft::Work;
 use crate::net::Layer;
@@ -16,7 +16,7 @@ impl Lowering<'_> {
         };
         let view = |k: usize| match inputs.get(k) {
             Some(Some(Value::View(view))) => Ok(view.clone()),
-            Some(Some(Value::Padded(..))) => Err("only a convolution can follow this padding".to_string()),
+            Some(Some(Value::Padded(_))) => Err("only a convolution can follow this padding".to_string()),
             _ => Err("its input is no image".to_string()),
         };
         let one = |view: Option<View>| {
@@ -70,12 +70,24 @@ impl Lowering<'_> {
                 let dims = view.dims();
                 let parts = fold::slices(layer, &arrays, &dims, self.net.opset)
                     .ok_or("its places are no constant")?;
+                let mut cut = [0; 2];
                 for (axis, chosen) in parts {
+                    if let Some(side) = border::side(&view, axis) {
+                        let (first, size) = (chosen.first().copied().unwrap_or(0), chosen.len());
+                        if chosen.windows(2).any(|w| w[1] != w[0] + 1)
+                            || dims[axis] != size + 2 * first
+                            || size == 0
+                        {
+                            return Err("it takes a part of the image that is not its middle".into());
+                        }
+                        cut[side] = first as i64;
+                        continue;
+                    }
                     let plain = chosen.windows(2).all(|w| w[1] == w[0] + 1) && !chosen.is_empty();
                     let part = plain.then(|| view.slice(axis, chosen[0], chosen.len())).flatten();
                     view = part.ok_or("it takes a part of the image, or not all channels of a range")?;
                 }
-                Ok(vec![Value::View(view)])
+                if cut == [0; 2] { Ok(vec![Value::View(view)]) } else { self.crop(layer, &view, cut) }
             }
             "Split" => {
                 let view = view(0)?;
@@ -110,8 +122,8 @@ impl Lowering<'_> {
                     return Err("it joins something else than the channels of images".into());
                 }
                 let nodes: Vec<usize> = views.iter().map(|v| self.node_of(v)).collect::<Result<_, _>>()?;
-                let upscale = |node: usize| self.draft.nodes[node].upscale;
-                if nodes.iter().any(|&node| upscale(node) != upscale(nodes[0])) {
+                let place = |node: usize| (self.draft.nodes[node].upscale, self.draft.nodes[node].margin);
+                if nodes.iter().any(|&node| place(node) != place(nodes[0])) {
                     return Err("it joins images of different sizes".into());
                 }
                 // Anything but a convolution gets the parts by one of 1x1 for each.
@@ -339,31 +351,6 @@ impl Lowering<'_> {
             _ => Err("an image as a divisor is not done; export it as a product".into()),
         }
     }
-
-    /// Zeros around an image, for the convolution behind them.
-    fn pad(
-        &mut self,
-        layer: &Layer,
-        view: &View,
-        array: &dyn Fn(usize) -> Option<Array>,
-    ) -> Result<Vec<Value>, Why> {
-        let pads = layer.ints("pads").map(<[i64]>::to_vec).or_else(|| array(1).map(|a| a.ints()));
-        let pads = pads.ok_or("its sizes are no constant")?;
-        let value = array(2).and_then(|a| a.scalar()).unwrap_or_else(|| layer.float("value", 0.0).into());
-        if pads.iter().all(|p| *p == 0) {
-            return Ok(vec![Value::View(view.clone())]);
-        }
-        match (layer.text("mode", "constant"), &pads[..]) {
-            ("constant", &[0, 0, top, left, 0, 0, bottom, right])
-                if value == 0.0 && top > 0 && [left, bottom, right] == [top; 3] && view.is_image() =>
-            {
-                Ok(vec![Value::Padded(view.clone(), top as usize)])
-            }
-            (mode, _) => Err(format!(
-                "it pads by {pads:?} ({mode}); the same number of zeros on all sides before a convolution is done"
-            )),
-        }
-    }
 }
 
 /// A view with channels last as one with channels first; others as they are.
@@ -420,8 +407,10 @@ mod tests {
             inputs: Vec::new(),
             channels: 1,
             upscale: 1,
+            margin: [0; 2],
         });
-        let mut lowering = Lowering { net: &net, draft, values: HashMap::new(), size: [8, 10], budget: 100 };
+        let mut lowering =
+            Lowering { net: &net, draft, values: HashMap::new(), size: [8, 10], extended: 0, budget: 100 };
         let conv = Conv { kernel: 1, weight: vec![1.0; 4], bias: vec![0.0; 4], relu: false };
         let wide = lowering.draft.push("wide", Work::Conv(conv), &[0]);
         let image = |l: &Lowering<'_>, node| Some(Value::View(View::image(node, l.sizes(node))));

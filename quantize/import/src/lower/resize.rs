@@ -72,6 +72,14 @@ impl Lowering<'_> {
                 ));
             }
         };
+        let is_whole = self.is_whole(x, 0) && self.is_whole(x, 1);
+        // Pixels at the border are repeated: around an image that was extended so, that is what is there.
+        if filter != Filter::Nearest && !is_whole && !self.is_input(x) {
+            return Err(
+                "it interpolates an image that convolutions without padding, or cropping, made smaller"
+                    .into(),
+            );
+        }
         let node = self.enlarge(layer.name.clone(), Work::Resize(r as usize, filter), x, r as usize)?;
         Ok(self.value(node))
     }

@@ -23,6 +23,13 @@ impl Planes {
         Self { dims: self.dims, values: self.values.iter().map(|v| v * f64::from(by)).collect() }
     }
 
+    /// Without so many pixels on every side.
+    pub fn cropped(&self, by: usize) -> Self {
+        let [c, h, w] = self.dims;
+        let at = |at: usize| (at + by) as i64;
+        Self::make([c, h - 2 * by, w - 2 * by], |c, y, x| self.at(c, at(y), at(x)))
+    }
+
     fn at(&self, c: usize, y: i64, x: i64) -> f64 {
         let [_, h, w] = self.dims;
         let inside = (0..h as i64).contains(&y) && (0..w as i64).contains(&x);
@@ -75,8 +82,19 @@ impl Npy {
     }
 }
 
-/// The output for an input in 0..1.
+/// The output for an input in 0..1. With a margin the image is extended by it, and the output cropped.
 pub fn evaluate(model: &Model, x: &Planes) -> Planes {
+    let margin = usize::from(model.graph().margin);
+    let [c, h, w] = x.dims;
+    let near = |at: usize| at as i64 - margin as i64;
+    let extended =
+        Planes::make([c, h + 2 * margin, w + 2 * margin], |c, y, x_| x.clamped(c, near(y), near(x_)));
+    let y = inside(model, &extended);
+    y.cropped(margin * usize::from(model.upscale()))
+}
+
+/// What the network makes of the extended image.
+fn inside(model: &Model, x: &Planes) -> Planes {
     let mut edges: Vec<Planes> = Vec::new();
     for (id, node) in (0..).zip(&model.graph().nodes) {
         let input = |k: usize| &edges[usize::from(node.inputs[k])];

@@ -20,6 +20,7 @@ fn differences(model: &Model) -> (f64, f64) {
     let luma = model.luma().expect("its ends are linear");
     assert_eq!((luma.in_channels(), luma.out_channels(), luma.upscale()), (1, 1, model.upscale()));
     assert_eq!(luma.metadata(), model.metadata());
+    assert_eq!(luma.graph().margin, model.graph().margin);
     assert!(luma.macs_per_pixel() < model.macs_per_pixel());
     let grey = Rng(3).bytes(SIZE.0 * SIZE.1);
     let rgb: Vec<u8> = grey.iter().flat_map(|&v| [v; 3]).collect();
@@ -59,6 +60,7 @@ fn float_networks_do_the_same_to_grey() {
         ("mean shift", edsr::graph(&paper)),
         ("swinir", swinir::graph(&small_swinir())),
         ("attention on pixels", attention_graph(6, false)),
+        ("margin", Graph { margin: 3, ..edsr::graph(&edsr::Config::edge(2, 8, 1)) }),
         ("one channel", grey_graph(4, 2, false)),
     ] {
         let mut model = random_model(graph, 11);

@@ -1,6 +1,8 @@
 //! The engine against a slow executor, and against itself: every instruction set, band height and way of
 //! delivering rows gives the same bits.
 
+mod margin;
+
 use super::*;
 use crate::arch::edsr::{Config, graph};
 use crate::arch::{stand_in, swinir};

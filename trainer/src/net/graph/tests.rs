@@ -148,3 +148,26 @@ fn blending_is_an_average() {
         }
     }
 }
+
+/// With a margin a network does what it does without one to an image that has it, and crops.
+#[test]
+fn a_margin_repeats_the_edges_and_crops() {
+    let device = Device::flex();
+    let config = edsr::Config { num_feat: 4, num_block: 1, ..edsr::Config::light(2) };
+    let graph = Graph { margin: 3, ..edsr::graph(&config) };
+    let net = GraphNet::random(&graph, 3, &device).expect("valid");
+    let whole = GraphNet::from_tensors(&edsr::graph(&config), &net.to_tensors(), &device).expect("valid");
+    let x = image(&device);
+    let [_, _, h, w] = x.dims();
+    let (mut around, margin) = (x.clone(), 3);
+    for dim in [2, 3] {
+        let n = around.dims()[dim];
+        let first = around.clone().narrow(dim, 0, 1);
+        let last = around.clone().narrow(dim, n - 1, 1);
+        let all = [vec![first; margin], vec![around], vec![last; margin]].concat();
+        around = Tensor::cat(all, dim);
+    }
+    let expected = whole.forward(around).narrow(2, 2 * margin, 2 * h).narrow(3, 2 * margin, 2 * w);
+    let values = |y: Tensor<4>| y.into_data().try_into_vec::<f32>().expect("f32");
+    assert_eq!(values(net.forward(x)), values(expected));
+}
