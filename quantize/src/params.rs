@@ -49,8 +49,8 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
         let op = graph.node(id).op;
         let found = if matches!(op, Op::Input { .. }) {
             pixel
-        } else if matches!(op, Op::PixelShuffle { .. }) {
-            // A shuffle copies what it reads.
+        } else if matches!(op, Op::PixelShuffle { .. } | Op::MaxPool(_)) {
+            // They copy what they read.
             types[usize::from(graph.node(id).inputs[0])]
         } else {
             exact(model, id).unwrap_or_else(|| EdgeTypes {
@@ -95,7 +95,9 @@ fn share_scales(model: &Model, types: &mut [EdgeTypes]) {
     };
     for (id, node) in (0..).zip(&graph.nodes) {
         // With a factor for one of them there is something to round.
-        if matches!(node.op, Op::PixelShuffle { .. }) || node.op == (Op::Add { res_scale: 1.0 }) {
+        if matches!(node.op, Op::PixelShuffle { .. } | Op::MaxPool(_))
+            || node.op == (Op::Add { res_scale: 1.0 })
+        {
             node.inputs.iter().for_each(|&input| join(id, input));
         }
     }

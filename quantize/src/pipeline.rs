@@ -8,7 +8,7 @@ use crate::error::QuantizeError;
 use crate::fold::fold;
 use crate::parallel::{self, Progress};
 use crate::params::{EdgeTypes, edge_types};
-use crate::rewrite::{Precision, Recipe, Rewritten, rewrite};
+use crate::rewrite::{Precision, Recipe, Rewritten, is_point, rewrite};
 use crate::round;
 use crate::samples::Samples;
 use crate::spread::spread;
@@ -165,7 +165,9 @@ impl<'a> Calibrated<'a> {
     fn tuned(folded: Model, samples: &'a Samples, settings: Settings<'a>, types: Vec<EdgeTypes>) -> Self {
         let plainly = |id: NodeId| {
             let node = folded.graph().node(id);
-            let Op::Conv2d(_) = node.op else { return None };
+            if !is_quantized(&folded, id) {
+                return None;
+            }
             let DType::I8 { scale, .. } = types[usize::from(node.inputs[0])].narrow else {
                 unreachable!("the narrow form has 8 bits")
             };
@@ -218,18 +220,20 @@ impl<'a> Calibrated<'a> {
         self.seen.as_ref()
     }
 
-    /// Convolutions of the folded model, in order.
+    /// Convolutions of the folded model, in order, but for those of what is known of a whole image: they stay in floats.
     pub fn convolutions(&self) -> Vec<NodeId> {
-        let nodes = (0..).zip(&self.folded.graph().nodes);
-        nodes.filter(|(_, n)| matches!(n.op, Op::Conv2d(_))).map(|(id, _)| id).collect()
+        let nodes = 0..self.folded.graph().nodes.len() as NodeId;
+        nodes.filter(|&id| is_quantized(&self.folded, id)).collect()
     }
 
     /// Nodes whose precision can be chosen, in order: convolutions and window attention. (Norms compute in
     /// floats anyway, and write what their readers want.)
     pub fn movable(&self) -> Vec<NodeId> {
-        let nodes = (0..).zip(&self.folded.graph().nodes);
-        let chosen = |op: &Op| matches!(op, Op::Conv2d(_) | Op::WindowAttention { .. });
-        nodes.filter(|(_, n)| chosen(&n.op)).map(|(id, _)| id).collect()
+        let chosen = |id: NodeId| {
+            let attention = matches!(self.folded.graph().node(id).op, Op::WindowAttention { .. });
+            attention || is_quantized(&self.folded, id)
+        };
+        (0..self.folded.graph().nodes.len() as NodeId).filter(|&id| chosen(id)).collect()
     }
 
     /// How the work is done.
@@ -274,7 +278,8 @@ impl<'a> Calibrated<'a> {
     }
 
     fn first_build(&self, kept: &Kept) -> Result<(Recipe, Rewritten), QuantizeError> {
-        let mut precision = vec![Precision::Int8; self.types.len()];
+        let of = |id| if is_point(&self.folded, id) { Precision::F32 } else { Precision::Int8 };
+        let mut precision: Vec<Precision> = (0..self.types.len() as NodeId).map(of).collect();
         let mut weights = self.weights.clone();
         for &(id, kept) in kept {
             precision[usize::from(id)] = kept;
@@ -292,6 +297,11 @@ impl<'a> Calibrated<'a> {
     }
 }
 
+/// Whether a node is a convolution that can be quantized.
+fn is_quantized(model: &Model, id: NodeId) -> bool {
+    matches!(model.graph().node(id).op, Op::Conv2d(_)) && !is_point(model, id)
+}
+
 fn quantized_weights(
     model: &Model,
     id: NodeId,
@@ -300,6 +310,9 @@ fn quantized_weights(
     winograd: bool,
 ) -> Option<QuantizedWeights> {
     let Op::Conv2d(Conv2d { kernel, .. }) = model.graph().node(id).op else { return None };
+    if is_point(model, id) {
+        return None;
+    }
     let input = usize::from(model.graph().node(id).inputs[0]);
     let DType::I8 { scale, .. } = types[input].narrow else { unreachable!("the narrow form has 8 bits") };
     // Means are taken care of by the bias: only what varies counts.

@@ -6,13 +6,13 @@ use crate::params::dtype_name;
 use crate::rewrite::Precision;
 use crate::sensitivity::{EdgeSnr, Sensitivity};
 use mcir_runtime::error::PlanError;
-use mcir_runtime::model::{DType, Model, NodeId};
+use mcir_runtime::model::{DType, Extent, Model, NodeId};
 use mcir_runtime::plan::{Plan, PlanOptions};
 use serde::Serialize;
 use std::fmt::Write as _;
 
 /// Version of the JSON objects; a field that changes its meaning raises it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Real values that an edge can hold; `None` for floats.
 pub fn range(dtype: DType) -> Option<[f64; 2]> {
@@ -40,8 +40,9 @@ pub struct NodeRow {
     pub inputs: Vec<NodeId>,
     /// Channels of its edge.
     pub channels: u16,
-    /// Resolution of its edge as a multiple of the input's.
-    pub upscale: u8,
+    /// Rows and columns of its edge: `HxW` those of the input, `2Hx2W` twice as many, `1x1` what is known of a whole image,
+    /// `pooled` what a pooling leaves.
+    pub extent: String,
     /// Element type of its edge.
     pub dtype: String,
     /// Real values that the edge can hold; `None` for floats.
@@ -79,7 +80,7 @@ pub struct Summary {
     pub predicted_for: &'static str,
     /// Width that the memory is for, in pixels.
     pub width: usize,
-    /// Working memory for images of this width, in bytes.
+    /// Working memory for images of this width, in bytes; of this height, too, if the network looks at the whole image.
     pub memory_bytes: usize,
     /// The nodes.
     pub nodes: Vec<NodeRow>,
@@ -108,7 +109,7 @@ pub fn summary(model: &Model, width: usize) -> Result<Summary, PlanError> {
             op: node.op.name().into(),
             inputs: node.inputs.clone(),
             channels: shape.channels,
-            upscale: shape.upscale,
+            extent: extent_text(shape.extent),
             dtype: dtype_name(node.dtype).into(),
             range: range(node.dtype),
             macs_per_pixel,
@@ -130,9 +131,19 @@ pub fn summary(model: &Model, width: usize) -> Result<Summary, PlanError> {
         predicted_ms: total_ms(model),
         predicted_for: BASIS,
         width,
-        memory_bytes: plan.memory_bytes(),
+        // As high as it is wide, where that matters.
+        memory_bytes: plan.memory_bytes(width)?,
         nodes,
     })
+}
+
+fn extent_text(extent: Extent) -> String {
+    match extent {
+        Extent::Times(1) => "HxW".into(),
+        Extent::Times(r) => format!("{r}Hx{r}W"),
+        Extent::One => "1x1".into(),
+        Extent::Pooled { .. } => "pooled".into(),
+    }
 }
 
 impl Summary {
@@ -149,10 +160,7 @@ impl Summary {
             "node", "name", "operator", "shape", "dtype", "range", "MAC/px", "bytes"
         );
         for node in &self.nodes {
-            let shape = match node.upscale {
-                1 => format!("HxWx{}", node.channels),
-                r => format!("{r}Hx{r}Wx{}", node.channels),
-            };
+            let shape = format!("{}x{}", node.extent, node.channels);
             let range = node.range.map_or_else(String::new, |[lo, hi]| format!("{lo:.4} .. {hi:.4}"));
             let reads: Vec<String> = node.inputs.iter().map(ToString::to_string).collect();
             let _ = writeln!(

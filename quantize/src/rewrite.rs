@@ -9,7 +9,7 @@
 use crate::error::QuantizeError;
 use crate::params::EdgeTypes;
 use crate::weights::{QuantizedWeights, quantize_bias};
-use mcir_runtime::model::{DType, Graph, Model, NodeId, Op, Role, TensorData};
+use mcir_runtime::model::{DType, Extent, Graph, Model, NodeId, Op, Role, TensorData};
 
 /// What a convolution reads; from the cheapest to the most exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]
@@ -119,19 +119,34 @@ enum Reads {
     Wide,
     /// The one it is written in: it only moves values.
     Any,
+    /// Floats.
+    Float,
 }
 
 impl Reads {
-    fn of(op: &Op) -> Self {
+    fn of(model: &Model, id: NodeId) -> Self {
+        let op = &model.graph().node(id).op;
         match op {
+            Op::GlobalPool { .. } => Self::Narrow,
+            _ if is_point(model, id) => Self::Float,
             Op::Conv2d(_) | Op::WindowAttention { .. } => Self::Precision,
             Op::Activation(_) | Op::PRelu => Self::Narrow,
-            Op::PixelShuffle { .. } => Self::Any,
-            Op::Add { .. } | Op::Mul | Op::Affine | Op::LayerNorm { .. } | Op::Resize { .. } => Self::Wide,
+            Op::PixelShuffle { .. } | Op::MaxPool(_) => Self::Any,
+            Op::Interpolate { .. }
+            | Op::Add { .. }
+            | Op::Mul
+            | Op::Affine
+            | Op::LayerNorm { .. }
+            | Op::Resize { .. } => Self::Wide,
             // Folding removes the one and refuses the other.
             Op::Input { .. } | Op::Convert => Self::Wide,
         }
     }
+}
+
+/// Whether an edge is one pixel that is made of a whole image: floats cost nothing there.
+pub(crate) fn is_point(model: &Model, id: NodeId) -> bool {
+    model.shape(id).extent == Extent::One
 }
 
 fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
@@ -140,9 +155,15 @@ fn wanted(model: &Model, recipe: &Recipe) -> Vec<Wanted> {
     wanted[usize::from(graph.output())].narrow = true;
     for (id, node) in graph.nodes.iter().enumerate().rev() {
         let of_reader = wanted[id];
-        for &input in &node.inputs {
+        for (place, &input) in node.inputs.iter().enumerate() {
             let edge = &mut wanted[usize::from(input)];
-            match Reads::of(&node.op) {
+            if let (Op::Interpolate { .. }, 1) = (node.op, place) {
+                // Only its size is read.
+                edge.narrow = true;
+                continue;
+            }
+            match Reads::of(model, id as NodeId) {
+                Reads::Float => edge.float = true,
                 Reads::Precision => match recipe.reads(id, input) {
                     Precision::Int8 => edge.narrow = true,
                     Precision::Int16 => edge.wide = true,
@@ -187,7 +208,7 @@ impl Rewriter<'_> {
     fn visit(&mut self, id: NodeId) {
         let node = self.model.graph().node(id);
         let form = self.own_form(id);
-        let reads = Reads::of(&node.op);
+        let reads = Reads::of(self.model, id);
         let first = |rewriter: &mut Self, form| vec![rewriter.get(node.inputs[0], form)];
         let inputs: Vec<NodeId> = match reads {
             Reads::Precision => match self.recipe.reads(usize::from(id), node.inputs[0]) {
@@ -196,13 +217,14 @@ impl Rewriter<'_> {
                 Precision::F32 => first(self, Form::Float),
             },
             Reads::Narrow => first(self, Form::Narrow),
+            Reads::Float => node.inputs.iter().map(|&input| self.get(input, Form::Float)).collect(),
             Reads::Any => vec![self.get_any(node.inputs[0], form)],
             Reads::Wide => node.inputs.iter().map(|&input| self.get_any(input, Form::Wide)).collect(),
         };
         // What only moves values has the type that was to be had, also where another form was wanted.
         let dtype = match reads {
             Reads::Any => self.graph.node(inputs[0]).dtype,
-            Reads::Precision | Reads::Narrow | Reads::Wide => self.dtype(id, form),
+            Reads::Precision | Reads::Narrow | Reads::Wide | Reads::Float => self.dtype(id, form),
         };
         let params = if matches!(node.op, Op::Conv2d(_)) {
             match &self.recipe.weights[usize::from(id)] {
@@ -228,7 +250,7 @@ impl Rewriter<'_> {
             matches!(node.op, Op::Conv2d(_)) && self.recipe.precision[usize::from(id)] == Precision::F32;
         if matches!(node.op, Op::Input { .. }) {
             Form::Narrow
-        } else if is_float {
+        } else if is_float || is_point(self.model, id) {
             Form::Float
         } else if id == self.model.graph().output() {
             Form::Narrow

@@ -141,7 +141,7 @@ impl Gather {
         let DType::I8 { scale, .. } = int8.graph().node(edge).dtype else { return None };
         let (kernel, channels) = (usize::from(kernel), usize::from(in_channels));
         let depth = kernel * kernel * channels;
-        let pixels = pixels * usize::from(int8.shape(edge).upscale).pow(2);
+        let pixels = (pixels as f64 * int8.shape(edge).extent.density()) as usize;
         let stride = (pixels / (PATCHES_PER_WEIGHT * depth)).max(1);
         // An even stride would favour columns of one parity in images of even width.
         Some(Self { edge, scale, channels, kernel, stride: stride | 1 })

@@ -89,6 +89,9 @@ fn every_configuration_becomes_int8() {
                 | Op::Affine
                 | Op::PixelShuffle { .. }
                 | Op::Resize { .. }
+                | Op::MaxPool(_)
+                | Op::GlobalPool { .. }
+                | Op::Interpolate { .. }
                 | Op::Convert => n.dtype != DType::F32,
             };
             assert!(ok, "{name}: {} reads or writes the wrong type", n.name);

@@ -86,7 +86,7 @@ fn main() {
                 best * 1e3,
                 median(&mut seconds) * 1e3,
                 100.0 * rate / peak,
-                plan.memory_bytes() as f64 * 1e-6,
+                plan.memory_bytes(height).expect("it was run") as f64 * 1e-6,
             );
             if args.iter().any(|a| a == "--nodes") {
                 let stopwatch = Stopwatch::new(threads);

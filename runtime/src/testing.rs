@@ -1,7 +1,9 @@
 //! Fixtures for this crate's tests: random models, and a slow executor that works on whole images and shares
 //! no code with the engine beyond the graph.
 
-use crate::model::{Activation, Conv2d, DType, Element, Filter, Graph, Model, NodeId, Op, Role, TensorData};
+use crate::model::{
+    Activation, Conv2d, DType, Element, Filter, Graph, Model, NodeId, Op, Pool, Role, Statistic, TensorData,
+};
 use alloc::{format, vec, vec::Vec};
 
 /// A small generator with a fixed sequence (SplitMix64).
@@ -231,6 +233,44 @@ pub fn attention_graph(num_feat: u16, quantized: bool) -> Graph {
     g
 }
 
+/// A network x2 in which a branch is pooled, as RLFN's attention is, and another looks at the whole image: in three levels.
+pub fn pooled_graph(num_feat: u16, quantized: bool) -> Graph {
+    let conv = |from, to, kernel, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
+    };
+    let dtype = |dtype| if quantized { dtype } else { DType::F32 };
+    let i8 = |scale, zero_point| dtype(DType::I8 { scale, zero_point });
+    let n = num_feat;
+    let mut g = Graph::new(3, dtype(DType::PIXEL));
+    let mut x = g.push("first", conv(3, n, 3, None), &[0], i8(0.02, 7));
+    for i in 0..2 {
+        let name = |part: &str| format!("{i}.{part}");
+        let small = g.push(name("squeeze"), conv(n, 6, 1, None), &[x], i8(0.03, -3));
+        // A convolution with stride 2 and without padding, then windows of 7 with stride 3.
+        let y = g.push(name("conv"), conv(6, 6, 3, None), &[small], i8(0.02, 9));
+        let half = Pool { window: 1, stride: 2, before: -1, after: -1 };
+        let y = g.push(name("half"), Op::MaxPool(half), &[y], i8(0.02, 9));
+        let third = Pool { window: 7, stride: 3, before: 0, after: 0 };
+        let y = g.push(name("third"), Op::MaxPool(third), &[y], i8(0.02, 9));
+        let y = g.push(name("low.0"), conv(6, 6, 3, Some(Activation::Relu)), &[y], i8(0.01, -128));
+        let z = g.push(name("low.1"), conv(6, 6, 3, None), &[y], i8(0.02, 1));
+        let y = g.push(name("low.add"), Op::Add { res_scale: 1.0 }, &[y, z], i8(0.02, -9));
+        let bilinear = Op::Interpolate { filter: Filter::Bilinear };
+        let y = g.push(name("up"), bilinear, &[y, small], i8(0.015, -4));
+        let y = g.push(name("sum"), Op::Add { res_scale: 1.0 }, &[y, small], i8(0.0317, 1));
+        let y = g.push(name("expand"), conv(6, n, 3, None), &[y], i8(0.02, 2));
+        let statistic = if i == 0 { Statistic::Mean } else { Statistic::Deviation };
+        let z = g.push(name("pool"), Op::GlobalPool { statistic }, &[y], DType::F32);
+        let z = g.push(name("fc"), conv(n, n, 1, Some(Activation::Relu)), &[z], DType::F32);
+        let nearest = Op::Interpolate { filter: Filter::Nearest };
+        let z = g.push(name("spread"), nearest, &[z, y], i8(0.02, 0));
+        x = g.push(name("add"), Op::Add { res_scale: 0.7 }, &[y, z], i8(0.0413, 3));
+    }
+    let x = g.push("upsample", conv(n, 12, 3, None), &[x], dtype(DType::PIXEL));
+    g.push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x], dtype(DType::PIXEL));
+    g
+}
+
 /// A quantized SwinIR x2 with a plain and a shifted layer, `num_heads` heads of `head` channels.
 pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     let conv = |from, to, kernel| {
@@ -277,11 +317,9 @@ pub fn reference_edge(
 ) -> Vec<f64> {
     let node = model.graph().node(id);
     let shape = model.shape(id);
-    let (w, h, c) = (
-        width * usize::from(shape.upscale),
-        height * usize::from(shape.upscale),
-        usize::from(shape.channels),
-    );
+    let sizes = model.sizes(height, width).expect("the image is large enough");
+    let ([h, w], c) = (sizes[usize::from(id)], usize::from(shape.channels));
+    let [in_h, in_w] = node.inputs.first().map_or([0, 0], |&i| sizes[usize::from(i)]);
     let input = |k: usize| &edges[usize::from(node.inputs[k])];
     let in_c = node.inputs.first().map_or(0, |&i| usize::from(model.shape(i).channels));
     let mut out = vec![0.0; w * h * c];
@@ -375,6 +413,50 @@ pub fn reference_edge(
                     *o = normal * f64::from(weight[n]) + f64::from(bias[n]);
                 }
             }
+        }
+        Op::MaxPool(pool) => {
+            let x = input(0);
+            let window = |at: usize, size: usize| {
+                let start = (at * usize::from(pool.stride)) as i64 - i64::from(pool.before);
+                (start..start + i64::from(pool.window)).filter(move |&i| i >= 0 && i < size as i64)
+            };
+            each(&mut out, &|y, xx, n| {
+                let values = window(y, in_h).flat_map(|y| window(xx, in_w).map(move |x| (y, x)));
+                values.map(|(y, at)| x[(y as usize * in_w + at as usize) * c + n]).fold(f64::MIN, f64::max)
+            });
+        }
+        Op::GlobalPool { statistic } => {
+            let (x, pixels) = (input(0), (in_h * in_w) as f64);
+            each(&mut out, &|_, _, n| {
+                let values = || x.iter().skip(n).step_by(c);
+                let mean = values().sum::<f64>() / pixels;
+                match statistic {
+                    Statistic::Mean => mean,
+                    Statistic::Deviation => {
+                        libm::sqrt(values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / pixels)
+                    }
+                }
+            });
+        }
+        Op::Interpolate { filter } => {
+            let x = input(0);
+            let taps = |at: usize, from: usize, to: usize| {
+                let centre =
+                    ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, from as f64 - 1.0);
+                let first = libm::floor(centre) as usize;
+                match filter {
+                    Filter::Nearest => [(at * from / to, 1.0), (0, 0.0)],
+                    _ => [
+                        (first, 1.0 - (centre - first as f64)),
+                        ((first + 1).min(from - 1), centre - first as f64),
+                    ],
+                }
+            };
+            each(&mut out, &|y, xx, n| {
+                let rows = taps(y, in_h, h);
+                let pairs = rows.iter().flat_map(|a| taps(xx, in_w, w).map(|b| (*a, b)));
+                pairs.map(|((y, v), (at, u))| v * u * x[(y * in_w + at) * c + n]).sum()
+            });
         }
         Op::WindowAttention { num_heads, window_size, shift } => {
             // As the published code does it: roll, cut into windows, mask, roll back.

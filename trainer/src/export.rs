@@ -81,6 +81,9 @@ fn node(graph: &Graph, id: NodeId, tensors: &Tensors) -> Result<Vec<TensorData>,
         | Op::Activation(_)
         | Op::PixelShuffle { .. }
         | Op::Resize { .. }
+        | Op::MaxPool(_)
+        | Op::GlobalPool { .. }
+        | Op::Interpolate { .. }
         | Op::Convert => Ok(Vec::new()),
     }
 }

@@ -1,4 +1,4 @@
-//! Interpolating upsampling as two products with constant matrices.
+//! Interpolation as two products with constant matrices.
 //!
 //! The matrices hold the weights of the definition, borders included, so that the result follows it exactly
 //! at every size; burn's own interpolation differs at the borders and in the bicubic constant.
@@ -12,28 +12,36 @@ use mcir_runtime::model::Filter;
 /// # Shapes
 /// input `[N, C, H, W]`; output `[N, C, H·upscale, W·upscale]`
 pub fn resize(x: Tensor<4>, upscale: usize, filter: Filter) -> Tensor<4> {
+    let [_, _, h, w] = x.dims();
+    resize_to(x, [h * upscale, w * upscale], filter)
+}
+
+/// Interpolates to a height and width, without smoothing where they are smaller.
+///
+/// # Shapes
+/// input `[N, C, H, W]`; output `[N, C, H', W']`
+pub fn resize_to(x: Tensor<4>, [to_h, to_w]: [usize; 2], filter: Filter) -> Tensor<4> {
     let [n, c, h, w] = x.dims();
     let device = x.device();
-    let rows = matrix(h, upscale, filter, &device).reshape([1, h * upscale, h]);
-    let columns = matrix(w, upscale, filter, &device).reshape([1, w * upscale, w]);
-    let x = x.reshape([n * c * h, w]).matmul(columns.reshape([w * upscale, w]).transpose());
-    let x = x.reshape([n * c, h, w * upscale]);
-    rows.expand([n * c, h * upscale, h]).matmul(x).reshape([n, c, h * upscale, w * upscale])
+    let rows = matrix(h, to_h, filter, &device).reshape([1, to_h, h]);
+    let columns = matrix(w, to_w, filter, &device);
+    let x = x.reshape([n * c * h, w]).matmul(columns.transpose()).reshape([n * c, h, to_w]);
+    rows.expand([n * c, to_h, h]).matmul(x).reshape([n, c, to_h, to_w])
 }
 
-/// The interpolation of one dimension, `[n·upscale, n]`.
-fn matrix(n: usize, upscale: usize, filter: Filter, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(weights(n, upscale, filter), [n * upscale, n]), device)
+/// The interpolation of one dimension, `[to, n]`.
+fn matrix(n: usize, to: usize, filter: Filter, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(weights(n, to, filter), [to, n]), device)
 }
 
-fn weights(n: usize, upscale: usize, filter: Filter) -> Vec<f32> {
-    let mut weights = vec![0.0; n * upscale * n];
+fn weights(n: usize, to: usize, filter: Filter) -> Vec<f32> {
+    let mut weights = vec![0.0; to * n];
     for (out, row) in weights.chunks_exact_mut(n).enumerate() {
         // Position of the output pixel's centre in units of input pixels.
-        let centre = (out as f64 + 0.5) / upscale as f64 - 0.5;
+        let centre = (out as f64 + 0.5) * n as f64 / to as f64 - 0.5;
         let first = centre.floor() as i64;
         let taps: Vec<(i64, f64)> = match filter {
-            Filter::Nearest => vec![((out / upscale) as i64, 1.0)],
+            Filter::Nearest => vec![((out * n / to) as i64, 1.0)],
             Filter::Bilinear => (first..first + 2).map(|i| (i, 1.0 - (centre - i as f64).abs())).collect(),
             Filter::Bicubic => (first - 1..first + 3).map(|i| (i, cubic(centre - i as f64))).collect(),
         };
@@ -62,7 +70,7 @@ mod tests {
 
     #[test]
     fn bilinear_by_two_is_quarters() {
-        let w = weights(3, 2, Filter::Bilinear);
+        let w = weights(3, 6, Filter::Bilinear);
         let expected = [
             [1.0, 0.0, 0.0],
             [0.75, 0.25, 0.0],
@@ -79,7 +87,7 @@ mod tests {
         let n = 9;
         for upscale in [2, 3, 4] {
             for filter in [Filter::Bilinear, Filter::Bicubic] {
-                let w = weights(n, upscale, filter);
+                let w = weights(n, n * upscale, filter);
                 for out in 2 * upscale..(n - 2) * upscale {
                     let y: f32 = (0..n).map(|i| w[out * n + i] * i as f32).sum();
                     let centre = (out as f32 + 0.5) / upscale as f32 - 0.5;
@@ -93,7 +101,7 @@ mod tests {
     fn weights_sum_to_one_even_for_one_pixel() {
         for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic] {
             for n in [1, 2, 5] {
-                for row in weights(n, 4, filter).chunks_exact(n) {
+                for row in weights(n, 4 * n, filter).chunks_exact(n) {
                     assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{filter:?} {n}: {row:?}");
                 }
             }

@@ -6,7 +6,7 @@ mod simplify;
 
 pub use simplify::simplify;
 
-use mcir_runtime::model::{Activation, Filter};
+use mcir_runtime::model::{Activation, Filter, Pool, Statistic};
 
 /// An operator with its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,12 +19,32 @@ pub struct Node {
     pub inputs: Vec<usize>,
     /// Channels that it writes.
     pub channels: usize,
-    /// Resolution as a multiple of the input's.
-    pub upscale: usize,
-    /// Rows above and below, and columns left and right, by which what the network has of the image is smaller than `upscale`
-    /// times the input; negative where it was extended. The engine's images all have the full size: within these borders
-    /// they hold what the network has.
+    /// Rows and columns, of which the network has a part.
+    pub size: Size,
+    /// Rows above and below, and columns left and right, by which what the network has of the image is smaller than its size;
+    /// negative where it was extended. The engine's images all have the full size: within these borders
+    /// they hold what the network has. None for what was pooled.
     pub margin: [i64; 2],
+}
+
+/// Rows and columns of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// So many times the input's.
+    Times(usize),
+    /// What a pooling leaves of the image that the network is followed with.
+    Pooled([usize; 2]),
+}
+
+impl Node {
+    /// Whether two nodes are the same, whatever the size of the image that the network was followed with.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let size = match (self.size, other.size) {
+            (Size::Pooled(_), Size::Pooled(_)) => self.size,
+            _ => other.size,
+        };
+        *self == Self { size, ..other.clone() }
+    }
 }
 
 /// What a node computes.
@@ -58,6 +78,21 @@ pub enum Work {
     Resize(usize, Filter),
     /// All channels of all inputs behind each other.
     Concat,
+    /// A pooling with a stride, or pixels left out.
+    Pool(Pool),
+    /// One value for each channel of the whole image.
+    Global(Statistic),
+    /// Interpolation of the first input to the size of the second.
+    Interpolate(Filter),
+    /// A norm over the channels of each pixel.
+    LayerNorm {
+        /// Added to the variance.
+        eps: f32,
+        /// Factor of each channel.
+        weight: Vec<f32>,
+        /// What is added to each channel.
+        bias: Vec<f32>,
+    },
 }
 
 /// A convolution.
@@ -133,7 +168,7 @@ impl Conv {
 }
 
 /// Nodes in topological order; the first is the input.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// The nodes.
     pub nodes: Vec<Node>,
@@ -141,28 +176,72 @@ pub struct Draft {
     pub output: usize,
     /// Pixels of the input by which the image must be extended so that all of the output's size is there.
     pub margin: usize,
+    /// Height and width of the image that the network is followed with.
+    pub image: [usize; 2],
 }
 
 impl Draft {
-    /// Appends a node; channels and resolution follow from its work and inputs.
+    /// Only its input, of so many channels; the network is followed with an image of this height and width.
+    pub fn new(channels: usize, image: [usize; 2]) -> Self {
+        let name = "input".into();
+        let (size, margin) = (Size::Times(1), [0; 2]);
+        let input = Node { name, work: Work::Input, inputs: Vec::new(), channels, size, margin };
+        Self { nodes: vec![input], output: 0, margin: 0, image }
+    }
+
+    /// Channels, rows and columns that the network has of a node's image.
+    pub fn sizes(&self, node: usize) -> [usize; 3] {
+        let Node { channels, size, margin, .. } = self.nodes[node];
+        let whole = match size {
+            Size::Times(n) => self.image.map(|side| side * n),
+            Size::Pooled(size) => size,
+        };
+        let side = |k: usize| usize::try_from(whole[k] as i64 - 2 * margin[k]).unwrap_or(0);
+        [channels, side(0), side(1)]
+    }
+
+    /// Appends a node; channels and size follow from its work and inputs.
+    ///
+    /// # Panics
+    /// If a pooling has less to read than its window.
     pub fn push(&mut self, name: impl Into<String>, work: Work, inputs: &[usize]) -> usize {
-        let first = inputs.first().map_or((0, 1), |&i| (self.nodes[i].channels, self.nodes[i].upscale));
-        let (channels, upscale) = match &work {
-            Work::Conv(conv) => (conv.bias.len(), first.1),
-            Work::Shuffle(r) => (first.0 / (r * r), first.1 * r),
-            Work::Resize(r, _) => (first.0, first.1 * r),
-            Work::Concat => (inputs.iter().map(|&i| self.nodes[i].channels).sum(), first.1),
+        let of = |k: usize| {
+            inputs.get(k).map_or((0, Size::Times(1)), |&i| (self.nodes[i].channels, self.nodes[i].size))
+        };
+        let (channels, size) = of(0);
+        let larger = |r: usize| match size {
+            Size::Times(n) => Size::Times(n * r),
+            Size::Pooled(size) => Size::Pooled(size.map(|side| side * r)),
+        };
+        let (channels, size) = match &work {
+            Work::Conv(conv) => (conv.bias.len(), size),
+            Work::Shuffle(r) => (channels / (r * r), larger(*r)),
+            Work::Resize(r, _) => (channels, larger(*r)),
+            Work::Concat => (inputs.iter().map(|&i| self.nodes[i].channels).sum(), size),
+            Work::Pool(pool) => {
+                let [_, height, width] = self.sizes(inputs[0]);
+                let less = |side| pool.size(side).expect("the image is larger than a window");
+                (channels, Size::Pooled([less(height), less(width)]))
+            }
+            Work::Global(_) => (channels, Size::Pooled([1, 1])),
+            Work::Interpolate(_) => (channels, of(1).1),
             Work::Input
             | Work::Add { .. }
             | Work::Mul
             | Work::Affine { .. }
             | Work::Activation(_)
-            | Work::PRelu(_) => first,
+            | Work::LayerNorm { .. }
+            | Work::PRelu(_) => (channels, size),
         };
-        let margin = inputs.first().map_or([0; 2], |&i| {
-            self.nodes[i].margin.map(|m| m * (upscale / self.nodes[i].upscale.max(1)) as i64)
-        });
-        self.nodes.push(Node { name: name.into(), work, inputs: inputs.to_vec(), channels, upscale, margin });
+        let larger = match &work {
+            Work::Shuffle(r) | Work::Resize(r, _) => *r as i64,
+            _ => 1,
+        };
+        let margin = match size {
+            Size::Times(_) => inputs.first().map_or([0; 2], |&i| self.nodes[i].margin.map(|m| m * larger)),
+            Size::Pooled(_) => [0; 2],
+        };
+        self.nodes.push(Node { name: name.into(), work, inputs: inputs.to_vec(), channels, size, margin });
         self.nodes.len() - 1
     }
 

@@ -49,7 +49,7 @@ pub fn import(net: &Net, options: &Options) -> Result<Model, ImportError> {
         Some(size) => follow(size)?,
         None => {
             let [first, second] = [follow(SIZES[0])?, follow(SIZES[1])?];
-            if let Some((a, b)) = first.nodes.iter().zip(&second.nodes).find(|(a, b)| a != b) {
+            if let Some((a, b)) = first.nodes.iter().zip(&second.nodes).find(|(a, b)| !a.is_like(b)) {
                 return Err(ImportError::Size(format!("{} becomes {}", a.name, b.name)));
             }
             if first.margin != second.margin {

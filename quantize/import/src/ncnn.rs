@@ -91,7 +91,12 @@ impl<'a> Parsed<'a> {
                 let values = value.split(',').skip(1).map(|v| v.parse().ok()).collect::<Option<_>>()?;
                 parsed.lists.insert(-23300 - key, values);
             } else {
-                parsed.numbers.insert(key, value.parse().ok()?);
+                match value.parse() {
+                    Ok(value) => parsed.numbers.insert(key, value),
+                    // A size as an expression, which says what the inputs say as well.
+                    Err(_) if value.starts_with('"') => None,
+                    Err(_) => return None,
+                };
             }
         }
         Some(parsed)
@@ -174,7 +179,8 @@ impl Reader<'_> {
             }
             "Interp" | "Upsample" => {
                 let (down, across) = (p.number(1, 0.0) as f32, p.number(2, 0.0) as f32);
-                if down == 0.0 || across == 0.0 {
+                let like = (p.inputs.len() == 2).then(|| self.sizes_of(p));
+                if like.is_none() && (down == 0.0 || across == 0.0) {
                     return Err(unsupported("it resizes to a given size, not by a factor".into()));
                 }
                 let (mode, places) = match (p.int(0, 0), p.int(6, 0)) {
@@ -186,19 +192,17 @@ impl Reader<'_> {
                     (other, _) => return Err(unsupported(format!("its kind of interpolation is {other}"))),
                 };
                 let text = |text: &str| Attribute::Text(text.into());
-                let attributes = [
-                    ("scales", Attribute::Floats(vec![1.0, 1.0, down, across])),
+                let mut attributes = vec![
                     ("mode", text(mode)),
                     ("coordinate_transformation_mode", text(places)),
                     ("nearest_mode", text("floor")),
                 ];
-                self.push(
-                    "Resize",
-                    p,
-                    p.inputs[..p.inputs.len().min(1)].to_vec(),
-                    p.outputs.clone(),
-                    attributes,
-                );
+                let mut inputs = p.inputs[..p.inputs.len().min(1)].to_vec();
+                match like {
+                    Some(sizes) => inputs.extend([String::new(), String::new(), sizes]),
+                    None => attributes.push(("scales", Attribute::Floats(vec![1.0, 1.0, down, across]))),
+                }
+                self.push("Resize", p, inputs, p.outputs.clone(), attributes);
             }
             "BinaryOp" => {
                 let operations = ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "RSub", "RDiv"];
@@ -223,17 +227,98 @@ impl Reader<'_> {
                     _ => return Err(unsupported("sums and products of two inputs are done".into())),
                 }
             }
-            other => {
-                let why = match other {
-                    "Pooling" | "Reduction" => {
-                        "networks that pool, or look at the whole image, are not run yet".to_string()
-                    }
-                    _ => "this layer is not read".into(),
+            "Pooling" => match (p.int(0, 0), p.int(4, 0)) {
+                (1, 1) => self.same("GlobalAveragePool", p, []),
+                (0, 0) if p.int(5, 0) == 1 || p.int(3, 0) == 0 && p.int(2, 1) == 1 => {
+                    let (window, stride, pad) = (p.int(1, 0), p.int(2, 1), p.int(3, 0));
+                    let attributes = [
+                        ("kernel_shape", Attribute::Ints(vec![p.int(11, window), window])),
+                        ("strides", Attribute::Ints(vec![p.int(12, stride), stride])),
+                        ("pads", Attribute::Ints(vec![p.int(13, pad), pad, p.int(15, pad), p.int(14, pad)])),
+                    ];
+                    self.same("MaxPool", p, attributes);
+                }
+                _ => {
+                    return Err(unsupported(
+                        "the largest of windows, rounded down, and the mean of the whole image are done"
+                            .into(),
+                    ));
+                }
+            },
+            "Reduction" if matches!(p.int(0, 0), 0 | 3) && p.number(2, 1.0) == 1.0 => {
+                let axes = match (p.int(1, 1), p.lists.get(&3)) {
+                    (0, Some(axes)) => axes.iter().map(|a| *a as i64).collect(),
+                    _ => vec![0, 1, 2],
                 };
-                return Err(unsupported(why));
+                let axes = axes.into_iter().map(|axis| if axis < 0 { axis } else { axis + 1 }).collect();
+                let attributes = [("axes", Attribute::Ints(axes)), ("keepdims", Attribute::Int(p.int(4, 0)))];
+                self.same(if p.int(0, 0) == 0 { "ReduceSum" } else { "ReduceMean" }, p, attributes);
             }
+            "UnaryOp" => {
+                let power = match p.int(0, 0) {
+                    4 => 2.0,
+                    5 => 0.5,
+                    6 => -0.5,
+                    other => {
+                        return Err(unsupported(format!(
+                            "its operation is {other}; squares and roots are done"
+                        )));
+                    }
+                };
+                let power = self.constant(p, "power", Vec::new(), vec![power]);
+                self.push("Pow", p, [&p.inputs[..], &[power]].concat(), p.outputs.clone(), []);
+            }
+            "MemoryData" => {
+                let dims: Vec<usize> = [2, 1, 0].map(|key| p.count(key)).into_iter().collect();
+                // Fewer axes are those of rows, or of rows and columns.
+                let dims: Vec<usize> = dims.into_iter().filter(|d| *d > 0).collect();
+                let values = self.floats(product(&dims).unwrap_or(usize::MAX), p)?;
+                let name = p.outputs.first().cloned().unwrap_or_default();
+                self.net.constants.insert(name, Array::new(dims, values, false));
+            }
+            "InnerProduct" if p.int(9, 0) == 0 && p.int(8, 0) == 0 => {
+                let (outputs, size) = (p.count(0), p.count(2));
+                if outputs == 0 || !size.is_multiple_of(outputs) {
+                    return Err(unsupported("its number of weights does not fit its outputs".into()));
+                }
+                let weights = self.weights(size, p)?;
+                let mut edges = vec![p.inputs.first().cloned().unwrap_or_default()];
+                // Of one pixel it is a convolution.
+                edges.push(self.constant(p, "weight", vec![outputs, size / outputs, 1, 1], weights));
+                if p.int(1, 0) != 0 {
+                    let bias = self.floats(outputs, p)?;
+                    edges.push(self.constant(p, "bias", vec![outputs], bias));
+                }
+                self.push("Conv", p, edges, p.outputs.clone(), [("point", Attribute::Int(1))]);
+            }
+            "Slice" if p.int(1, 0) == 0 => {
+                let sizes = p.lists.get(&0).cloned().unwrap_or_default();
+                let mut attributes = vec![("axis", Attribute::Int(1))];
+                // The mark of what is left, shared equally.
+                if sizes.iter().any(|size| *size != -233.0) {
+                    if sizes.iter().any(|size| *size <= 0.0) {
+                        return Err(unsupported("its sizes are partly left open".into()));
+                    }
+                    attributes.push(("split", Attribute::Ints(sizes.iter().map(|s| *s as i64).collect())));
+                }
+                self.push("Split", p, p.inputs.clone(), p.outputs.clone(), attributes);
+            }
+            _ => return Err(unsupported("this layer is not read".into())),
         }
         Ok(())
+    }
+
+    /// Sizes of the first input with rows and columns of the second.
+    fn sizes_of(&mut self, p: &Parsed<'_>) -> String {
+        let name = |what: &str| format!("{} {} {what}", self.made, p.name);
+        let names = [name("channels"), name("like"), name("sizes")];
+        for (k, range) in [[0, 2], [2, 4]].into_iter().enumerate() {
+            let range = [("start", Attribute::Int(range[0])), ("end", Attribute::Int(range[1]))];
+            self.push("Shape", p, vec![p.inputs[k].clone()], vec![names[k].clone()], range);
+        }
+        let axis = [("axis", Attribute::Int(0))];
+        self.push("Concat", p, names[..2].to_vec(), vec![names[2].clone()], axis);
+        names[2].clone()
     }
 
     fn conv(&mut self, p: &Parsed<'_>) -> Result<(), ImportError> {

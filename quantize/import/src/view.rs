@@ -192,12 +192,16 @@ impl View {
                 self.axes.iter().filter(|axis| axis.iter().any(|p| p.of == of)).collect();
             match found[..] {
                 [axis] if axis[0].of == of => Some(&axis[1..]),
+                // A single row or column leaves nothing to count.
+                [] => Some(&[][..]),
                 _ => None,
             }
         };
         let (rows, columns) = (with(Of::Row)?, with(Of::Column)?);
         let place = |of: Of| self.axes.iter().position(|axis| axis.first().is_some_and(|p| p.of == of));
-        if place(Of::Row) > place(Of::Column) {
+        if let (Some(row), Some(column)) = (place(Of::Row), place(Of::Column))
+            && row > column
+        {
             return None;
         }
         let rest = self.axes.iter().filter(|axis| !axis.iter().any(|p| matches!(p.of, Of::Row | Of::Column)));
@@ -230,7 +234,9 @@ impl View {
         match &self.axes[..] {
             [batch, channels, rows, columns] => {
                 let plain = channels.iter().all(|p| matches!(p.of, Of::Channel(_) | Of::Repeat));
-                batch.is_empty() && plain && has(rows, Of::Row) && has(columns, Of::Column)
+                // Of a single row or column there is nothing to count.
+                let counts = |axis: &[Piece], of: Of| axis.is_empty() || has(axis, of);
+                batch.is_empty() && plain && counts(rows, Of::Row) && counts(columns, Of::Column)
             }
             _ => false,
         }

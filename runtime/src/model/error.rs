@@ -102,14 +102,11 @@ pub enum LoadError {
         /// Channels of the edge.
         found: u16,
     },
-    /// Two inputs of an `Add` have different resolutions.
+    /// An edge has another size than the operator that reads it takes: two edges that are added differ, or something is
+    /// enlarged that is no multiple of the image.
     ResolutionMismatch {
         /// Node.
         node: NodeId,
-        /// Multiple of the input resolution on the first edge.
-        expected: u8,
-        /// The same on the second.
-        found: u8,
     },
     /// A parameter of an operator is out of range.
     BadParameter {
@@ -203,8 +200,8 @@ impl fmt::Display for LoadError {
             Self::ChannelMismatch { node, expected, found } => {
                 write!(f, "node {node} expects {expected} channels, the edge it reads has {found}")
             }
-            Self::ResolutionMismatch { node, expected, found } => {
-                write!(f, "node {node} adds edges of resolution x{expected} and x{found}")
+            Self::ResolutionMismatch { node } => {
+                write!(f, "node {node} reads an edge of another size than its operator takes")
             }
             Self::BadParameter { node, what } => {
                 write!(f, "parameter `{what}` of node {node} is out of range")

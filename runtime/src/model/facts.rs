@@ -1,6 +1,6 @@
 //! What there is to know about each operator without its weights: one entry each.
 
-use crate::model::graph::{Activation, DType, Filter, Op};
+use crate::model::graph::{Activation, DType, Filter, Op, Pool};
 use crate::model::params::{Element, MAX_PARAMS, ParamSpec, Role};
 use crate::model::shape::EdgeShape;
 
@@ -135,6 +135,11 @@ impl Facts {
                 tensor_count: 1,
                 ..base("PRelu", 1)
             },
+            Op::MaxPool(pool) => Self { bad_parameter: bad_pool(pool), ..base("MaxPool", 1) },
+            Op::GlobalPool { .. } => base("GlobalPool", 1),
+            Op::Interpolate { filter } => {
+                Self { bad_parameter: unless(filter != Filter::Bicubic, "filter"), ..base("Interpolate", 2) }
+            }
         }
     }
 
@@ -166,5 +171,18 @@ fn bad_activation(activation: Activation) -> Option<&'static str> {
         Activation::Relu | Activation::Gelu | Activation::Tanh | Activation::Sigmoid | Activation::Silu => {
             None
         }
+    }
+}
+
+fn bad_pool(pool: Pool) -> Option<&'static str> {
+    let Pool { window, stride, before, after } = pool;
+    // Every window has a pixel of the image.
+    let inside = |edge: i8| (-8..window as i8).contains(&edge);
+    match pool {
+        _ if !(1..=15).contains(&window) => Some("window"),
+        _ if !(1..=8).contains(&stride) => Some("stride"),
+        _ if !inside(before) => Some("before"),
+        _ if !inside(after) => Some("after"),
+        _ => None,
     }
 }

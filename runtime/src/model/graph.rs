@@ -114,6 +114,39 @@ pub struct Conv2d {
     pub activation: Option<Activation>,
 }
 
+/// A pooling with a stride. `n` rows become `(n + before + after − window) / stride + 1`, rounded down; row `y` is the largest
+/// of rows `y·stride − before ..` of the window, as far as they are in the image. Columns alike.
+///
+/// With a window of one pixel it only leaves pixels out: a convolution with a stride is one without and then this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Side of the window, 1 to 15.
+    pub window: u8,
+    /// Rows from one window to the next, 1 to 8.
+    pub stride: u8,
+    /// Rows that the first window begins above the image; below 0 it begins inside. Smaller than the window.
+    pub before: i8,
+    /// Rows by which windows may reach beyond the end of the image; below 0 they end before it. Smaller than the window.
+    pub after: i8,
+}
+
+impl Pool {
+    /// Rows that it makes of so many; `None` if they are fewer than a window needs.
+    pub fn size(self, rows: usize) -> Option<usize> {
+        let spare = rows as i64 + i64::from(self.before) + i64::from(self.after) - i64::from(self.window);
+        usize::try_from(spare).ok().map(|spare| spare / usize::from(self.stride.max(1)) + 1)
+    }
+}
+
+/// What is made of all pixels of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statistic {
+    /// Their mean.
+    Mean,
+    /// Their standard deviation, with the number of pixels as divisor.
+    Deviation,
+}
+
 /// Operator of a node. All edges have the shape `[H, W, C]`; the batch is always 1.
 ///
 /// The enum is closed on purpose: every crate matches on it without a `_` arm, so the compiler lists all
@@ -169,6 +202,19 @@ pub enum Op {
     PRelu,
     /// `inputs[0] · inputs[1]`, value by value: an attention on every pixel and channel.
     Mul,
+    /// The largest value of each window, or with a window of one pixel every so many rows and columns.
+    MaxPool(Pool),
+    /// One value for each channel of the whole image, in float: `[H, W, C] → [1, 1, C]`.
+    GlobalPool {
+        /// Which.
+        statistic: Statistic,
+    },
+    /// Interpolation of the first input to the size of the second, of which nothing else is read: half-pixel centres, edge
+    /// pixels repeated, no smoothing where it becomes smaller.
+    Interpolate {
+        /// Nearest (`⌊y · from / to⌋`) or bilinear.
+        filter: Filter,
+    },
 }
 
 /// One operator and the type of the edge it writes.

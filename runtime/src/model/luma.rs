@@ -58,7 +58,10 @@ impl Model {
                 | Op::Resize { .. }
                 | Op::Convert
                 | Op::PRelu
-                | Op::Mul => (node.op, self.params(id)),
+                | Op::Mul
+                | Op::MaxPool(_)
+                | Op::GlobalPool { .. }
+                | Op::Interpolate { .. } => (node.op, self.params(id)),
             };
             graph.push(node.name.clone(), op, &node.inputs, node.dtype);
             params.push(tensors);
@@ -82,7 +85,10 @@ fn edges(model: &Model) -> Option<Vec<Edge>> {
             | Op::LayerNorm { .. }
             | Op::WindowAttention { .. }
             | Op::PixelShuffle { .. }
-            | Op::PRelu => false,
+            | Op::PRelu
+            | Op::MaxPool(_)
+            | Op::GlobalPool { .. }
+            | Op::Interpolate { .. } => false,
         };
         if stays_grey {
             edges[id] = Edge::Grey;
@@ -107,7 +113,10 @@ fn edges(model: &Model) -> Option<Vec<Edge>> {
                 | Op::LayerNorm { .. }
                 | Op::WindowAttention { .. }
                 | Op::PRelu
-                | Op::Mul => return None,
+                | Op::Mul
+                | Op::MaxPool(_)
+                | Op::GlobalPool { .. }
+                | Op::Interpolate { .. } => return None,
             };
             for (&input, planes) in node.inputs.iter().zip(asked.into_iter().cycle()) {
                 ask(&mut edges, input, planes)?;

@@ -1,4 +1,4 @@
-//! Shape inference: channels and resolution of every edge.
+//! Shape inference: channels and size of every edge.
 
 use crate::model::error::LoadError;
 use crate::model::graph::{Graph, NodeId, Op};
@@ -9,13 +9,75 @@ pub const MAX_CHANNELS: u32 = 4096;
 /// Largest upscaling of any edge against the input.
 pub const MAX_UPSCALE: u32 = 16;
 
-/// Shape of an edge relative to the input image: `[H·upscale, W·upscale, channels]`.
+/// Most rows of the input image that may become one in poolings behind each other.
+const MAX_STRIDE: u32 = 255;
+
+/// Shape of an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EdgeShape {
     /// Channels.
     pub channels: u16,
-    /// Resolution as a multiple of the network input's.
-    pub upscale: u8,
+    /// Rows and columns.
+    pub extent: Extent,
+}
+
+/// Rows and columns of an edge, from those of the network's input, `[H, W]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// `[H·n, W·n]`.
+    Times(u8),
+    /// `[1, 1]`: what is left when the whole image is pooled.
+    One,
+    /// What a pooling with a stride leaves; [`Graph::sizes`] says how much that is.
+    Pooled {
+        /// The node that pools; two that do the same to images of the same size count as one, the first.
+        by: NodeId,
+        /// Input rows that became one, about: for estimates of work.
+        stride: u8,
+    },
+}
+
+impl Extent {
+    /// Resolution as a multiple of the network input's, if it is one.
+    pub const fn upscale(self) -> Option<u8> {
+        match self {
+            Self::Times(n) => Some(n),
+            Self::One | Self::Pooled { .. } => None,
+        }
+    }
+
+    /// Values of a channel for every pixel of the input image, about.
+    pub fn density(self) -> f64 {
+        match self {
+            Self::Times(n) => f64::from(n) * f64::from(n),
+            Self::One => 0.0,
+            Self::Pooled { stride, .. } => 1.0 / (f64::from(stride) * f64::from(stride)),
+        }
+    }
+}
+
+impl Graph {
+    /// Height and width of every edge for an input of this height and width, which are multiples of
+    /// [`Graph::pad_multiple`]; `None` where a pooling has less to read than its window.
+    ///
+    /// The graph's shapes are known ([`infer`] did not fail).
+    pub fn sizes(&self, shapes: &[EdgeShape], height: usize, width: usize) -> Option<Vec<[usize; 2]>> {
+        let mut sizes: Vec<[usize; 2]> = Vec::with_capacity(self.nodes.len());
+        for (index, (node, shape)) in self.nodes.iter().zip(shapes).enumerate() {
+            let size = match shape.extent {
+                Extent::Times(n) => [height, width].map(|size| size * usize::from(n)),
+                Extent::One => [1, 1],
+                Extent::Pooled { by, .. } if usize::from(by) < index => sizes[usize::from(by)],
+                Extent::Pooled { .. } => {
+                    let Op::MaxPool(pool) = node.op else { return None };
+                    let [h, w] = sizes[usize::from(node.inputs[0])];
+                    [pool.size(h)?, pool.size(w)?]
+                }
+            };
+            sizes.push(size);
+        }
+        Some(sizes)
+    }
 }
 
 /// Shapes of all edges, in node order.
@@ -38,7 +100,7 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                 if index != 0 {
                     return Err(LoadError::SecondInput { node: id });
                 }
-                EdgeShape { channels, upscale: 1 }
+                EdgeShape { channels, extent: Extent::Times(1) }
             }
             Op::Conv2d(conv) => {
                 expect_channels(id, conv.in_channels, of(0).channels)?;
@@ -46,35 +108,61 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
             }
             Op::Add { .. } | Op::Mul => {
                 expect_channels(id, of(0).channels, of(1).channels)?;
-                if of(0).upscale != of(1).upscale {
-                    return Err(LoadError::ResolutionMismatch {
-                        node: id,
-                        expected: of(0).upscale,
-                        found: of(1).upscale,
-                    });
+                if of(0).extent != of(1).extent {
+                    return Err(LoadError::ResolutionMismatch { node: id });
                 }
                 of(0)
             }
             Op::Affine | Op::Activation(_) | Op::LayerNorm { .. } | Op::Convert | Op::PRelu => of(0),
             Op::WindowAttention { num_heads, .. } => {
                 let channels = of(0).channels / 3;
+                if of(0).extent.upscale().is_none() {
+                    return Err(LoadError::ResolutionMismatch { node: id });
+                }
                 if channels * 3 != of(0).channels || num_heads == 0 || !channels.is_multiple_of(num_heads) {
                     return Err(LoadError::BadParameter { node: id, what: "num_heads" });
                 }
                 EdgeShape { channels, ..of(0) }
+            }
+            Op::MaxPool(pool) => {
+                let alike = |other: usize| {
+                    let node = &graph.nodes[other];
+                    node.op == Op::MaxPool(pool) && shapes[usize::from(node.inputs[0])].extent == of(0).extent
+                };
+                let by = match of(0).extent {
+                    // Of a single pixel there is nothing to choose from.
+                    Extent::One => return Err(LoadError::BadParameter { node: id, what: "input" }),
+                    Extent::Times(_) | Extent::Pooled { .. } => {
+                        (0..index).find(|&i| alike(i)).unwrap_or(index)
+                    }
+                };
+                let before = match of(0).extent {
+                    Extent::Pooled { stride, .. } => u32::from(stride),
+                    Extent::Times(_) | Extent::One => 1,
+                };
+                let stride =
+                    u8::try_from((before * u32::from(pool.stride)).min(MAX_STRIDE)).unwrap_or(u8::MAX);
+                EdgeShape { extent: Extent::Pooled { by: by as NodeId, stride }, ..of(0) }
+            }
+            Op::GlobalPool { .. } => EdgeShape { extent: Extent::One, ..of(0) },
+            Op::Interpolate { .. } => {
+                if matches!(of(1).extent, Extent::One) {
+                    return Err(LoadError::BadParameter { node: id, what: "size" });
+                }
+                EdgeShape { extent: of(1).extent, ..of(0) }
             }
             Op::PixelShuffle { upscale } => {
                 let r2 = u16::from(upscale) * u16::from(upscale);
                 if upscale < 2 || !of(0).channels.is_multiple_of(r2) {
                     return Err(LoadError::BadParameter { node: id, what: "upscale" });
                 }
-                scaled(id, of(0).channels / r2, of(0).upscale, upscale)?
+                scaled(id, of(0).channels / r2, of(0).extent, upscale)?
             }
             Op::Resize { upscale, .. } => {
                 if upscale < 2 {
                     return Err(LoadError::BadParameter { node: id, what: "upscale" });
                 }
-                scaled(id, of(0).channels, of(0).upscale, upscale)?
+                scaled(id, of(0).channels, of(0).extent, upscale)?
             }
         };
         if shape.channels == 0 || u32::from(shape.channels) > MAX_CHANNELS {
@@ -89,10 +177,12 @@ fn expect_channels(node: NodeId, expected: u16, found: u16) -> Result<(), LoadEr
     if expected == found { Ok(()) } else { Err(LoadError::ChannelMismatch { node, expected, found }) }
 }
 
-fn scaled(node: NodeId, channels: u16, from: u8, by: u8) -> Result<EdgeShape, LoadError> {
+/// Only an edge as large as the image, or a multiple of it, becomes larger by a factor.
+fn scaled(node: NodeId, channels: u16, from: Extent, by: u8) -> Result<EdgeShape, LoadError> {
+    let Extent::Times(from) = from else { return Err(LoadError::ResolutionMismatch { node }) };
     let upscale = u32::from(from) * u32::from(by);
     if upscale > MAX_UPSCALE {
         return Err(LoadError::BadParameter { node, what: "upscale" });
     }
-    Ok(EdgeShape { channels, upscale: upscale as u8 })
+    Ok(EdgeShape { channels, extent: Extent::Times(upscale as u8) })
 }

@@ -3,7 +3,7 @@
 use crate::model::facts::Facts;
 use crate::model::graph::{DType, Graph, Node, NodeId};
 use crate::model::params::{Element, ParamSpec, Role};
-use crate::model::shape::EdgeShape;
+use crate::model::shape::{EdgeShape, Extent};
 use crate::model::tensor::{TensorData, TensorRef};
 use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
 
@@ -33,6 +33,11 @@ impl Model {
         &self.graph
     }
 
+    /// Height and width of every edge for an input of this height and width ([`Graph::sizes`]).
+    pub fn sizes(&self, height: usize, width: usize) -> Option<Vec<[usize; 2]>> {
+        self.graph.sizes(&self.shapes, height, width)
+    }
+
     /// Shape of an edge.
     pub fn shape(&self, id: NodeId) -> EdgeShape {
         self.shapes[usize::from(id)]
@@ -40,7 +45,7 @@ impl Model {
 
     /// Upscaling factor of the whole network.
     pub fn upscale(&self) -> u8 {
-        self.shape(self.graph.output()).upscale
+        self.shape(self.graph.output()).extent.upscale().unwrap_or(1)
     }
 
     /// Channels of the input image: 3 for RGB, 1 for Y.
@@ -149,6 +154,10 @@ impl Model {
 /// Multiply-accumulates of node `index` for one pixel of the input image.
 pub(crate) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
     let (node, shape) = (&graph.nodes[index], shapes[index]);
-    let values = u64::from(shape.channels) * u64::from(shape.upscale).pow(2);
-    Facts::of(&node.op, None).macs_per_value * values
+    let macs = Facts::of(&node.op, None).macs_per_value * u64::from(shape.channels);
+    match shape.extent {
+        Extent::Times(n) => macs * u64::from(n).pow(2),
+        Extent::One => 0,
+        Extent::Pooled { stride, .. } => macs / u64::from(stride).pow(2),
+    }
 }

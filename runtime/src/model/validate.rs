@@ -5,7 +5,7 @@ use crate::model::error::LoadError;
 use crate::model::facts::Facts;
 use crate::model::graph::{Activation, DType, Graph, NodeId, Op};
 use crate::model::params::{Element, Role};
-use crate::model::shape::{EdgeShape, infer};
+use crate::model::shape::{EdgeShape, Extent, infer};
 use crate::model::stored::{Model, macs};
 use crate::model::tensor::TensorRef;
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
@@ -45,10 +45,10 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
         if let Some(what) = Facts::of(&node.op, None).bad_parameter {
             return Err(LoadError::BadParameter { node: id, what });
         }
-        dtypes(graph, id)?;
+        dtypes(graph, &shapes, id)?;
         macs_total = macs_total.saturating_add(macs(graph, &shapes, index));
         let shape = shapes[index];
-        elements += u64::from(shape.channels) * u64::from(shape.upscale);
+        elements += u64::from(shape.channels) * u64::from(shape.extent.upscale().unwrap_or(1));
     }
     if let Some(unused) = read[..found - 1].iter().position(|r| !r) {
         return Err(LoadError::Unused { node: unused as NodeId });
@@ -59,10 +59,13 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
     if let Some(end) = ends.into_iter().find(|&i| !matches!(shapes[i].channels, 1 | 3)) {
         return Err(LoadError::Channels { node: end as NodeId, found: shapes[end].channels });
     }
+    if shapes[found - 1].extent.upscale().is_none() {
+        return Err(LoadError::ResolutionMismatch { node: (found - 1) as NodeId });
+    }
     Ok(shapes)
 }
 
-fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
+fn dtypes(graph: &Graph, shapes: &[EdgeShape], id: NodeId) -> Result<(), LoadError> {
     let node = graph.node(id);
     match node.dtype {
         DType::I8 { scale, .. } | DType::I16 { scale } => {
@@ -86,8 +89,10 @@ fn dtypes(graph: &Graph, id: NodeId) -> Result<(), LoadError> {
             None => false,
         }
     } else {
-        !matches!(node.op, Op::PixelShuffle { .. }) || Some(node.dtype) == input
+        !matches!(node.op, Op::PixelShuffle { .. } | Op::MaxPool(_)) || Some(node.dtype) == input
     };
+    // What is known of a whole image is one pixel: floats cost nothing there.
+    let fits = fits && (shapes[usize::from(id)].extent != Extent::One || node.dtype == DType::F32);
     if exact && fits { Ok(()) } else { Err(LoadError::UnsupportedDType { node: id }) }
 }
 

@@ -1,11 +1,11 @@
 //! One node of a program for each node of the graph.
 
 use crate::model::{Conv2d, DType, Model, NodeId, Op};
-use crate::program::edges::dtypes;
+use crate::program::edges::{dtypes, scale_of};
 use crate::program::numerics;
 use crate::program::order::Order;
 use crate::program::reach::{Reach, column_padding};
-use crate::program::work::{Edge, Node, Work};
+use crate::program::work::{Edge, GlobalPool, Interpolate, Node, Work};
 use alloc::{sync::Arc, vec::Vec};
 
 /// All nodes, with the channels of every edge in the graph's order.
@@ -26,11 +26,7 @@ pub(crate) fn bare(model: &Model, id: NodeId, op: &Op) -> Node {
     Node {
         origin: id,
         inputs: node.inputs.iter().map(|&i| usize::from(i)).collect(),
-        edge: Edge {
-            dtype: node.dtype,
-            channels: usize::from(shape.channels),
-            upscale: usize::from(shape.upscale),
-        },
+        edge: Edge { dtype: node.dtype, channels: usize::from(shape.channels), extent: shape.extent },
         reach: Reach::of(op),
         padding: column_padding(op),
         work: Work::Input,
@@ -62,6 +58,11 @@ fn work(model: &Model, id: NodeId, order: Order) -> Work {
         Op::PixelShuffle { upscale } => Work::PixelShuffle { upscale: usize::from(upscale), order },
         Op::Resize { upscale, filter } => Work::Resize(numerics::resize(a, out, upscale, filter)),
         Op::PRelu => Work::PRelu(Arc::new(numerics::prelu(model, id))),
+        Op::MaxPool(pool) => Work::MaxPool(pool),
+        Op::GlobalPool { statistic } => Work::GlobalPool(GlobalPool { statistic, factor: scale_of(a) }),
+        Op::Interpolate { filter } => {
+            Work::Interpolate(Interpolate { filter, factor: numerics::convert(a, out) })
+        }
         Op::Convert => Work::Convert { factor: numerics::convert(a, out) },
     }
 }

@@ -32,6 +32,6 @@ pub use numerics::{EXPONENT_BITS, I16_MAX, MAX_BIAS, MAX_QUERY, limits, short};
 pub use order::Order;
 pub use reach::{Reach, window_start};
 pub use work::{
-    Add, Affine, Attention, BilinearSkip, Convolution, Edge, Epilogue, IntAttention, LayerNorm, Mul, Narrow,
-    Node, Numbers, PRelu, Resize, Shuffled, Work,
+    Add, Affine, Attention, BilinearSkip, Convolution, Edge, Epilogue, GlobalPool, IntAttention, Interpolate,
+    LayerNorm, Mul, Narrow, Node, Numbers, PRelu, Resize, Shuffled, Work,
 };

@@ -1,5 +1,6 @@
 //! Joined nodes taken apart again, for executors that have no kernel for them.
 
+use crate::model::Extent;
 use crate::program::lowered::Program;
 use crate::program::order::Order;
 use crate::program::reach::Reach;
@@ -35,7 +36,7 @@ fn split_skip(node: Node, skip: BilinearSkip, out: &mut Vec<Node>) {
     let low = Edge {
         dtype: node.edge.dtype,
         channels: node.edge.channels * upscale * upscale,
-        upscale: node.edge.upscale / upscale,
+        extent: divided(node.edge.extent, upscale),
     };
     let (correction, image) = (node.inputs[0], node.inputs[1]);
     let interpolated = out.len();
@@ -75,7 +76,7 @@ fn split_shuffle(node: Node, conv: &Convolution, out: &mut Vec<Node>) {
         edge: Edge {
             dtype: node.edge.dtype,
             channels: conv.out_channels,
-            upscale: node.edge.upscale / shuffled.upscale,
+            extent: divided(node.edge.extent, shuffled.upscale),
         },
         reach: Reach::Rows { upscale: 1, above: half, below: half },
         work: Work::Convolution(Arc::new(Convolution { epilogue, ..conv.clone() })),
@@ -84,6 +85,16 @@ fn split_shuffle(node: Node, conv: &Convolution, out: &mut Vec<Node>) {
     let input = out.len() - 1;
     let origin = node.origin;
     out.push(shuffle(node, origin, shuffled.upscale, input));
+}
+
+/// The size in front of an enlargement.
+fn divided(extent: Extent, by: usize) -> Extent {
+    match extent {
+        Extent::Times(n) => Extent::Times(n / by as u8),
+        Extent::One | Extent::Pooled { .. } => {
+            unreachable!("what a shuffle makes is a multiple of the input's size")
+        }
+    }
 }
 
 /// The pixel shuffle at the end of a joined node.

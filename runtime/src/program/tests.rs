@@ -37,7 +37,8 @@ fn the_interpolated_image_is_added_before_the_shuffle() {
     assert!(matches!(resize.work, Work::LowResize(_)) && matches!(add.work, Work::Add(_)));
     assert!(matches!(shuffle.work, Work::PixelShuffle { upscale: 4, order: Order::Rows }));
     assert_eq!((resize.edge.channels, add.edge.channels, shuffle.edge.channels), (48, 48, 3));
-    assert_eq!((resize.edge.upscale, add.edge.upscale, shuffle.edge.upscale), (1, 1, 4));
+    let extents = [resize, add, shuffle].map(|node| node.edge.extent);
+    assert_eq!(extents, [1, 1, 4].map(crate::model::Extent::Times));
     assert_eq!(apart.nodes().len(), model.graph().nodes.len() - 1);
     // Only exact for bilinear, and only for integers.
     let float = random_model(graph(&Config::edge(4, 8, 2)), 1);

@@ -1,19 +1,19 @@
 //! What a node of a program computes, and its numbers.
 
-use crate::model::{Activation, DType, Filter, NodeId};
+use crate::model::{Activation, DType, Extent, Filter, NodeId, Pool, Statistic};
 use crate::program::order::Order;
 use crate::program::reach::Reach;
 use alloc::{sync::Arc, vec::Vec};
 
-/// The edge that a node writes: `[H · upscale, W · upscale, channels]`.
+/// The edge that a node writes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Edge {
     /// Element type with its quantization parameters.
     pub dtype: DType,
     /// Channels.
     pub channels: usize,
-    /// Resolution as a multiple of the input's.
-    pub upscale: usize,
+    /// Rows and columns; nodes that it names are the graph's.
+    pub extent: Extent,
 }
 
 /// A node to run; its number is also that of the edge it writes.
@@ -73,6 +73,12 @@ pub enum Work {
     LayerNorm(Arc<LayerNorm>),
     /// A factor for what is positive, and one for every channel for the rest.
     PRelu(Arc<PRelu>),
+    /// The largest value of each window.
+    MaxPool(Pool),
+    /// One float for each channel of the whole image.
+    GlobalPool(GlobalPool),
+    /// Interpolation to the size of the second input.
+    Interpolate(Interpolate),
     /// Attention in windows, in float.
     Attention(Arc<Attention>),
     /// Attention in windows on 8 bits, in integers.
@@ -192,6 +198,26 @@ pub struct PRelu {
     pub positive: f32,
     /// By channel: the same times the channel's slope.
     pub negative: Vec<f32>,
+}
+
+/// A statistic of all values of a channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GlobalPool {
+    /// Which.
+    pub statistic: Statistic,
+    /// Real value of the input's step.
+    pub factor: f32,
+}
+
+/// An interpolation to a size of its own: with `n` rows of the input and `m` of the output, row `y` lies at
+/// `((2·y + 1)·n − m) / 2m`, not above the first and not below the last (nearest: at `⌊y·n / m⌋`); columns alike. The weighted
+/// sum of a row's two columns is made first, then that of the two rows, and multiplied with the factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interpolate {
+    /// Nearest or bilinear.
+    pub filter: Filter,
+    /// Real value of the input's step in steps of the output.
+    pub factor: f32,
 }
 
 /// An interpolation by a whole factor, separable; the numbers of taps and phases are in [`phases`](crate::program::phases).

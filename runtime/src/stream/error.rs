@@ -36,6 +36,13 @@ pub enum PlanError {
         /// Bytes needed, or more.
         bytes: u64,
     },
+    /// The network pools the image, and of this one too little is left for its windows.
+    Small {
+        /// Width of the image.
+        width: usize,
+        /// Its height.
+        height: usize,
+    },
 }
 
 impl fmt::Display for PlanError {
@@ -47,6 +54,9 @@ impl fmt::Display for PlanError {
             Self::Unsupported { node } => write!(f, "the engine cannot run the operator of node {node}"),
             Self::Memory { bytes } => {
                 write!(f, "{bytes} bytes of memory or more would be needed; the limit is 1 GiB")
+            }
+            Self::Small { width, height } => {
+                write!(f, "an image of {width}x{height} pixels is too small for the network, which pools it")
             }
         }
     }
@@ -78,6 +88,8 @@ pub enum RunError {
     Workspace,
     /// Float rows were asked from a model whose input or output is quantized.
     NotFloat,
+    /// A network that [keeps the image](crate::plan::Plan::keeps_image) cannot take one of this height.
+    Plan(PlanError),
 }
 
 impl fmt::Display for RunError {
@@ -89,6 +101,7 @@ impl fmt::Display for RunError {
             Self::Rows { expected, found } => write!(f, "row {found} of an image of {expected} rows"),
             Self::Workspace => write!(f, "the workspace was made by another plan"),
             Self::NotFloat => write!(f, "float rows need a model with float input and output"),
+            Self::Plan(error) => error.fmt(f),
         }
     }
 }

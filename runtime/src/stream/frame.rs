@@ -11,12 +11,11 @@ mod tests;
 use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
 use crate::cpu::steps::step::Io;
-use crate::memory::line::Line;
-use crate::memory::ring::RingReader;
+use crate::memory::ring::{Ring, RingReader};
 use crate::model::NodeId;
 use crate::stream::error::RunError;
 use crate::stream::plan::Plan;
-use crate::stream::schedule::schedule;
+use crate::stream::schedule::{Flow, schedule};
 use crate::stream::workspace::{Job, Workspace};
 use crate::threads::band::{Band, Rings, run_band};
 use crate::threads::columns::RingWriter;
@@ -31,7 +30,8 @@ impl Plan {
     /// edges repeated.
     ///
     /// # Errors
-    /// [`RunError::Rows`] if it has none, [`RunError::Workspace`] if the workspace is another plan's.
+    /// [`RunError::Rows`] if it has none, [`RunError::Workspace`] if the workspace is another plan's, [`RunError::Plan`] if the
+    /// network [keeps the image](Plan::keeps_image) and has no room for it.
     pub fn begin<'a>(&'a self, workspace: &'a mut Workspace, height: usize) -> Result<Frame<'a>, RunError> {
         if height == 0 {
             return Err(RunError::Rows { expected: height, found: 0 });
@@ -42,9 +42,12 @@ impl Plan {
         if self.pinned {
             pin_caller();
         }
+        self.place(workspace, height).map_err(RunError::Plan)?;
         workspace.done.fill(0);
-        (workspace.waiting, workspace.fed, workspace.handed_out) = (0, 0, 0);
-        Ok(Frame { plan: self, workspace, height })
+        (workspace.waiting, workspace.handed_out) = (0, 0);
+        let mut frame = Frame { plan: self, workspace, height };
+        frame.begin_level(0);
+        Ok(frame)
     }
 
     /// Upscales a whole image: rows of interleaved `u8`, without gaps.
@@ -278,12 +281,71 @@ impl Frame<'_> {
                 self.repeat_row(reflect(y, extended));
                 self.arrive(sink, &mut witness);
             }
+            let last = self.plan.packed.last_level();
+            for level in 0..last {
+                while !self.is_complete(level) {
+                    self.tick(sink, &mut witness);
+                }
+                self.run_whole(&mut witness);
+                self.begin_level(level + 1);
+            }
             let rows = self.height * usize::from(self.plan.model().upscale());
             while self.workspace.handed_out < rows {
                 self.tick(sink, &mut witness);
             }
         }
         Ok(())
+    }
+
+    /// Whether all rows of a level are there that later steps ask for.
+    fn is_complete(&self, level: usize) -> bool {
+        let (flows, ws) = (self.plan.packed.flows(), &*self.workspace);
+        flows
+            .iter()
+            .enumerate()
+            .all(|(id, flow)| !(flow.kept && flow.streams_in(level)) || ws.done[id] == ws.heights[id])
+    }
+
+    /// Goes on with a level, for which nothing has been computed yet.
+    fn begin_level(&mut self, level: usize) {
+        (self.workspace.level, self.workspace.fed) = (level, 0);
+        if self.plan.keeps_image() {
+            self.pad(|_, flow| flow.streams_in(level));
+        }
+    }
+
+    /// Writes the padding of edges whose memory was used for others before.
+    fn pad(&mut self, which: impl Fn(usize, &Flow) -> bool) {
+        let ws = &mut *self.workspace;
+        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
+        for (id, flow) in self.plan.packed.flows().iter().enumerate() {
+            let ring = &ws.rings[id];
+            if ring.pad > 0 && which(id, flow) {
+                arena[ring.range()].fill(self.plan.packed.nodes()[id].codec.padding_byte());
+            }
+        }
+    }
+
+    /// Runs what waited for the level to be complete.
+    fn run_whole(&mut self, witness: &mut Option<&mut Witness<'_, '_>>) {
+        let (plan, level) = (self.plan, self.workspace.level);
+        for (id, flow) in plan.packed.flows().iter().enumerate() {
+            if !flow.is_whole() || flow.level != level {
+                continue;
+            }
+            let rows = self.workspace.heights[id];
+            self.workspace.done[id] = rows;
+            if plan.packed.nodes()[id].step.is_some() {
+                let written = id..=id + usize::from(plan.packed.nodes()[id].writes_next);
+                self.pad(|id, _| written.contains(&id));
+                self.workspace.jobs.clear();
+                self.workspace.jobs.push(Job { id, rows: 0..rows });
+                self.run_jobs(witness);
+            } else if let Some(Witness::Observer(observer)) = witness {
+                let (arena, ring) = (bytemuck::cast_slice(&self.workspace.arena), &self.workspace.rings[id]);
+                (0..rows).for_each(|y| show(plan, arena, ring, id, y, observer));
+            }
+        }
     }
 
     /// Rows that the network sees: with their margin, in whole windows.
@@ -301,7 +363,7 @@ impl Frame<'_> {
         ws.done[0] += 1;
         ws.waiting += 1;
         if let Some(Witness::Observer(observer)) = witness {
-            show(self.plan, &ws.arena, 0, ws.done[0] - 1, observer);
+            show(self.plan, bytemuck::cast_slice(&ws.arena), &ws.rings[0], 0, ws.done[0] - 1, observer);
         }
         if ws.waiting == self.plan.layout.band {
             self.tick(sink, witness);
@@ -310,16 +372,14 @@ impl Frame<'_> {
 
     /// Runs every step on the rows that one more band makes possible, and hands out what is complete.
     fn tick(&mut self, sink: &mut Sink<'_, '_>, witness: &mut Option<&mut Witness<'_, '_>>) {
-        let plan = self.plan;
-        let padded = self.padded_height();
-        let ws = &mut *self.workspace;
+        let (plan, ws) = (self.plan, &mut *self.workspace);
         ws.waiting = 0;
         ws.fed += plan.layout.band as i64;
-        schedule(plan.packed.flows(), ws.fed, &mut ws.ready, &mut ws.rows);
+        schedule(plan.packed.flows(), ws.level, ws.fed, &mut ws.ready, &mut ws.rows);
         ws.jobs.clear();
         for (id, node) in plan.packed.nodes().iter().enumerate().skip(1) {
-            let height = padded * node.upscale;
-            let rows = ws.done[id]..ws.rows[id].clamp(0, height as i64) as usize;
+            // Before the first in another level.
+            let rows = ws.done[id]..ws.rows[id].clamp(0, ws.heights[id] as i64) as usize;
             if !rows.is_empty() {
                 ws.done[id] = rows.end;
                 if node.step.is_some() {
@@ -327,8 +387,15 @@ impl Frame<'_> {
                 }
             }
         }
-        let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
-        let jobs = Jobs { plan, height: padded, jobs: &ws.jobs };
+        self.run_jobs(witness);
+        self.hand_out(sink);
+    }
+
+    /// Runs the steps of a tick.
+    fn run_jobs(&mut self, witness: &mut Option<&mut Witness<'_, '_>>) {
+        let (plan, ws) = (self.plan, &mut *self.workspace);
+        let jobs = Jobs { plan, rings: &ws.rings, heights: &ws.heights, jobs: &ws.jobs };
+        let width = plan.layout.padded_width;
         if let Some(witness) = witness {
             if let Witness::Profiler(profiler) = witness {
                 profiler.charge(0);
@@ -336,16 +403,12 @@ impl Frame<'_> {
             // One step at a time: a ring only keeps what later steps need.
             for i in 0..ws.jobs.len() {
                 let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
-                run_band(
-                    ws.pool.as_ref(),
-                    bytemuck::cast_slice_mut(&mut ws.arena),
-                    plan.layout.padded_width,
-                    &jobs,
-                );
+                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), width, &jobs);
                 let Job { id, rows } = ws.jobs[i].clone();
                 match witness {
                     Witness::Observer(observer) => {
-                        rows.for_each(|y| show(plan, &ws.arena, id, y, observer));
+                        let (arena, ring) = (bytemuck::cast_slice(&ws.arena), &ws.rings[id]);
+                        rows.for_each(|y| show(plan, arena, ring, id, y, observer));
                     }
                     Witness::Profiler(profiler) => {
                         profiler.charge(usize::from(plan.packed.nodes()[id].origin))
@@ -353,9 +416,8 @@ impl Frame<'_> {
                 }
             }
         } else {
-            run_band(ws.pool.as_ref(), arena, plan.layout.padded_width, &jobs);
+            run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), width, &jobs);
         }
-        self.hand_out(sink);
     }
 
     fn hand_out(&mut self, sink: &mut Sink<'_, '_>) {
@@ -366,10 +428,11 @@ impl Frame<'_> {
         // Of an output with a margin, what lies within.
         let r = usize::from(self.plan.model().upscale());
         let above = r * usize::from(self.plan.model().graph().margin);
-        let left = above * self.plan.layout.rings[id].px_bytes;
+        let left = above * ws.rings[id].px_bytes;
         let end = ws.done[id].saturating_sub(above).min(self.height * r);
         for y in ws.handed_out..end {
-            let bytes = &row_of(self.plan, &ws.arena, id, above + y)[left..left + row_bytes];
+            let bytes = row_of(bytemuck::cast_slice(&ws.arena), &ws.rings[id], above + y);
+            let bytes = &bytes[left..left + row_bytes];
             match sink {
                 Sink::None => {}
                 Sink::F32(out) => {
@@ -390,7 +453,9 @@ impl Frame<'_> {
 #[derive(Clone, Copy)]
 struct Jobs<'a> {
     plan: &'a Plan,
-    height: usize,
+    rings: &'a [Ring],
+    /// Rows of every edge.
+    heights: &'a [usize],
     jobs: &'a [Job],
 }
 
@@ -402,8 +467,8 @@ impl Band for Jobs<'_> {
     fn rings(&self, i: usize) -> Rings<'_> {
         let nodes = self.plan.packed.nodes();
         let id = self.jobs[i].id;
-        let (node, rings) = (&nodes[id], &self.plan.layout.rings);
-        let inputs = node.inputs.map(|input| (&rings[input], self.height * nodes[input].upscale));
+        let (node, rings) = (&nodes[id], self.rings);
+        let inputs = node.inputs.map(|input| (&rings[input], self.heights[input]));
         let second = node.writes_next.then(|| &rings[id + 1]);
         Rings { inputs, out: &rings[id], second }
     }
@@ -437,15 +502,13 @@ fn to_pixels(codec: Codec, bytes: &[u8], out: &mut [u8]) {
     }
 }
 
-fn row_of<'a>(plan: &Plan, arena: &'a [Line], id: usize, y: usize) -> &'a [u8] {
-    let ring = &plan.layout.rings[id];
-    let bytes: &[u8] = bytemuck::cast_slice(arena);
-    let start = ring.offset + y % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
-    &bytes[start..start + ring.width * ring.px_bytes]
+fn row_of<'a>(arena: &'a [u8], ring: &Ring, y: usize) -> &'a [u8] {
+    let start = ring.offset + ring.slot(y) + ring.pad * ring.px_bytes;
+    &arena[start..start + ring.width * ring.px_bytes]
 }
 
-fn show(plan: &Plan, arena: &[Line], id: usize, y: usize, observer: &mut Observer<'_>) {
-    let bytes = row_of(plan, arena, id, y);
+fn show(plan: &Plan, arena: &[u8], ring: &Ring, id: usize, y: usize, observer: &mut Observer<'_>) {
+    let bytes = row_of(arena, ring, y);
     let scale = crate::program::scale_of(plan.model().graph().node(id as NodeId).dtype);
     observer(id as NodeId, y, EdgeRow { bytes, codec: plan.packed.nodes()[id].codec, scale });
 }

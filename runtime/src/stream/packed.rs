@@ -10,7 +10,7 @@ use crate::model::{Model, NodeId};
 use crate::program::{Program, Work};
 use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
-use crate::stream::schedule::Flow;
+use crate::stream::schedule::{Flow, last_level};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 /// Most memory of a plan, working memory and packed weights; a hostile model must not make a board swap itself to death.
@@ -41,8 +41,6 @@ pub(crate) struct PackedNode {
     /// Edges read; the first one twice if there is only one.
     pub inputs: [usize; 2],
     pub codec: Codec,
-    /// Resolution as a multiple of the input's.
-    pub upscale: usize,
 }
 
 /// What a model is packed from.
@@ -82,7 +80,7 @@ impl PackedModel {
         } else {
             Program::new(model).split(|program, id| steps::takes(program, id, cpu))
         };
-        let flows = program.nodes().iter().map(Flow::of).collect();
+        let flows = Flow::of(program.nodes());
         Ok(Recipe { isa, cpu, program, flows })
     }
 
@@ -107,7 +105,6 @@ impl PackedModel {
                 writes_next: program.nodes().get(id + 1).is_some_and(|n| matches!(n.work, Work::Narrowed)),
                 inputs: [first, node.inputs.get(1).copied().unwrap_or(first)],
                 codec: Codec::new(node.edge.dtype, cpu.xor),
-                upscale: node.edge.upscale,
             });
         }
         Ok(Self(Arc::new(Shared { model: model.clone(), isa, cpu, nodes, flows, weight_bytes })))
@@ -147,6 +144,11 @@ impl PackedModel {
 
     pub(crate) fn rows_at_once(&self) -> usize {
         rows_at_once(self.0.cpu)
+    }
+
+    /// The level of the output.
+    pub(crate) fn last_level(&self) -> usize {
+        last_level(&self.0.flows)
     }
 
     /// Number of steps.

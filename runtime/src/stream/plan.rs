@@ -8,12 +8,12 @@ mod tests;
 
 use crate::cpu::isa::Isa;
 use crate::memory::ring::Ring;
-use crate::model::{DType, Model};
+use crate::model::{DType, Extent, Model};
 use crate::stream::error::PlanError;
 use crate::stream::options::{MAX_BAND, MAX_THREADS, PlanOptions};
 use crate::stream::packed::{MAX_MEMORY_BYTES, PackedModel};
 use crate::stream::rings;
-use crate::stream::schedule::Flow;
+use crate::stream::schedule::{Flow, last_level};
 use crate::threads::band::most_columns;
 use alloc::{sync::Arc, vec::Vec};
 
@@ -37,9 +37,30 @@ pub(crate) struct Layout {
     pub padded_width: usize,
     /// Input rows processed at a time.
     pub band: usize,
+    /// Where the edges lie in images of any height; nothing if that depends on the height ([`Plan::places`]).
+    pub places: Option<Places>,
+}
+
+/// Where every edge lies in the arena.
+#[derive(Clone)]
+pub(crate) struct Places {
     /// The ring of every node's edge.
     pub rings: Vec<Ring>,
     pub arena_bytes: usize,
+}
+
+impl Places {
+    fn new(
+        flows: &[Flow],
+        (padded_width, band, multiple): (usize, usize, usize),
+        sizes: &[[usize; 2]],
+    ) -> Result<Self, PlanError> {
+        let (rings, arena_bytes) = rings::lay_out(flows, padded_width, band, multiple, sizes);
+        if arena_bytes > MAX_MEMORY_BYTES {
+            return Err(PlanError::Memory { bytes: arena_bytes });
+        }
+        Ok(Self { rings, arena_bytes: arena_bytes as usize })
+    }
 }
 
 impl Layout {
@@ -62,11 +83,16 @@ impl Layout {
         }
         let multiple = model.graph().pad_multiple();
         let padded_width = model.graph().seen(width);
-        let (rings, arena_bytes) = rings::lay_out(flows, padded_width, band, multiple);
-        if arena_bytes > MAX_MEMORY_BYTES {
-            return Err(PlanError::Memory { bytes: arena_bytes });
-        }
-        Ok(Self { width, padded_width, band, rings, arena_bytes: arena_bytes as usize })
+        let places = match last_level(flows) {
+            0 => Some(Places::new(flows, (padded_width, band, multiple), &[])?),
+            _ => None,
+        };
+        Ok(Self { width, padded_width, band, places })
+    }
+
+    /// Bytes of the arena whatever the height.
+    fn least_bytes(&self) -> usize {
+        self.places.as_ref().map_or(0, |places| places.arena_bytes)
     }
 }
 
@@ -80,7 +106,7 @@ impl Plan {
         let recipe = PackedModel::recipe(model, options)?;
         // Before weights are packed: what has no room is refused at once.
         let layout = Layout::new(model, &recipe.flows, width, options, recipe.rows_at_once())?;
-        let packed = PackedModel::pack(model, recipe, layout.arena_bytes as u64)?;
+        let packed = PackedModel::pack(model, recipe, layout.least_bytes() as u64)?;
         Ok(Self::with(packed, layout, options))
     }
 
@@ -92,7 +118,7 @@ impl Plan {
     pub fn of(packed: &PackedModel, width: usize, options: &PlanOptions) -> Result<Self, PlanError> {
         let at_once = packed.rows_at_once();
         let layout = Layout::new(packed.model(), packed.flows(), width, options, at_once)?;
-        let bytes = layout.arena_bytes as u64 + packed.weight_bytes() as u64;
+        let bytes = layout.least_bytes() as u64 + packed.weight_bytes() as u64;
         if bytes > MAX_MEMORY_BYTES {
             return Err(PlanError::Memory { bytes });
         }
@@ -157,9 +183,48 @@ impl Plan {
         self.layout.width * usize::from(self.packed.model().upscale()) * self.packed.model().out_channels()
     }
 
-    /// Bytes of the ring buffers, which [`Plan::workspace`](Self::workspace) allocates.
-    pub fn arena_bytes(&self) -> usize {
-        self.layout.arena_bytes
+    /// Whether the network looks at the whole image before it computes the first row of the output. Its memory then depends
+    /// on the height, and is allocated when an image begins that is higher than those before.
+    pub fn keeps_image(&self) -> bool {
+        self.layout.places.is_none()
+    }
+
+    /// Bytes of the ring buffers for an image of `height` rows; of the height only if the network
+    /// [keeps the image](Self::keeps_image).
+    ///
+    /// # Errors
+    /// [`PlanError::Memory`] above 1 GiB, [`PlanError::Small`] for an image with less to pool than the network's windows need.
+    pub fn arena_bytes(&self, height: usize) -> Result<usize, PlanError> {
+        Ok(match &self.layout.places {
+            Some(places) => places.arena_bytes,
+            None => self.places(height)?.arena_bytes,
+        })
+    }
+
+    /// Where the edges of an image of `height` rows lie.
+    pub(crate) fn places(&self, height: usize) -> Result<Places, PlanError> {
+        let multiple = self.packed.model().graph().pad_multiple();
+        let Layout { width, padded_width, band, .. } = self.layout;
+        let sizes = self.sizes(height).ok_or(PlanError::Small { width, height })?;
+        let places = Places::new(self.packed.flows(), (padded_width, band, multiple), &sizes)?;
+        let bytes = places.arena_bytes as u64 + self.weight_bytes() as u64;
+        if bytes > MAX_MEMORY_BYTES {
+            return Err(PlanError::Memory { bytes });
+        }
+        Ok(places)
+    }
+
+    /// Height and width of every edge for an image of `height` rows; `None` if it is too small.
+    pub(crate) fn sizes(&self, height: usize) -> Option<Vec<[usize; 2]>> {
+        let model = self.packed.model();
+        let height = model.graph().seen(height);
+        let sizes = model.sizes(height, self.layout.padded_width)?;
+        let size = |extent| match extent {
+            Extent::Times(n) => [height, self.layout.padded_width].map(|size| size * usize::from(n)),
+            Extent::One => [1, 1],
+            Extent::Pooled { by, .. } => sizes[usize::from(by)],
+        };
+        Some(self.packed.flows().iter().map(|flow| size(flow.extent)).collect())
     }
 
     /// Bytes of packed weights, which plans of the same [`PackedModel`] share.
@@ -167,9 +232,12 @@ impl Plan {
         self.packed.weight_bytes()
     }
 
-    /// Working memory in bytes: rings, packed weights and the row that is handed out.
-    pub fn memory_bytes(&self) -> usize {
-        self.layout.arena_bytes + self.weight_bytes() + self.out_row_bytes()
+    /// Working memory in bytes for an image of `height` rows: rings, packed weights and the row that is handed out.
+    ///
+    /// # Errors
+    /// As [`Plan::arena_bytes`].
+    pub fn memory_bytes(&self, height: usize) -> Result<usize, PlanError> {
+        Ok(self.arena_bytes(height)? + self.weight_bytes() + self.out_row_bytes())
     }
 
     pub(crate) fn is_float(&self) -> bool {

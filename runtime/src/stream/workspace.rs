@@ -1,8 +1,9 @@
 //! The memory of a frame.
 
 use crate::memory::line::{Line, aligned, try_aligned};
+use crate::memory::ring::Ring;
 use crate::stream::error::PlanError;
-use crate::stream::plan::Plan;
+use crate::stream::plan::{Places, Plan};
 use crate::threads::band::Pool;
 use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::Range;
@@ -12,6 +13,13 @@ pub struct Workspace {
     /// The plan that it belongs to: padding, which is written once, is that of the plan's zero points.
     pub(crate) plan: Arc<()>,
     pub(crate) arena: Vec<Line>,
+    /// Where the edges of the image lie that was begun last, and its height.
+    pub(crate) rings: Vec<Ring>,
+    pub(crate) height: usize,
+    /// Rows of every edge of this image.
+    pub(crate) heights: Vec<usize>,
+    /// The level that streams.
+    pub(crate) level: usize,
     /// Rows that every node has computed.
     pub(crate) done: Vec<usize>,
     /// Rows that every node could have computed had the image not ended, and those it was asked to.
@@ -30,9 +38,10 @@ pub struct Workspace {
 }
 
 impl Plan {
-    /// Allocates what running the plan needs; nothing else is allocated later.
+    /// Allocates what running the plan needs; nothing else is allocated later, except by a network that
+    /// [keeps the image](Self::keeps_image) when one begins that is higher than those before.
     pub fn workspace(&self) -> Workspace {
-        self.workspace_in(aligned(self.arena_bytes()))
+        self.workspace_in(aligned(self.bytes_at_once()))
     }
 
     /// The same where memory may be short: instead of ending the program it says so.
@@ -40,21 +49,34 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Memory`] when there is no room for the ring buffers.
     pub fn try_workspace(&self) -> Result<Workspace, PlanError> {
-        let bytes = self.arena_bytes();
+        let bytes = self.bytes_at_once();
         let arena = try_aligned(bytes).ok_or(PlanError::Memory { bytes: bytes as u64 })?;
         Ok(self.workspace_in(arena))
     }
 
+    /// Bytes that a workspace has before any image begins.
+    fn bytes_at_once(&self) -> usize {
+        self.layout.places.as_ref().map_or(0, |places| places.arena_bytes)
+    }
+
     fn workspace_in(&self, mut arena: Vec<Line>) -> Workspace {
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut arena);
-        // Padding is written once: steps only write the pixels between.
-        for (node, ring) in self.packed.nodes().iter().zip(&self.layout.rings) {
-            bytes[ring.range()].fill(node.codec.padding_byte());
-        }
         let nodes = self.packed.nodes().len();
+        let mut rings = Vec::new();
+        if let Some(places) = &self.layout.places {
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut arena);
+            // Padding is written once: steps only write the pixels between.
+            for (node, ring) in self.packed.nodes().iter().zip(&places.rings) {
+                bytes[ring.range()].fill(node.codec.padding_byte());
+            }
+            rings.clone_from(&places.rings);
+        }
         Workspace {
             plan: self.identity.clone(),
             arena,
+            rings,
+            height: 0,
+            heights: vec![0; nodes],
+            level: 0,
             done: vec![0; nodes],
             ready: vec![0; nodes],
             rows: vec![0; nodes],
@@ -65,6 +87,35 @@ impl Plan {
             jobs: Vec::with_capacity(nodes),
             pool: self.pool(),
         }
+    }
+
+    /// Makes room for an image of `height` rows.
+    ///
+    /// # Errors
+    /// As [`Plan::arena_bytes`], and [`PlanError::Memory`] where there is no room.
+    pub(crate) fn place(&self, workspace: &mut Workspace, height: usize) -> Result<(), PlanError> {
+        if workspace.height == height {
+            return Ok(());
+        }
+        let padded = self.packed.model().graph().seen(height);
+        if self.keeps_image() {
+            let Places { rings, arena_bytes } = self.places(height)?;
+            if arena_bytes > workspace.arena.len() * size_of::<Line>() {
+                // Not both at a time.
+                (workspace.arena, workspace.height) = (Vec::new(), 0);
+                let bytes = arena_bytes as u64;
+                workspace.arena = try_aligned(arena_bytes).ok_or(PlanError::Memory { bytes })?;
+            }
+            workspace.rings = rings;
+            let sizes = self.sizes(height).unwrap_or_default();
+            workspace.heights = sizes.into_iter().map(|[rows, _]| rows).collect();
+        } else {
+            for (rows, flow) in workspace.heights.iter_mut().zip(self.packed.flows()) {
+                *rows = padded * flow.extent.upscale().map_or(1, usize::from);
+            }
+        }
+        workspace.height = height;
+        Ok(())
     }
 
     #[cfg(feature = "std")]

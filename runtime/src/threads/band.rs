@@ -36,15 +36,14 @@ pub(crate) trait Band: Sync {
     fn run(&self, i: usize, inputs: [RingReader<'_>; 2], out: RingWriter<'_>, second: Option<RingWriter<'_>>);
 }
 
-/// Runs all steps of a band; `width` is the width of the network's input, of which every ring's is a
-/// multiple.
+/// Runs all steps of a band; `width` is the width of the network's input. Columns of a ring whose width is a multiple of it go
+/// to the threads together with those of the input that they stand for, and those of another ring by themselves.
 pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: usize, band: &B) {
     for i in 0..band.len() {
         let Rings { inputs, out, second } = band.rings(i);
         let apart = |a: &Ring, b: &Ring| a.range().end <= b.offset || b.range().end <= a.offset;
         for ring in core::iter::once(out).chain(second) {
             assert!(ring.range().end <= arena.len(), "the ring lies in the arena");
-            assert!(ring.width.is_multiple_of(width), "a ring's width is a multiple of the input's");
             for (input, _) in inputs {
                 assert!(input.range().end <= arena.len(), "the ring lies in the arena");
                 assert!(apart(input, ring), "a step reads other rings than it writes");
@@ -57,11 +56,10 @@ pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: us
         #[cfg(feature = "std")]
         Some(pool) => pool.run(&|thread, barrier| {
             for i in 0..band.len() {
-                let lr = columns(width, thread, pool.threads());
                 // SAFETY: checked above that the rings lie in the arena and do not overlap; the arena is
                 // borrowed exclusively. All threads are at the same step, because of the barrier, and have
                 // disjoint columns.
-                unsafe { run_step(&arena, width, band, i, lr) };
+                unsafe { run_step(&arena, width, band, i, (thread, pool.threads())) };
                 barrier.wait();
             }
         }),
@@ -70,7 +68,7 @@ pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: us
         None => {
             for i in 0..band.len() {
                 // SAFETY: as above, with one thread.
-                unsafe { run_step(&arena, width, band, i, 0..width) };
+                unsafe { run_step(&arena, width, band, i, (0, 1)) };
             }
         }
     }
@@ -86,11 +84,12 @@ unsafe impl Sync for Arena {}
 /// # Safety
 /// The rings of step `i` lie in the arena, the outputs' apart from each other and the inputs'. Until the step
 /// is complete nobody else writes the inputs' rings, reads the outputs', or writes the same columns of them.
-unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr: Range<usize>) {
-    if lr.is_empty() {
+unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, thread: (usize, usize)) {
+    let Rings { inputs, out, second } = band.rings(i);
+    let columns = |ring| ring_columns(ring, width, thread);
+    if columns(out).is_empty() {
         return;
     }
-    let Rings { inputs, out, second } = band.rings(i);
     // SAFETY: the ranges lie in the arena, and nobody writes the inputs or touches these columns of the
     // output, as promised by the caller.
     unsafe {
@@ -98,14 +97,17 @@ unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, lr:
             let bytes = core::slice::from_raw_parts(arena.0.as_ptr().add(ring.offset), ring.bytes());
             RingReader::new(ring, bytes, height)
         });
-        let writer = |ring| writer(arena, ring, ring_columns(ring, width, &lr));
+        let writer = |ring| writer(arena, ring, columns(ring));
         band.run(i, inputs, writer(out), second.map(writer));
     }
 }
 
-/// The columns of a ring that stand for columns `lr` of the network's input.
-fn ring_columns(ring: &Ring, width: usize, lr: &Range<usize>) -> Range<usize> {
-    let upscale = ring.width / width;
+/// The columns of a ring that a thread of so many computes.
+fn ring_columns(ring: &Ring, width: usize, (thread, threads): (usize, usize)) -> Range<usize> {
+    if !ring.width.is_multiple_of(width) {
+        return columns(ring.width, thread, threads);
+    }
+    let (upscale, lr) = (ring.width / width, columns(width, thread, threads));
     lr.start * upscale..lr.end * upscale
 }
 

@@ -9,7 +9,7 @@ mod extend;
 use super::branch::{self, Branch};
 use super::gelu::gelu;
 use super::norm::channel_norm;
-use super::{blend, param};
+use super::{blend, param, pooling};
 use crate::attention::{Window, attend};
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::resize;
@@ -181,6 +181,9 @@ impl GraphNet {
                 | Op::Activation(_)
                 | Op::PixelShuffle { .. }
                 | Op::Resize { .. }
+                | Op::MaxPool(_)
+                | Op::GlobalPool { .. }
+                | Op::Interpolate { .. }
                 | Op::Convert => Layer::Plain(Plain {}),
             });
         }
@@ -220,7 +223,7 @@ impl GraphNet {
     /// Upscaling factor from input to output.
     pub fn upscale(&self) -> usize {
         let shapes = infer(&self.graph).expect("from_tensors checked the graph");
-        usize::from(shapes[usize::from(self.graph.output())].upscale)
+        usize::from(shapes[usize::from(self.graph.output())].extent.upscale().unwrap_or(1))
     }
 
     /// Channels of the image that it reads.
@@ -355,6 +358,13 @@ impl GraphNet {
                 (Op::PixelShuffle { upscale }, _) => pixel_shuffle(read(0), upscale.into()),
                 (Op::Resize { upscale, filter }, _) => resize::resize(read(0), upscale.into(), filter),
                 (Op::Convert, _) => read(0),
+                (Op::MaxPool(pool), _) => pooling::max_pool(read(0), pool),
+                (Op::GlobalPool { statistic }, _) => pooling::statistic(read(0), statistic),
+                (Op::Interpolate { filter }, _) => {
+                    let (x, like) = (read(0), read(1));
+                    let [_, _, h, w] = like.dims();
+                    resize::resize_to(x, [h, w], filter)
+                }
                 (Op::LayerNorm { eps }, Layer::Norm(norm)) => {
                     channel_norm(read(0), norm.weight.val(), norm.bias.val(), eps)
                 }
@@ -454,6 +464,9 @@ fn ends_residual(graph: &Graph, id: NodeId) -> bool {
         | Op::Resize { .. }
         | Op::PRelu
         | Op::Mul
+        | Op::MaxPool(_)
+        | Op::GlobalPool { .. }
+        | Op::Interpolate { .. }
         | Op::Convert => false,
     })
 }
@@ -508,6 +521,9 @@ fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
             | Op::Activation(_)
             | Op::PixelShuffle { .. }
             | Op::Resize { .. }
+            | Op::MaxPool(_)
+            | Op::GlobalPool { .. }
+            | Op::Interpolate { .. }
             | Op::Convert => {}
         }
     }

@@ -9,6 +9,7 @@ mod gelu;
 pub mod graph;
 pub mod nafnet;
 mod norm;
+mod pooling;
 
 pub use branch::Branch;
 pub use graph::{GraphNet, TABLE};

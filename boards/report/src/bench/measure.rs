@@ -105,8 +105,8 @@ pub(super) fn bench(
         windows: if length.windows { windows(&times, &ends) } else { Vec::new() },
         nodes,
         memory: Memory {
-            engine_bytes: plan.memory_bytes(),
-            arena_bytes: plan.arena_bytes(),
+            engine_bytes: plan.memory_bytes(height).map_err(failed)?,
+            arena_bytes: plan.arena_bytes(height).map_err(failed)?,
             weight_bytes: plan.weight_bytes(),
             process_peak_bytes,
         },

@@ -144,14 +144,13 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
             precision: precision.into(),
         }
     })?;
-    let plan = Plan::new(&model.model, width, &PlanOptions::default())
-        .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
+    let unplanned = |source| Error::Plan { name: model.name.clone(), source };
+    let plan = Plan::new(&model.model, width, &PlanOptions::default()).map_err(unplanned)?;
     let work = Work::of(&model.model, size);
     let alone = efficiency.cycles(&work);
     // The band, and with it how often the cores meet, is another one for several threads.
     let threads = PlanOptions::default().threads(core.count as usize);
-    let shared = Plan::new(&model.model, width, &threads)
-        .map_err(|source| Error::Plan { name: model.name.clone(), source })?;
+    let shared = Plan::new(&model.model, width, &threads).map_err(unplanned)?;
     // Nobody has to use more threads than help.
     let (largest_share, joins) = (shared.largest_share(), shared.joins(height));
     let together = efficiency.cycles_together(alone, largest_share, joins).min(alone);
@@ -173,11 +172,11 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
         joins,
         work,
         efficiency,
-        memory_bytes: plan.memory_bytes(),
-        arena_bytes: plan.arena_bytes(),
+        memory_bytes: plan.memory_bytes(height).map_err(unplanned)?,
+        arena_bytes: plan.arena_bytes(height).map_err(unplanned)?,
         weight_bytes: plan.weight_bytes(),
         row_bytes: plan.out_row_bytes(),
-        memory_all_cores_bytes: shared.memory_bytes(),
+        memory_all_cores_bytes: shared.memory_bytes(height).map_err(unplanned)?,
         board_memory_bytes: profile.memory_mb.iter().min().map(|&mb| u64::from(mb) << 20),
     })
 }

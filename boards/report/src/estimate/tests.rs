@@ -13,7 +13,7 @@ fn memory_is_the_engine_s_own() {
     for width in [160, 320, 640] {
         let estimate = estimate(&model, &profile, (width, 90)).unwrap();
         let plan = Plan::new(&model.model, width, &PlanOptions::default()).unwrap();
-        assert_eq!(estimate.memory_bytes, plan.memory_bytes());
+        assert_eq!(estimate.memory_bytes, plan.memory_bytes(estimate.height).unwrap());
         assert_eq!(estimate.memory_bytes, estimate.arena_bytes + estimate.weight_bytes + estimate.row_bytes);
     }
 }

@@ -154,9 +154,9 @@ impl Work {
     /// Of a node, in a frame of so many input pixels.
     pub fn of_node(model: &Model, id: u16, pixels: f64) -> Self {
         let shape = model.shape(id);
-        let pixels = f64::from(shape.upscale).powi(2) * pixels;
+        let macs = model.node_macs_per_pixel(id) as f64 * pixels;
+        let pixels = shape.extent.density() * pixels;
         let values = f64::from(shape.channels) * pixels;
-        let macs = model.node_macs_per_pixel(id) as f64 * pixels / f64::from(shape.upscale).powi(2);
         let work = Self { macs, values, ..Self::default() };
         match model.graph().node(id).op {
             Op::WindowAttention { num_heads, window_size, .. } => {
@@ -185,6 +185,9 @@ impl Work {
             | Op::Affine
             | Op::PixelShuffle { .. }
             | Op::Resize { .. }
+            | Op::MaxPool(_)
+            | Op::GlobalPool { .. }
+            | Op::Interpolate { .. }
             | Op::Convert => Self { plain_macs: macs, plain_values: values, ..work },
         }
     }

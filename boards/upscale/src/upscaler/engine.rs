@@ -10,12 +10,14 @@ pub(super) struct Engine<const N: usize> {
     model: Model,
     packed: Option<PackedModel>,
     ready: Option<(Plan, [Workspace; N])>,
+    /// Of the last image.
+    height: usize,
 }
 
 impl<const N: usize> Engine<N> {
     /// Prepares nothing yet; the plan is made for the first image.
     pub fn new(model: Model) -> Self {
-        Self { model, packed: None, ready: None }
+        Self { model, packed: None, ready: None, height: 0 }
     }
 
     /// The plan for the last image's width.
@@ -25,8 +27,9 @@ impl<const N: usize> Engine<N> {
 
     /// Working memory and packed weights in bytes, of all that run at a time.
     pub fn memory_bytes(&self) -> usize {
-        let each = |plan: &Plan| plan.memory_bytes() - plan.weight_bytes();
-        self.plan().map_or(0, |plan| N * each(plan) + plan.weight_bytes())
+        let Some(plan) = self.plan() else { return 0 };
+        let all = plan.memory_bytes(self.height).unwrap_or(0);
+        N * all.saturating_sub(plan.weight_bytes()) + plan.weight_bytes()
     }
 
     /// Gives working memory back; packed weights stay.
@@ -62,6 +65,7 @@ impl<const N: usize> Engine<N> {
             let workspaces = workspaces.try_into().unwrap_or_else(|_| unreachable!("as many as were made"));
             self.ready = Some((plan, workspaces));
         }
+        self.height = height;
         let (plan, workspaces) = self.ready.as_mut().expect("the plan was just made");
         let mut frames = Vec::with_capacity(N);
         for workspace in workspaces {

@@ -53,6 +53,12 @@ impl Draft {
                 Work::PRelu(slopes) => (Op::PRelu, vec![floats(slopes)]),
                 Work::Shuffle(r) => (Op::PixelShuffle { upscale: small(*r)? }, Vec::new()),
                 Work::Resize(r, filter) => (Op::Resize { upscale: small(*r)?, filter: *filter }, Vec::new()),
+                Work::Pool(pool) => (Op::MaxPool(*pool), Vec::new()),
+                Work::Global(statistic) => (Op::GlobalPool { statistic: *statistic }, Vec::new()),
+                Work::Interpolate(filter) => (Op::Interpolate { filter: *filter }, Vec::new()),
+                Work::LayerNorm { eps, weight, bias } => {
+                    (Op::LayerNorm { eps: *eps }, vec![floats(weight), floats(bias)])
+                }
                 Work::Concat => unreachable!("concatenations were taken away"),
             };
             graph.push(name(&node.name, i, &mut names), op, &inputs, DType::F32);

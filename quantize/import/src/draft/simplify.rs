@@ -131,6 +131,12 @@ fn scale(draft: &mut Draft, i: usize) -> bool {
             let Node { name, inputs, .. } = before;
             draft.nodes[i] = Node { name, work: Work::Conv(joined), inputs, ..draft.nodes[i].clone() };
         }
+        (Work::LayerNorm { eps, weight, bias }, _) => {
+            let bias = scale.iter().zip(bias).zip(&shift).map(|((a, t), b)| a * t + b).collect();
+            let weight = scale.iter().zip(weight).map(|(a, s)| a * s).collect();
+            draft.nodes[i].work = Work::LayerNorm { eps: *eps, weight, bias };
+            draft.nodes[i].inputs = before.inputs;
+        }
         (Work::Shuffle(_) | Work::Resize(..), Some(factor)) => exchange(draft, i, from, factor),
         (
             Work::Activation(Activation::Relu | Activation::LeakyRelu { .. }) | Work::PRelu(_),
@@ -176,8 +182,8 @@ fn insert(draft: &mut Draft, at: usize, name: String, work: Work, input: usize) 
     if draft.output >= at {
         draft.output += 1;
     }
-    let Node { channels, upscale, margin, .. } = draft.nodes[input];
-    draft.nodes.insert(at, Node { name, work, inputs: vec![input], channels, upscale, margin });
+    let Node { channels, size, margin, .. } = draft.nodes[input];
+    draft.nodes.insert(at, Node { name, work, inputs: vec![input], channels, size, margin });
     at
 }
 
@@ -246,7 +252,7 @@ fn gate(draft: &mut Draft, i: usize) -> bool {
 /// A convolution of a concatenation is the sum of one for each part. Anything else gets the parts side by side from sums of
 /// convolutions of 1x1 that put each in its place.
 fn without_concat(draft: &mut Draft) {
-    let mut done = Draft { margin: draft.margin, ..Draft::default() };
+    let mut done = Draft { nodes: Vec::new(), ..draft.clone() };
     // What became of each node: its parts, more than one only for a concatenation.
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let mut whole: HashMap<usize, usize> = HashMap::new();

@@ -7,7 +7,7 @@
 
 use super::{Lowering, Padded, Value, Why};
 use crate::array::Array;
-use crate::draft::Work;
+use crate::draft::{Node, Size, Work};
 use crate::net::Layer;
 use crate::view::{Of, View};
 
@@ -99,11 +99,18 @@ impl Lowering<'_> {
 
     /// Whether the border of a node's image is that of all of the image.
     pub(super) fn is_whole(&self, node: usize, side: usize) -> bool {
-        self.draft.nodes[node].margin[side] == -((self.extended * self.draft.nodes[node].upscale) as i64)
+        let Node { size, margin, .. } = &self.draft.nodes[node];
+        match size {
+            Size::Times(upscale) => margin[side] == -((self.extended * upscale) as i64),
+            Size::Pooled(_) => true,
+        }
     }
 
     /// Counts rows and columns that a node's image is smaller by, on each side.
     pub(super) fn shrink(&mut self, node: usize, by: [i64; 2]) -> Result<(), Why> {
+        if by != [0; 2] && matches!(self.draft.nodes[node].size, Size::Pooled(_)) {
+            return Err("it makes what was pooled smaller, at its borders".into());
+        }
         for (margin, by) in self.draft.nodes[node].margin.iter_mut().zip(by) {
             *margin += by;
         }
@@ -122,8 +129,11 @@ impl Lowering<'_> {
     pub(super) fn margin(&self, output: usize) -> Result<usize, Why> {
         let node = &self.draft.nodes[output];
         let largest = node.margin[0].max(node.margin[1]);
+        let Size::Times(upscale) = node.size else {
+            return Err("an image whose size is not a multiple of the input's".into());
+        };
         match (self.extended, node.margin) {
-            (0, _) => Ok(usize::try_from(largest).unwrap_or(0).div_ceil(node.upscale)),
+            (0, _) => Ok(usize::try_from(largest).unwrap_or(0).div_ceil(upscale)),
             (extended, [0, 0]) => Ok(extended),
             (extended, margin) => Err(format!(
                 "the image is extended by {extended} pixels, and the output is not cropped by as much: {margin:?} are missing"

@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::draft::{Conv, Work};
 use crate::net::{Attribute, Layer};
 use crate::view::View;
-use mcir_runtime::model::Activation;
+use mcir_runtime::model::{Activation, Pool};
 
 /// Largest side of a kernel.
 const MAX_KERNEL: usize = 9;
@@ -24,6 +24,9 @@ impl Lowering<'_> {
             _ => return Err("its input is no image".into()),
         };
         let mut x = self.image(&padded.view)?;
+        if layer.int("point", 0) == 1 && self.sizes(x)[1..] != [1, 1] {
+            return Err("a layer of all pixels of an image is done where there is one, after a mean".into());
+        }
         let weight = array(1).ok_or("its weights are no constant")?;
         let [outputs, group_inputs, height, width] = weight.dims[..] else {
             return Err(format!("its weights have {} axes, not four", weight.dims.len()));
@@ -40,15 +43,19 @@ impl Lowering<'_> {
             None => Ok((1, 1)),
             Some(other) => Err(format!("{name} is {other:?}")),
         };
-        if pair("strides")? != (1, 1) {
-            return Err("it leaves pixels out (strides above 1); networks that keep the resolution until their last step are run".into());
-        }
+        let stride = match pair("strides")? {
+            (down, across) if down == across && (1..=8).contains(&down) => down,
+            (down, across) => {
+                return Err(format!("its strides are {down} and {across}; the same up to 8 is done"));
+            }
+        };
         let (dilate_y, dilate_x) = pair("dilations")?;
         let span =
             |size: usize, dilation: usize| size.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
         let (tall, wide) = (span(height, dilate_y), span(width, dilate_x));
-        let kernel = tall.max(wide);
-        if tall.is_multiple_of(2) || wide.is_multiple_of(2) || kernel > MAX_KERNEL {
+        let kernel = tall.max(wide) | 1;
+        let odd = !tall.is_multiple_of(2) && !wide.is_multiple_of(2);
+        if stride == 1 && !odd || kernel > MAX_KERNEL {
             return Err(format!(
                 "its kernel covers {tall}x{wide} pixels; odd sides up to {MAX_KERNEL} are done"
             ));
@@ -59,13 +66,25 @@ impl Lowering<'_> {
             _ => layer.ints("pads").map_or(vec![0; 4], |p| p.iter().map(|&p| p.max(0) as usize).collect()),
         };
         let [up, left, down, right] = pads[..] else { return Err(format!("pads is {pads:?}")) };
-        if [up, left] != [down, right] || (!padded.fill.is_empty() && [up, left] != [0; 2]) {
+        let all = [up, left].map(|p| p.saturating_add(padded.around));
+        let top = (kernel - tall).div_ceil(2);
+        let first_column = (kernel - wide).div_ceil(2);
+        let thinning = match stride {
+            1 => None,
+            _ if !padded.fill.is_empty() => {
+                return Err("it has a stride, and reads pixels around the image".into());
+            }
+            _ => {
+                let pads: Vec<usize> = pads.iter().map(|p| p.saturating_add(padded.around)).collect();
+                Some(thinning(stride, (tall, wide), &pads, kernel / 2 - top, layer)?)
+            }
+        };
+        if stride == 1 && ([up, left] != [down, right] || (!padded.fill.is_empty() && [up, left] != [0; 2])) {
             return Err(format!("it pads by {pads:?}; the same on opposite sides, and once, is done"));
         }
-        let all = [up, left].map(|p| p.saturating_add(padded.around));
         // What is around a convolution of one pixel is the same for all pixels there: it goes to the next one.
-        let passes = (tall, wide) == (1, 1) && all != [0; 2];
-        if !passes && (all[0] > tall / 2 || all[1] > wide / 2) {
+        let passes = stride == 1 && (tall, wide) == (1, 1) && all != [0; 2];
+        if stride == 1 && !passes && (all[0] > tall / 2 || all[1] > wide / 2) {
             return Err(format!(
                 "it pads by {all:?} (rows, columns) where {:?} keep the size: its output would be larger than its input",
                 [tall / 2, wide / 2]
@@ -85,12 +104,11 @@ impl Lowering<'_> {
         let area = kernel * kernel;
         self.spend(outputs, inputs_here * area)?;
         let mut dense = vec![0.0; outputs * inputs_here * area];
-        let (top, left) = ((kernel - tall) / 2, (kernel - wide) / 2);
         for (at, &w) in weight.values.iter().enumerate() {
             let (o, i) = (at / (group_inputs * height * width), at / (height * width) % group_inputs);
             let (ky, kx) = (at / width % height, at % width);
             let input = o / (outputs / groups) * group_inputs + i;
-            let tap = (top + ky * dilate_y) * kernel + left + kx * dilate_x;
+            let tap = (top + ky * dilate_y) * kernel + first_column + kx * dilate_x;
             dense[(o * inputs_here + input) * area + tap] = w as f32;
         }
         let bias = match array(2) {
@@ -118,7 +136,10 @@ impl Lowering<'_> {
             let view = View::image(node, self.sizes(node));
             return Ok(vec![Value::Padded(Padded { view, around: all[0], fill })]);
         }
-        self.shrink(node, [tall / 2 - all[0], wide / 2 - all[1]].map(|by| by as i64))?;
+        match thinning {
+            Some(pool) => node = self.pool(format!("{}.stride", layer.name), pool, node)?,
+            None => self.shrink(node, [tall / 2 - all[0], wide / 2 - all[1]].map(|by| by as i64))?,
+        }
         if let Some(Some(Value::View(added))) = inputs.get(3) {
             let added = self.node_of(added)?;
             node = self.push(layer, Work::Add { scale: 1.0 }, &[added, node]);
@@ -142,6 +163,55 @@ impl Lowering<'_> {
                 node = self.push(layer, Work::Activation(activation), &[node]);
             }
         }
+        Ok(self.value(node))
+    }
+
+    /// A pooling, unless too little is left for it.
+    fn pool(&mut self, name: String, pool: Pool, node: usize) -> Result<usize, Why> {
+        if self.draft.nodes[node].margin != [0; 2] {
+            return Err(
+                "it pools an image that convolutions without padding, or cropping, made smaller".into()
+            );
+        }
+        let [_, height, width] = self.sizes(node);
+        if pool.size(height).is_none() || pool.size(width).is_none() {
+            return Err(format!("of {width}x{height} pixels there is nothing left"));
+        }
+        Ok(self.draft.push(name, Work::Pool(pool), &[node]))
+    }
+
+    /// `MaxPool` with square windows.
+    pub(super) fn max_pool(&mut self, layer: &Layer, view: &View) -> Result<Vec<Value>, Why> {
+        let x = self.image(view)?;
+        let side = |name: &str, default: i64| match layer.ints(name) {
+            Some(&[a, b]) if a == b => Ok(a),
+            None => Ok(default),
+            Some(other) => Err(format!("its {name} are {other:?}; the same for rows and columns are done")),
+        };
+        let (window, stride) = (side("kernel_shape", 0)?, side("strides", 1)?);
+        let pads = match layer.ints("pads") {
+            Some(&[top, left, bottom, right]) if (top, bottom) == (left, right) => [top, bottom],
+            None => [0; 2],
+            Some(other) => {
+                return Err(format!("it pads by {other:?}; the same for rows and columns is done"));
+            }
+        };
+        let plain = side("dilations", 1)? == 1
+            && layer.int("ceil_mode", 0) == 0
+            && matches!(layer.text("auto_pad", "NOTSET"), "NOTSET" | "VALID" | "")
+            && layer.outputs.len() == 1;
+        let fits = (1..=15).contains(&window)
+            && (1..=8).contains(&stride)
+            && pads.iter().all(|pad| (0..window).contains(pad));
+        if !plain || !fits {
+            return Err(
+                "windows of up to 15 pixels with strides of up to 8 are done, without gaps, rounded down"
+                    .into(),
+            );
+        }
+        let pool =
+            Pool { window: window as u8, stride: stride as u8, before: pads[0] as i8, after: pads[1] as i8 };
+        let node = self.pool(layer.name.clone(), pool, x)?;
         Ok(self.value(node))
     }
 
@@ -240,5 +310,33 @@ impl Lowering<'_> {
         };
         self.shrink(node, [cut; 2])?;
         Ok(self.value(node))
+    }
+}
+
+/// The pixels that a convolution with a stride keeps of one without, whose kernel has its centre `centre` rows behind the first
+/// of its weights.
+fn thinning(
+    stride: usize,
+    (tall, wide): (usize, usize),
+    pads: &[usize],
+    centre: usize,
+    layer: &Layer,
+) -> Result<Pool, Why> {
+    let &[top, left, bottom, right] = pads else { return Err(format!("its padding is {pads:?}")) };
+    let given = matches!(layer.text("auto_pad", "NOTSET"), "NOTSET" | "VALID" | "");
+    if tall != wide || (top, bottom) != (left, right) || !given {
+        return Err(
+            "with a stride, a square kernel and the same padding of rows and columns, in numbers, are done"
+                .into(),
+        );
+    }
+    let [tall, top, bottom, centre] = [tall, top, bottom, centre].map(|side| side as i64);
+    let before = top - centre;
+    let after = top + bottom - tall + 1 - before;
+    match (i8::try_from(before), i8::try_from(after)) {
+        (Ok(before @ -8..=0), Ok(after @ -8..=0)) => {
+            Ok(Pool { window: 1, stride: stride as u8, before, after })
+        }
+        _ => Err(format!("it pads by {pads:?}, beyond the middle of its kernel")),
     }
 }

@@ -10,13 +10,15 @@ mod fold;
 mod limits;
 mod ops;
 mod resize;
+mod statistics;
 
 use crate::array::Array;
-use crate::draft::{Conv, Draft, Node, Work};
+use crate::draft::{Conv, Draft, Size, Work};
 use crate::error::ImportError;
 use crate::net::{Layer, Net};
 use crate::view::View;
 use mcir_runtime::model::Filter;
+use statistics::Part;
 use std::collections::HashMap;
 
 /// What an edge carries.
@@ -27,6 +29,8 @@ enum Value {
     View(View),
     /// An image with something around it, for the convolution that reads it.
     Padded(Padded),
+    /// A step on the way to a mean or a norm.
+    Part(Part),
 }
 
 /// An image with pixels around it, all of the same value.
@@ -44,8 +48,6 @@ struct Lowering<'a> {
     net: &'a Net,
     draft: Draft,
     values: HashMap<&'a str, Value>,
-    /// Height and width of the input.
-    size: [usize; 2],
     /// Pixels by which the network itself extends the image before anything else.
     extended: usize,
     /// Weights that may still be made: a small file can ask for many, by groups or by choosing channels again and again.
@@ -86,23 +88,8 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32) -> Result<Draft, ImportErr
     if dims[0].is_some_and(|batch| batch != 1) {
         return Err(refused());
     }
-    let mut lowering = Lowering {
-        net,
-        draft: Draft::default(),
-        values: HashMap::new(),
-        size,
-        extended: 0,
-        budget: MAX_WEIGHTS,
-    };
-    let node = Node {
-        name: "input".into(),
-        work: Work::Input,
-        inputs: Vec::new(),
-        channels,
-        upscale: 1,
-        margin: [0; 2],
-    };
-    lowering.draft.nodes.push(node);
+    let draft = Draft::new(channels, size);
+    let mut lowering = Lowering { net, draft, values: HashMap::new(), extended: 0, budget: MAX_WEIGHTS };
     let factor = |factor: f32, channels: usize| Work::Affine {
         scale: vec![factor; channels],
         shift: vec![0.0; channels],
@@ -184,20 +171,21 @@ impl<'a> Lowering<'a> {
 
     /// An enlargement, unless it goes beyond what the engine does.
     fn enlarge(&mut self, name: String, work: Work, node: usize, r: usize) -> Result<usize, Why> {
-        if self.draft.nodes[node].upscale * r > MAX_UPSCALE {
-            return Err(format!("the image is enlarged more than {MAX_UPSCALE} times"));
+        match self.draft.nodes[node].size {
+            Size::Times(n) if n * r <= MAX_UPSCALE => {}
+            Size::Times(_) => return Err(format!("the image is enlarged more than {MAX_UPSCALE} times")),
+            Size::Pooled(_) => {
+                return Err("it enlarges what was pooled before by a factor, whose size depends on how that was rounded; \
+                            an interpolation to the size of another image is done"
+                    .into());
+            }
         }
         Ok(self.draft.push(name, work, &[node]))
     }
 
     /// Rows and columns of a node's image.
     fn sizes(&self, node: usize) -> [usize; 3] {
-        let Node { channels, upscale, margin, .. } = self.draft.nodes[node];
-        let side = |k: usize| {
-            let side = (self.size[k] * upscale) as i64 - 2 * margin[k];
-            usize::try_from(side).unwrap_or(0)
-        };
-        [channels, side(0), side(1)]
+        self.draft.sizes(node)
     }
 
     fn push(&mut self, layer: &Layer, work: Work, inputs: &[usize]) -> usize {

@@ -2,10 +2,10 @@
 
 use super::{Lowering, Value, Why, border, fold};
 use crate::array::{self, Array};
-use crate::draft::Work;
+use crate::draft::{Size, Work};
 use crate::net::Layer;
 use crate::view::View;
-use mcir_runtime::model::Activation;
+use mcir_runtime::model::{Activation, Filter};
 
 impl Lowering<'_> {
     /// What an operator makes of images, and of constants with them.
@@ -17,12 +17,19 @@ impl Lowering<'_> {
         let view = |k: usize| match inputs.get(k) {
             Some(Some(Value::View(view))) => Ok(view.clone()),
             Some(Some(Value::Padded(_))) => Err("only a convolution can follow this padding".to_string()),
+            Some(Some(Value::Part(_))) => {
+                Err("its input is a part of a mean or a norm that is used in another way than known"
+                    .to_string())
+            }
             _ => Err("its input is no image".to_string()),
         };
         let one = |view: Option<View>| {
             let why = || "it cuts through rows and columns, or its sizes do not fit".to_string();
             view.map(|view| vec![Value::View(view)]).ok_or_else(why)
         };
+        if let Some(found) = self.statistic(layer, inputs) {
+            return found;
+        }
         match layer.kind.as_str() {
             "Identity" | "Dropout" | "Cast" => Ok(vec![Value::View(view(0)?)]),
             // Of bytes, at the end of the network: the engine rounds when it writes pixels.
@@ -122,8 +129,8 @@ impl Lowering<'_> {
                     return Err("it joins something else than the channels of images".into());
                 }
                 let nodes: Vec<usize> = views.iter().map(|v| self.node_of(v)).collect::<Result<_, _>>()?;
-                let place = |node: usize| (self.draft.nodes[node].upscale, self.draft.nodes[node].margin);
-                if nodes.iter().any(|&node| place(node) != place(nodes[0])) {
+                let size = |node: usize| (self.draft.nodes[node].size, self.draft.nodes[node].margin);
+                if nodes.iter().any(|&node| size(node) != size(nodes[0])) {
                     return Err("it joins images of different sizes".into());
                 }
                 // Anything but a convolution gets the parts by one of 1x1 for each.
@@ -203,6 +210,7 @@ impl Lowering<'_> {
                 let parts = view.reshape(&split).and_then(|v| v.transpose(order));
                 one(parts.and_then(|v| v.reshape(&[1, inner, h * r, w * r])))
             }
+            "MaxPool" => self.max_pool(layer, &view(0)?),
             "Resize" | "Upsample" => self.resize(layer, &view(0)?, &array),
             kind => Err(nearest(kind).into()),
         }
@@ -316,6 +324,7 @@ impl Lowering<'_> {
 
     /// An operator on the values of two images, of which one may have to be repeated.
     fn pair(&mut self, layer: &Layer, work: Work, a: &View, b: &View) -> Result<Vec<Value>, Why> {
+        let (a, b) = (&self.spread(layer, a, b)?, &self.spread(layer, b, a)?);
         let dims = array::common(&a.dims(), &b.dims()).ok_or("its inputs have different sizes")?;
         let wide = |view: &View| view.expand(&dims).ok_or("its inputs have different sizes");
         let (a, b) = (wide(a)?, wide(b)?);
@@ -333,6 +342,19 @@ impl Lowering<'_> {
         let view = image.transpose(&order).filter(|view| view.dims() == dims);
         view.map(|v| vec![Value::View(v)])
             .ok_or_else(|| "its inputs have an order of axes that is not known".into())
+    }
+
+    /// What is known of a whole image, at every pixel of another one; anything else as it is.
+    fn spread(&mut self, layer: &Layer, view: &View, like: &View) -> Result<View, Why> {
+        let size = |view: &View| self.draft.nodes[view.node].size;
+        let point = Size::Pooled([1, 1]);
+        if size(view) != point || size(like) == point || !view.is_image() {
+            return Ok(view.clone());
+        }
+        let (x, like) = (self.node_of(view)?, self.image(like)?);
+        let name = format!("{}.spread", layer.name);
+        let node = self.draft.push(name, Work::Interpolate(Filter::Nearest), &[x, like]);
+        Ok(View::image(node, self.sizes(node)))
     }
 
     /// Products of images, and with constants.
@@ -354,7 +376,7 @@ impl Lowering<'_> {
 }
 
 /// A view with channels last as one with channels first; others as they are.
-fn usual(view: &View) -> View {
+pub(super) fn usual(view: &View) -> View {
     let turned = (view.axes.len() == 4).then(|| view.transpose(&[0, 3, 1, 2])).flatten();
     match turned {
         Some(turned) if !view.is_image() && turned.is_image() => turned,
@@ -379,10 +401,9 @@ fn nearest(kind: &str) -> &'static str {
         "Gelu" | "Swish" | "Softplus" | "Erf" | "Elu" | "Selu" | "Mish" | "QuickGelu" => {
             "this non-linearity is not run; ReLU, leaky ReLU, PReLU, GELU (erf), tanh, sigmoid, SiLU and their hard forms are"
         }
-        "GlobalAveragePool" | "ReduceMean" | "ReduceSum" | "ReduceMax" | "GlobalMaxPool" => {
-            "it looks at the whole image or at all channels at once, which the engine, working row by row, does not do yet"
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "GlobalMaxPool" | "AveragePool" => {
+            "means and deviations of the whole image, norms over channels and the largest of a window are done"
         }
-        "MaxPool" | "AveragePool" => "networks that pool are not run yet",
         "MatMul" | "Gemm" | "Softmax" | "LayerNormalization" | "Einsum" => {
             "attention is run in SwinIR's form, from its PyTorch file; not from a graph of matrix products"
         }
@@ -393,24 +414,15 @@ fn nearest(kind: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draft::{Conv, Draft, Node};
+    use crate::draft::{Conv, Draft};
     use crate::net::Net;
     use std::collections::HashMap;
 
     #[test]
     fn a_channel_is_spread_over_blocks_by_a_choice_of_channels() {
         let net = Net::default();
-        let mut draft = Draft::default();
-        draft.nodes.push(Node {
-            name: "x".into(),
-            work: Work::Input,
-            inputs: Vec::new(),
-            channels: 1,
-            upscale: 1,
-            margin: [0; 2],
-        });
-        let mut lowering =
-            Lowering { net: &net, draft, values: HashMap::new(), size: [8, 10], extended: 0, budget: 100 };
+        let draft = Draft::new(1, [8, 10]);
+        let mut lowering = Lowering { net: &net, draft, values: HashMap::new(), extended: 0, budget: 100 };
         let conv = Conv { kernel: 1, weight: vec![1.0; 4], bias: vec![0.0; 4], relu: false };
         let wide = lowering.draft.push("wide", Work::Conv(conv), &[0]);
         let image = |l: &Lowering<'_>, node| Some(Value::View(View::image(node, l.sizes(node))));

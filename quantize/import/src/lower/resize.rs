@@ -2,7 +2,7 @@
 
 use super::{Lowering, Value, Why};
 use crate::array::Array;
-use crate::draft::Work;
+use crate::draft::{Size, Work};
 use crate::net::{Attribute, Layer};
 use crate::view::View;
 use mcir_runtime::model::Filter;
@@ -28,6 +28,9 @@ impl Lowering<'_> {
             array(3).map(|a| a.values.iter().zip(&dims).map(|(size, d)| size / *d as f64).collect::<Vec<_>>())
         };
         let factors: Vec<f64> = given.or_else(sizes).ok_or("its factors are no constant")?;
+        if let Size::Pooled(_) = self.draft.nodes[x].size {
+            return self.resize_like(layer, x, &dims, &factors);
+        }
         let [1.0, 1.0, down, across] = factors[..] else {
             return Err(format!(
                 "it resizes by {factors:?}; rows and columns by the same whole number are done"
@@ -81,6 +84,36 @@ impl Lowering<'_> {
             );
         }
         let node = self.enlarge(layer.name.clone(), Work::Resize(r as usize, filter), x, r as usize)?;
+        Ok(self.value(node))
+    }
+
+    /// Interpolation of what was pooled to the size that some image before it has.
+    fn resize_like(
+        &mut self,
+        layer: &Layer,
+        x: usize,
+        dims: &[usize],
+        factors: &[f64],
+    ) -> Result<Vec<Value>, Why> {
+        let sizes: Vec<usize> =
+            dims.iter().zip(factors).map(|(d, f)| (*d as f64 * f + 1e-6) as usize).collect();
+        let like = (0..self.draft.nodes.len())
+            .find(|&node| self.sizes(node)[1..] == sizes[2..] && self.draft.nodes[node].margin == [0; 2]);
+        let like = like.filter(|_| sizes[..2] == dims[..2]).ok_or_else(|| {
+            format!("it resizes what was pooled to {sizes:?}, which is not the size of any image before it")
+        })?;
+        let places = layer.text("coordinate_transformation_mode", "half_pixel");
+        let filter = match (layer.text("mode", "nearest"), places) {
+            ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
+            ("nearest", "asymmetric") if layer.text("nearest_mode", "") == "floor" => Filter::Nearest,
+            (mode, places) => {
+                return Err(format!(
+                    "it interpolates what was pooled {mode} with {places} coordinates; bilinear with half-pixel centres, \
+                     and nearest with asymmetric coordinates rounded down, are done"
+                ));
+            }
+        };
+        let node = self.push(layer, Work::Interpolate(filter), &[x, like]);
         Ok(self.value(node))
     }
 }

@@ -1,6 +1,6 @@
 //! A model computed by its definition, in f64, and NumPy's files.
 
-use mcir_runtime::model::{Activation, Filter, Model, NodeId, Op, Role};
+use mcir_runtime::model::{Activation, Filter, Model, NodeId, Op, Role, Statistic};
 use std::path::Path;
 
 /// A tensor of NumPy.
@@ -174,7 +174,59 @@ fn inside(model: &Model, x: &Planes) -> Planes {
                     sum
                 })
             }
-            Op::LayerNorm { .. } | Op::WindowAttention { .. } | Op::Convert => {
+            Op::MaxPool(pool) => {
+                let [c, h, w] = dims(0);
+                let size = |n: usize| pool.size(n).expect("large enough");
+                let window = |at: usize, n: usize| {
+                    let start = (at * usize::from(pool.stride)) as i64 - i64::from(pool.before);
+                    (start..start + i64::from(pool.window)).filter(move |i| (0..n as i64).contains(i))
+                };
+                Planes::make([c, size(h), size(w)], |c, y, x| {
+                    let places = window(y, h).flat_map(|y| window(x, w).map(move |x| (y, x)));
+                    places.map(|(y, x)| input(0).at(c, y, x)).fold(f64::MIN, f64::max)
+                })
+            }
+            Op::GlobalPool { statistic } => {
+                let [c, h, w] = dims(0);
+                let mean = |c: usize, f: &dyn Fn(f64) -> f64| {
+                    let values = &input(0).values[c * h * w..(c + 1) * h * w];
+                    values.iter().map(|v| f(*v)).sum::<f64>() / (h * w) as f64
+                };
+                Planes::make([c, 1, 1], |c, _, _| {
+                    let centre = mean(c, &|v| v);
+                    match statistic {
+                        Statistic::Mean => centre,
+                        Statistic::Deviation => mean(c, &|v| (v - centre).powi(2)).sqrt(),
+                    }
+                })
+            }
+            Op::Interpolate { filter } => {
+                let ([c, h, w], [_, to_h, to_w]) = (dims(0), dims(1));
+                let place = |at: usize, from: usize, to: usize| match filter {
+                    Filter::Nearest => (at * from / to) as f64,
+                    _ => ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64),
+                };
+                Planes::make([c, to_h, to_w], |c, y, x| {
+                    let (y, x) = (place(y, h, to_h), place(x, w, to_w));
+                    let value =
+                        |dy: i64, dx: i64| input(0).clamped(c, y.floor() as i64 + dy, x.floor() as i64 + dx);
+                    let (v, u) = (y - y.floor(), x - x.floor());
+                    let rows = [0, 1].map(|dy| value(dy, 0) * (1.0 - u) + value(dy, 1) * u);
+                    rows[0] * (1.0 - v) + rows[1] * v
+                })
+            }
+            Op::LayerNorm { eps } => {
+                let (scale, shift) = (weights(Role::Weight), weights(Role::Bias));
+                let channels = dims(0)[0];
+                Planes::make(dims(0), |c, y, x| {
+                    let at = |c: usize| input(0).at(c, y as i64, x as i64);
+                    let mean = (0..channels).map(at).sum::<f64>() / channels as f64;
+                    let variance =
+                        (0..channels).map(|c| (at(c) - mean).powi(2)).sum::<f64>() / channels as f64;
+                    (at(c) - mean) / (variance + f64::from(eps)).sqrt() * scale[c] + shift[c]
+                })
+            }
+            Op::WindowAttention { .. } | Op::Convert => {
                 unreachable!("no network of these tests has it")
             }
         };

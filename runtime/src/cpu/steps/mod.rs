@@ -9,8 +9,11 @@ mod add;
 mod affine;
 mod conv2d;
 mod convert;
+mod global_pool;
 mod image_add;
+mod interpolate;
 mod layer_norm;
+mod max_pool;
 mod mul;
 mod narrow_out;
 mod pixel_shuffle;
@@ -74,6 +77,13 @@ pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<B
         Work::Convert { factor } => boxed(convert::ConvertStep::new(*factor, dtypes)),
         Work::LayerNorm(norm) => layer_norm::LayerNormStep::new(norm, channels, dtypes, cpu).and_then(boxed),
         Work::PRelu(prelu) => boxed(prelu::PReluStep::new(prelu.clone(), dtypes)),
+        Work::MaxPool(pool) => {
+            boxed(max_pool::MaxPoolStep::new(*pool, channels, dtypes.codec(node.edge.dtype)))
+        }
+        Work::GlobalPool(pool) => {
+            boxed(global_pool::GlobalPoolStep::new(*pool, channels, dtypes.codec(dtypes.from[0])))
+        }
+        Work::Interpolate(numbers) => boxed(interpolate::InterpolateStep::new(*numbers, channels, dtypes)),
         Work::Attention(attention) => {
             window_attention::WindowAttentionStep::new(attention, channels, dtypes).and_then(boxed)
         }

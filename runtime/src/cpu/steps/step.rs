@@ -22,7 +22,7 @@ pub(crate) trait Step: Send + Sync {
 
 /// What a step reads and writes in one call.
 pub(crate) struct Io<'a> {
-    /// Rings of the edges read; the second one only for `Add` and `Mul`.
+    /// Rings of the edges read; the first one twice if there is only one.
     pub inputs: [RingReader<'a>; 2],
     /// The columns to write.
     pub out: RingWriter<'a>,

@@ -29,7 +29,7 @@ impl Frame<'_> {
 
     /// The image's part of the slot of the next input row.
     fn image_row(&mut self) -> (Codec, &mut [u8]) {
-        let (width, px) = (self.plan.layout.width, self.plan.layout.rings[0].px_bytes);
+        let (width, px) = (self.plan.layout.width, self.workspace.rings[0].px_bytes);
         let start = self.margin() * px;
         let (codec, row) = self.input_row();
         (codec, &mut row[start..start + width * px])
@@ -37,7 +37,7 @@ impl Frame<'_> {
 
     /// Fills the columns left and right of the image.
     fn extend_columns(&mut self) {
-        let (width, px) = (self.plan.layout.width, self.plan.layout.rings[0].px_bytes);
+        let (width, px) = (self.plan.layout.width, self.workspace.rings[0].px_bytes);
         let (margin, extended) = (self.margin(), width + 2 * self.margin());
         let (_, row) = self.input_row();
         for x in (0..margin).chain(margin + width..row.len() / px) {
@@ -48,7 +48,7 @@ impl Frame<'_> {
 
     /// Copies an earlier row to the slot of the next.
     pub(super) fn repeat_row(&mut self, from: usize) {
-        let ring = &self.plan.layout.rings[0];
+        let ring = &self.workspace.rings[0];
         let at = |y: usize| ring.offset + y % ring.rows * ring.row_bytes;
         let (from, to) = (at(from), at(self.workspace.done[0]));
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut self.workspace.arena);
@@ -60,7 +60,7 @@ impl Frame<'_> {
         let ws = &mut *self.workspace;
         let node = &self.plan.packed.nodes()[0];
         let arena: &mut [u8] = bytemuck::cast_slice_mut(&mut ws.arena);
-        let ring = &self.plan.layout.rings[0];
+        let ring = &ws.rings[0];
         let start = ring.offset + ws.done[0] % ring.rows * ring.row_bytes + ring.pad * ring.px_bytes;
         (node.codec, &mut arena[start..start + ring.width * ring.px_bytes])
     }

@@ -12,8 +12,8 @@ use crate::stream::error::PlanError;
 use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{
-    Rng, attention_graph, grey_graph, i16_graph, label, narrow_graph, prelu_graph, quantized_graph,
-    quantized_swinir, random_model, reference_edge, shuffled_graph,
+    Rng, attention_graph, grey_graph, i16_graph, label, narrow_graph, pooled_graph, prelu_graph,
+    quantized_graph, quantized_swinir, random_model, reference_edge, shuffled_graph,
 };
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
@@ -23,6 +23,16 @@ fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec
     let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
     plan.run_image(&mut workspace, pixels, height, &mut out).unwrap();
     out
+}
+
+/// An image size that the network can pool, no smaller than this one.
+fn fitting(model: &Model, width: usize, height: usize) -> (usize, usize) {
+    let fits = |size: &usize| model.sizes(*size, *size).is_some();
+    let least = (1..64).map(|n| n * model.graph().pad_multiple()).find(fits).unwrap();
+    match least > model.graph().pad_multiple() {
+        true => (width.max(least), height.max(least)),
+        false => (width, height),
+    }
 }
 
 fn small_swinir(upscale: u8) -> swinir::Config {
@@ -46,8 +56,9 @@ fn memory_that_is_not_there_is_an_error() {
         plan.run_image(&mut plan.try_workspace().unwrap(), &pixels, 1, &mut out).unwrap();
         out
     });
-    plan.layout.arena_bytes = isize::MAX as usize & !63;
-    let bytes = plan.layout.arena_bytes as u64;
+    let places = plan.layout.places.as_mut().unwrap();
+    places.arena_bytes = isize::MAX as usize & !63;
+    let bytes = places.arena_bytes as u64;
     assert_eq!(plan.try_workspace().err(), Some(PlanError::Memory { bytes }));
 }
 
@@ -65,7 +76,7 @@ fn a_workspace_of_another_plan_is_refused() {
         Plan::new(&random_model(graph, 1), 8, &PlanOptions::default()).unwrap()
     };
     let (one, other) = (with_zero_point(7), with_zero_point(9));
-    assert_eq!(one.arena_bytes(), other.arena_bytes(), "all sizes are the same");
+    assert_eq!(one.arena_bytes(4), other.arena_bytes(4), "all sizes are the same");
     let mut workspace = one.workspace();
     assert_eq!(other.begin(&mut workspace, 4).err(), Some(RunError::Workspace));
     assert!(one.begin(&mut workspace, 4).is_ok());
@@ -78,10 +89,11 @@ fn shared_weights_give_the_same_bits() {
         let options = PlanOptions::default();
         let packed = PackedModel::new(&model, &options).unwrap();
         for width in [3, 16] {
-            let pixels = Rng(7).bytes(width * 5 * model.in_channels());
+            let (width, height) = fitting(&model, width, 5);
+            let pixels = Rng(7).bytes(width * height * model.in_channels());
             let plan = Plan::of(&packed, width, &options).unwrap();
-            let mut out = vec![0; plan.out_row_bytes() * 5 * usize::from(model.upscale())];
-            plan.run_image(&mut plan.workspace(), &pixels, 5, &mut out).unwrap();
+            let mut out = vec![0; plan.out_row_bytes() * height * usize::from(model.upscale())];
+            plan.run_image(&mut plan.workspace(), &pixels, height, &mut out).unwrap();
             assert!(out == run(&model, &options, &pixels, width), "{name} {width}");
         }
     }
@@ -123,13 +135,16 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("attention on pixels", random_model(attention_graph(12, false), 24)),
         ("int8, attention on pixels", random_model(attention_graph(12, true), 25)),
         ("int8, attention on pixels of 150 channels", random_model(attention_graph(150, true), 26)),
+        ("pooled", random_model(pooled_graph(12, false), 23)),
+        ("int8, pooled", random_model(pooled_graph(16, true), 24)),
+        ("int8, pooled, of 150 channels", random_model(pooled_graph(150, true), 25)),
     ]
 }
 
 #[test]
 fn edges_equal_a_whole_image_executor() {
     for (name, model) in networks() {
-        let (width, height) = (11, 9);
+        let (width, height) = fitting(&model, 11, 9);
         let (width, height) = match model.graph().pad_multiple() {
             1 => (width, height),
             // Edges are then larger than the image; how it is extended is checked by the reference outputs.
@@ -161,7 +176,13 @@ fn edges_equal_a_whole_image_executor() {
                 off += usize::from(difference > 0.5 * limit);
             }
             // A ratio of scales of 1/60 puts every 60th value on a tie.
-            assert!(off * 50 <= found.len(), "{name}: {off} of {} values of {}", found.len(), node.name);
+            let few = found.len() < 50 && off < 2;
+            assert!(
+                few || off * 50 <= found.len(),
+                "{name}: {off} of {} values of {}",
+                found.len(),
+                node.name
+            );
         }
     }
 }
@@ -170,6 +191,7 @@ fn edges_equal_a_whole_image_executor() {
 fn every_instruction_set_gives_the_same_bits() {
     for (name, model) in networks() {
         for (width, height) in [(1, 1), (1, 7), (5, 1), (17, 5), (40, 12), (150, 2)] {
+            let (width, height) = fitting(&model, width, height);
             let pixels = Rng(width as u64).bytes(width * height * model.in_channels());
             let options = |isa| PlanOptions { isa: Some(isa), ..Default::default() };
             let expected = run(&model, &options(Isa::Scalar), &pixels, width);
@@ -259,6 +281,7 @@ fn interpolated_images_with_corrections_are_the_same_bits() {
 fn rewrites_for_speed_change_no_bit() {
     for (name, model) in networks() {
         for (width, height) in [(1, 1), (2, 3), (18, 7)] {
+            let (width, height) = fitting(&model, width, height);
             let pixels = Rng(4).bytes(width * height * model.in_channels());
             let plain = PlanOptions { observable: true, ..Default::default() };
             let expected = run(&model, &plain, &pixels, width);
@@ -277,8 +300,9 @@ fn the_bits_do_not_depend_on_the_processor() {
     let crcs: Vec<u32> = networks()
         .iter()
         .map(|(_, model)| {
-            let pixels = Rng(5).bytes(23 * 14 * model.in_channels());
-            crc32fast::hash(&run(model, &PlanOptions::default(), &pixels, 23))
+            let (width, height) = fitting(model, 23, 14);
+            let pixels = Rng(5).bytes(width * height * model.in_channels());
+            crc32fast::hash(&run(model, &PlanOptions::default(), &pixels, width))
         })
         .collect();
     let expected = [
@@ -308,7 +332,10 @@ fn the_bits_do_not_depend_on_the_processor() {
         2_701_207_482,
         4_210_137_034,
         2_778_026_671,
-        714_955_621_u32,
+        714_955_621,
+        2_508_838_412,
+        520_832_105,
+        3_041_781_131_u32,
     ];
     assert_eq!(crcs, expected);
 }
@@ -317,6 +344,7 @@ fn the_bits_do_not_depend_on_the_processor() {
 fn every_band_height_gives_the_same_bits() {
     for (name, model) in networks() {
         for (width, height) in [(1, 1), (3, 2), (19, 23)] {
+            let (width, height) = fitting(&model, width, height);
             let pixels = Rng(7).bytes(width * height * model.in_channels());
             let expected = run(&model, &PlanOptions { band: Some(64), ..Default::default() }, &pixels, width);
             for band in (1..=9).chain([height, 32]) {
@@ -332,7 +360,8 @@ fn every_band_height_gives_the_same_bits() {
 fn every_number_of_threads_gives_the_same_bits() {
     for (name, model) in networks() {
         for width in [1, 3, 50] {
-            let pixels = Rng(8).bytes(width * 6 * model.in_channels());
+            let (width, height) = fitting(&model, width, 6);
+            let pixels = Rng(8).bytes(width * height * model.in_channels());
             let expected = run(&model, &PlanOptions::default(), &pixels, width);
             for threads in 2..=5 {
                 let options = PlanOptions { threads, ..Default::default() };
@@ -349,7 +378,7 @@ fn every_number_of_threads_gives_the_same_bits() {
 fn small_images_take_every_path() {
     for (name, model) in networks() {
         // One unit of columns and a ragged rest.
-        let (width, height) = (9, 2);
+        let (width, height) = fitting(&model, 9, 2);
         let pixels = Rng(21).bytes(width * height * model.in_channels());
         let run = |options| run(&model, &options, &pixels, width);
         let expected = run(PlanOptions { isa: Some(Isa::Scalar), band: Some(1), ..Default::default() });
@@ -415,6 +444,34 @@ fn an_abandoned_frame_leaves_no_trace() {
     let mut out = vec![0; 12 * 10 * 3];
     plan.run_image(&mut workspace, &pixels, 5, &mut out).unwrap();
     assert!(out == expected);
+}
+
+/// A network that keeps the image: images of other heights in the same workspace, one that was left half way, and what is
+/// too small.
+#[test]
+fn images_that_are_kept_leave_no_trace() {
+    for quantized in [false, true] {
+        let model = random_model(pooled_graph(12, quantized), 24);
+        let plan = Plan::new(&model, 21, &PlanOptions::default()).unwrap();
+        assert!(plan.keeps_image());
+        let mut workspace = plan.workspace();
+        for height in [17, 40, 15, 40, 23] {
+            let pixels = Rng(height as u64).bytes(21 * height * 3);
+            let mut out = vec![0; plan.out_row_bytes() * height * 2];
+            plan.run_image(&mut workspace, &pixels, height, &mut out).unwrap();
+            assert!(out == run(&model, &PlanOptions::default(), &pixels, 21), "{height} rows");
+            let half = &pixels[..21 * 3 * (height / 2)];
+            plan.begin(&mut workspace, height).unwrap().push(half, &mut |_, _| {}).unwrap();
+            assert!(plan.arena_bytes(height).unwrap() <= workspace.arena.len() * 64);
+        }
+        let small = PlanError::Small { width: 21, height: 14 };
+        assert_eq!(plan.begin(&mut workspace, 14).err(), Some(RunError::Plan(small)));
+        assert_eq!(plan.arena_bytes(14), Err(small));
+        assert!(plan.arena_bytes(100).unwrap() > plan.arena_bytes(50).unwrap());
+        assert!(matches!(plan.arena_bytes(1 << 24), Err(PlanError::Memory { .. })));
+        let narrow = Plan::new(&model, 14, &PlanOptions::default()).unwrap();
+        assert!(narrow.begin(&mut narrow.workspace(), 100).is_err());
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::arch::edsr::{Config, graph};
 use crate::arch::swinir;
 use crate::model::Filter;
 use crate::program::Program;
-use crate::stream::schedule::{needs, schedule};
-use crate::testing::{quantized_graph, random_model};
+use crate::stream::schedule::{last_level, needs, schedule};
+use crate::testing::{pooled_graph, quantized_graph, random_model};
 use alloc::vec;
 
 fn model() -> Model {
@@ -14,7 +14,7 @@ fn model() -> Model {
 }
 
 fn flows(program: Program) -> Vec<Flow> {
-    program.nodes().iter().map(Flow::of).collect()
+    Flow::of(program.nodes())
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn rings_overlap_only_in_time() {
     }
     for (model, multiple) in models {
         for nodes in [flows(Program::one_to_one(&model)), flows(Program::new(&model))] {
-            let (rings, bytes) = rings::lay_out(&nodes, 64, 3, multiple);
+            let (rings, bytes) = rings::lay_out(&nodes, 64, 3, multiple, &[]);
             let all = needs(&nodes, 3, multiple);
             assert_eq!(rings.iter().map(|r| r.range().end).max().unwrap() as u64, bytes);
             let total: usize = rings.iter().map(Ring::bytes).sum();
@@ -63,11 +63,33 @@ fn rings_overlap_only_in_time() {
     }
 }
 
+/// The same for a network of several levels, where a level's rings are all there for as long as it streams.
+#[test]
+fn rings_of_levels_overlap_only_in_time() {
+    for model in [pooled_graph(12, true), pooled_graph(20, false)].map(|graph| random_model(graph, 1)) {
+        for program in [Program::one_to_one(&model), Program::new(&model)] {
+            let nodes = Flow::of(program.nodes());
+            assert_eq!(last_level(&nodes), 4, "pooled, then looked at as a whole, twice");
+            let sizes = model.sizes(30, 40).unwrap();
+            let size = |node: &crate::program::Node| sizes[usize::from(node.origin)];
+            let sizes: Vec<[usize; 2]> = program.nodes().iter().map(size).collect();
+            let (rings, bytes) = rings::lay_out(&nodes, 40, 3, 1, &sizes);
+            let lives = rings::lives(&nodes, &needs(&nodes, 3, 1), &rings);
+            assert!((bytes as usize) < rings.iter().map(Ring::bytes).sum(), "something is shared");
+            for (a, b) in (0..rings.len()).flat_map(|a| (0..a).map(move |b| (a, b))) {
+                let overlap =
+                    rings[a].offset < rings[b].range().end && rings[b].offset < rings[a].range().end;
+                assert!(!overlap || !lives[a].meets(lives[b]), "edges {a} and {b}");
+            }
+        }
+    }
+}
+
 #[test]
 fn memory_grows_with_width_only() {
     let model = model();
-    let (_, bytes) = rings::lay_out(&flows(Program::new(&model)), 33, 3, 1);
-    let (_, double) = rings::lay_out(&flows(Program::new(&model)), 66, 3, 1);
+    let (_, bytes) = rings::lay_out(&flows(Program::new(&model)), 33, 3, 1, &[]);
+    let (_, double) = rings::lay_out(&flows(Program::new(&model)), 66, 3, 1, &[]);
     assert!(double > bytes && double <= 2 * bytes);
 }
 
@@ -97,7 +119,7 @@ fn a_step_that_writes_two_edges_never_lets_them_drift_apart() {
     let nodes = flows(Program::new(&random_model(quantized_graph(8, 2, Filter::Bilinear), 1)));
     let (mut ready, mut rows) = (vec![0; nodes.len()], vec![0; nodes.len()]);
     for fed in 1..40 {
-        schedule(&nodes, fed, &mut ready, &mut rows);
+        schedule(&nodes, 0, fed, &mut ready, &mut rows);
         for id in 1..nodes.len() {
             assert!(!nodes[id].with_previous || rows[id] == rows[id - 1]);
         }

@@ -29,6 +29,7 @@ fn a_margin_repeats_the_edges_and_crops() {
         let with = with_margin(&model, margin);
         let (margin, r, channels) = (usize::from(margin), usize::from(model.upscale()), model.out_channels());
         for (width, height) in [(1, 1), (3, 9), (18, 5)] {
+            let (width, height) = fitting(&model, width, height);
             let pixels = Rng(8).bytes(width * height * model.in_channels());
             let around = extended(&pixels, width, model.in_channels(), margin);
             let whole = run(&model, &PlanOptions::default(), &around, width + 2 * margin);

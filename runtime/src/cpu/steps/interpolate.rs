@@ -1,0 +1,88 @@
+//! Interpolation to the size of another edge, from any to any.
+
+use crate::cpu::codec::{CHUNK, Codec};
+use crate::cpu::kernels::Elementwise;
+use crate::cpu::steps::step::{Dtypes, Io, Step};
+use crate::model::Filter;
+use crate::program::Interpolate;
+use core::ops::Range;
+
+/// An interpolation to the size of the second input.
+pub(crate) struct InterpolateStep {
+    numbers: Interpolate,
+    channels: usize,
+    from: Codec,
+    to: Codec,
+}
+
+impl InterpolateStep {
+    pub fn new(numbers: Interpolate, channels: usize, dtypes: Dtypes) -> Self {
+        let (from, to) = dtypes.codecs();
+        Self { numbers, channels, from, to }
+    }
+
+    /// The two pixels that one at `at` of `to` lies between, of `from`, and the weight of the second.
+    #[inline(always)]
+    fn between(&self, at: usize, from: usize, to: usize) -> ([usize; 2], f32) {
+        match self.numbers.filter {
+            Filter::Nearest => ([at * from / to; 2], 0.0),
+            // In halves of an output pixel: integers, so that it is exact.
+            Filter::Bilinear | Filter::Bicubic => {
+                let position = ((2 * at + 1) * from).saturating_sub(to);
+                let first = (position / (2 * to)).min(from - 1);
+                let part = (position - first * 2 * to) as f32 / (2 * to) as f32;
+                ([first, (first + 1).min(from - 1)], part)
+            }
+        }
+    }
+}
+
+impl Step for InterpolateStep {
+    fn run(&self, io: &mut Io<'_>) {
+        let ([input, like], cols) = (io.inputs, io.out.cols());
+        for y in io.rows.clone() {
+            let (rows, weight) = self.between(y, input.height(), like.height());
+            let rows = rows.map(|y| input.pixels(y, 0..input.width()));
+            let (cols, widths) = (cols.clone(), [input.width(), like.width()]);
+            io.cpu.run(Row { step: self, rows, weight, cols, widths, out: io.out.row_mut(y) });
+        }
+    }
+}
+
+struct Row<'a> {
+    step: &'a InterpolateStep,
+    rows: [&'a [u8]; 2],
+    /// Of the second row.
+    weight: f32,
+    cols: Range<usize>,
+    /// Of the input and of the output.
+    widths: [usize; 2],
+    out: &'a mut [u8],
+}
+
+impl Elementwise for Row<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let InterpolateStep { numbers, channels, from, to } = *self.step;
+        let mut corners = [[[0.0_f32; CHUNK]; 2]; 2];
+        let mut made = [0.0_f32; CHUNK];
+        for x in self.cols.clone() {
+            let (columns, right) = self.step.between(x, self.widths[0], self.widths[1]);
+            let (left, upper, lower) = (1.0 - right, 1.0 - self.weight, self.weight);
+            for first in (0..channels).step_by(CHUNK) {
+                let n = CHUNK.min(channels - first);
+                for (row, corners) in self.rows.iter().zip(&mut corners) {
+                    for (column, corner) in columns.iter().zip(corners) {
+                        from.load(row, column * channels + first, &mut corner[..n]);
+                    }
+                }
+                let [[a, b], [c, d]] = &corners;
+                for i in 0..n {
+                    let sums = [a[i] * left + b[i] * right, c[i] * left + d[i] * right];
+                    made[i] = (sums[0] * upper + sums[1] * lower) * numbers.factor;
+                }
+                to.store(&made[..n], self.out, (x - self.cols.start) * channels + first);
+            }
+        }
+    }
+}
