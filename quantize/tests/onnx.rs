@@ -17,7 +17,7 @@ use mcir_runtime::plan::{Plan, PlanOptions};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
-use support::{attention, lr_image, random, samples};
+use support::{attention, lr_image, pooled, random, samples};
 
 /// Largest difference of float outputs.
 const TOLERANCE: f64 = 1e-4;
@@ -84,6 +84,8 @@ fn cases() -> Vec<Case> {
     more("attention", attention(), false);
     more("margin", margin(edsr::graph(&edge)), false);
     more("margin-fixed", margin(edsr::graph(&edge)), true);
+    more("pooled", pooled(), false);
+    more("pooled-fixed", pooled(), true);
     more("margin-windows", margin(swinir::graph(&direct)), true);
     for (name, at, sums) in [
         ("edge-int8", 0, Sums::Int16),
@@ -91,6 +93,7 @@ fn cases() -> Vec<Case> {
         ("paper-int8", 3, Sums::Int16),
         ("attention-int8", 8, Sums::Int16),
         ("margin-int8", 9, Sums::Int16),
+        ("pooled-int8", 11, Sums::Int16),
     ] {
         let Case { ref model, size, fixed, .. } = cases[at];
         let settings = Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };

@@ -16,9 +16,11 @@ use mcir_quantize::samples::Sample;
 use mcir_quantize::sensitivity::edge_snr;
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::metrics::psnr_rgb;
-use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, Role, TensorData};
+use mcir_runtime::model::{
+    Activation, Conv2d, DType, Extent, Filter, Graph, Model, NodeId, Op, Role, TensorData,
+};
 use mcir_runtime::plan::{Plan, PlanOptions};
-use support::{Rng, attention, lr_image, node, random, samples};
+use support::{Rng, attention, lr_image, node, pooled, random, samples};
 
 const SETTINGS: Settings<'static> =
     Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
@@ -237,6 +239,22 @@ fn a_margin_stays() {
         let db = agreement(&model, &int8.model);
         assert!(db > 36.0, "{db:.2} dB");
     }
+}
+
+/// Only what is known of the whole image, a pixel, stays in floats.
+#[test]
+fn pooled_networks_become_integers() {
+    let model = random(pooled(), 5);
+    let int8 = Calibrated::new(&model, &samples(4, 32, 24, 3), SETTINGS).unwrap().build(&[]).unwrap().model;
+    for (id, node) in (0..).zip(&int8.graph().nodes) {
+        let is_point = int8.shape(id).extent == Extent::One;
+        assert_eq!(node.dtype == DType::F32, is_point, "{}", node.name);
+        if matches!(node.op, Op::MaxPool(_)) {
+            assert!(matches!(node.dtype, DType::I8 { .. }), "{}", node.name);
+        }
+    }
+    let db = agreement(&model, &int8);
+    assert!(db > 40.0, "{db:.2} dB");
 }
 
 #[test]

@@ -14,7 +14,8 @@
 //!
 //! An output row of a super-resolution network depends on a few input rows only. So every edge keeps just
 //! the rows that its readers still need, and a band of rows flows through the whole network while it is warm
-//! in the cache: memory grows with the width of the image, not with its area.
+//! in the cache: memory grows with the width of the image, not with its area. Networks that look at the whole image, to pool
+//! it or for a mean, keep the rows that wait for that ([`plan::Plan::keeps_image`]).
 //!
 //! ```
 //! use mcir_runtime::{arch::edsr, model::{Model, TensorData}, plan::{Plan, PlanOptions}};

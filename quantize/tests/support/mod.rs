@@ -6,8 +6,8 @@ use mcir_quantize::samples::{Sample, Samples};
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::image::Image;
 use mcir_runtime::model::{
-    Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, ParamSpec, Role, TensorData, infer,
-    param_specs_of,
+    Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, ParamSpec, Pool, Role, Statistic,
+    TensorData, infer, param_specs_of,
 };
 use std::path::Path;
 
@@ -100,6 +100,41 @@ pub fn attention() -> Graph {
     let y = push("c", conv(12, 12, 1), &[y]);
     let y = push("hard_swish", Op::Activation(Activation::HardSwish { alpha: 0.25, beta: 0.5 }), &[y]);
     let y = push("upsample", conv(12, 12, 3), &[y]);
+    let y = push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
+    let base = push("base", Op::Resize { upscale: 2, filter: Filter::Bilinear }, &[0]);
+    push("image", Op::Add { res_scale: 1.0 }, &[base, y]);
+    g
+}
+
+/// A network x2 with a pooled branch, as RLFN has it, and an attention of the whole image's mean or deviation on every channel.
+pub fn pooled() -> Graph {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[NodeId]| g.push(name, op, inputs, DType::F32);
+    let mut x = push("first", conv(3, 12, 3), &[0]);
+    for (block, statistic) in [Statistic::Mean, Statistic::Deviation].into_iter().enumerate() {
+        let name = |part: &str| format!("block{block}.{part}");
+        let y = push(&name("a"), conv(12, 12, 3), &[x]);
+        let half = Pool { window: 1, stride: 2, before: -1, after: -1 };
+        let z = push(&name("half"), Op::MaxPool(half), &[y]);
+        let z = push(&name("pool"), Op::MaxPool(Pool { window: 3, stride: 2, before: 1, after: 0 }), &[z]);
+        let z = push(&name("low"), conv(12, 12, 3), &[z]);
+        let z = push(&name("up"), Op::Interpolate { filter: Filter::Bilinear }, &[z, y]);
+        let z = push(&name("sum"), Op::Add { res_scale: 1.0 }, &[z, y]);
+        let gate = push(&name("sigmoid"), Op::Activation(Activation::Sigmoid), &[z]);
+        let y = push(&name("mul"), Op::Mul, &[y, gate]);
+        let z = push(&name("global"), Op::GlobalPool { statistic }, &[y]);
+        let z = push(&name("squeeze"), conv(12, 4, 1), &[z]);
+        let z = push(&name("relu"), Op::Activation(Activation::Relu), &[z]);
+        let z = push(&name("excite"), conv(4, 12, 1), &[z]);
+        let z = push(&name("gate"), Op::Activation(Activation::Sigmoid), &[z]);
+        let z = push(&name("spread"), Op::Interpolate { filter: Filter::Nearest }, &[z, y]);
+        let y = push(&name("channels"), Op::Mul, &[y, z]);
+        x = push(&name("add"), Op::Add { res_scale: 1.0 }, &[x, y]);
+    }
+    let y = push("upsample", conv(12, 12, 3), &[x]);
     let y = push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
     let base = push("base", Op::Resize { upscale: 2, filter: Filter::Bilinear }, &[0]);
     push("image", Op::Add { res_scale: 1.0 }, &[base, y]);

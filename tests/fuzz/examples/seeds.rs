@@ -4,7 +4,7 @@
 //!     cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds
 
 use mcir_runtime::arch::{edsr, stand_in, swinir};
-use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, Op};
+use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Graph, Model, Op, Pool, Statistic};
 use std::path::Path;
 
 /// The smallest of a kind, and whether there is an 8-bit one: LeakyReLU of the classical tail is in f32 only.
@@ -28,6 +28,7 @@ fn graphs() -> Vec<(&'static str, Graph, bool)> {
         ("edge-grey-x2", edsr::graph(&grey), true),
         ("prelu-x2", prelu(), true),
         ("attention-x2", attention(), true),
+        ("pooled-x2", pooled(), true),
         ("margin-x2", Graph { margin: 5, ..edsr::graph(&grey) }, true),
         ("swinir-x2", swinir::graph(&direct), true),
         ("swinir-classical-x4", swinir::graph(&classical), false),
@@ -64,6 +65,31 @@ fn attention() -> Graph {
     let y = push("hard_swish", Op::Activation(Activation::HardSwish { alpha: 0.2, beta: 0.5 }), &[y]);
     let gate = push("hard_sigmoid", Op::Activation(Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }), &[y]);
     let y = push("tanh", Op::Activation(Activation::Tanh), &[y]);
+    let y = push("gate", Op::Mul, &[y, gate]);
+    let y = push("upsample", conv(8, 12, 3), &[y]);
+    push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
+    g
+}
+
+/// A network by 2 that pools its image, as RLFN does, and looks at all of it. The fuzzer's images are small, so are its windows.
+fn pooled() -> Graph {
+    let conv = |in_channels, out_channels, kernel| {
+        Op::Conv2d(Conv2d { in_channels, out_channels, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[u16]| g.push(name, op, inputs, DType::F32);
+    let x = push("first", conv(3, 8, 3), &[0]);
+    let y = push("half", Op::MaxPool(Pool { window: 1, stride: 2, before: -1, after: 0 }), &[x]);
+    let y = push("pool", Op::MaxPool(Pool { window: 3, stride: 2, before: 1, after: 1 }), &[y]);
+    let y = push("low", conv(8, 8, 3), &[y]);
+    let y = push("up", Op::Interpolate { filter: Filter::Bilinear }, &[y, x]);
+    let y = push("sum", Op::Add { res_scale: 1.0 }, &[x, y]);
+    let gate = push("mean", Op::GlobalPool { statistic: Statistic::Mean }, &[y]);
+    let deviation = push("deviation", Op::GlobalPool { statistic: Statistic::Deviation }, &[y]);
+    let gate = push("contrast", Op::Add { res_scale: 1.0 }, &[gate, deviation]);
+    let gate = push("point", conv(8, 8, 1), &[gate]);
+    let gate = push("sigmoid", Op::Activation(Activation::Sigmoid), &[gate]);
+    let gate = push("spread", Op::Interpolate { filter: Filter::Nearest }, &[gate, y]);
     let y = push("gate", Op::Mul, &[y, gate]);
     let y = push("upsample", conv(8, 12, 3), &[y]);
     push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);

@@ -4,7 +4,7 @@ use crate::seed::{Purpose, Stream};
 use crate::trained;
 use burn::tensor::{Device, Tensor, TensorData as Values};
 use mcir_runtime::arch::{edsr, swinir};
-use mcir_runtime::model::Filter;
+use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Pool, Statistic};
 use mcir_runtime::plan::{Plan, PlanOptions};
 
 /// The same graph and weights in burn and in the engine: two independent implementations.
@@ -62,6 +62,33 @@ fn the_engine_computes_what_was_trained() {
     let swinir =
         swinir::Config { depths: vec![2], num_heads: vec![2], embed_dim: 12, ..swinir::Config::light(2) };
     compare(&swinir::graph(&swinir), 1e-4);
+    compare(&pooled(), 1e-4);
+}
+
+/// A network that pools its image, and looks at all of it.
+fn pooled() -> Graph {
+    let conv = |in_channels, out_channels, kernel| {
+        Op::Conv2d(Conv2d { in_channels, out_channels, kernel, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[NodeId]| g.push(name, op, inputs, DType::F32);
+    let mut x = push("first", conv(3, 8, 3), &[0]);
+    for (i, statistic) in [Statistic::Mean, Statistic::Deviation].into_iter().enumerate() {
+        let name = |part: &str| format!("{i}.{part}");
+        let pool = Pool { window: 3, stride: 2 + i as u8, before: 1, after: 1 };
+        let y = push(&name("half"), Op::MaxPool(pool), &[x]);
+        let y = push(&name("low"), conv(8, 8, 3), &[y]);
+        let y = push(&name("up"), Op::Interpolate { filter: Filter::Bilinear }, &[y, x]);
+        let y = push(&name("sum"), Op::Add { res_scale: 1.0 }, &[x, y]);
+        let z = push(&name("pool"), Op::GlobalPool { statistic }, &[y]);
+        let z = push(&name("point"), conv(8, 8, 1), &[z]);
+        let z = push(&name("sigmoid"), Op::Activation(Activation::Sigmoid), &[z]);
+        let z = push(&name("spread"), Op::Interpolate { filter: Filter::Nearest }, &[z, y]);
+        x = push(&name("gate"), Op::Mul, &[y, z]);
+    }
+    let y = push("upsample", conv(8, 12, 3), &[x]);
+    push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
+    g
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use mcir_runtime::arch::edsr;
-use mcir_runtime::model::{Conv2d, DType, Filter};
+use mcir_runtime::model::{Conv2d, DType, Filter, Pool, Statistic};
 
 /// Every operator that can be trained, in one small graph.
 fn everything() -> Graph {
@@ -30,7 +30,16 @@ fn everything() -> Graph {
     push("hard_sigmoid", Op::Activation(Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }), &[19]);
     push("hard_swish", Op::Activation(Activation::HardSwish { alpha: 0.25, beta: 0.5 }), &[15]);
     push("gates", Op::Mul, &[20, 21]);
-    push("add_mean", Op::Affine, &[22]);
+    let pool = Pool { window: 3, stride: 2, before: 1, after: 1 };
+    push("half", Op::MaxPool(pool), &[22]);
+    push("low", conv(3, 3, 3, None), &[23]);
+    push("up", Op::Interpolate { filter: Filter::Bilinear }, &[24, 22]);
+    push("deviation", Op::GlobalPool { statistic: Statistic::Deviation }, &[25]);
+    push("point", conv(3, 3, 1, None), &[26]);
+    push("spread", Op::Interpolate { filter: Filter::Nearest }, &[27, 25]);
+    push("weighted", Op::Mul, &[25, 28]);
+    push("pooled", Op::Add { res_scale: 1.0 }, &[22, 29]);
+    push("add_mean", Op::Affine, &[30]);
     g
 }
 
