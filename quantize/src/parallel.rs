@@ -153,7 +153,7 @@ mod tests {
             assert!(squares.iter().zip(&items).all(|(s, x)| *s == x * x));
             assert_eq!(sums.iter().sum::<u64>(), 4950);
         }
-        assert_eq!(map(&[] as &[u8], 3, || (), |(), _| Ok::<_, ()>(1)).unwrap().0, []);
+        assert_eq!(map(&[] as &[u8], 3, || (), |(), _| Ok::<_, ()>(1)).unwrap().0, Vec::<i32>::new());
     }
 
     #[test]

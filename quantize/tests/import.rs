@@ -58,7 +58,7 @@ fn what_cannot_be_imported_is_named() {
         text(&path)
     };
     for (input, part) in [
-        (file("n.pth", b"PK"), "PyTorch file"),
+        (file("n.pth", b"PK"), "cannot read"),
         (file("n.onnx", b"hello"), "damaged"),
         (file("n.param", b"7767517\n1 1\nInput in 0 1 in\n"), "the .bin beside it"),
         (text(&folder.path().join("none.onnx")), "cannot read"),
@@ -67,4 +67,33 @@ fn what_cannot_be_imported_is_named() {
         assert!(!ok && message.contains(part), "{input}: {message}");
         assert!(!Path::new(&out).exists());
     }
+}
+
+/// Weights without a graph: their kind is found, and what they do not say is taken from the name, asked for, or given.
+#[test]
+fn weights_become_models() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dicts = Path::new(env!("CARGO_MANIFEST_DIR")).join("import/tests/dicts");
+    let input = |name: &str| text(&dicts.join(format!("{name}.safetensors")));
+    let output = text(&folder.path().join("o.mcir"));
+    let json = |args: &[&str]| -> serde_json::Value {
+        let (ok, out) = run(&[&["import", "--json", "-o", &output], args].concat());
+        assert!(ok, "{out}");
+        // Behind what is told of the range.
+        serde_json::from_str(&out[..=out.rfind('}').expect("an object")]).expect("JSON")
+    };
+    let found = json(&["-i", &input("compact_x1")]);
+    assert_eq!((&found["family"], &found["upscale"]), (&"Compact (SRVGGNetCompact)".into(), &1.into()));
+    assert_eq!((&found["range"], &found["range_is"]), (&1.0.into(), &"known".into()));
+    let found = json(&["-i", &input("fsrcnn_x3")]);
+    assert_eq!(found["upscale"], 3, "from the name of the file");
+    let found = json(&["-i", &input("ecbsr_expanded"), "--range", "255", "--mean", "0.4,0.4,0.4"]);
+    assert_eq!((&found["range"], &found["range_is"]), (&255.0.into(), &"given".into()));
+    let (ok, out) = run(&["import", "-i", &input("abpn"), "-o", &output]);
+    assert!(ok && out.contains("cannot be told") && out.contains("--range 255"), "{out}");
+    let several = folder.path().join("several.safetensors");
+    std::fs::copy(dicts.join("carn_multi_x3.safetensors"), &several).expect("copied");
+    let (ok, out) = run(&["import", "-i", &text(&several), "-o", &output]);
+    assert!(!ok && out.contains("--scale 2, 3, 4"), "{out}");
+    assert_eq!(json(&["-i", &text(&several), "--scale", "4"])["upscale"], 4);
 }

@@ -7,8 +7,23 @@ use std::collections::BTreeMap;
 pub struct Tensors(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
 
 impl Tensors {
-    pub(crate) fn insert(&mut self, name: String, shape: Vec<usize>, values: Vec<f32>) {
+    /// Adds or replaces one.
+    ///
+    /// # Panics
+    /// If shape and number of values disagree.
+    pub fn insert(&mut self, name: String, shape: Vec<usize>, values: Vec<f32>) {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{name} has shape {shape:?}");
         self.0.insert(name, (shape, values));
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+        self.0.remove(name)
+    }
+
+    /// All by name: names, shapes and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        self.0.iter().map(|(name, (shape, values))| (name.as_str(), shape.as_slice(), values.as_slice()))
     }
 
     /// Shape and values of one.

@@ -1,5 +1,7 @@
 //! Why a network cannot be imported.
 
+use crate::dict::Fault;
+
 /// Why a network cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,4 +82,21 @@ pub enum ImportError {
     /// The engine refuses it.
     #[error("the engine does not take it: {0}")]
     Model(#[from] mcir_runtime::error::LoadError),
+    /// Weights of a network that is not quite one of those that are known, or cannot be done.
+    #[error("its weights are nearest to those of {family}: {why}")]
+    Weights {
+        /// The nearest family of networks.
+        family: &'static str,
+        /// What does not fit.
+        why: Fault,
+    },
+    /// Weights of something else.
+    #[error(
+        "its weights are of no network that is known by their names ({names}); export it to ONNX with torch.onnx.export, which \
+         describes any network"
+    )]
+    NoFamily {
+        /// Names of the first tensors.
+        names: String,
+    },
 }

@@ -1,32 +1,39 @@
 //! Networks that people have, as models of the engine.
 //!
-//! A file is read into a [`net::Net`], operators of ONNX between named edges, whatever its format; followed with an image to
+//! A file is read into a [`net::Net`], operators of ONNX between named edges, whatever its format ([`onnx`], [`ncnn`], and
+//! [`dict`] for files that hold only weights); followed with an image to
 //! find out what it does to channels, rows and columns; brought to the engine's operators; and made smaller. What cannot be
 //! done is refused with the node's name, what it is, and the nearest thing that works.
 //!
 //! Files are not trusted: sizes are checked before anything is built, and nothing in them is run.
 
 mod array;
+pub mod dict;
 mod draft;
 pub mod error;
 mod lower;
 pub mod ncnn;
 pub mod net;
 pub mod onnx;
+mod range;
 mod view;
 
 pub use error::ImportError;
+pub use range::{Range, import_by_range};
 
 use mcir_runtime::model::Model;
 use net::Net;
 
 /// What is not in the file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Name of the model.
     pub name: String,
-    /// The largest pixel value that the network works with, 1 or 255; found out without.
+    /// The largest pixel value that the network works with, 1 or 255. Without, it is what the network says, and 1 if it says
+    /// nothing.
     pub range: Option<f32>,
+    /// What is taken from the image before the network and added behind it, in 0..1.
+    pub mean: Option<[f32; 3]>,
 }
 
 /// Sizes that a network is followed with where its file leaves them open, height and width: no two alike, none a number of
@@ -38,10 +45,9 @@ const SIZES: [[usize; 2]; 2] = [[48, 80], [112, 64]];
 /// # Errors
 /// Any [`ImportError`].
 pub fn import(net: &Net, options: &Options) -> Result<Model, ImportError> {
-    let bytes = net.inputs.first().is_some_and(|input| input.bytes);
-    let range = options.range.unwrap_or(if bytes { 255.0 } else { 1.0 });
+    let range = options.range.or(net.range).unwrap_or(1.0);
     let follow = |size: [usize; 2]| {
-        let mut draft = lower::lower(net, size, range)?;
+        let mut draft = lower::lower(net, size, range, options.mean)?;
         draft::simplify(&mut draft);
         Ok::<_, ImportError>(draft)
     };

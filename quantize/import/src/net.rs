@@ -16,6 +16,8 @@ pub struct Net {
     pub constants: BTreeMap<String, Array>,
     /// Version of the operators.
     pub opset: i64,
+    /// The largest pixel value that it works with, if its origin says so.
+    pub range: Option<f32>,
 }
 
 /// An input.

@@ -7,7 +7,7 @@ use mcir_import::onnx::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
 };
-use mcir_import::{Options, import, ncnn, onnx};
+use mcir_import::{Options, dict, import, ncnn, onnx};
 use prost::Message;
 use std::path::Path;
 
@@ -47,7 +47,10 @@ fn take(bytes: &[u8]) {
     let none = |_: &str| Err(std::io::ErrorKind::NotFound.into());
     if let Ok(net) = onnx::read(bytes, &none) {
         for range in [None, Some(255.0)] {
-            drop(import(&net, &Options { name: "n".into(), range }).map(|model| model.to_bytes()));
+            drop(
+                import(&net, &Options { name: "n".into(), range, ..Options::default() })
+                    .map(|model| model.to_bytes()),
+            );
         }
     }
 }
@@ -140,7 +143,7 @@ fn small() -> Vec<u8> {
 fn damaged_onnx_files_end_in_a_message() {
     let file = small();
     let net = onnx::read(&file, &|_| unreachable!()).expect("whole");
-    let model = import(&net, &Options { name: "n".into(), range: None }).expect("imported");
+    let model = import(&net, &Options { name: "n".into(), ..Options::default() }).expect("imported");
     assert_eq!(
         (model.upscale(), model.graph().nodes.len()),
         (2, 4),
@@ -178,7 +181,7 @@ fn damaged_ncnn_files_end_in_a_message() {
                  PReLU p 1 1 a b 0=12\nPixelShuffle s 1 1 b d 0=2\nInterp i 1 1 in e 0=1 1=2.0 2=2.0\n\
                  BinaryOp o 2 1 d e out 0=0\n";
     let bin = [vec![0; 4], [0x3f; 4 * (324 + 12 + 12)].to_vec()].concat();
-    let options = Options { name: "n".into(), range: None };
+    let options = Options { name: "n".into(), ..Options::default() };
     let whole = ncnn::read(param, &bin).and_then(|net| import(&net, &options)).expect("imported");
     assert_eq!(whole.upscale(), 2);
     let mut numbers = Numbers(3);
@@ -188,4 +191,48 @@ fn damaged_ncnn_files_end_in_a_message() {
             drop(import(&net, &options));
         }
     }
+}
+
+/// Tensors that are lost, renamed, cut or given other sizes.
+#[test]
+fn damaged_state_dicts_end_in_a_message() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dicts");
+    let mut numbers = Numbers(4);
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    paths.sort();
+    let (mut done, mut refused) = (0, 0);
+    for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "safetensors")) {
+        let whole = mcir_checkpoint::read(path, &|_| true).expect("whole");
+        let names: Vec<String> = whole.iter().map(|(name, ..)| name.to_owned()).collect();
+        for _ in 0..60 {
+            let mut tensors = whole.clone();
+            for _ in 0..=numbers.below(2) {
+                let name = &names[numbers.below(names.len())];
+                let Some((mut shape, mut values)) = tensors.remove(name) else { continue };
+                let mut name = name.clone();
+                match numbers.below(5) {
+                    0 => continue,
+                    1 => name = names[numbers.below(names.len())].clone(),
+                    2 => shape = vec![values.len()],
+                    3 => {
+                        let (at, size) = (numbers.below(shape.len()), numbers.below(12));
+                        if let Some(size_) = shape.get_mut(at) {
+                            *size_ = size;
+                        }
+                        values = vec![0.25; shape.iter().product()];
+                    }
+                    _ => shape.reverse(),
+                }
+                tensors.insert(name, shape, values);
+            }
+            let options =
+                dict::Options { scale: [None, Some(2), Some(3)][numbers.below(3)], ..Default::default() };
+            match dict::import(&tensors, &options, "n") {
+                Ok(found) => done += usize::from(!found.model.to_bytes().is_empty()),
+                Err(error) => refused += usize::from(!error.to_string().is_empty()),
+            }
+        }
+    }
+    assert!(done > 0 && refused > 500, "{done} {refused}");
 }

@@ -8,7 +8,7 @@ mod support;
 use mcir_import::{ImportError, Options, import, ncnn, onnx};
 use skip::skip;
 use std::path::{Path, PathBuf};
-use support::{evaluate, npy};
+use support::same;
 
 /// Beginnings of the names of files that are refused, and a part of the reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -66,7 +66,7 @@ fn check(folder: &Path, file: &str, data: &str, sizes: &str, half: bool, bytes: 
     let beside = |name: &str| std::fs::read(folder.join(name));
     let net = onnx::read(&content, &beside).map_err(|e| Fault::Wrong(e.to_string()))?;
     let range = if bytes { 255.0 } else { 1.0 };
-    let options = Options { name: data.into(), range: Some(range) };
+    let options = Options { name: data.into(), range: Some(range), mean: None };
     let model = import(&net, &options).map_err(|error| match error {
         ImportError::Unsupported { .. } | ImportError::Input { .. } | ImportError::Output { .. } => {
             Fault::Refused(error.to_string())
@@ -75,31 +75,7 @@ fn check(folder: &Path, file: &str, data: &str, sizes: &str, half: bool, bytes: 
     })?;
     let tolerance = if half { 4e-3 } else { 1e-4 };
     for size in sizes.split(',') {
-        same(&model, &folder.join(format!("io/{data}_{size}")), range, tolerance)?;
-    }
-    Ok(())
-}
-
-/// Whether a model makes of an input what a framework made of it.
-fn same(model: &mcir_runtime::model::Model, pair: &Path, range: f32, tolerance: f64) -> Result<(), Fault> {
-    let load = |end: &str| npy(Path::new(&format!("{}_{end}.npy", pair.display())));
-    let (x, expected) = (load("in"), load("out"));
-    // Where the network rounds, so does the engine, but later.
-    let rounding = if expected.bytes { 0.501 } else { 0.0 };
-    let (x, expected) = (x.channels_first(), expected.channels_first());
-    let found = evaluate(model, &x.scaled(1.0 / range)).scaled(range);
-    // A network of unpadded convolutions gives less of the image.
-    let less = found.dims[1].saturating_sub(expected.dims[1]);
-    let margin = usize::from(model.graph().margin) * usize::from(model.upscale());
-    let found = if less > 0 && less / 2 <= margin { found.cropped(less / 2) } else { found };
-    let name = pair.file_name().unwrap_or_default().to_string_lossy();
-    if found.dims != expected.dims {
-        return Err(Fault::Wrong(format!("{name}: sizes {:?} for {:?}", found.dims, expected.dims)));
-    }
-    let size = expected.values.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(f64::from(range));
-    let worst = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    if worst.is_nan() || worst > (tolerance * size).max(rounding) {
-        return Err(Fault::Wrong(format!("{name}: off by {worst:e} of {size}")));
+        same(&model, &folder.join(format!("io/{data}_{size}")), range, tolerance).map_err(Fault::Wrong)?;
     }
     Ok(())
 }
@@ -136,7 +112,7 @@ fn ncnn_files_compute_what_ncnn_computes() {
             std::fs::read_to_string(format!("{}.param", file.display())).expect("read")
         });
         let bin = std::fs::read(format!("{}.bin", file.display())).expect("read");
-        let options = Options { name: "n".into(), range: None };
+        let options = Options { name: "n".into(), ..Options::default() };
         let model = ncnn::read(&text, &bin).and_then(|net| import(&net, &options));
         match (model, refused) {
             (Ok(model), None) => {
@@ -149,9 +125,7 @@ fn ncnn_files_compute_what_ncnn_computes() {
                 assert_eq!(model.graph().margin, expected, "{}", file.display());
                 for pair in pairs {
                     // Outputs of the published network go far beyond 0..1; ncnn's own differ by 5e-6 from PyTorch's.
-                    if let Err(Fault::Wrong(why) | Fault::Refused(why)) = same(&model, &pair, 1.0, 1e-4) {
-                        panic!("{why}");
-                    }
+                    same(&model, &pair, 1.0, 1e-4).unwrap_or_else(|why| panic!("{why}"));
                 }
             }
             (Err(error), Some(part)) => {

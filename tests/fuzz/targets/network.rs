@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     };
     let Ok(net) = net else { return };
     for range in [None, Some(255.0)] {
-        if let Ok(model) = import(&net, &Options { name: "n".into(), range }) {
+        if let Ok(model) = import(&net, &Options { name: "n".into(), range, ..Options::default() }) {
             // What the engine took is a model file.
             let bytes = model.to_bytes();
             mcir_runtime::model::Model::from_bytes(bytes).expect("its own output");

@@ -64,11 +64,12 @@ const MAX_UPSCALE: usize = 16;
 /// Why an operator cannot be done.
 type Why = String;
 
-/// Follows the network with an image of this height and width, and values of this range.
+/// Follows the network with an image of this height and width, and values of this range from which this mean, in 0..1, is
+/// taken.
 ///
 /// # Errors
 /// [`ImportError::Input`], [`ImportError::Ends`], [`ImportError::Unsupported`], [`ImportError::Output`].
-pub fn lower(net: &Net, size: [usize; 2], range: f32) -> Result<Draft, ImportError> {
+pub fn lower(net: &Net, size: [usize; 2], range: f32, mean: Option<[f32; 3]>) -> Result<Draft, ImportError> {
     let [input] = &net.inputs[..] else {
         return Err(ImportError::Ends { found: net.inputs.len(), what: "inputs" });
     };
@@ -90,13 +91,17 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32) -> Result<Draft, ImportErr
     }
     let draft = Draft::new(channels, size);
     let mut lowering = Lowering { net, draft, values: HashMap::new(), extended: 0, budget: MAX_WEIGHTS };
-    let factor = |factor: f32, channels: usize| Work::Affine {
-        scale: vec![factor; channels],
-        shift: vec![0.0; channels],
+    // A grey image is what is in its place of all three.
+    let shift = |factor: f32, channels: usize| -> Vec<f32> {
+        (0..channels).map(|c| mean.map_or(0.0, |mean| mean[c % 3] * factor)).collect()
     };
-    let first = match range {
-        1.0 => 0,
-        range => lowering.draft.push("to_range", factor(range, channels), &[0]),
+    let plain = range == 1.0 && mean.is_none();
+    let first = match plain {
+        true => 0,
+        false => {
+            let work = Work::Affine { scale: vec![range; channels], shift: shift(-range, channels) };
+            lowering.draft.push("to_range", work, &[0])
+        }
     };
     let mut view = View::image(first, [channels, size[0], size[1]]);
     if last {
@@ -116,9 +121,13 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32) -> Result<Draft, ImportErr
     let node = lowering.node_of(&found).map_err(|found| ImportError::Output { found })?;
     let margin = lowering.margin(node).map_err(|found| ImportError::Output { found })?;
     let mut draft = Draft { margin, ..lowering.draft };
-    draft.output = match range {
-        1.0 => node,
-        range => draft.push("from_range", factor(1.0 / range, draft.nodes[node].channels), &[node]),
+    draft.output = match plain {
+        true => node,
+        false => {
+            let channels = draft.nodes[node].channels;
+            let work = Work::Affine { scale: vec![1.0 / range; channels], shift: shift(1.0, channels) };
+            draft.push("from_range", work, &[node])
+        }
     };
     Ok(draft)
 }

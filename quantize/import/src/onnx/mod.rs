@@ -33,6 +33,7 @@ pub fn read(bytes: &[u8], beside: &dyn Fn(&str) -> std::io::Result<Vec<u8>>) -> 
     }
     // Old exporters list weights among the inputs.
     net.inputs = graph.input.iter().filter(|i| !net.constants.contains_key(&i.name)).map(input).collect();
+    net.range = net.inputs.first().filter(|input| input.bytes).map(|_| 255.0);
     net.outputs = graph.output.iter().map(|o| o.name.clone()).collect();
     net.layers =
         graph.node.iter().enumerate().map(|(i, node)| layer(i, node, beside)).collect::<Result<_, _>>()?;

@@ -1,6 +1,7 @@
 //! A model computed by its definition, in f64, and NumPy's files.
 
 use mcir_runtime::model::{Activation, Filter, Model, NodeId, Op, Role, Statistic};
+use mcir_runtime::plan::{Plan, PlanOptions};
 use std::path::Path;
 
 /// A tensor of NumPy.
@@ -19,6 +20,19 @@ pub struct Planes {
 }
 
 impl Planes {
+    fn largest(&self) -> f64 {
+        self.values.iter().fold(0.0f64, |m, v| m.max(v.abs()))
+    }
+
+    /// How another differs, if by more than so much.
+    fn differs(&self, other: &Self, most: f64) -> Option<String> {
+        if self.dims != other.dims {
+            return Some(format!("sizes {:?} for {:?}", self.dims, other.dims));
+        }
+        let worst = self.values.iter().zip(&other.values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        (worst.is_nan() || worst > most).then(|| format!("off by {worst:e}"))
+    }
+
     pub fn scaled(&self, by: f32) -> Self {
         Self { dims: self.dims, values: self.values.iter().map(|v| v * f64::from(by)).collect() }
     }
@@ -80,6 +94,52 @@ impl Npy {
         let [h, w, c] = [dims[0], dims[1], dims[2]];
         Planes::make([c, h, w], |ch, y, x| self.values[(y * w + x) * c + ch])
     }
+}
+
+/// Whether a model makes of an input what a framework made of it, to a part of the largest value; `pair` is a path without
+/// `_in.npy` and `_out.npy`.
+pub fn same(model: &Model, pair: &Path, range: f32, tolerance: f64) -> Result<(), String> {
+    let load = |end: &str| npy(Path::new(&format!("{}_{end}.npy", pair.display())));
+    let (x, expected) = (load("in"), load("out"));
+    // Where the network rounds, so does the engine, but later.
+    let rounding = if expected.bytes { 0.501 } else { 0.0 };
+    let (x, expected) = (x.channels_first(), expected.channels_first());
+    let found = evaluate(model, &x.scaled(1.0 / range)).scaled(range);
+    // A network of unpadded convolutions gives less of the image.
+    let less = found.dims[1].saturating_sub(expected.dims[1]);
+    let margin = usize::from(model.graph().margin) * usize::from(model.upscale());
+    let found = if less > 0 && less / 2 <= margin { found.cropped(less / 2) } else { found };
+    let size = expected.largest().max(f64::from(range));
+    found.differs(&expected, (tolerance * size).max(rounding)).map_or(Ok(()), |why| {
+        Err(format!("{}: {why} of {size}", pair.file_name().unwrap_or_default().to_string_lossy()))
+    })
+}
+
+/// Whether a model computes this, to a part of the largest value.
+#[allow(dead_code)]
+pub fn near(model: &Model, x: &Planes, expected: &Planes, tolerance: f64) -> Result<(), String> {
+    evaluate(model, x).differs(expected, tolerance * expected.largest().max(1.0)).map_or(Ok(()), Err)
+}
+
+/// Whether the engine makes of an image the pixels that a framework made of it, to one level.
+#[allow(dead_code)]
+pub fn same_pixels(model: &Model, x: &Path, expected: &Path) -> Result<(), String> {
+    let (x, expected) = (npy(x).channels_first(), npy(expected).channels_first());
+    let [channels, height, width] = x.dims;
+    let pixel = |planes: &Planes, c: usize, at: usize| {
+        let [_, h, w] = planes.dims;
+        (planes.values[c * h * w + at] * 255.0).round().clamp(0.0, 255.0) as u8
+    };
+    let image = |planes: &Planes| -> Vec<u8> {
+        let area = planes.dims[1] * planes.dims[2];
+        (0..area).flat_map(|at| (0..channels).map(move |c| pixel(planes, c, at))).collect()
+    };
+    let plan = Plan::new(model, width, &PlanOptions::default()).map_err(|e| e.to_string())?;
+    let wanted = image(&expected);
+    let mut found = vec![0; wanted.len()];
+    plan.run_image(&mut plan.workspace(), &image(&x), height, &mut found).map_err(|e| e.to_string())?;
+    let worst = found.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).max();
+    if worst > Some(1) { Err(format!("off by {worst:?} levels")) } else { Ok(()) }
 }
 
 /// The output for an input in 0..1. With a margin the image is extended by it, and the output cropped.
