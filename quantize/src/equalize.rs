@@ -2,7 +2,7 @@
 //!
 //! An edge has one step for all its channels, so small channels drown in the noise of large ones. Scaling a
 //! channel by `s` and the weights that read it by `1/s` changes nothing in floats, as additions are linear
-//! and a ReLU lets positive factors through. Edges that are added must share their factors: the residual
+//! and a ReLU of any kind, PReLUs with a slope for each channel too, lets positive factors through. Edges that are added must share their factors: the residual
 //! stream of a network, with all convolutions that write to it and read from it, is scaled as one.
 //!
 //! Weights have one step for each output channel, so rows can be scaled freely; within a row, a smaller
@@ -68,7 +68,10 @@ impl Groups {
         let mut groups = Self { parent: (0..nodes).collect(), fixed: vec![false; nodes] };
         let mut fixed = vec![usize::from(graph.output())];
         for (id, node) in graph.nodes.iter().enumerate() {
-            let passes = matches!(node.op, Op::Add { .. } | Op::Activation(Activation::Relu));
+            let passes = matches!(
+                node.op,
+                Op::Add { .. } | Op::Activation(Activation::Relu | Activation::LeakyRelu { .. }) | Op::PRelu
+            );
             let scales =
                 matches!(node.op, Op::Conv2d(Conv2d { activation: None | Some(Activation::Relu), .. }));
             if passes {

@@ -130,9 +130,13 @@ impl Reads {
             Op::GlobalPool { .. } => Self::Narrow,
             _ if is_point(model, id) => Self::Float,
             Op::Conv2d(_) | Op::WindowAttention { .. } => Self::Precision,
-            Op::Activation(_) | Op::PRelu => Self::Narrow,
+            // A table has an entry for each of 256 values.
+            Op::Activation(_) => Self::Narrow,
             Op::PixelShuffle { .. } | Op::MaxPool(_) => Self::Any,
-            Op::Interpolate { .. }
+            // What a PReLU reads has most of its range below zero and loses it there: 8 bits, then a small slope, then 8 bits
+            // again would leave a few levels of what its readers want.
+            Op::PRelu
+            | Op::Interpolate { .. }
             | Op::Add { .. }
             | Op::Mul
             | Op::Affine
