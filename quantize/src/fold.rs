@@ -1,7 +1,7 @@
 //! Rewriting a float model into an equal one that quantizes better: fewer nodes, exact pixels.
 //!
 //! - activations: a ReLU joins the convolution before it; any other activation leaves its convolution, as
-//!   on 8 bits it is a table of its own;
+//!   on 8 bits it is a table of its own, or, if it is a leaky ReLU, a PReLU of equal slopes, which reads 16;
 //! - the mean shift of published networks: the first one becomes a shift by a whole number of grey levels,
 //!   which 8 bits hold without error, and what remains moves into the weights of the convolutions that read
 //!   it; the last one moves into the last convolution.
@@ -79,16 +79,31 @@ fn fold_activations(model: &Model) -> Result<Model, QuantizeError> {
                 match own {
                     Some(activation) => {
                         let name = format!("{}.activation", node.name);
-                        copy.push(&name, Op::Activation(activation), &[new_id], Vec::new())
+                        let (op, params) = with_slopes(activation, conv.out_channels);
+                        copy.push(&name, op, &[new_id], params)
                     }
                     None => new_id,
                 }
+            }
+            Op::Activation(activation) => {
+                let (op, params) = with_slopes(activation, model.shape(id).channels);
+                copy.push(&node.name, op, &inputs, params)
             }
             op => copy.push(&node.name, op, &inputs, model.params(id)),
         };
         copy.new_id.push(new_id);
     }
     copy.finish()
+}
+
+/// A leaky ReLU as a PReLU, which reads 16 bits where an activation is a table of 8.
+fn with_slopes(activation: Activation, channels: u16) -> (Op, Vec<TensorData>) {
+    match activation {
+        Activation::LeakyRelu { slope } => {
+            (Op::PRelu, vec![TensorData::F32(vec![slope; usize::from(channels)])])
+        }
+        other => (Op::Activation(other), Vec::new()),
+    }
 }
 
 /// Whether edge `id` is a convolution without activation that only a ReLU reads.

@@ -79,9 +79,8 @@ fn every_configuration_becomes_int8() {
             let narrow = |dtype| matches!(dtype, DType::I8 { .. });
             let ok = match n.op {
                 Op::Conv2d(_) => narrow(reads(0)),
-                Op::WindowAttention { .. } | Op::Activation(_) | Op::PRelu => {
-                    narrow(reads(0)) && narrow(n.dtype)
-                }
+                Op::WindowAttention { .. } | Op::Activation(_) => narrow(reads(0)) && narrow(n.dtype),
+                Op::PRelu => matches!(reads(0), DType::I16 { .. }) && narrow(n.dtype),
                 Op::LayerNorm { .. } => matches!(reads(0), DType::I16 { .. }),
                 Op::Input { .. }
                 | Op::Add { .. }
