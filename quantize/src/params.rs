@@ -123,7 +123,7 @@ pub(crate) fn exact(model: &Model, id: NodeId) -> Option<EdgeTypes> {
                 let wide = DType::I16 { scale: 1.0 / (255.0 * unit) };
                 (255.0 * unit <= I16_MAX).then_some(EdgeTypes { narrow: DType::PIXEL, wide })
             }
-            Filter::Bicubic => None,
+            Filter::Bicubic | Filter::SharpBicubic => None,
         };
     }
     if node.op != Op::Affine {

@@ -64,6 +64,7 @@ fn cases() -> Vec<Case> {
         float("edge", edge, 1),
         float("edge-nearest", Config { upscale: 3, image_residual: Some(Filter::Nearest), ..edge }, 2),
         float("edge-bicubic", Config { upscale: 2, image_residual: Some(Filter::Bicubic), ..edge }, 3),
+        float("edge-sharp", Config { upscale: 3, image_residual: Some(Filter::SharpBicubic), ..edge }, 3),
         float("paper-x4", Config { res_scale: 0.1, ..paper }, 4),
         float("paper-x3-shifted", Config { upscale: 3, mean_shift: true, ..paper }, 5),
         float("grey", Config { channels: 1, ..edge }, 6),
@@ -90,10 +91,10 @@ fn cases() -> Vec<Case> {
     for (name, at, sums) in [
         ("edge-int8", 0, Sums::Int16),
         ("edge-int8-float-sums", 0, Sums::Float),
-        ("paper-int8", 3, Sums::Int16),
-        ("attention-int8", 8, Sums::Int16),
-        ("margin-int8", 9, Sums::Int16),
-        ("pooled-int8", 11, Sums::Int16),
+        ("paper-int8", 4, Sums::Int16),
+        ("attention-int8", 9, Sums::Int16),
+        ("margin-int8", 10, Sums::Int16),
+        ("pooled-int8", 12, Sums::Int16),
     ] {
         let Case { ref model, size, fixed, .. } = cases[at];
         let settings = Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };

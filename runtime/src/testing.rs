@@ -527,7 +527,9 @@ fn taps(filter: Filter, r: usize, at: usize, size: usize) -> Vec<(usize, f64)> {
             Filter::Bilinear => (1.0 - d).max(0.0),
             Filter::Bicubic if d <= 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
             Filter::Bicubic if d < 2.0 => ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0,
-            Filter::Bicubic => 0.0,
+            Filter::SharpBicubic if d <= 1.0 => (1.25 * d - 2.25) * d * d + 1.0,
+            Filter::SharpBicubic if d < 2.0 => ((-0.75 * d + 3.75) * d - 6.0) * d + 3.0,
+            Filter::Bicubic | Filter::SharpBicubic => 0.0,
         }
     };
     let first = libm::floor(centre) as isize - 1;

@@ -43,7 +43,8 @@ fn weights(n: usize, to: usize, filter: Filter) -> Vec<f32> {
         let taps: Vec<(i64, f64)> = match filter {
             Filter::Nearest => vec![((out * n / to) as i64, 1.0)],
             Filter::Bilinear => (first..first + 2).map(|i| (i, 1.0 - (centre - i as f64).abs())).collect(),
-            Filter::Bicubic => (first - 1..first + 3).map(|i| (i, cubic(centre - i as f64))).collect(),
+            Filter::Bicubic => cubic_taps(first, centre, -0.5),
+            Filter::SharpBicubic => cubic_taps(first, centre, -0.75),
         };
         for (i, weight) in taps {
             row[i.clamp(0, n as i64 - 1) as usize] += weight as f32;
@@ -52,9 +53,13 @@ fn weights(n: usize, to: usize, filter: Filter) -> Vec<f32> {
     weights
 }
 
-/// Keys' kernel with `a = −0.5`.
-fn cubic(x: f64) -> f64 {
-    let (a, x) = (-0.5, x.abs());
+fn cubic_taps(first: i64, centre: f64, a: f64) -> Vec<(i64, f64)> {
+    (first - 1..first + 3).map(|i| (i, cubic(centre - i as f64, a))).collect()
+}
+
+/// Keys' kernel.
+fn cubic(x: f64, a: f64) -> f64 {
+    let x = x.abs();
     if x <= 1.0 {
         ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     } else if x < 2.0 {
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn weights_sum_to_one_even_for_one_pixel() {
-        for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic] {
+        for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::SharpBicubic] {
             for n in [1, 2, 5] {
                 for row in weights(n, 4 * n, filter).chunks_exact(n) {
                     assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{filter:?} {n}: {row:?}");

@@ -13,7 +13,6 @@ use support::same;
 /// Beginnings of the names of files that are refused, and a part of the reason.
 const REFUSED: &[(&str, &str)] = &[
     ("compact_x2_aligned", "align_corners"),
-    ("compact_x2_bicubic", "interpolates cubic"),
     ("compact_x2_half", "0.5x0.5"),
     ("cunet", "pool"),
     ("nafsr_x2_perm_d18d", "Gather"),

@@ -240,16 +240,19 @@ impl<'m> Export<'m> {
                 let mode = match filter {
                     Filter::Nearest => "nearest",
                     Filter::Bilinear => "linear",
-                    Filter::Bicubic => "cubic",
+                    Filter::Bicubic | Filter::SharpBicubic => "cubic",
                 };
                 let mut attributes = vec![
                     ("mode", Attribute::Text(mode)),
                     ("coordinate_transformation_mode", Attribute::Text("half_pixel")),
                 ];
-                if filter == Filter::Bicubic {
-                    // Some readers refuse it elsewhere.
-                    attributes.push(("cubic_coeff_a", Attribute::Float(-0.5)));
-                }
+                // Some readers refuse it elsewhere.
+                let a = match filter {
+                    Filter::Nearest | Filter::Bilinear => None,
+                    Filter::Bicubic => Some(-0.5),
+                    Filter::SharpBicubic => Some(-0.75),
+                };
+                attributes.extend(a.map(|a| ("cubic_coeff_a", Attribute::Float(a))));
                 let out = format!("{name}.out");
                 (self.builder.node(&out, "Resize", &[&x, "", &scales], &attributes), Layout::Planes)
             }
@@ -314,7 +317,7 @@ impl<'m> Export<'m> {
         let sizes = builder.node(&format!("{name}.sizes"), "Concat", &[&channels, &sides], &axis);
         let (mode, transformation) = match filter {
             Filter::Nearest => ("nearest", "asymmetric"),
-            Filter::Bilinear | Filter::Bicubic => ("linear", "half_pixel"),
+            Filter::Bilinear | Filter::Bicubic | Filter::SharpBicubic => ("linear", "half_pixel"),
         };
         let attributes = [
             ("mode", Attribute::Text(mode)),

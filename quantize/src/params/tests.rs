@@ -128,6 +128,7 @@ fn interpolated_pixels_are_exact() {
         (Filter::Nearest, Some(DType::PIXEL)),
         (Filter::Bilinear, Some(DType::I16 { scale: 1.0 / (255.0 * 36.0) })),
         (Filter::Bicubic, None),
+        (Filter::SharpBicubic, None),
     ] {
         let config = Config { image_residual: Some(filter), ..Config::edge(3, 4, 1) };
         let model = model(&config, [1.0; 3], [0.0; 3]);

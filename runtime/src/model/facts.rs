@@ -120,7 +120,7 @@ impl Facts {
                 let around = match filter {
                     Filter::Nearest => 0,
                     Filter::Bilinear => 1,
-                    Filter::Bicubic => 2,
+                    Filter::Bicubic | Filter::SharpBicubic => 2,
                 };
                 Self {
                     look: Look::Around { upscale, around, padded: false },
@@ -137,9 +137,10 @@ impl Facts {
             },
             Op::MaxPool(pool) => Self { bad_parameter: bad_pool(pool), ..base("MaxPool", 1) },
             Op::GlobalPool { .. } => base("GlobalPool", 1),
-            Op::Interpolate { filter } => {
-                Self { bad_parameter: unless(filter != Filter::Bicubic, "filter"), ..base("Interpolate", 2) }
-            }
+            Op::Interpolate { filter } => Self {
+                bad_parameter: unless(matches!(filter, Filter::Nearest | Filter::Bilinear), "filter"),
+                ..base("Interpolate", 2)
+            },
         }
     }
 

@@ -99,6 +99,8 @@ pub enum Filter {
     Bilinear,
     /// Four taps a dimension, `a = −0.5`.
     Bicubic,
+    /// Four taps a dimension, `a = −0.75`: what PyTorch, OpenCV and ncnn call bicubic.
+    SharpBicubic,
 }
 
 /// Shape of a convolution: stride 1, zero padding that keeps the size, square odd kernel.

@@ -33,7 +33,7 @@ pub fn phases(filter: Filter, r: usize) -> Phases {
     let (total, taps) = match filter {
         Filter::Nearest => (1.0, 1),
         Filter::Bilinear => ((2 * r) as f32, 2),
-        Filter::Bicubic => (1.0, 4),
+        Filter::Bicubic | Filter::SharpBicubic => (1.0, 4),
     };
     for (j, phase) in phases.iter_mut().enumerate().take(r) {
         // The output pixel's centre lies `centre / 2r` pixels from the low-resolution pixel's.
@@ -46,7 +46,8 @@ pub fn phases(filter: Filter, r: usize) -> Phases {
                 let right = centre.rem_euclid(2 * r as isize) as f32;
                 phase.weights[..2].copy_from_slice(&[total - right, right]);
             }
-            Filter::Bicubic => {
+            Filter::Bicubic | Filter::SharpBicubic => {
+                let cubic = |x| cubic(x, if filter == Filter::Bicubic { -0.5 } else { -0.75 });
                 phase.first = if before { -2 } else { -1 };
                 let t = centre.rem_euclid(2 * r as isize) as f32 / (2 * r) as f32;
                 phase.weights = [cubic(1.0 + t), cubic(t), cubic(1.0 - t), cubic(2.0 - t)];
@@ -56,12 +57,12 @@ pub fn phases(filter: Filter, r: usize) -> Phases {
     Phases { all: phases, total, taps }
 }
 
-/// Keys' kernel with a = −0.5.
-fn cubic(x: f32) -> f32 {
+/// Keys' kernel.
+fn cubic(x: f32, a: f32) -> f32 {
     if x <= 1.0 {
-        (1.5 * x - 2.5) * x * x + 1.0
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     } else if x < 2.0 {
-        ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
     } else {
         0.0
     }

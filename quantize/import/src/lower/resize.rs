@@ -68,10 +68,21 @@ impl Lowering<'_> {
             {
                 Filter::Bicubic
             }
+            ("cubic", "half_pixel" | "pytorch_half_pixel")
+                if layer.float("cubic_coeff_a", -0.75) == -0.75 && layer.int("exclude_outside", 0) == 0 =>
+            {
+                Filter::SharpBicubic
+            }
+            (mode, "align_corners") => {
+                return Err(format!(
+                    "it interpolates {mode} with align_corners, where every pixel's weights follow from the size of the whole \
+                     image; train or export it with align_corners=False"
+                ));
+            }
             (mode, places) => {
                 return Err(format!(
                     "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
-                     bicubic with a = -0.5 are done"
+                     bicubic with a = -0.5 or -0.75 are done"
                 ));
             }
         };

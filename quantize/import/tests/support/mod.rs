@@ -307,13 +307,14 @@ fn taps(filter: Filter, at: usize, r: usize) -> Vec<(i64, f64)> {
     match filter {
         Filter::Nearest => vec![((at / r) as i64, 1.0)],
         Filter::Bilinear => vec![(near(0), 1.0 - (place - first)), (near(1), place - first)],
-        Filter::Bicubic => (-1..=2)
+        Filter::Bicubic | Filter::SharpBicubic => (-1..=2)
             .map(|d| {
+                let a = if filter == Filter::Bicubic { -0.5 } else { -0.75 };
                 let x = (place - first - d as f64).abs();
                 let w = if x <= 1.0 {
-                    1.5 * x.powi(3) - 2.5 * x * x + 1.0
+                    (a + 2.0) * x.powi(3) - (a + 3.0) * x * x + 1.0
                 } else {
-                    -0.5 * x.powi(3) + 2.5 * x * x - 4.0 * x + 2.0
+                    a * (x.powi(3) - 5.0 * x * x + 8.0 * x - 4.0)
                 };
                 (near(d), w)
             })

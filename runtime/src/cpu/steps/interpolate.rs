@@ -27,7 +27,7 @@ impl InterpolateStep {
         match self.numbers.filter {
             Filter::Nearest => ([at * from / to; 2], 0.0),
             // In halves of an output pixel: integers, so that it is exact.
-            Filter::Bilinear | Filter::Bicubic => {
+            Filter::Bilinear | Filter::Bicubic | Filter::SharpBicubic => {
                 let position = ((2 * at + 1) * from).saturating_sub(to);
                 let first = (position / (2 * to)).min(from - 1);
                 let part = (position - first * 2 * to) as f32 / (2 * to) as f32;
