@@ -7,13 +7,15 @@
 //! that `edsr-edge` lost 0.09 dB (x4) and 0.13 dB (x2) on Set14's ppt3 instead of 0.02 dB.
 
 use crate::histogram::Histogram;
-use mcir_runtime::model::{DType, Filter, Model, NodeId, Op, Role};
+use mcir_runtime::model::{Activation, DType, Filter, Graph, Model, NodeId, Op, Role};
 
 /// 16-bit edges reach this many times as far as any value that was seen, so that sums on other images do
 /// not saturate; it costs one of the 16 bits.
 pub const I16_HEADROOM: f32 = 2.0;
 /// Smallest clip range that the search considers, as a part of the observed range.
 const LEAST_CLIP: f64 = 0.2;
+/// The same where values beyond some point are all alike.
+const LEAST_CLIP_FLAT: f64 = 0.02;
 /// Steps of each round of the search, in each direction.
 const SEARCH_STEPS: usize = 10;
 /// Rounds; each looks closer around the best range so far.
@@ -54,7 +56,10 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
             types[usize::from(graph.node(id).inputs[0])]
         } else {
             exact(model, id).unwrap_or_else(|| EdgeTypes {
-                narrow: search_i8(histogram),
+                narrow: match flattened_by(graph, id) {
+                    Some(activation) => search_i8_through(histogram, activation),
+                    None => search_i8(histogram),
+                },
                 wide: i16_for(histogram.max_abs()),
             })
         };
@@ -69,6 +74,46 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
         types[usize::from(id)].narrow = DType::PIXEL;
     }
     types
+}
+
+/// The activation by which alone an edge is read in 8 bits, if it is one that has flat parts: values that lie there need no
+/// levels of their own.
+fn flattened_by(graph: &Graph, id: NodeId) -> Option<Activation> {
+    let mut found = None;
+    for reader in graph.readers(id) {
+        match graph.node(reader).op {
+            Op::Activation(activation) => {
+                if found.replace(activation).is_some_and(|other| other != activation) {
+                    return None;
+                }
+            }
+            // They read 16 bits, or only the size.
+            Op::Add { .. }
+            | Op::Mul
+            | Op::Affine
+            | Op::LayerNorm { .. }
+            | Op::Resize { .. }
+            | Op::Interpolate { .. } => {}
+            Op::Input { .. }
+            | Op::Conv2d(_)
+            | Op::WindowAttention { .. }
+            | Op::PixelShuffle { .. }
+            | Op::MaxPool(_)
+            | Op::GlobalPool { .. }
+            | Op::Convert
+            | Op::PRelu => return None,
+        }
+    }
+    let flat = |activation: &Activation| match activation {
+        Activation::Tanh
+        | Activation::Sigmoid
+        | Activation::Silu
+        | Activation::HardSigmoid { .. }
+        | Activation::HardSwish { .. } => true,
+        // GELU is flat too; its networks were measured without this.
+        Activation::Relu | Activation::LeakyRelu { .. } | Activation::Gelu => false,
+    };
+    found.filter(flat)
 }
 
 /// Gives the 16-bit edges that meet in sums, over a whole chain of residual blocks, the scale of the largest: sums of
@@ -151,6 +196,43 @@ pub fn i16_for(max_abs: f32) -> DType {
 /// Real zero is always one of the levels, as padding needs it. Values that are never negative (after a
 /// ReLU) get the zero point −128 and so all levels.
 pub fn search_i8(seen: &Histogram) -> DType {
+    search(seen, LEAST_CLIP, cubed_error)
+}
+
+/// The same for values of which only the activation matters.
+fn search_i8_through(seen: &Histogram, activation: Activation) -> DType {
+    search(seen, LEAST_CLIP_FLAT, |counts, dtype| {
+        let DType::I8 { scale, zero_point } = dtype else { unreachable!("the search is for 8 bits") };
+        let (scale, zero) = (f64::from(scale), f64::from(zero_point));
+        let level = |stored: f64| activated(activation, (stored - zero) * scale);
+        let levels: Vec<f64> = (-128..128).map(|stored| level(f64::from(stored))).collect();
+        let error = |&(x, n): &(f64, u64)| {
+            let stored = (x / scale + zero).round_ties_even().clamp(-128.0, 127.0);
+            (activated(activation, x) - levels[(stored + 128.0) as usize]).abs().powi(3) * n as f64
+        };
+        counts.iter().map(error).sum()
+    })
+}
+
+/// An activation of a real value.
+fn activated(activation: Activation, x: f64) -> f64 {
+    let sigmoid = 1.0 / (1.0 + (-x).exp());
+    let hard = |alpha: f32, beta: f32| (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0);
+    match activation {
+        Activation::Tanh => x.tanh(),
+        Activation::Sigmoid => sigmoid,
+        Activation::Silu => x * sigmoid,
+        Activation::HardSigmoid { alpha, beta } => hard(alpha, beta),
+        Activation::HardSwish { alpha, beta } => x * hard(alpha, beta),
+        Activation::Relu | Activation::LeakyRelu { .. } | Activation::Gelu => {
+            unreachable!("it is not searched through")
+        }
+    }
+}
+
+/// The 8-bit type of the least cost, that of the whole range if it is no better with less than all; ranges from `least` of what
+/// was seen are tried.
+fn search(seen: &Histogram, least: f64, cost: impl Fn(&[(f64, u64)], DType) -> f64) -> DType {
     let (min, max) = (f64::from(seen.min()), f64::from(seen.max()));
     if min == 0.0 && max == 0.0 {
         return i8_for(0.0, f64::from(RANGE_OF_ZERO));
@@ -158,15 +240,15 @@ pub fn search_i8(seen: &Histogram) -> DType {
     let counts: Vec<(f64, u64)> = seen.counts().collect();
     let cost = |lo: f64, hi: f64| {
         let dtype = i8_for(lo * min, hi * max);
-        (cubed_error(&counts, dtype), dtype)
+        (cost(&counts, dtype), dtype)
     };
     // The whole range comes first, so that of equal errors it wins.
     let (mut best, mut centre) = (cost(1.0, 1.0), (1.0, 1.0));
-    let mut reach = 1.0 - LEAST_CLIP;
+    let mut reach = 1.0 - least;
     for _ in 0..SEARCH_ROUNDS {
         let around = |centre: f64| {
             let step = 2.0 * reach / SEARCH_STEPS as f64;
-            (0..=SEARCH_STEPS).map(move |i| (centre + reach - step * i as f64).clamp(LEAST_CLIP, 1.0))
+            (0..=SEARCH_STEPS).map(move |i| (centre + reach - step * i as f64).clamp(least, 1.0))
         };
         let lows: Vec<f64> = if min < 0.0 { around(centre.0).collect() } else { vec![1.0] };
         let highs: Vec<f64> = if max > 0.0 { around(centre.1).collect() } else { vec![1.0] };

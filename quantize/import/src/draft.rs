@@ -2,6 +2,7 @@
 //! concatenations, selections of channels and changes of scale into the convolutions beside them.
 
 mod emit;
+mod linear;
 mod simplify;
 
 pub use simplify::simplify;

@@ -189,3 +189,33 @@ fn edges_that_meet_in_sums_share_the_largest_scale() {
     assert_eq!(found[index(&chained, "body.1.conv2")].wide, i16_for(1000.0));
     assert_eq!(found[index(&chained, "body.1.add")].wide, i16_for(1.0));
 }
+
+/// What only a saturating activation reads has its levels where that is steep.
+#[test]
+fn levels_are_where_the_activation_is_steep() {
+    let values: Vec<f32> = (-4000..=4000).map(|i| i as f32 / 100.0).collect();
+    let mut seen = Histogram::default();
+    seen.add(&values);
+    let hard = Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 };
+    for (activation, low, high) in [
+        (Activation::Sigmoid, -15.0, 15.0),
+        (Activation::Tanh, -8.0, 8.0),
+        (Activation::Silu, -15.0, 41.0),
+        (hard, -4.0, 41.0),
+    ] {
+        let off = |dtype: DType| {
+            let DType::I8 { scale, zero_point } = dtype else { panic!("8 bits") };
+            let real = |stored: f64| (stored - f64::from(zero_point)) * f64::from(scale);
+            let error = |&x: &f32| {
+                let stored = (f64::from(x) / f64::from(scale) + f64::from(zero_point)).round();
+                let found = activated(activation, real(stored.clamp(-128.0, 127.0)));
+                (found - activated(activation, x.into())).powi(2)
+            };
+            (real(-128.0), real(127.0), values.iter().map(error).sum::<f64>())
+        };
+        let (from, to, error) = off(search_i8_through(&seen, activation));
+        assert!(low <= from && to <= high, "{activation:?}: {from} .. {to}");
+        let (.., plain) = off(search_i8(&seen));
+        assert!(error < 0.6 * plain, "{activation:?}: {error} against {plain}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Rules that make a draft smaller and bring it to what the engine has. None changes what is computed, but for the order in
 //! which floats are added up.
 
-use super::{Conv, Draft, Node, Work};
+use super::{Conv, Draft, Node, Work, linear};
 use mcir_runtime::model::Activation;
 use std::collections::HashMap;
 
@@ -27,6 +27,7 @@ fn step(draft: &mut Draft, i: usize) -> bool {
         || scale_of_inputs(draft, i)
         || relu(draft, i)
         || gate(draft, i)
+        || linear::join(draft, i)
 }
 
 /// Lets readers of `from` read `to`.
