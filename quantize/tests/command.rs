@@ -103,7 +103,7 @@ fn json_has_the_fields_of_the_table() {
 
     for (model, quantized, part) in [("model.f32", false, 0.0), ("model.int8", true, 1.0)] {
         let inspect = json(&place.run(&["inspect", model, "--width", "64", "--json"]));
-        assert_eq!((&inspect["schema"], &inspect["quantized"]), (&1.into(), &quantized.into()));
+        assert_eq!((&inspect["schema"], &inspect["quantized"]), (&2.into(), &quantized.into()));
         assert_eq!((&inspect["int8_macs_part"], &inspect["width"]), (&part.into(), &64.into()));
         let nodes = inspect["nodes"].as_array().unwrap();
         let macs: u64 = nodes.iter().map(|n| n["macs_per_pixel"].as_u64().unwrap()).sum();

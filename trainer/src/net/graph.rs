@@ -5,6 +5,7 @@
 //! matches on [`Op`] have no `_` arm, so that a new operator is a compile error and not a silent gap.
 
 mod extend;
+mod init;
 
 use super::branch::{self, Branch};
 use super::gelu::gelu;
@@ -13,14 +14,13 @@ use super::{blend, param, pooling};
 use crate::attention::{Window, attend};
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::resize;
-use crate::seed::{Purpose, Stream};
 use crate::shuffle::pixel_shuffle;
-use crate::weights::{Tensors, WeightsError, mean_shift};
+use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use extend::{reflect, repeat_edges};
-use mcir_runtime::arch::edsr;
-use mcir_runtime::model::{Activation, EdgeShape, Graph, Node, NodeId, Op, infer};
+use init::random_tensors;
+use mcir_runtime::model::{Activation, Graph, Node, NodeId, Op, infer};
 
 /// Name of the position table in published checkpoints.
 pub const TABLE: &str = "relative_position_bias_table";
@@ -448,86 +448,6 @@ impl GraphNet {
 fn last_readers(graph: &Graph) -> Vec<NodeId> {
     let ids = (0..).take(graph.nodes.len());
     ids.map(|id| graph.readers(id).last().unwrap_or(graph.output())).collect()
-}
-
-/// Whether the output of `id` is the residual of a sum, possibly after a pixel shuffle.
-fn ends_residual(graph: &Graph, id: NodeId) -> bool {
-    graph.readers(id).any(|reader| match graph.node(reader).op {
-        Op::Add { .. } => graph.node(reader).inputs[1] == id,
-        Op::PixelShuffle { .. } => ends_residual(graph, reader),
-        Op::Input { .. }
-        | Op::Conv2d(_)
-        | Op::Affine
-        | Op::Activation(_)
-        | Op::LayerNorm { .. }
-        | Op::WindowAttention { .. }
-        | Op::Resize { .. }
-        | Op::PRelu
-        | Op::Mul
-        | Op::MaxPool(_)
-        | Op::GlobalPool { .. }
-        | Op::Interpolate { .. }
-        | Op::Convert => false,
-    })
-}
-
-fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> Tensors {
-    let transformer = graph.nodes.iter().any(|n| matches!(n.op, Op::WindowAttention { .. }));
-    let mut tensors = Tensors::default();
-    for (node, id) in graph.nodes.iter().zip(0..) {
-        let mut stream = Stream::new(seed, Purpose::Weights, id.into());
-        match node.op {
-            Op::Conv2d(c) => {
-                let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
-                let gain = if ends_residual(graph, id) { 0.1 } else { 1.0 };
-                let bound = gain / ((i * k * k) as f32).sqrt();
-                // The linear layers of a transformer, which are 1x1 convolutions here.
-                let linear = transformer && k == 1;
-                let mut draw = |n: usize| -> Vec<f32> {
-                    let mut value = || if linear { 0.02 * stream.normal() } else { stream.symmetric(bound) };
-                    (0..n).map(|_| value()).collect()
-                };
-                let weight = draw(o * i * k * k);
-                let bias = if linear { vec![0.0; o] } else { draw(o) };
-                tensors.insert(format!("{}.weight", node.name), vec![o, i, k, k], weight);
-                tensors.insert(format!("{}.bias", node.name), vec![o], bias);
-            }
-            Op::LayerNorm { .. } => {
-                let n = usize::from(shapes[usize::from(id)].channels);
-                tensors.insert(format!("{}.weight", node.name), vec![n], vec![1.0; n]);
-                tensors.insert(format!("{}.bias", node.name), vec![n], vec![0.0; n]);
-            }
-            // As PyTorch begins.
-            Op::PRelu => {
-                let n = usize::from(shapes[usize::from(id)].channels);
-                tensors.insert(format!("{}.weight", node.name), vec![n], vec![0.25; n]);
-            }
-            Op::WindowAttention { num_heads, window_size, .. } => {
-                let shape = vec![(2 * usize::from(window_size) - 1).pow(2), num_heads.into()];
-                let table = (0..shape[0] * shape[1]).map(|_| 0.02 * stream.normal()).collect();
-                tensors.insert(format!("{}.{TABLE}", node.name), shape, table);
-            }
-            Op::Affine => {
-                let range = if transformer { 1.0 } else { edsr::IMG_RANGE };
-                let (scale, shift) = mean_shift(&node.name, range);
-                let n = usize::from(shapes[usize::from(id)].channels);
-                let rgb = |v: [f32; 3]| (0..n).map(|c| v[c % 3]).collect();
-                tensors.insert(format!("{}.weight", node.name), vec![n], rgb(scale));
-                tensors.insert(format!("{}.bias", node.name), vec![n], rgb(shift));
-            }
-            Op::Input { .. }
-            | Op::Add { .. }
-            | Op::Mul
-            | Op::Activation(_)
-            | Op::PixelShuffle { .. }
-            | Op::Resize { .. }
-            | Op::MaxPool(_)
-            | Op::GlobalPool { .. }
-            | Op::Interpolate { .. }
-            | Op::Convert => {}
-        }
-    }
-    tensors
 }
 
 fn activate(x: Tensor<4>, a: Activation) -> Tensor<4> {

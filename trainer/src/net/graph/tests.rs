@@ -1,4 +1,5 @@
 use super::*;
+use crate::seed::{Purpose, Stream};
 use mcir_runtime::arch::edsr;
 use mcir_runtime::model::{Conv2d, DType, Filter, Pool, Statistic};
 
