@@ -15,6 +15,7 @@ use mcir_boards::gpio::LineSpec;
 use mcir_boards::live::{Hosts, Request, parse_host};
 use mcir_files::{self as files, Error, Format, Header, Input, Output};
 use mcir_runtime::Isa;
+use mcir_runtime::error::RunError;
 use mcir_runtime::model::Model;
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::path::Path;
