@@ -86,7 +86,7 @@ fn a_good_model_passes_the_gate() {
 fn json_has_the_fields_of_the_table() {
     let place = Place::new(&sharpener(2, 0.5, 0.0));
     let run = json(&place.run(&[&RUN[..], &["-v", "photos", "--json", "-j", "1"]].concat()));
-    assert_eq!((&run["schema"], &run["passed"], &run["written"]), (&1.into(), &true.into(), &true.into()));
+    assert_eq!((&run["schema"], &run["passed"], &run["written"]), (&2.into(), &true.into(), &true.into()));
     assert_eq!(run["images"].as_array().unwrap().len(), 6);
     let drops: Vec<f64> =
         run["images"].as_array().unwrap().iter().map(|i| i["drop_db"].as_f64().unwrap()).collect();
