@@ -128,7 +128,7 @@ fn from_edsr_pytorch(mut tensors: Tensors) -> Result<Tensors, Fault> {
     Ok(renamed)
 }
 
-/// A SwinIR's shape, and its tensors under the graph's names; means as for [`edsr`], with a range of 0..1.
+/// A SwinIR's shape, and its tensors under the graph's names; means as for [`edsr()`], with a range of 0..1.
 ///
 /// # Errors
 /// Any [`Fault`].

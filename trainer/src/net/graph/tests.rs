@@ -94,9 +94,10 @@ fn gradients_agree_with_finite_differences() {
             let net = GraphNet::from_tensors(&graph, &tensors, &plain).expect("valid");
             f64::from(loss(&net, &plain).into_scalar::<f32>())
         };
-        let step = 1e-2;
+        // Deviations bend more than the rest: a longer step would measure that.
+        let step = 2e-3;
         let slope = (moved(step) - moved(-step)) / (2.0 * step);
-        assert!((slope - length).abs() < 0.02 * length, "{name}: {slope} for {length}");
+        assert!((slope - length).abs() < 0.005 * length, "{name}: {slope} for {length}");
     }
 }
 
