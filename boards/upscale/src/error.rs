@@ -249,8 +249,13 @@ impl Error {
             Self::Plan { source: PlanError::Width { limit, .. }, .. } => {
                 format!("cut the image into parts of at most {limit} pixels in width")
             }
-            Self::Plan { source: PlanError::Memory { .. }, .. } => {
+            Self::Plan { source: PlanError::Memory { .. }, .. }
+            | Self::Run { source: RunError::Plan(PlanError::Memory { .. }), .. } => {
                 "end other programs, or cut the image into parts".into()
+            }
+            Self::Plan { source: PlanError::Small { .. }, .. }
+            | Self::Run { source: RunError::Plan(PlanError::Small { .. }), .. } => {
+                "use a larger image, or a model that does not pool it".into()
             }
             Self::Plan { .. } => "try another model, or another instruction set with --isa".into(),
             Self::Run { .. } => "this is a fault of the program; please report it with the model".into(),

@@ -2,7 +2,7 @@ use super::*;
 use crate::colour::{from_rgb, grey, ycbcr_to_rgb};
 use mcir_runtime::arch::{edsr, stand_in};
 use mcir_runtime::image::resize_bicubic;
-use mcir_runtime::model::{Activation, NodeId};
+use mcir_runtime::model::{Activation, NodeId, Pool};
 
 const SIZE: (usize, usize) = (23, 17);
 
@@ -149,4 +149,22 @@ fn colours_are_interpolated_by_every_factor_that_a_network_can_have() {
     for upscale in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16] {
         assert_eq!(usize::from(interpolation(upscale).upscale()), upscale);
     }
+}
+
+/// A network that pools its picture: what is too small for it is told so.
+#[test]
+fn too_small_a_picture_is_no_fault_of_the_program() {
+    let mut graph = Graph::new(3, DType::F32);
+    let pool = Pool { window: 3, stride: 2, before: 0, after: 0 };
+    let low = graph.push("pool", Op::MaxPool(pool), &[0], DType::F32);
+    graph.push("up", Op::Interpolate { filter: Filter::Bilinear }, &[low, 0], DType::F32);
+    let bytes = Model::new(graph, &[vec![], vec![], vec![]], vec![]).unwrap().to_bytes();
+    let model = NamedModel::received("pooled", bytes.clone(), bytes.len()).unwrap();
+    let mut upscaler = Upscaler::new(model, PlanOptions::default());
+    let picture = |side: usize| Image::new(side, side, 3, vec![90; side * side * 3]).unwrap();
+    let error = upscaler.run(&picture(2), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("2x2 pixels is too small"), "{error}");
+    assert!(error.help().contains("a larger image"), "{}", error.help());
+    assert_eq!(upscaler.run(&picture(3), &mut |_| {}).unwrap(), picture(3));
+    assert!(upscaler.memory_bytes().unwrap() > 0);
 }
