@@ -192,12 +192,7 @@ impl<'a> Build<'a> {
         if groups == 0 || groups * inputs != x.channels || !outputs.is_multiple_of(groups) {
             return Err(self.misfit(layer, x));
         }
-        let mut names = vec![x.name.clone(), format!("{layer}.weight")];
-        let bias = format!("{layer}.bias");
-        if self.shape(&bias).is_some() {
-            self.vector(&bias, outputs)?;
-            names.push(bias);
-        }
+        let names = self.inputs_of(x, layer, outputs)?;
         let [y, x_pad] = pads.map(|p| p as i64);
         let attributes = vec![
             ("group", Attribute::Int(groups as i64)),
@@ -219,6 +214,17 @@ impl<'a> Build<'a> {
         Ok(self.push(layer, "Conv", vec![x.name.clone(), weight, bias], vec![("pads", pads)], o))
     }
 
+    /// The edges that a layer with weights reads: the image, its weights, and its bias if there is one.
+    fn inputs_of(&mut self, x: &Edge, layer: &str, outputs: usize) -> Result<Vec<String>, Fault> {
+        let mut names = vec![x.name.clone(), format!("{layer}.weight")];
+        let bias = format!("{layer}.bias");
+        if self.shape(&bias).is_some() {
+            self.vector(&bias, outputs)?;
+            names.push(bias);
+        }
+        Ok(names)
+    }
+
     fn misfit(&self, layer: &str, x: &Edge) -> Fault {
         let name = format!("{layer}.weight");
         let found = self.shape(&name).unwrap_or_default().to_vec();
@@ -231,12 +237,7 @@ impl<'a> Build<'a> {
         if inputs != x.channels {
             return Err(self.misfit(layer, x));
         }
-        let mut names = vec![x.name.clone(), format!("{layer}.weight")];
-        let bias = format!("{layer}.bias");
-        if self.shape(&bias).is_some() {
-            self.vector(&bias, outputs)?;
-            names.push(bias);
-        }
+        let names = self.inputs_of(x, layer, outputs)?;
         let [pad, more] = pads.map(|pad| pad as i64);
         let attributes = vec![
             ("strides", Attribute::Ints(vec![scale as i64; 2])),

@@ -1,7 +1,7 @@
 //! Residual sum: `a + res_scale · b`.
 
-use crate::cpu::codec::{CHUNK, Codec, chunks};
-use crate::cpu::kernels::Elementwise;
+use crate::cpu::codec::Codec;
+use crate::cpu::steps::pair::Pair;
 use crate::cpu::steps::step::{Dtypes, Io, Step};
 use crate::program::Add;
 
@@ -25,40 +25,24 @@ impl AddStep {
 impl Step for AddStep {
     fn run(&self, io: &mut Io<'_>) {
         let cols = io.out.cols();
+        let AddStep { codecs, factors, out } = *self;
         for y in io.rows.clone() {
-            let [a, b] = io.inputs.map(|ring| ring.pixels(y, cols.clone()));
-            if let (Some(rows), [Codec::I16, Codec::I16], Some(to)) =
-                (io.cpu.rows, self.codecs, self.out.narrowing())
+            let rows = io.inputs.map(|ring| ring.pixels(y, cols.clone()));
+            if let (Some(kernels), [Codec::I16, Codec::I16], Some(to)) =
+                (io.cpu.rows, codecs, out.narrowing())
             {
-                let [a, b] = [a, b].map(bytemuck::cast_slice);
-                if (rows.add)(a, b, self.factors, to, io.out.row_mut(y)) {
+                let [a, b] = rows.map(bytemuck::cast_slice);
+                if (kernels.add)(a, b, factors, to, io.out.row_mut(y)) {
                     continue;
                 }
             }
-            io.cpu.run(Row { step: self, a, b, out: io.out.row_mut(y) });
+            io.cpu.run(Pair {
+                codecs,
+                to: out,
+                rows,
+                out: io.out.row_mut(y),
+                of: move |x, y| x * factors[0] + y * factors[1],
+            });
         }
-    }
-}
-
-struct Row<'a> {
-    step: &'a AddStep,
-    a: &'a [u8],
-    b: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl Elementwise for Row<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let AddStep { codecs, factors, out } = *self.step;
-        let (mut x, mut y) = ([0.0; CHUNK], [0.0; CHUNK]);
-        chunks(self.out.len() / out.size_bytes(), |at, n| {
-            codecs[0].load(self.a, at, &mut x[..n]);
-            codecs[1].load(self.b, at, &mut y[..n]);
-            for (x, y) in x[..n].iter_mut().zip(&y[..n]) {
-                *x = *x * factors[0] + *y * factors[1];
-            }
-            out.store(&x[..n], self.out, at);
-        });
     }
 }

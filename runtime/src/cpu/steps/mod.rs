@@ -16,6 +16,7 @@ mod layer_norm;
 mod max_pool;
 mod mul;
 mod narrow_out;
+mod pair;
 mod pixel_shuffle;
 mod prelu;
 mod resize;
