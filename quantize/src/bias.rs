@@ -4,12 +4,17 @@
 //! the padding at the border). Comparing `Σ W·E[x]` of the float model with `Σ Ŵ·E[x̂]` of the quantized one
 //! gives the correction before any activation, exactly, without watching the sums themselves.
 //!
+//! The means that a convolution reads are right only when those before it are: corrected all at once, each would make up
+//! for errors that the one before it has just lost, and a network without skips would settle after as many rounds as it has
+//! convolutions in a row, swinging on the way. So they are corrected from front to back ([`stages`]).
+//!
 //! Source: Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
 //! section 4.2, with means that were observed on images.
 
 use crate::calibrate::Observation;
 use crate::rewrite::{Recipe, Rewritten};
 use mcir_runtime::model::{Conv2d, Model, NodeId, Op, Role};
+use std::ops::Range;
 
 /// The bias of each convolution of the float model `model` that makes the quantized means equal to those in
 /// `seen`; empty for all other nodes.
@@ -37,6 +42,22 @@ pub fn corrected(
             one(model, id, conv, recipe, mean, quantized_mean)
         })
         .collect()
+}
+
+/// The order of correction: at most `most` ranges of depths, from front to back, and the depth of each convolution, which is
+/// the number of those on the longest way to it.
+pub fn stages(model: &Model, most: usize) -> (Vec<Range<usize>>, Vec<usize>) {
+    let mut behind: Vec<usize> = Vec::with_capacity(model.graph().nodes.len());
+    let mut depth = Vec::with_capacity(behind.capacity());
+    for node in &model.graph().nodes {
+        let before = node.inputs.iter().map(|&input| behind[usize::from(input)]).max().unwrap_or(0);
+        depth.push(before);
+        behind.push(before + usize::from(matches!(node.op, Op::Conv2d(_))));
+    }
+    let levels = behind.iter().copied().max().unwrap_or(0);
+    let stages = levels.min(most.max(1));
+    let at = |stage: usize| stage * levels / stages.max(1);
+    ((0..stages).map(|stage| at(stage)..at(stage + 1)).collect(), depth)
 }
 
 /// The biases of the model itself; empty for other nodes than convolutions.

@@ -6,7 +6,7 @@ use crate::engine::Runner;
 use crate::error::QuantizeError;
 use crate::histogram::Histogram;
 use crate::parallel::{self, Progress};
-use crate::samples::Samples;
+use crate::samples::{Entry, Samples};
 use mcir_runtime::model::{Model, NodeId};
 
 /// Mean and variance of each channel of an edge.
@@ -68,6 +68,21 @@ pub fn observe(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Observation, QuantizeError> {
+    observe_some(model, samples, samples.entries(), detail, threads, progress)
+}
+
+/// As [`observe`], on some of the samples.
+///
+/// # Errors
+/// The same.
+pub fn observe_some(
+    model: &Model,
+    samples: &Samples,
+    entries: &[Entry],
+    detail: Detail,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Observation, QuantizeError> {
     let edges = model.graph().nodes.len();
     let channels: Vec<usize> = (0..edges).map(|i| usize::from(model.shape(i as NodeId).channels)).collect();
     let init = || State {
@@ -102,7 +117,7 @@ pub fn observe(
             }),
         }
     };
-    let states = parallel::in_order(samples.entries(), threads, init, work, add)?;
+    let states = parallel::in_order(entries, threads, init, work, add)?;
     let mut histograms = vec![Histogram::default(); edges];
     for state in &states {
         for (total, part) in histograms.iter_mut().zip(&state.histograms) {

@@ -1,7 +1,7 @@
 //! The steps in order: fold, equalise, observe, choose types, quantize weights, correct biases.
 
 use crate::bias;
-use crate::calibrate::{Detail, Observation, observe};
+use crate::calibrate::{Detail, Observation, observe, observe_some};
 use crate::engine::Runner;
 use crate::equalize::{STRENGTH, equalize};
 use crate::error::QuantizeError;
@@ -17,9 +17,15 @@ use crate::types;
 use crate::weights::{self, QuantizedWeights};
 use crate::winograd;
 use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role};
+use std::ops::Range;
 
-/// Rounds of bias correction: each settles what the one before has moved further up.
+/// Most stages in which biases are corrected; deeper networks have several convolutions in a stage.
+const BIAS_STAGES: usize = 24;
+/// A stage of several convolutions in a row is gone through this often: each time settles what the one before has moved.
 const BIAS_ROUNDS: usize = 2;
+/// Images that are run for it all together, but at least this many in each round.
+const BIAS_IMAGES: usize = 400;
+const LEAST_BIAS_IMAGES: usize = 16;
 
 /// How much work quantization may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -259,10 +265,25 @@ impl<'a> Calibrated<'a> {
         let (mut recipe, mut rewritten) = self.first_build(kept)?;
         let Some(seen) = &self.seen else { return Ok(rewritten) };
         let Settings { threads, progress, .. } = self.settings;
-        progress.begin("correcting biases", BIAS_ROUNDS * self.samples.len());
-        for _ in 0..BIAS_ROUNDS {
-            let now = observe(&rewritten.model, self.samples, Detail::Moments, threads, progress)?;
-            recipe.bias = bias::corrected(&self.folded, seen, &recipe, Some((&rewritten, &now)));
+        let (stages, depth) = bias::stages(&self.folded, BIAS_STAGES);
+        let rounds: Vec<Range<usize>> = stages
+            .into_iter()
+            .flat_map(|stage| vec![stage.clone(); if stage.len() > 1 { BIAS_ROUNDS } else { 1 }])
+            .collect();
+        let entries = self.samples.few((BIAS_IMAGES / rounds.len().max(1)).max(LEAST_BIAS_IMAGES));
+        progress.begin("correcting biases", (rounds.len() + 1) * entries.len());
+        // The means of the same images.
+        let look =
+            |model: &Model| observe_some(model, self.samples, &entries, Detail::Moments, threads, progress);
+        let means = if entries.len() == self.samples.len() { None } else { Some(look(&self.folded)?) };
+        let seen = means.as_ref().unwrap_or(seen);
+        for stage in rounds {
+            let now = look(&rewritten.model)?;
+            let corrected = bias::corrected(&self.folded, seen, &recipe, Some((&rewritten, &now)));
+            for (id, bias) in corrected.into_iter().enumerate().filter(|(id, _)| stage.contains(&depth[*id]))
+            {
+                recipe.bias[id] = bias;
+            }
             rewritten = rewrite(&self.folded, &recipe)?;
         }
         progress.end();

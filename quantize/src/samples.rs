@@ -103,6 +103,12 @@ impl Samples {
         &self.entries
     }
 
+    /// At most `most` of them, spread evenly.
+    pub fn few(&self, most: usize) -> Vec<Entry> {
+        let (all, taken) = (self.entries.len(), self.entries.len().min(most));
+        (0..taken).map(|i| self.entries[i * all / taken].clone()).collect()
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -3,7 +3,6 @@
 mod support;
 
 use mcir_quantize::QuantizeError;
-use mcir_quantize::bias;
 use mcir_quantize::calibrate::{Detail, observe};
 use mcir_quantize::cost;
 use mcir_quantize::engine::Runner;
@@ -350,63 +349,6 @@ fn a_mean_shift_costs_one_node() {
     // The mean of DIV2K's three means is 109.65 of 255.
     let shifted = int8.graph().node(node(&int8, "sub_mean")).dtype;
     assert_eq!(shifted, DType::I8 { scale: 1.0 / 255.0, zero_point: -18 });
-}
-
-#[test]
-fn biases_restore_the_means() {
-    let model = random(graph(&Config::edge(2, 8, 2)), 8);
-    let samples = samples(6, 32, 24, 3);
-    let calibrated = Calibrated::new(&model, &samples, Settings { effort: Effort::Low, ..SETTINGS }).unwrap();
-    let corrected = calibrated.build(&[]).unwrap();
-    let folded = calibrated.folded();
-    // The same model with the float biases, rounded.
-    let params: Vec<Vec<TensorData>> = (0..corrected.model.graph().nodes.len() as NodeId)
-        .map(|id| {
-            let new = corrected.model.graph().node(id);
-            let mut params = corrected.model.params(id);
-            if let (Op::Conv2d(_), [_, TensorData::I32(bias), TensorData::F32(scales)]) =
-                (new.op, &mut params[..])
-            {
-                let DType::I8 { scale, .. } = corrected.model.graph().node(new.inputs[0]).dtype else {
-                    panic!()
-                };
-                let float = folded.f32s(node(folded, &new.name), Role::Bias);
-                for ((b, f), s) in bias.iter_mut().zip(float).zip(scales) {
-                    *b = (f / (scale * *s)).round() as i32;
-                }
-            }
-            params
-        })
-        .collect();
-    let plain = Model::new(corrected.model.graph().clone(), &params, vec![]).unwrap();
-    let error = |int8: &Model| -> f64 {
-        let seen = observe(int8, &samples, Detail::Moments, 2, &()).unwrap();
-        let last = [folded, int8].map(|m| usize::from(node(m, "conv_last")));
-        let pairs = calibrated.seen().unwrap().moments[last[0]].mean.iter().zip(&seen.moments[last[1]].mean);
-        pairs.map(|(a, b)| (a - b).abs()).sum::<f64>()
-    };
-    let (before, after) = (error(&plain), error(&corrected.model));
-    assert!(after < 0.25 * before, "{after} after, {before} before");
-}
-
-#[test]
-fn a_perfect_recipe_leaves_the_bias_alone() {
-    let model = random(graph(&Config::edge(2, 4, 1)), 8);
-    let samples = samples(4, 32, 24, 3);
-    let calibrated = Calibrated::new(&model, &samples, SETTINGS).unwrap();
-    let model = calibrated.folded();
-    let nodes = model.graph().nodes.len();
-    let recipe = mcir_quantize::rewrite::Recipe {
-        types: mcir_quantize::params::edge_types(model, &calibrated.seen().unwrap().histograms),
-        precision: vec![Precision::F32; nodes],
-        weights: vec![None; nodes],
-        bias: vec![],
-    };
-    let bias = bias::corrected(model, calibrated.seen().unwrap(), &recipe, None);
-    for id in calibrated.convolutions() {
-        let expected = model.f32s(id, Role::Bias);
-        assert!(bias[usize::from(id)].iter().zip(&expected).all(|(a, &b)| (a - f64::from(b)).abs() < 1e-9));
-    }
 }
 
 #[test]
