@@ -93,7 +93,8 @@ fn flattened_by(graph: &Graph, id: NodeId) -> Option<Activation> {
             | Op::Affine
             | Op::LayerNorm { .. }
             | Op::Resize { .. }
-            | Op::Interpolate { .. } => {}
+            | Op::Interpolate { .. }
+            | Op::Reduce { .. } => {}
             Op::Input { .. }
             | Op::Conv2d(_)
             | Op::WindowAttention { .. }

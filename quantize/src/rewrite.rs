@@ -141,7 +141,8 @@ impl Reads {
             | Op::Mul
             | Op::Affine
             | Op::LayerNorm { .. }
-            | Op::Resize { .. } => Self::Wide,
+            | Op::Resize { .. }
+            | Op::Reduce { .. } => Self::Wide,
             // Folding removes the one and refuses the other.
             Op::Input { .. } | Op::Convert => Self::Wide,
         }

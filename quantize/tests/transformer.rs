@@ -91,6 +91,7 @@ fn every_configuration_becomes_int8() {
                 | Op::MaxPool(_)
                 | Op::GlobalPool { .. }
                 | Op::Interpolate { .. }
+                | Op::Reduce { .. }
                 | Op::Convert => n.dtype != DType::F32,
             };
             assert!(ok, "{name}: {} reads or writes the wrong type", n.name);

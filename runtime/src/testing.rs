@@ -165,6 +165,18 @@ pub fn reference_edge(
                 sum
             });
         }
+        Op::Reduce { factor, filter } => {
+            let (f, x) = (usize::from(factor), input(0));
+            each(&mut out, &|y, xx, n| {
+                let mut sum = 0.0;
+                for (sy, wy) in reduced_taps(filter, f, y, in_h) {
+                    for (sx, wx) in reduced_taps(filter, f, xx, in_w) {
+                        sum += wy * wx * x[(sy * in_w + sx) * c + n];
+                    }
+                }
+                sum
+            });
+        }
         Op::LayerNorm { eps } => {
             let (weight, bias) = (model.f32s(id, Role::Weight), model.f32s(id, Role::Bias));
             for (x, out) in input(0).chunks(c).zip(out.chunks_mut(c)) {
@@ -281,7 +293,18 @@ fn hard_sigmoid(x: f64, alpha: f32, beta: f32) -> f64 {
 }
 
 fn taps(filter: Filter, r: usize, at: usize, size: usize) -> Vec<(usize, f64)> {
-    let centre = (at as f64 + 0.5) / r as f64 - 0.5;
+    taps_at(filter, (at as f64 + 0.5) / r as f64 - 0.5, size)
+}
+
+fn reduced_taps(filter: Filter, factor: usize, at: usize, size: usize) -> Vec<(usize, f64)> {
+    match filter {
+        Filter::Nearest => vec![(at * factor, 1.0)],
+        _ => taps_at(filter, (at as f64 + 0.5) * factor as f64 - 0.5, size),
+    }
+}
+
+/// The pixels that one at `centre` is made of.
+fn taps_at(filter: Filter, centre: f64, size: usize) -> Vec<(usize, f64)> {
     let weight = |d: f64| {
         let d = d.abs();
         match filter {

@@ -84,6 +84,7 @@ fn node(graph: &Graph, id: NodeId, tensors: &Tensors) -> Result<Vec<TensorData>,
         | Op::MaxPool(_)
         | Op::GlobalPool { .. }
         | Op::Interpolate { .. }
+        | Op::Reduce { .. }
         | Op::Convert => Ok(Vec::new()),
     }
 }

@@ -85,6 +85,8 @@ pub enum Work {
     Global(Statistic),
     /// Interpolation of the first input to the size of the second.
     Interpolate(Filter),
+    /// Interpolation to one in so many rows and columns.
+    Reduce(usize, Filter),
     /// A norm over the channels of each pixel.
     LayerNorm {
         /// Added to the variance.
@@ -226,6 +228,10 @@ impl Draft {
             }
             Work::Global(_) => (channels, Size::Pooled([1, 1])),
             Work::Interpolate(_) => (channels, of(1).1),
+            Work::Reduce(factor, _) => match size {
+                Size::Times(n) => (channels, Size::Times(n / factor)),
+                Size::Pooled(size) => (channels, Size::Pooled(size.map(|side| side / factor))),
+            },
             Work::Input
             | Work::Add { .. }
             | Work::Mul

@@ -10,12 +10,13 @@ mod activation;
 mod attention;
 mod build;
 mod pool;
+mod resize;
 pub use mcir_import::onnx::proto;
 
 use crate::error::QuantizeError;
 use attention::Windows;
 use build::{Attribute, Builder};
-use mcir_runtime::model::{Conv2d, DType, Filter, Model, NodeId, Op, Role, Statistic};
+use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role, Statistic};
 use prost::Message as _;
 use proto::{
     DimensionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
@@ -235,27 +236,10 @@ impl<'m> Export<'m> {
                 (self.builder.node(&out, "DepthToSpace", &[&x], &attributes), Layout::Planes)
             }
             Op::Resize { upscale, filter } => {
-                let x = self.edge(first, Layout::Planes);
-                let r = f32::from(upscale);
-                let scales = self.builder.f32s(&format!("{name}.scales"), &[4], &[1.0, 1.0, r, r]);
-                let mode = match filter {
-                    Filter::Nearest => "nearest",
-                    Filter::Bilinear => "linear",
-                    Filter::Bicubic | Filter::SharpBicubic => "cubic",
-                };
-                let mut attributes = vec![
-                    ("mode", Attribute::Text(mode)),
-                    ("coordinate_transformation_mode", Attribute::Text("half_pixel")),
-                ];
-                // Some readers refuse it elsewhere.
-                let a = match filter {
-                    Filter::Nearest | Filter::Bilinear => None,
-                    Filter::Bicubic => Some(-0.5),
-                    Filter::SharpBicubic => Some(-0.75),
-                };
-                attributes.extend(a.map(|a| ("cubic_coeff_a", Attribute::Float(a))));
-                let out = format!("{name}.out");
-                (self.builder.node(&out, "Resize", &[&x, "", &scales], &attributes), Layout::Planes)
+                (self.resize(&name, first, f32::from(upscale), filter), Layout::Planes)
+            }
+            Op::Reduce { factor, filter } => {
+                (self.resize(&name, first, 1.0 / f32::from(factor), filter), Layout::Planes)
             }
             Op::MaxPool(pool) => (self.max_pool(&name, first, pool), Layout::Planes),
             Op::GlobalPool { statistic } => {

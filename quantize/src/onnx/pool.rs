@@ -1,8 +1,8 @@
-//! Pooling, and interpolation to the size of another edge.
+//! Pooling.
 
 use super::build::Attribute;
 use super::{Export, Layout};
-use mcir_runtime::model::{Filter, NodeId, Pool};
+use mcir_runtime::model::{NodeId, Pool};
 
 impl Export<'_> {
     /// Only whole windows begin before the image or end behind it in ONNX: what begins inside is cut off first.
@@ -25,28 +25,5 @@ impl Export<'_> {
             ("pads", Attribute::Ints(&[before, before, after, after])),
         ];
         self.builder.node(&format!("{name}.out"), "MaxPool", &[&x], &attributes)
-    }
-
-    /// To the size that the second input has when the network is run.
-    pub(super) fn interpolate(&mut self, name: &str, inputs: &[NodeId], filter: Filter) -> String {
-        let (x, like) = (self.edge(inputs[0], Layout::Planes), self.edge(inputs[1], Layout::Planes));
-        let (zero, two, four) = (self.builder.i64s(&[0]), self.builder.i64s(&[2]), self.builder.i64s(&[4]));
-        let builder = &mut self.builder;
-        let shape = builder.node(&format!("{name}.shape"), "Shape", &[&x], &[]);
-        let channels = builder.node(&format!("{name}.channels"), "Slice", &[&shape, &zero, &two], &[]);
-        let shape = builder.node(&format!("{name}.like"), "Shape", &[&like], &[]);
-        let sides = builder.node(&format!("{name}.sides"), "Slice", &[&shape, &two, &four], &[]);
-        let axis = [("axis", Attribute::Int(0))];
-        let sizes = builder.node(&format!("{name}.sizes"), "Concat", &[&channels, &sides], &axis);
-        let (mode, transformation) = match filter {
-            Filter::Nearest => ("nearest", "asymmetric"),
-            Filter::Bilinear | Filter::Bicubic | Filter::SharpBicubic => ("linear", "half_pixel"),
-        };
-        let attributes = [
-            ("mode", Attribute::Text(mode)),
-            ("coordinate_transformation_mode", Attribute::Text(transformation)),
-            ("nearest_mode", Attribute::Text("floor")),
-        ];
-        builder.node(&format!("{name}.out"), "Resize", &[&x, "", "", &sizes], &attributes)
     }
 }

@@ -141,6 +141,21 @@ pub fn pooled() -> Graph {
     g
 }
 
+/// A network x4 whose image is made smaller again, as animevideov3 x2 has it.
+pub fn reduced(filter: Filter) -> Graph {
+    let conv =
+        |from, to| Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation: None });
+    let mut g = Graph::new(3, DType::F32);
+    let x = g.push("first", conv(3, 12), &[0], DType::F32);
+    let x = g.push("prelu", Op::PRelu, &[x], DType::F32);
+    let x = g.push("last", conv(12, 48), &[x], DType::F32);
+    let x = g.push("shuffle", Op::PixelShuffle { upscale: 4 }, &[x], DType::F32);
+    let base = g.push("base", Op::Resize { upscale: 4, filter: Filter::Nearest }, &[0], DType::F32);
+    let x = g.push("image", Op::Add { res_scale: 1.0 }, &[base, x], DType::F32);
+    g.push("reduce", Op::Reduce { factor: 2, filter }, &[x], DType::F32);
+    g
+}
+
 /// A network that does something sensible, in closed form: it adds `strength` times the image's Laplacian to
 /// the interpolated image, which sharpens it. A feature that nothing reads is `spoiled` times
 /// larger than those that matter: at a million no integers hold them all, at some thousands 16 bits do.

@@ -7,6 +7,9 @@ use crate::model::shape::EdgeShape;
 /// Largest magnitude of a number that is a parameter of an operator.
 const MAX_COEFFICIENT: f32 = 1e6;
 
+/// Largest factor of a reduction.
+const MAX_FACTOR: u8 = 8;
+
 /// An operator's entry.
 pub(crate) struct Facts {
     /// Short name for tables and messages.
@@ -29,6 +32,9 @@ pub(crate) struct Facts {
 pub(crate) enum Look {
     /// Pixels up to `around` from the one it comes from; columns beyond the image are padding (`padded`) or repeated.
     Around { upscale: u8, around: u8, padded: bool },
+    /// Of every so many pixels, as of a row in `factor`, `taps` from the one at `first` on; pixels beyond the image are
+    /// repeated ones.
+    Reduced { factor: u8, first: i8, taps: u8 },
     /// All pixels of its window; the lines between windows are at `shift + k · window`.
     Window { window: u8, shift: u8 },
 }
@@ -141,6 +147,14 @@ impl Facts {
                 bad_parameter: unless(matches!(filter, Filter::Nearest | Filter::Bilinear), "filter"),
                 ..base("Interpolate", 2)
             },
+            Op::Reduce { factor, filter } => {
+                let (first, taps) = filter.reduced(factor.min(MAX_FACTOR));
+                Self {
+                    look: Look::Reduced { factor, first, taps },
+                    bad_parameter: unless((2..=MAX_FACTOR).contains(&factor), "factor"),
+                    ..base("Reduce", 1)
+                }
+            }
         }
     }
 

@@ -103,6 +103,21 @@ pub enum Filter {
     SharpBicubic,
 }
 
+impl Filter {
+    /// Which rows become row `y` when so many become one: the first one relative to row `factor · y`, and how many. It is the
+    /// same for all rows, as their centres lie alike between the centres of what they are made of.
+    pub const fn reduced(self, factor: u8) -> (i8, u8) {
+        let centre = (factor as i8 - 1) / 2;
+        match self {
+            Self::Nearest => (0, 1),
+            // The centre is that of a row.
+            _ if factor % 2 == 1 => (centre, 1),
+            Self::Bilinear => (centre, 2),
+            Self::Bicubic | Self::SharpBicubic => (centre - 1, 4),
+        }
+    }
+}
+
 /// Shape of a convolution: stride 1, zero padding that keeps the size, square odd kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Conv2d {
@@ -215,6 +230,14 @@ pub enum Op {
     /// pixels repeated, no smoothing where it becomes smaller.
     Interpolate {
         /// Nearest (`⌊y · from / to⌋`) or bilinear.
+        filter: Filter,
+    },
+    /// Interpolation of an enlarged image to one of a whole fraction of its size, as networks have it that compute more than they
+    /// are asked for: half-pixel centres, edge pixels repeated, no smoothing.
+    Reduce {
+        /// Rows that become one, and columns.
+        factor: u8,
+        /// Interpolation kernel; the nearest pixel is the first of the rows that become one.
         filter: Filter,
     },
 }

@@ -61,7 +61,8 @@ impl Model {
                 | Op::Mul
                 | Op::MaxPool(_)
                 | Op::GlobalPool { .. }
-                | Op::Interpolate { .. } => (node.op, self.params(id)),
+                | Op::Interpolate { .. }
+                | Op::Reduce { .. } => (node.op, self.params(id)),
             };
             graph.push(node.name.clone(), op, &node.inputs, node.dtype);
             params.push(tensors);
@@ -77,9 +78,12 @@ fn edges(model: &Model) -> Option<Vec<Edge>> {
     for (id, node) in graph.nodes.iter().enumerate() {
         let stays_grey = match node.op {
             Op::Input { .. } => true,
-            Op::Resize { .. } | Op::Convert | Op::Activation(_) | Op::Add { .. } | Op::Mul => {
-                node.inputs.iter().all(|&i| edges[usize::from(i)] == Edge::Grey)
-            }
+            Op::Resize { .. }
+            | Op::Reduce { .. }
+            | Op::Convert
+            | Op::Activation(_)
+            | Op::Add { .. }
+            | Op::Mul => node.inputs.iter().all(|&i| edges[usize::from(i)] == Edge::Grey),
             Op::Conv2d(_)
             | Op::Affine
             | Op::LayerNorm { .. }
@@ -106,7 +110,9 @@ fn edges(model: &Model) -> Option<Vec<Edge>> {
             let asked = match node.op {
                 Op::Conv2d(Conv2d { activation: None, .. }) => None,
                 Op::PixelShuffle { upscale } => Some(planes * usize::from(upscale).pow(2)),
-                Op::Add { .. } | Op::Resize { .. } | Op::Convert | Op::Affine => Some(planes),
+                Op::Add { .. } | Op::Resize { .. } | Op::Reduce { .. } | Op::Convert | Op::Affine => {
+                    Some(planes)
+                }
                 Op::Input { .. }
                 | Op::Conv2d(_)
                 | Op::Activation(_)

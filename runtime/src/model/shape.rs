@@ -158,6 +158,16 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                 }
                 scaled(id, of(0).channels / r2, of(0).extent, upscale)?
             }
+            Op::Reduce { factor, .. } => {
+                let Extent::Times(n) = of(0).extent else {
+                    return Err(LoadError::ResolutionMismatch { node: id });
+                };
+                // No smaller than the image, which may have any size.
+                if factor < 2 || !n.is_multiple_of(factor) {
+                    return Err(LoadError::BadParameter { node: id, what: "factor" });
+                }
+                EdgeShape { extent: Extent::Times(n / factor), ..of(0) }
+            }
             Op::Resize { upscale, .. } => {
                 if upscale < 2 {
                     return Err(LoadError::BadParameter { node: id, what: "upscale" });

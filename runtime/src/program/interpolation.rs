@@ -57,6 +57,23 @@ pub fn phases(filter: Filter, r: usize) -> Phases {
     Phases { all: phases, total, taps }
 }
 
+/// The taps of a reduction by `factor` relative to pixel `factor · x`, and how many there are.
+pub fn reduction(filter: Filter, factor: u8) -> (Phase, usize) {
+    let (first, taps) = filter.reduced(factor);
+    let weights = match (filter, taps) {
+        (_, 2) => [0.5, 0.5, 0.0, 0.0],
+        (Filter::Bicubic, 4) => between(-0.5),
+        (Filter::SharpBicubic, 4) => between(-0.75),
+        _ => [1.0, 0.0, 0.0, 0.0],
+    };
+    (Phase { first: isize::from(first), weights }, usize::from(taps))
+}
+
+/// Weights half-way between the two pixels in the middle.
+fn between(a: f32) -> [f32; MAX_TAPS] {
+    [1.5, 0.5, 0.5, 1.5].map(|x| cubic(x, a))
+}
+
 /// Keys' kernel.
 fn cubic(x: f32, a: f32) -> f32 {
     if x <= 1.0 {

@@ -5,7 +5,7 @@ use crate::program::edges::{dtypes, scale_of};
 use crate::program::numerics;
 use crate::program::order::Order;
 use crate::program::reach::{Reach, column_padding};
-use crate::program::work::{Edge, GlobalPool, Interpolate, Node, Work};
+use crate::program::work::{Edge, GlobalPool, Interpolate, Node, Reduce, Work};
 use alloc::{sync::Arc, vec::Vec};
 
 /// All nodes, with the channels of every edge in the graph's order.
@@ -62,6 +62,9 @@ fn work(model: &Model, id: NodeId, order: Order) -> Work {
         Op::GlobalPool { statistic } => Work::GlobalPool(GlobalPool { statistic, factor: scale_of(a) }),
         Op::Interpolate { filter } => {
             Work::Interpolate(Interpolate { filter, factor: numerics::convert(a, out) })
+        }
+        Op::Reduce { factor, filter } => {
+            Work::Reduce(Reduce { by: factor, filter, factor: numerics::convert(a, out) })
         }
         Op::Convert => Work::Convert { factor: numerics::convert(a, out) },
     }

@@ -25,7 +25,7 @@ mod tests;
 mod work;
 
 pub use edges::scale_of;
-pub use interpolation::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, phases};
+pub use interpolation::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, phases, reduction};
 pub use lowered::Program;
 pub(crate) use numerics::largest_sum;
 pub use numerics::{EXPONENT_BITS, I16_MAX, MAX_BIAS, MAX_QUERY, limits, short};
@@ -33,5 +33,5 @@ pub use order::Order;
 pub use reach::{Reach, window_start};
 pub use work::{
     Add, Affine, Attention, BilinearSkip, Convolution, Edge, Epilogue, GlobalPool, IntAttention, Interpolate,
-    LayerNorm, Mul, Narrow, Node, Numbers, PRelu, Resize, Shuffled, Work,
+    LayerNorm, Mul, Narrow, Node, Numbers, PRelu, Reduce, Resize, Shuffled, Work,
 };

@@ -14,6 +14,15 @@ pub enum Reach {
         /// Rows below.
         below: i64,
     },
+    /// Row `y` needs rows `factor · y − above ..= factor · y + below`.
+    Reduced {
+        /// Input rows for one output row.
+        factor: i64,
+        /// Rows above.
+        above: i64,
+        /// Rows below.
+        below: i64,
+    },
     /// Row `y` needs all rows of its window.
     Windows {
         /// Side of a window.
@@ -31,6 +40,11 @@ impl Reach {
                 let around = i64::from(around);
                 Self::Rows { upscale: i64::from(upscale), above: around, below: around }
             }
+            Look::Reduced { factor, first, taps } => {
+                let first = i64::from(first);
+                let last = first + i64::from(taps) - 1;
+                Self::Reduced { factor: i64::from(factor), above: -first, below: last }
+            }
             Look::Window { window, shift } => {
                 Self::Windows { window: i64::from(window), shift: i64::from(shift) }
             }
@@ -43,7 +57,7 @@ impl Reach {
             Self::Rows { upscale: r, above, below } => {
                 Self::Rows { upscale: r * i64::from(upscale), above, below }
             }
-            Self::Windows { .. } => unreachable!("windows are not shuffled"),
+            Self::Reduced { .. } | Self::Windows { .. } => unreachable!("it is no convolution"),
         }
     }
 
@@ -51,6 +65,7 @@ impl Reach {
     pub fn ready(self, input: i64) -> i64 {
         match self {
             Self::Rows { upscale, below, .. } => (input - below) * upscale,
+            Self::Reduced { factor, below, .. } => (input - 1 - below).div_euclid(factor) + 1,
             Self::Windows { window, shift } => window_start(input, window, shift),
         }
     }
@@ -60,6 +75,7 @@ impl Reach {
         match self {
             // Rounded up: an output row needs the whole input row that it comes from.
             Self::Rows { upscale, below, .. } => (output + upscale - 1).div_euclid(upscale) + below,
+            Self::Reduced { factor, below, .. } => (output - 1) * factor + below + 1,
             Self::Windows { window, shift } => window_start(output + window - 1, window, shift),
         }
     }
@@ -68,6 +84,7 @@ impl Reach {
     pub fn first(self, output: i64) -> i64 {
         match self {
             Self::Rows { upscale, above, .. } => output.div_euclid(upscale) - above,
+            Self::Reduced { factor, above, .. } => output * factor - above,
             Self::Windows { window, shift } => window_start(output, window, shift),
         }
     }
@@ -77,7 +94,7 @@ impl Reach {
 pub(crate) fn column_padding(op: &Op) -> usize {
     match Facts::of(op, None).look {
         Look::Around { around, padded: true, .. } => usize::from(around),
-        Look::Around { padded: false, .. } | Look::Window { .. } => 0,
+        Look::Around { padded: false, .. } | Look::Reduced { .. } | Look::Window { .. } => 0,
     }
 }
 

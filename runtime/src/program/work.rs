@@ -79,6 +79,8 @@ pub enum Work {
     GlobalPool(GlobalPool),
     /// Interpolation to the size of the second input.
     Interpolate(Interpolate),
+    /// Interpolation to a whole fraction of the size.
+    Reduce(Reduce),
     /// Attention in windows, in float.
     Attention(Arc<Attention>),
     /// Attention in windows on 8 bits, in integers.
@@ -215,6 +217,18 @@ pub struct GlobalPool {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interpolate {
     /// Nearest or bilinear.
+    pub filter: Filter,
+    /// Real value of the input's step in steps of the output.
+    pub factor: f32,
+}
+
+/// An interpolation to a whole fraction of the size, separable: sums of the taps of [`reduction`](crate::program::reduction) down
+/// the columns first, then along the rows, multiplied with the factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reduce {
+    /// Rows that become one.
+    pub by: u8,
+    /// Interpolation kernel.
     pub filter: Filter,
     /// Real value of the input's step in steps of the output.
     pub factor: f32,

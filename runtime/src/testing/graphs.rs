@@ -117,6 +117,31 @@ pub fn grey_graph(num_feat: u16, upscale: u8, quantized: bool) -> Graph {
     g
 }
 
+/// A network that enlarges by `upscale` and then reduces by `factor`, with a convolution behind: on floats, or between quantized
+/// types.
+pub fn reduced_graph(num_feat: u16, upscale: u8, factor: u8, filter: Filter, quantized: bool) -> Graph {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let dtype = |dtype| if quantized { dtype } else { DType::F32 };
+    let i16 = |scale| dtype(DType::I16 { scale });
+    let r2 = u16::from(upscale) * u16::from(upscale);
+    let mut g = Graph::new(3, dtype(DType::PIXEL));
+    let x = g.push("feature", conv(3, num_feat, 5), &[0], dtype(DType::I8 { scale: 0.02, zero_point: 7 }));
+    let x = g.push("upsample", conv(num_feat, 3 * r2, 3), &[x], i16(0.0007));
+    let x = g.push("shuffle", Op::PixelShuffle { upscale }, &[x], i16(0.0007));
+    let base = g.push("base", Op::Resize { upscale, filter: Filter::Nearest }, &[0], dtype(DType::PIXEL));
+    let x = g.push("image_add", Op::Add { res_scale: 1.0 }, &[base, x], i16(0.0005));
+    let x = g.push(
+        "reduce",
+        Op::Reduce { factor, filter },
+        &[x],
+        dtype(DType::I8 { scale: 0.01, zero_point: 2 }),
+    );
+    g.push("sharpen", conv(3, 3, 3), &[x], dtype(DType::PIXEL));
+    g
+}
+
 /// A network x2 with PReLUs, as FSRCNN has them: on floats, or between all pairs of quantized types.
 pub fn prelu_graph(num_feat: u16, quantized: bool) -> Graph {
     let conv = |from, to, kernel| {

@@ -29,6 +29,7 @@ fn graphs() -> Vec<(&'static str, Graph, bool)> {
         ("prelu-x2", prelu(), true),
         ("attention-x2", attention(), true),
         ("pooled-x2", pooled(), true),
+        ("reduced-x2", reduced(), true),
         ("margin-x2", Graph { margin: 5, ..edsr::graph(&grey) }, true),
         ("swinir-x2", swinir::graph(&direct), true),
         ("swinir-classical-x4", swinir::graph(&classical), false),
@@ -93,6 +94,23 @@ fn pooled() -> Graph {
     let y = push("gate", Op::Mul, &[y, gate]);
     let y = push("upsample", conv(8, 12, 3), &[y]);
     push("shuffle", Op::PixelShuffle { upscale: 2 }, &[y]);
+    g
+}
+
+/// A network that enlarges by 4 and halves the result.
+fn reduced() -> Graph {
+    let conv = |in_channels, out_channels| {
+        Op::Conv2d(Conv2d { in_channels, out_channels, kernel: 3, activation: None })
+    };
+    let mut g = Graph::new(3, DType::F32);
+    let mut push = |name: &str, op, inputs: &[u16]| g.push(name, op, inputs, DType::F32);
+    let x = push("first", conv(3, 8), &[0]);
+    let x = push("prelu", Op::PRelu, &[x]);
+    let x = push("last", conv(8, 48), &[x]);
+    let x = push("shuffle", Op::PixelShuffle { upscale: 4 }, &[x]);
+    let base = push("base", Op::Resize { upscale: 4, filter: Filter::Nearest }, &[0]);
+    let x = push("image", Op::Add { res_scale: 1.0 }, &[base, x]);
+    push("half", Op::Reduce { factor: 2, filter: Filter::SharpBicubic }, &[x]);
     g
 }
 

@@ -184,6 +184,7 @@ impl GraphNet {
                 | Op::MaxPool(_)
                 | Op::GlobalPool { .. }
                 | Op::Interpolate { .. }
+                | Op::Reduce { .. }
                 | Op::Convert => Layer::Plain(Plain {}),
             });
         }
@@ -364,6 +365,11 @@ impl GraphNet {
                     let (x, like) = (read(0), read(1));
                     let [_, _, h, w] = like.dims();
                     resize::resize_to(x, [h, w], filter)
+                }
+                (Op::Reduce { factor, filter }, _) => {
+                    let x = read(0);
+                    let [_, _, h, w] = x.dims();
+                    resize::resize_to(x, [h, w].map(|side| side / usize::from(factor)), filter)
                 }
                 (Op::LayerNorm { eps }, Layer::Norm(norm)) => {
                     channel_norm(read(0), norm.weight.val(), norm.bias.val(), eps)

@@ -188,6 +188,7 @@ impl Work {
             | Op::MaxPool(_)
             | Op::GlobalPool { .. }
             | Op::Interpolate { .. }
+            | Op::Reduce { .. }
             | Op::Convert => Self { plain_macs: macs, plain_values: values, ..work },
         }
     }

@@ -56,6 +56,9 @@ impl Draft {
                 Work::Pool(pool) => (Op::MaxPool(*pool), Vec::new()),
                 Work::Global(statistic) => (Op::GlobalPool { statistic: *statistic }, Vec::new()),
                 Work::Interpolate(filter) => (Op::Interpolate { filter: *filter }, Vec::new()),
+                Work::Reduce(factor, filter) => {
+                    (Op::Reduce { factor: small(*factor)?, filter: *filter }, Vec::new())
+                }
                 Work::LayerNorm { eps, weight, bias } => {
                     (Op::LayerNorm { eps: *eps }, vec![floats(weight), floats(bias)])
                 }

@@ -138,7 +138,9 @@ fn scale(draft: &mut Draft, i: usize) -> bool {
             draft.nodes[i].work = Work::LayerNorm { eps: *eps, weight, bias };
             draft.nodes[i].inputs = before.inputs;
         }
-        (Work::Shuffle(_) | Work::Resize(..), Some(factor)) => exchange(draft, i, from, factor),
+        (Work::Shuffle(_) | Work::Resize(..) | Work::Reduce(..), Some(factor)) => {
+            exchange(draft, i, from, factor)
+        }
         (
             Work::Activation(Activation::Relu | Activation::LeakyRelu { .. }) | Work::PRelu(_),
             Some(factor),

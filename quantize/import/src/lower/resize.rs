@@ -37,55 +37,19 @@ impl Lowering<'_> {
             ));
         };
         let r = down.round();
+        let less = (1.0 / down).round();
+        if down == across && (1.0 / down - less).abs() < 1e-6 && (2.0..=8.0).contains(&less) {
+            return self.to_fraction(layer, x, less as usize);
+        }
         if down != across || (down - r).abs() > 1e-6 || !(1.0..=16.0).contains(&r) {
-            return Err(format!("it resizes by {down}x{across}; the same whole number up to 16 is done"));
+            return Err(format!(
+                "it resizes by {down}x{across}; the same whole number up to 16 is done, or one in a whole number up to 8"
+            ));
         }
         if r == 1.0 {
             return Ok(vec![Value::View(view.clone())]);
         }
-        let places = layer.text(
-            "coordinate_transformation_mode",
-            if layer.kind == "Upsample" { "asymmetric" } else { "half_pixel" },
-        );
-        let filter = match (layer.text("mode", "nearest"), places) {
-            // With a whole factor all of these take the same pixel.
-            ("nearest", "asymmetric")
-                if layer.kind == "Upsample" || layer.text("nearest_mode", "floor") == "floor" =>
-            {
-                Filter::Nearest
-            }
-            ("nearest", "half_pixel" | "pytorch_half_pixel")
-                if matches!(
-                    layer.text("nearest_mode", "round_prefer_floor"),
-                    "round_prefer_floor" | "round_prefer_ceil"
-                ) =>
-            {
-                Filter::Nearest
-            }
-            ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
-            ("cubic", "half_pixel" | "pytorch_half_pixel")
-                if layer.float("cubic_coeff_a", -0.75) == -0.5 && layer.int("exclude_outside", 0) == 0 =>
-            {
-                Filter::Bicubic
-            }
-            ("cubic", "half_pixel" | "pytorch_half_pixel")
-                if layer.float("cubic_coeff_a", -0.75) == -0.75 && layer.int("exclude_outside", 0) == 0 =>
-            {
-                Filter::SharpBicubic
-            }
-            (mode, "align_corners") => {
-                return Err(format!(
-                    "it interpolates {mode} with align_corners, where every pixel's weights follow from the size of the whole \
-                     image; train or export it with align_corners=False"
-                ));
-            }
-            (mode, places) => {
-                return Err(format!(
-                    "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
-                     bicubic with a = -0.5 or -0.75 are done"
-                ));
-            }
-        };
+        let filter = kernel(layer)?;
         let is_whole = self.is_whole(x, 0) && self.is_whole(x, 1);
         // Pixels at the border are repeated: around an image that was extended so, that is what is there.
         if filter != Filter::Nearest && !is_whole && !self.is_input(x) {
@@ -95,6 +59,40 @@ impl Lowering<'_> {
             );
         }
         let node = self.enlarge(layer.name.clone(), Work::Resize(r as usize, filter), x, r as usize)?;
+        Ok(self.value(node))
+    }
+
+    /// Interpolation to a whole fraction of the size, as networks have it that enlarge more than they are asked for.
+    fn to_fraction(&mut self, layer: &Layer, x: usize, factor: usize) -> Result<Vec<Value>, Why> {
+        let filter = kernel(layer)?;
+        let rounded = layer.text("coordinate_transformation_mode", "half_pixel") != "asymmetric"
+            && layer.kind != "Upsample";
+        if filter == Filter::Nearest && rounded && factor != 2 {
+            return Err("it takes the nearest pixel of a smaller image's centres; with asymmetric coordinates, rounded \
+                        down, it is done"
+                .into());
+        }
+        if filter != Filter::Nearest && layer.int("antialias", 0) != 0 {
+            return Err(
+                "it smooths while it makes the image smaller (antialias); without that it is done".into()
+            );
+        }
+        match self.draft.nodes[x].size {
+            Size::Times(n) if n.is_multiple_of(factor) => {}
+            Size::Times(n) => {
+                return Err(format!(
+                    "it makes an image of {n} times the input's size {factor} times smaller, which is no whole multiple of \
+                     the input; that is done to images that were enlarged before"
+                ));
+            }
+            Size::Pooled(_) => unreachable!("what was pooled is resized like another image"),
+        }
+        if !(self.is_whole(x, 0) && self.is_whole(x, 1)) {
+            return Err("it makes an image smaller that convolutions without padding, or cropping, have made smaller \
+                        already"
+                .into());
+        }
+        let node = self.push(layer, Work::Reduce(factor, filter), &[x]);
         Ok(self.value(node))
     }
 
@@ -127,4 +125,51 @@ impl Lowering<'_> {
         let node = self.push(layer, Work::Interpolate(filter), &[x, like]);
         Ok(self.value(node))
     }
+}
+
+/// The kernel of an interpolation by a whole factor.
+fn kernel(layer: &Layer) -> Result<Filter, Why> {
+    let places = layer.text(
+        "coordinate_transformation_mode",
+        if layer.kind == "Upsample" { "asymmetric" } else { "half_pixel" },
+    );
+    Ok(match (layer.text("mode", "nearest"), places) {
+        // With a whole factor all of these take the same pixel.
+        ("nearest", "asymmetric")
+            if layer.kind == "Upsample" || layer.text("nearest_mode", "floor") == "floor" =>
+        {
+            Filter::Nearest
+        }
+        ("nearest", "half_pixel" | "pytorch_half_pixel")
+            if matches!(
+                layer.text("nearest_mode", "round_prefer_floor"),
+                "round_prefer_floor" | "round_prefer_ceil"
+            ) =>
+        {
+            Filter::Nearest
+        }
+        ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
+        ("cubic", "half_pixel" | "pytorch_half_pixel")
+            if layer.float("cubic_coeff_a", -0.75) == -0.5 && layer.int("exclude_outside", 0) == 0 =>
+        {
+            Filter::Bicubic
+        }
+        ("cubic", "half_pixel" | "pytorch_half_pixel")
+            if layer.float("cubic_coeff_a", -0.75) == -0.75 && layer.int("exclude_outside", 0) == 0 =>
+        {
+            Filter::SharpBicubic
+        }
+        (mode, "align_corners") => {
+            return Err(format!(
+                "it interpolates {mode} with align_corners, where every pixel's weights follow from the size of the whole \
+                     image; train or export it with align_corners=False"
+            ));
+        }
+        (mode, places) => {
+            return Err(format!(
+                "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
+                     bicubic with a = -0.5 or -0.75 are done"
+            ));
+        }
+    })
 }

@@ -234,6 +234,18 @@ fn inside(model: &Model, x: &Planes) -> Planes {
                     sum
                 })
             }
+            Op::Reduce { factor, filter } => {
+                let (f, [c, h, w]) = (usize::from(factor), dims(0));
+                let around = |at: usize| match filter {
+                    Filter::Nearest => vec![((at * f) as i64, 1.0)],
+                    _ => taps_at(filter, (at as f64 + 0.5) * f as f64 - 0.5),
+                };
+                Planes::make([c, h / f, w / f], |c, y, x| {
+                    let pairs =
+                        around(y).into_iter().flat_map(|a| around(x).into_iter().map(move |b| (a, b)));
+                    pairs.map(|((y, v), (x, u))| v * u * input(0).clamped(c, y, x)).sum()
+                })
+            }
             Op::MaxPool(pool) => {
                 let [c, h, w] = dims(0);
                 let size = |n: usize| pool.size(n).expect("large enough");
@@ -301,11 +313,17 @@ fn hard_sigmoid(v: f64, alpha: f32, beta: f32) -> f64 {
 
 /// Pixels that an enlarged pixel is made of, with their weights.
 fn taps(filter: Filter, at: usize, r: usize) -> Vec<(i64, f64)> {
-    let place = (at as f64 + 0.5) / r as f64 - 0.5;
+    match filter {
+        Filter::Nearest => vec![((at / r) as i64, 1.0)],
+        _ => taps_at(filter, (at as f64 + 0.5) / r as f64 - 0.5),
+    }
+}
+
+fn taps_at(filter: Filter, place: f64) -> Vec<(i64, f64)> {
     let first = place.floor();
     let near = |d: i64| first as i64 + d;
     match filter {
-        Filter::Nearest => vec![((at / r) as i64, 1.0)],
+        Filter::Nearest => vec![(place.round() as i64, 1.0)],
         Filter::Bilinear => vec![(near(0), 1.0 - (place - first)), (near(1), place - first)],
         Filter::Bicubic | Filter::SharpBicubic => (-1..=2)
             .map(|d| {

@@ -19,6 +19,7 @@ mod narrow_out;
 mod pair;
 mod pixel_shuffle;
 mod prelu;
+mod reduce;
 mod resize;
 mod shuffled_conv;
 mod shuffled_resize;
@@ -85,6 +86,7 @@ pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<B
             boxed(global_pool::GlobalPoolStep::new(*pool, channels, dtypes.codec(dtypes.from[0])))
         }
         Work::Interpolate(numbers) => boxed(interpolate::InterpolateStep::new(*numbers, channels, dtypes)),
+        Work::Reduce(numbers) => reduce::ReduceStep::new(*numbers, channels, dtypes).and_then(boxed),
         Work::Attention(attention) => {
             window_attention::WindowAttentionStep::new(attention, channels, dtypes).and_then(boxed)
         }

@@ -13,7 +13,7 @@ use crate::stream::options::PlanOptions;
 use crate::stream::packed::PackedModel;
 use crate::testing::{
     Rng, attention_graph, grey_graph, i16_graph, label, narrow_graph, pooled_graph, prelu_graph,
-    quantized_graph, quantized_swinir, random_model, reference_edge, shuffled_graph,
+    quantized_graph, quantized_swinir, random_model, reduced_graph, reference_edge, shuffled_graph,
 };
 
 fn run(model: &Model, options: &PlanOptions, pixels: &[u8], width: usize) -> Vec<u8> {
@@ -138,6 +138,12 @@ fn networks() -> Vec<(&'static str, Model)> {
         ("pooled", random_model(pooled_graph(12, false), 23)),
         ("int8, pooled", random_model(pooled_graph(16, true), 24)),
         ("int8, pooled, of 150 channels", random_model(pooled_graph(150, true), 25)),
+        ("reduced x4 / 2", random_model(reduced_graph(12, 4, 2, Filter::SharpBicubic, false), 28)),
+        ("int8, reduced x4 / 2", random_model(reduced_graph(16, 4, 2, Filter::SharpBicubic, true), 29)),
+        ("int8, reduced x3 / 3", random_model(reduced_graph(7, 3, 3, Filter::Bilinear, true), 30)),
+        ("int8, reduced x8 / 4", random_model(reduced_graph(8, 8, 4, Filter::Bicubic, true), 31)),
+        ("int8, reduced x6 / 2", random_model(reduced_graph(8, 6, 2, Filter::Nearest, true), 32)),
+        ("reduced x2 / 2", random_model(reduced_graph(4, 2, 2, Filter::Bilinear, false), 33)),
         ("int8 x3 bicubic of PyTorch", random_model(quantized_graph(8, 3, Filter::SharpBicubic), 27)),
     ]
 }
@@ -337,6 +343,12 @@ fn the_bits_do_not_depend_on_the_processor() {
         2_508_838_412,
         520_832_105,
         3_041_781_131,
+        2_644_837_505,
+        3_061_489_817,
+        4_003_984_177,
+        1_456_473_437,
+        54_492_070,
+        3_074_038_660,
         2_988_989_677_u32,
     ];
     assert_eq!(crcs, expected);

@@ -23,6 +23,7 @@ fn ends_residual(graph: &Graph, id: NodeId) -> bool {
         | Op::MaxPool(_)
         | Op::GlobalPool { .. }
         | Op::Interpolate { .. }
+        | Op::Reduce { .. }
         | Op::Convert => false,
     })
 }
@@ -80,6 +81,7 @@ pub(super) fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> 
             | Op::MaxPool(_)
             | Op::GlobalPool { .. }
             | Op::Interpolate { .. }
+            | Op::Reduce { .. }
             | Op::Convert => {}
         }
     }
