@@ -40,6 +40,8 @@ enum Verb {
     #[command(hide = true)]
     Measure(compare::remote::Cmd),
     Completions(completions::Cmd),
+    #[command(hide = true)]
+    Package(completions::PackageCmd),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Slot(cmd) => slots::run(&cmd),
         Verb::Measure(cmd) => compare::remote::run(&cmd),
         Verb::Completions(cmd) => completions::run(&cmd, Cli::command()),
+        Verb::Package(cmd) => completions::package(&cmd, &Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

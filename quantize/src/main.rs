@@ -4,7 +4,7 @@
 
 mod commands;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Quantize super-resolution models to int8 and measure what it costs.
@@ -23,6 +23,9 @@ enum Command {
     Prepare(commands::prepare::Args),
     ExportOnnx(commands::export_onnx::Args),
     Import(commands::import::Args),
+    Completions(commands::package::CompletionsArgs),
+    #[command(hide = true)]
+    Package(commands::package::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
         Command::Prepare(args) => commands::prepare::run(&args),
         Command::ExportOnnx(args) => commands::export_onnx::run(&args),
         Command::Import(args) => commands::import::run(&args),
+        Command::Completions(args) => commands::package::completions(&args, Cli::command()),
+        Command::Package(args) => commands::package::run(&args, &Cli::command()),
     };
     match result {
         Ok(code) => code,

@@ -8,6 +8,8 @@
 //! - [`name`] writes paths so that a terminal and a JSON document can take them, [`terminal`] talks to the user,
 //!   [`without_passwords`] hides what only the user should know.
 //!
+//! With the feature `package` there is also [`package`]: what stands beside a program when it is installed.
+//!
 //! Boards, quantizer and trainer share this crate. It knows nothing of networks; of the engine it only takes
 //! [`Image`](mcir_runtime::image::Image).
 
@@ -16,6 +18,8 @@ mod atomic;
 mod error;
 mod folder;
 pub mod name;
+#[cfg(feature = "package")]
+pub mod package;
 mod picture;
 mod read;
 mod secret;

@@ -4,6 +4,7 @@ pub mod check;
 pub mod export_onnx;
 pub mod import;
 pub mod inspect;
+pub mod package;
 pub mod prepare;
 pub mod run;
 

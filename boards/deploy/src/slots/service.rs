@@ -132,28 +132,12 @@ impl Service {
         let wanted_by = if self.user { "default.target" } else { "multi-user.target" };
         // Going back changes links that only the one who flashes may change.
         let recover = if self.user { "-" } else { "-+" };
-        let rights = self.rights(store, groups);
-        format!(
-            "[Unit]\n\
-             Description=Super-resolution of camera frames\n\
-             After=network.target\n\
-             StartLimitIntervalSec=0\n\
-             \n\
-             [Service]\n\
-             Type=notify\n\
-             NotifyAccess=main\n\
-             # Undoes a switch that a loss of power has interrupted; does nothing while one is at work.\n\
+        let exec = format!(
+            "# Undoes a switch that a loss of power has interrupted; does nothing while one is at work.\n\
              ExecStartPre={recover}{program} slot recover --root {root}\n\
-             ExecStart={program} {arguments} -m {root}/current/slot/model.mcir\n\
-             WatchdogSec=30\n\
-             TimeoutStartSec=60\n\
-             Restart=always\n\
-             RestartSec=2\n\
-             {rights}\
-             \n\
-             [Install]\n\
-             WantedBy={wanted_by}\n"
-        )
+             ExecStart={program} {arguments} -m {root}/current/slot/model.mcir\n"
+        );
+        unit(&exec, &self.rights(store, groups), wanted_by)
     }
 
     /// Who runs it, and what it may not do.
@@ -198,6 +182,67 @@ impl Service {
                     .into(),
         })
     }
+}
+
+/// The file of a unit: what it starts, with which rights, and what starts it.
+fn unit(exec: &str, rights: &str, wanted_by: &str) -> String {
+    format!(
+        "[Unit]\n\
+         Description=Super-resolution of camera frames\n\
+         After=network.target\n\
+         StartLimitIntervalSec=0\n\
+         \n\
+         [Service]\n\
+         Type=notify\n\
+         NotifyAccess=main\n\
+         {exec}\
+         WatchdogSec=30\n\
+         TimeoutStartSec=60\n\
+         Restart=always\n\
+         RestartSec=2\n\
+         {rights}\
+         \n\
+         [Install]\n\
+         WantedBy={wanted_by}\n"
+    )
+}
+
+/// Name of the service that packages bring: another than the one of `flash`, which may come later.
+const PACKAGED: &str = "mcir-camera";
+
+/// What a package brings for the service: its unit with the same rights as that of `flash`, but for a user that stays; the
+/// user with its groups for systemd-sysusers; a rule for pins where the system gives them to root alone; and the settings.
+/// Paths are those below the root of the file system.
+pub fn packaged() -> Vec<(PathBuf, Vec<u8>)> {
+    let rights = format!(
+        "User=mcir\nProtectSystem=strict\nProtectHome=yes\n\
+         # Files that are named without a folder are written here: /var/lib/{PACKAGED}.\n\
+         StateDirectory={PACKAGED}\nWorkingDirectory=%S/{PACKAGED}\n\
+         SupplementaryGroups={}\n{SYSTEM_KEPT_FROM}{KEPT_FROM}",
+        GROUPS.join(" ")
+    );
+    let exec = format!(
+        "EnvironmentFile=/etc/default/{PACKAGED}\nExecStart=/usr/bin/mcir-board camera $MCIR_CAMERA\n"
+    );
+    let groups: String = GROUPS.iter().map(|group| format!("g {group} -\nm mcir {group}\n")).collect();
+    let users = format!("u mcir - \"Super-resolution of camera frames\"\n{groups}");
+    let pins = "# Pins for the group gpio, as Raspberry Pi OS has it, also on systems that give them to root alone.\n\
+                SUBSYSTEM==\"gpio\", KERNEL==\"gpiochip[0-9]*\", GROUP=\"gpio\", MODE=\"0660\"\n";
+    let settings = format!(
+        "# What `mcir-board camera` is told when it runs as a service: `mcir-board camera --help` has all of it.\n\
+         # Start it with `systemctl enable --now {PACKAGED}`; then http://127.0.0.1:8080/ shows the pictures.\n\
+         # Raspberry Pi with a camera on the ribbon cable: --source rpicam: --size 320x180 --http 8080\n\
+         # `--http 0.0.0.0:8080` shows them to the whole network; there is no password.\n\
+         MCIR_CAMERA=\"--source v4l2:/dev/video0 --size 320x240 --http 8080\"\n"
+    );
+    [
+        (format!("usr/lib/systemd/system/{PACKAGED}.service"), unit(&exec, &rights, "multi-user.target")),
+        ("usr/lib/sysusers.d/mcir.conf".into(), users),
+        ("usr/lib/udev/rules.d/60-mcir-gpio.rules".into(), pins.into()),
+        (format!("etc/default/{PACKAGED}"), settings),
+    ]
+    .map(|(path, text)| (path.into(), text.into_bytes()))
+    .into()
 }
 
 /// Names of the groups of this machine.
