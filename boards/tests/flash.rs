@@ -86,6 +86,84 @@ fn a_model_goes_there_and_back() {
     assert_eq!(std::fs::read(there).unwrap(), std::fs::read(here).unwrap());
 }
 
+/// The bundle is made on the way: for what the board is, of the program that fits it.
+#[test]
+fn a_model_needs_no_bundle() {
+    let desk = Desk::new();
+    let (model, data) = (desk.folder.path("one.mcir"), desk.folder.path("data"));
+    let flash = |more: &[&str]| {
+        let words = ["-m", arg(&model), "--data", arg(&data)];
+        desk.run("flash", &words.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let dry = flash(&["--dry-run"]).succeeds().stdout();
+    let architecture = std::env::consts::ARCH;
+    for part in [
+        "board: ",
+        architecture,
+        "this program itself",
+        "model: one f32 x2, ",
+        "would get slot",
+        "nothing has been flashed there yet",
+        "--service would install `camera --source",
+    ] {
+        assert!(dry.contains(part), "{part} is not in:\n{dry}");
+    }
+    assert!(!desk.folder.path("board").exists(), "a dry run changes nothing");
+    let served = flash(&["--dry-run", "--service"]).succeeds().stdout();
+    assert!(served.contains("service mcir: camera --source"), "{served}");
+    let served = flash(&["--dry-run", "--service", "camera --source -", "--json"]).succeeds().json();
+    assert_eq!(served["service"], "camera --source -");
+    assert_eq!(served["prepared"]["found"], "own", "{served}");
+    assert!(served["prepared"]["machine"]["processors"].as_u64().unwrap() > 0);
+
+    let run = flash(&[]).succeeds();
+    assert!(run.stderr().contains("--service would also start"), "{}", run.stderr());
+    assert_eq!(desk.runs(), "one");
+    // The same as with a bundle, and the same bundle: nothing but the manifest is new on its way.
+    let status = desk.run("status", &["--json"]).succeeds().json();
+    assert_eq!(status["status"]["current"]["id"], served["slot"], "{status}");
+    let bundle = desk.bundle("one", &[]);
+    let again = desk.run("flash", &[&bundle, "--dry-run", "--json"]).succeeds().json();
+    let parts = |json: &serde_json::Value| json["manifest"]["parts"].clone();
+    assert_eq!(parts(&again), parts(&served));
+
+    // Signed on the way, and checked like any other.
+    let key = desk.folder.path("key");
+    board(["keygen", "-o", arg(&key)]).succeeds();
+    let (secret, public) = (format!("{}.key", arg(&key)), format!("{}.pub", arg(&key)));
+    flash(&["--verify-key", &public]).fails(1, &["is not signed"]);
+    let signed = flash(&["--sign", &secret, "--verify-key", &public, "--json"]).succeeds().json();
+    assert_eq!(signed["verified"], true);
+
+    // A release is a folder: the program for the board lies beside the one that runs.
+    let release = desk.folder.path("release");
+    std::fs::create_dir(&release).unwrap();
+    let program = |name: &str| {
+        let path = release.join(name);
+        std::fs::copy(env!("CARGO_BIN_EXE_mcir-board"), &path).unwrap();
+        path
+    };
+    let (own, released) =
+        (program("mcir-board"), program(&format!("mcir-board-{architecture}-unknown-linux-musl")));
+    let fresh = format!("local:{}", arg(&release.join("board")));
+    let output = std::process::Command::new(own)
+        .args(["flash", "--dry-run", "--json", "--target", &fresh, "-m", arg(&model), "--data", arg(&data)])
+        .output()
+        .unwrap();
+    let json = support::Run::of(output).succeeds().json();
+    assert_eq!(
+        (json["prepared"]["found"].as_str(), json["prepared"]["program"].as_str()),
+        (Some("release"), released.to_str())
+    );
+
+    // What cannot be meant.
+    flash(&["--program", arg(&model)]).fails(1, &["not an ELF file"]);
+    desk.run("flash", &[&bundle, "-m", arg(&model)]).fails_plainly(2, &["cannot be used with"]);
+    desk.run("flash", &[&bundle, "--counter", "3"]).fails_plainly(2, &["cannot be used with"]);
+    desk.run("flash", &[]).fails_plainly(2, &["BUNDLE"]);
+    desk.run("flash", &["-m", "no-such-model"]).fails(2, &["no-such-model"]);
+}
+
 #[test]
 fn signatures() {
     let desk = Desk::new();

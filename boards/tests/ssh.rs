@@ -62,6 +62,24 @@ fn flash_over_ssh() {
     let info = board(["info", "--ssh", &sshd.ssh, "--target", &target, "--json"]).succeeds().json();
     assert!(info["machine"]["processors"].as_u64().unwrap() > 0);
 
+    // Without a bundle, to a board on which nothing is yet: what it is comes through the same shell.
+    let bare = folder.path("bare");
+    let there = sshd.target(&bare);
+    let mut words =
+        vec!["flash", "-m", "edsr-edge-x4", "--data", arg(&data), "--ssh", &sshd.ssh, "--target", &there];
+    if let (Some(binary), Some(_)) = (&binary, program("qemu-aarch64")) {
+        words.extend(["--run-with", "qemu-aarch64 -cpu cortex-a76", "--program", arg(binary)]);
+    }
+    let dry = board(words.iter().chain(&["--dry-run"])).succeeds().stdout();
+    assert!(dry.contains("board: ") && dry.contains("--service would install `camera "), "{dry}");
+    assert!(!bare.exists(), "a dry run changes nothing");
+    let json = board(words.iter().chain(&["--json"])).succeeds().json();
+    assert_eq!(json["manifest"]["name"], "edsr-edge-x4");
+    let expected = if words.contains(&"--run-with") { "aarch64" } else { std::env::consts::ARCH };
+    assert_eq!(json["prepared"]["architecture"], expected, "{json}");
+    assert_eq!(json["self_test"]["crc32"], json["manifest"]["self_test"]["crc32"]);
+    assert!(bare.join("current/slot/model.mcir").exists());
+
     // What can be wrong with the way.
     let wrong = |target: &str, ssh: &str, parts: &[&str]| {
         board(["status", "--ssh", ssh, "--target", target]).fails(1, parts);

@@ -15,15 +15,10 @@ pub fn at(target: &str, help: &str) -> String {
 
 /// How to get a program for this architecture.
 pub fn program_for(architecture: &str) -> String {
-    let architecture = if architecture == "arm64" { "aarch64" } else { architecture };
-    let triple = match architecture {
-        "armv7l" => "armv7-unknown-linux-musleabihf".into(),
-        "riscv64" => "riscv64gc-unknown-linux-gnu".into(),
-        other => format!("{other}-unknown-linux-musl"),
-    };
+    let [triple, _] = crate::program::triples(architecture);
     format!(
-        "build the program for the board, cargo build --release -p mcir-boards --target {triple}, and give \
-         target/{triple}/release/mcir-board to --binary"
+        "lay mcir-board-{triple} of the release beside this program; or build it, cargo build --release -p mcir-boards \
+         --target {triple}, and give target/{triple}/release/mcir-board to --binary (flash: --program)"
     )
 }
 

@@ -1,35 +1,54 @@
-//! `mcir-board flash`: a bundle onto a board, so that it always runs either what it ran before or the new one.
+//! `mcir-board flash`: a bundle, or a model of which it makes one, onto a board, so that the board always runs either what it
+//! ran before or the new one.
 
 use super::DeployError;
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Making};
 use super::manifest::{Manifest, PROGRAM};
-use super::program;
+use super::prepare::{Prepared, usual_service};
 use super::self_test::Outcome as SelfTest;
 use super::slots::protocol::{Commit, Event, Request};
 use super::slots::service::Service;
 use super::target::{self, Connection, Reach, Target};
+use super::{program, sign};
 use mcir_files::name::escaped;
 use mcir_files::terminal::ProgressBar;
 use mcir_report::machine::Machine;
 use mcir_upscale::args::OutputArgs;
 use mcir_upscale::error::Result;
+use mcir_upscale::models::NamedModel;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
 
-/// Put a bundle on a board and make it the one that runs
+/// Put a bundle, or a model, on a board and make it the one that runs
 ///
-/// Checks the bundle, uploads it beside what is there, verifies its hashes on the board, runs its self-test there,
+/// With -m it looks what the board is, finds the program for it and makes the bundle itself. Checks the bundle, uploads it beside what is there, verifies its hashes on the board, runs its self-test there,
 /// and switches with one rename. What ran before is kept for `rollback`; interrupting at any point leaves it
 /// running, and so does a health check that fails.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// The bundle
-    #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
+    #[arg(value_name = "BUNDLE", required_unless_present = "model", conflicts_with_all = ["model", "program", "Making"])]
+    bundle: Option<PathBuf>,
+
+    /// Instead of a bundle: model file or folder, or name of an embedded model
+    #[arg(short = 'm', long, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// With -m: mcir-board as built for the board [default: the one of the release beside this program, this program, or one
+    /// built beside it, whichever fits the board]
+    #[arg(long, visible_alias = "binary", value_name = "FILE")]
+    program: Option<PathBuf>,
+
+    #[command(flatten)]
+    making: Making,
+
+    /// Password of an encrypted key
+    #[arg(long, value_name = "PASSWORD", env = "MCIR_KEY_PASSWORD", hide_env_values = true, value_parser = sign::password)]
+    key_password: Option<String>,
 
     #[command(flatten)]
     to: target::Args,
@@ -69,8 +88,9 @@ pub struct Health {
     health_timeout: u64,
 
     /// Install a systemd service that runs mcir-board with these words, such as "camera --source rpicam: --http
-    /// 0.0.0.0:8080", and restart it; it must become ready
-    #[arg(long, value_name = "WORDS")]
+    /// 0.0.0.0:8080", and restart it; it must become ready. Without words it shows the camera that the board usually has on a
+    /// page at port 8080 of its loopback address
+    #[arg(long, value_name = "WORDS", num_args = 0..=1, default_missing_value = "")]
     service: Option<String>,
 
     /// Name of the service
@@ -88,18 +108,34 @@ pub struct Health {
 }
 
 impl Health {
-    /// As the board is told.
-    pub fn commit(&self) -> Commit {
-        Commit {
+    /// What the service runs. A board that has not been looked at is looked at where that decides.
+    ///
+    /// # Errors
+    /// [`DeployError::Connect`].
+    fn words(&self, to: &target::Args, seen: Option<&Machine>) -> Result<Option<String>, DeployError> {
+        match (&self.service, seen) {
+            (None, _) => Ok(None),
+            (Some(words), _) if !words.trim().is_empty() => Ok(Some(words.clone())),
+            (Some(_), Some(machine)) => Ok(Some(usual_service(machine).into())),
+            (Some(_), None) => Ok(Some(usual_service(&Machine::of(&to.target.snapshot(&to.reach)?)).into())),
+        }
+    }
+
+    /// As the board is told. `seen` is the board, where it was looked at.
+    ///
+    /// # Errors
+    /// [`DeployError::Connect`] when it has to be looked at and cannot.
+    pub fn commit(&self, to: &target::Args, seen: Option<&Machine>) -> Result<Commit, DeployError> {
+        Ok(Commit {
             health: self.health.clone(),
             health_timeout_s: self.health_timeout,
-            service: self.service.as_ref().map(|arguments| Service {
+            service: self.words(to, seen)?.map(|arguments| Service {
                 name: self.service_name.clone(),
-                arguments: arguments.clone(),
+                arguments,
                 user: self.user_service,
                 run_as: self.service_user.clone(),
             }),
-        }
+        })
     }
 }
 
@@ -116,6 +152,12 @@ struct Outcome<'a> {
     sent_bytes: u64,
     seconds: f64,
     self_test: Option<SelfTest>,
+    /// The board and the program for it, where there was no bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prepared: Option<&'a Prepared>,
+    /// What the service runs, where one is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
     manifest: &'a Manifest,
 }
 
@@ -124,27 +166,41 @@ struct Outcome<'a> {
 /// # Errors
 /// What is wrong with the bundle, the way or the board. The board then runs what it ran before.
 pub fn run(cmd: &Cmd) -> Result<()> {
-    if cmd.bundle.as_os_str().is_empty() || !cmd.bundle.exists() {
-        return Err(mcir_upscale::error::Error::missing(&cmd.bundle));
-    }
     let start = Instant::now();
-    let bundle = Bundle::open(&cmd.bundle)?;
+    let (target, reach) = (&cmd.to.target, &cmd.to.reach);
+    let bar = cmd.print.bytes(0);
+    let (bundle, prepared) = match (&cmd.bundle, &cmd.model) {
+        (Some(path), _) => (open(path)?, None),
+        (None, model) => {
+            let model = NamedModel::open(model.as_deref().unwrap_or_default())?;
+            let author = cmd.making.author(cmd.key_password.clone())?;
+            bar.set_message(format!("look at {target}"));
+            let prepared = Prepared::look(target, reach, cmd.program.as_deref())?;
+            if !cmd.dry_run {
+                prepared.text().lines().for_each(|line| cmd.print.note(&bar, line));
+            }
+            bar.set_message("make the bundle");
+            let data = cmd.making.data.as_deref();
+            (prepared.bundle(&model, cmd.any_board, reach, data, &author, &bar)?, Some(prepared))
+        }
+    };
     if let Some(key) = &cmd.verify_key {
         bundle.verify(key)?;
     }
-    let (target, reach) = (&cmd.to.target, &cmd.to.reach);
-    let bar = cmd.print.bytes(0);
     bar.set_message(format!("reach {target}"));
-    if cmd.verify_key.is_none() && bundle.signature.is_some() {
+    if cmd.verify_key.is_none() && bundle.signature.is_some() && prepared.is_none() {
         cmd.print.note(&bar, "the bundle is signed; --verify-key would check it");
     }
-    if let (false, Some(board)) = (cmd.any_board, &bundle.manifest.board) {
+    // What was made for the board just now is for the board.
+    if let (false, Some(board), None) = (cmd.any_board, &bundle.manifest.board, &prepared) {
         check_board(board, &bundle.manifest.architecture, target, reach)?;
     }
+    let commit = cmd.health.commit(&cmd.to, prepared.as_ref().map(|p| &p.machine))?;
+    let service = commit.service.as_ref().map(|service| service.arguments.clone());
     if cmd.dry_run {
-        return dry_run(cmd, &bundle, start);
+        return dry_run(cmd, &bundle, prepared.as_ref(), service.as_deref(), start);
     }
-    let (sent_bytes, event) = upload(&bundle, cmd, &bar)?;
+    let (sent_bytes, event) = upload(&bundle, cmd, commit, &bar)?;
     bar.finish_and_clear();
     let odd = |reason| DeployError::Protocol { target: target.to_string(), reason };
     let Event::Switched { slot, self_test } = event else {
@@ -164,6 +220,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         sent_bytes,
         seconds: start.elapsed().as_secs_f64(),
         self_test,
+        prepared: prepared.as_ref(),
+        service: service.as_deref(),
         manifest: &bundle.manifest,
     };
     if cmd.print.json {
@@ -183,12 +241,28 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         outcome.slot,
         sent_bytes as f64 * 1e-6,
         outcome.seconds,
-    ))
+    ))?;
+    if let (Some(prepared), None) = (&prepared, &service) {
+        let words = usual_service(&prepared.machine);
+        cmd.print.note(
+            &bar,
+            format_args!("the same command with --service would also start `{words}` with the board"),
+        );
+    }
+    Ok(())
+}
+
+/// Opens a bundle.
+fn open(path: &Path) -> Result<Bundle> {
+    if path.as_os_str().is_empty() || !path.exists() {
+        return Err(mcir_upscale::error::Error::missing(path));
+    }
+    Ok(Bundle::open(path)?)
 }
 
 /// Sends what is missing and has it switched to. Returns the bytes sent and the answer.
-fn upload(bundle: &Bundle, cmd: &Cmd, bar: &ProgressBar) -> Result<(u64, Event)> {
-    let (target, reach, print, commit) = (&cmd.to.target, &cmd.to.reach, &cmd.print, cmd.health.commit());
+fn upload(bundle: &Bundle, cmd: &Cmd, commit: Commit, bar: &ProgressBar) -> Result<(u64, Event)> {
+    let (target, reach, print) = (&cmd.to.target, &cmd.to.reach, &cmd.print);
     let mut total = 0;
     let progress = |name: &str, size: u64, at: u64| {
         bar.set_message(format!("send {name}"));
@@ -253,7 +327,13 @@ fn check_board(board: &str, architecture: &str, target: &Target, reach: &Reach) 
 }
 
 /// Looks, and says what would be done.
-fn dry_run(cmd: &Cmd, bundle: &Bundle, start: Instant) -> Result<()> {
+fn dry_run(
+    cmd: &Cmd,
+    bundle: &Bundle,
+    prepared: Option<&Prepared>,
+    service: Option<&str>,
+    start: Instant,
+) -> Result<()> {
     let (target, reach, manifest) = (&cmd.to.target, &cmd.to.reach, &bundle.manifest);
     let sight = Connection::look(target, reach, bundle)?;
     if reach.run_with.is_empty() && !program::fits(&manifest.architecture, &sight.architecture) {
@@ -283,6 +363,8 @@ fn dry_run(cmd: &Cmd, bundle: &Bundle, start: Instant) -> Result<()> {
             sent_bytes: 0,
             seconds: start.elapsed().as_secs_f64(),
             self_test: None,
+            prepared,
+            service,
             manifest,
         };
         return cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"));
@@ -294,8 +376,28 @@ fn dry_run(cmd: &Cmd, bundle: &Bundle, start: Instant) -> Result<()> {
         None => "nothing has been flashed there yet".to_owned(),
     };
     let free = sight.free_bytes.map_or(String::new(), |b| format!(", {:.0} MB are free", b as f64 * 1e-6));
+    let seen = prepared.map_or(String::new(), |prepared| {
+        let expected = manifest.expected.as_ref().map_or(String::new(), |expected| {
+            format!(", {:.2} dB PSNR-Y on {}", expected.psnr_y_db, expected.data)
+        });
+        let model = &manifest.model;
+        format!(
+            "{}\nmodel: {} {} x{}{expected}\n",
+            prepared.text(),
+            manifest.name,
+            model.precision,
+            model.upscale
+        )
+    });
+    let service = match (service, prepared) {
+        (Some(words), _) => format!("\nservice {}: {words}", cmd.health.service_name),
+        (None, Some(prepared)) => {
+            format!("\nno service; --service would install `{}`", usual_service(&prepared.machine))
+        }
+        (None, None) => String::new(),
+    };
     cmd.print.result(format_args!(
-        "{target} ({}) would get slot {slot}: at most {:.1} MB to send{free}; {runs}",
+        "{seen}{target} ({}) would get slot {slot}: at most {:.1} MB to send{free}; {runs}{service}",
         sight.architecture,
         needed as f64 * 1e-6
     ))

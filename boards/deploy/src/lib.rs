@@ -13,6 +13,7 @@ pub mod flash;
 pub mod fleet;
 pub mod keygen;
 pub mod manifest;
+mod prepare;
 pub mod program;
 pub mod raw;
 pub mod resident;

@@ -42,13 +42,75 @@ pub fn this() -> Result<PathBuf, DeployError> {
     std::env::current_exe().map_err(DeployError::io("read", Path::new("this program")))
 }
 
+/// Where a program for a board was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Found {
+    /// The user named it.
+    Given,
+    /// It belongs to the same release as this program, and lies beside it.
+    Release,
+    /// It is this program itself.
+    Own,
+    /// Cargo has built it beside this program.
+    Built,
+}
+
+impl Found {
+    /// For a sentence: "the program is …".
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Given => "the one that was named",
+            Self::Release => "that of the release, beside this program",
+            Self::Own => "this program itself",
+            Self::Built => "the one that cargo has built beside this program",
+        }
+    }
+}
+
+/// The targets whose programs run on an architecture, the static one first.
+pub fn triples(architecture: &str) -> [String; 2] {
+    match architecture {
+        "armv7l" => ["armv7-unknown-linux-musleabihf".into(), "armv7-unknown-linux-gnueabihf".into()],
+        "riscv64" => ["riscv64gc-unknown-linux-musl".into(), "riscv64gc-unknown-linux-gnu".into()],
+        "arm64" => triples("aarch64"),
+        other => ["musl", "gnu"].map(|c| format!("{other}-unknown-linux-{c}")),
+    }
+}
+
+/// The program for an architecture that can be found from that at `here`: of the release that lies beside it, as its files are
+/// called there, before itself, before what cargo has built beside it.
+pub fn find(here: &Path, architecture: &str) -> Option<(PathBuf, Found)> {
+    let released = || {
+        let folder = here.parent()?;
+        let mut names = triples(architecture).into_iter().map(|triple| format!("{PROGRAM}-{triple}"));
+        names.find_map(|name| Some(folder.join(name)).filter(|path| path.is_file() && path != here))
+    };
+    let own = || self::architecture(here).is_ok_and(|own| fits(own, architecture)).then(|| here.to_owned());
+    let found = released().map(|path| (path, Found::Release));
+    let found = found.or_else(|| own().map(|path| (path, Found::Own)));
+    found.or_else(|| built_beside(here, architecture).map(|path| (path, Found::Built)))
+}
+
 /// The program for another architecture, where cargo has built one beside that at `here`.
-pub fn built_beside(here: &Path, architecture: &str) -> Option<PathBuf> {
+fn built_beside(here: &Path, architecture: &str) -> Option<PathBuf> {
     let folders = here.ancestors().skip(2).take(2);
-    let triples = [format!("{architecture}-unknown-linux-musl"), format!("{architecture}-unknown-linux-gnu")];
+    let triples = triples(architecture);
     let mut found =
         folders.flat_map(|f| triples.iter().map(move |t| f.join(t).join("release").join(PROGRAM)));
     found.find(|path| path.is_file())
+}
+
+/// The architecture that an emulator stands for, by its name: `qemu-aarch64 -cpu cortex-a76`.
+pub fn emulated(run_with: &str) -> Option<&'static str> {
+    let name = Path::new(run_with.split_whitespace().next()?).file_name()?.to_str()?;
+    match name.strip_prefix("qemu-")?.trim_end_matches("-static") {
+        "aarch64" => Some("aarch64"),
+        "arm" => Some("armv7l"),
+        "x86_64" => Some("x86_64"),
+        "riscv64" => Some("riscv64"),
+        _ => None,
+    }
 }
 
 /// Whether a program of one architecture runs on a machine of another.
@@ -59,6 +121,37 @@ pub fn fits(program: &str, machine: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_of_a_release_comes_before_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, machine: u8| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let mut head = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\0\0";
+            head[18] = machine;
+            std::fs::write(&path, head).unwrap();
+            path
+        };
+        let here = file("release/mcir-board", 62);
+        assert_eq!(find(&here, "x86_64"), Some((here.clone(), Found::Own)));
+        assert_eq!(find(&here, "aarch64"), None);
+        let built = file("aarch64-unknown-linux-gnu/release/mcir-board", 183);
+        assert_eq!(find(&here, "arm64"), Some((built, Found::Built)));
+        let released = file("release/mcir-board-aarch64-unknown-linux-musl", 183);
+        assert_eq!(find(&here, "aarch64"), Some((released.clone(), Found::Release)));
+        // The program of the release itself.
+        assert_eq!(find(&released, "aarch64"), Some((released.clone(), Found::Own)));
+        let seven = file("release/mcir-board-armv7-unknown-linux-musleabihf", 40);
+        assert_eq!(find(&released, "armv7l"), Some((seven, Found::Release)));
+    }
+
+    #[test]
+    fn emulators_are_known_by_their_names() {
+        assert_eq!(emulated("qemu-aarch64 -cpu cortex-a76"), Some("aarch64"));
+        assert_eq!(emulated("/usr/bin/qemu-arm-static"), Some("armv7l"));
+        assert_eq!((emulated(""), emulated("nice -n 5")), (None, None));
+    }
 
     #[test]
     fn this_program_is_for_this_machine_and_a_text_for_none() {

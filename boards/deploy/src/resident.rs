@@ -114,7 +114,7 @@ pub fn rollback(cmd: &RollbackCmd) -> Result<()> {
         let text = format!("{} would run {}", cmd.to.target, describe(&slot));
         return print(&cmd.print, "rollback", &cmd.to, json!({ "dry_run": true, "slot": slot.id }), text);
     }
-    match ask(&cmd.to, &Request::Rollback(cmd.health.commit()), &cmd.print)? {
+    match ask(&cmd.to, &Request::Rollback(cmd.health.commit(&cmd.to, None)?), &cmd.print)? {
         Event::Switched { slot, .. } => {
             let text = format!("{} runs slot {slot} again", cmd.to.target);
             print(&cmd.print, "rollback", &cmd.to, json!({ "dry_run": false, "slot": slot }), text)

@@ -58,8 +58,8 @@ pub struct Cmd {
     targets: Vec<Target>,
 
     /// mcir-board as built for a board, to be uploaded instead of what is flashed there; may be repeated for boards of
-    /// several kinds [default: the flashed program, or this one or one built beside it where it fits]
-    #[arg(long = "binary", value_name = "FILE", requires = "targets")]
+    /// several kinds [default: the flashed program, or this one, or one of its release or built beside it where it fits]
+    #[arg(long = "binary", visible_alias = "program", value_name = "FILE", requires = "targets")]
     binaries: Vec<PathBuf>,
 
     #[command(flatten)]

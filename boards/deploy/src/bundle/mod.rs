@@ -1,23 +1,21 @@
 //! `mcir-board bundle`: a model, the program that runs it and what to expect of them, in one file.
 
 pub mod file;
+pub mod make;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Bundle, write};
+pub use make::{Made, Making, make};
 
 use super::DeployError;
-use super::manifest::{self, Expected, Manifest, ModelFacts, Part, SCHEMA, sha256};
-use super::{fleet, program, self_test, sign};
+use super::manifest::Manifest;
+use super::{fleet, program, sign};
 use mcir_files::Pending;
-use mcir_report::data::TestSet;
-use mcir_report::measure::{Method, quality};
 use mcir_report::profiles::Profile;
-use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::args::OutputArgs;
 use mcir_upscale::error::Result;
 use mcir_upscale::models::NamedModel;
-use mcir_upscale::upscaler::Upscaler;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -42,27 +40,17 @@ pub struct Cmd {
     #[arg(short = 'o', long, value_name = "FILE")]
     output: PathBuf,
 
-    /// mcir-board as built for the board [default: this program, or the one built beside it for the board]
-    #[arg(long, value_name = "FILE")]
+    /// mcir-board as built for the board [default: this program, or the one for the board of the same release or built beside
+    /// it]
+    #[arg(long, visible_alias = "program", value_name = "FILE")]
     binary: Option<PathBuf>,
 
-    /// Folder of images to measure the expected quality with [default: drawn test cards]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-
-    /// Sign with this secret key, from `mcir-board keygen` or minisign
-    #[arg(long, value_name = "KEY")]
-    sign: Option<PathBuf>,
+    #[command(flatten)]
+    making: Making,
 
     /// Password of an encrypted key
     #[arg(long, value_name = "PASSWORD", env = "MCIR_KEY_PASSWORD", hide_env_values = true, value_parser = sign::password)]
     key_password: Option<String>,
-
-    /// Number that grows from bundle to bundle: a board refuses one below that of what it runs [default: of a signed bundle
-    /// the time in seconds since 1970, or SOURCE_DATE_EPOCH where that is set, so that the same input gives the same
-    /// manifest; of others 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    counter: Option<u64>,
 
     /// What to write: our own bundle, or input for a fleet's updater
     #[arg(long, value_name = "FORMAT", default_value = "mcir")]
@@ -93,89 +81,30 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let board = cmd.board.as_deref().map(Profile::open).transpose()?;
     let model = NamedModel::open(&cmd.model)?;
     let (binary, architecture) = cmd.program(board.as_ref())?;
-    let counter = cmd.counter()?;
-    let key = cmd.sign.as_deref().map(|k| sign::secret_key(k, cmd.key_password.clone())).transpose()?;
+    let author = cmd.making.author(cmd.key_password.clone())?;
     // An output that cannot be written is told before anything is measured.
     drop(Pending::create(&cmd.output)?);
 
     let bar = cmd.print.progress(0);
     cmd.print.note(&bar, format_args!("program: {} ({architecture})", binary.display()));
-    let program = std::fs::read(&binary).map_err(DeployError::io("read", &binary))?;
-    let expected = expected(&model, cmd.data.as_deref(), &bar)?;
-    let picture = self_test::picture();
-    let outcome = self_test::run(model.clone(), &picture, PlanOptions::default())?;
-    let (model_bytes, picture_bytes) = (model.model.to_bytes(), self_test::to_ppm(&picture));
-    let parts: [&[u8]; 3] = [&program, &model_bytes, &picture_bytes];
-    let names = [manifest::PROGRAM, manifest::MODEL, manifest::SELF_TEST];
-    let part = |(name, bytes): (&str, &&[u8])| Part {
-        name: name.into(),
-        size: bytes.len() as u64,
-        sha256: sha256(bytes),
-    };
-    let manifest = Manifest {
-        schema: SCHEMA,
-        name: model.name.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        counter: Some(counter),
-        board: board.as_ref().map(|b| b.name.clone()),
-        architecture: architecture.into(),
-        model: ModelFacts {
-            precision: model.precision().into(),
-            upscale: model.upscale() as u32,
-            macs_per_pixel: model.model.macs_per_pixel(),
-        },
-        expected: Some(expected),
-        self_test: manifest::SelfTest {
-            width: picture.width() as u32,
-            height: picture.height() as u32,
-            crc32: outcome.crc32,
-        },
-        parts: names.into_iter().zip(&parts).map(part).collect(),
-    };
-    let bytes = manifest.to_bytes();
-    // What cannot be read again must not be written.
-    Manifest::parse(&bytes)?;
-    let slot = manifest::slot_id(&bytes);
-    let comment = format!("slot {slot}");
-    let signature = key.map(|key| sign::sign(&bytes, &key, &comment)).transpose()?;
+    let board = board.as_ref().map(|b| b.name.clone());
+    let made = make(&model, &binary, board, cmd.making.data.as_deref(), &author, &bar)?;
     let written = match cmd.format {
         fleet::Format::Mcir => {
-            write(&cmd.output, &manifest, signature.as_deref(), &parts)?;
+            made.write(&cmd.output)?;
             fleet::Written { path: cmd.output.clone(), notes: Vec::new() }
         }
-        format => fleet::write(format, &cmd.fleet, &cmd.output, &manifest, signature.as_deref(), &parts)?,
+        format => {
+            let (manifest, signature) = (&made.manifest, made.signature.as_deref());
+            fleet::write(format, &cmd.fleet, &cmd.output, manifest, signature, &made.parts())?
+        }
     };
     bar.finish_and_clear();
     written.notes.iter().for_each(|note| cmd.print.note(&bar, note));
-    cmd.tell(&written.path, &manifest, &slot, signature.is_some())
+    cmd.tell(&written.path, &made.manifest, &made.slot_id(), made.signature.is_some())
 }
 
 impl Cmd {
-    /// Where the bundle stands among its successors. Without a signature anyone could write any number, so that one only
-    /// gets what was asked for.
-    fn counter(&self) -> Result<u64, DeployError> {
-        const EPOCH: &str = "SOURCE_DATE_EPOCH";
-        if let Some(counter) = self.counter {
-            return Ok(counter);
-        }
-        if self.sign.is_none() {
-            return Ok(0);
-        }
-        let Some(given) = std::env::var_os(EPOCH) else {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            return Ok(now.map_or(0, |since| since.as_secs()));
-        };
-        let seconds =
-            given.to_str().and_then(|text| text.parse::<i64>().ok()).and_then(|s| u64::try_from(s).ok());
-        seconds.ok_or_else(|| DeployError::Usage {
-            what: format!(
-                "{EPOCH} is {}, which is no number of seconds",
-                given.to_string_lossy().escape_debug()
-            ),
-            help: "unset it, or give --counter a number",
-        })
-    }
-
     /// The program for the board, and its architecture.
     fn program(&self, board: Option<&Profile>) -> Result<(PathBuf, &'static str), DeployError> {
         if let Some(path) = &self.binary {
@@ -194,12 +123,12 @@ impl Cmd {
         let Some(board) = board.filter(|b| !program::fits(found, &b.architecture)) else {
             return Ok((here, found));
         };
-        let path =
-            program::built_beside(&here, &board.architecture).ok_or_else(|| DeployError::Architecture {
-                program: found.into(),
-                board: board.title.clone(),
-                found: board.architecture.clone(),
-            })?;
+        let path = program::find(&here, &board.architecture);
+        let (path, _) = path.ok_or_else(|| DeployError::Architecture {
+            program: found.into(),
+            board: board.title.clone(),
+            found: board.architecture.clone(),
+        })?;
         let found = program::architecture(&path)?;
         Ok((path, found))
     }
@@ -238,29 +167,4 @@ impl Cmd {
             manifest.self_test.crc32,
         ))
     }
-}
-
-/// Measures what the model makes of the pictures.
-fn expected(
-    model: &NamedModel,
-    data: Option<&Path>,
-    bar: &mcir_files::terminal::ProgressBar,
-) -> Result<Expected> {
-    let set = data.map_or_else(|| Ok(TestSet::cards()), TestSet::folder)?;
-    let upscale = model.upscale();
-    let options = PlanOptions::default().threads(mcir_upscale::args::all_threads());
-    let mut method = Method::Model(Box::new(Upscaler::new(model.clone(), options)));
-    bar.set_length(set.images.len() as u64);
-    let (mut psnr, mut ssim) = (0.0, 0.0);
-    for image in &set.images {
-        bar.set_message(format!("quality on {}", image.name));
-        let pair = set.pair(image, upscale)?;
-        let sr = method.run(&pair.lr, upscale)?;
-        let quality = quality(&image.name, &sr, &pair.hr, upscale)?;
-        psnr += quality.psnr_y_db;
-        ssim += quality.ssim_y;
-        bar.inc(1);
-    }
-    let count = set.images.len() as f64;
-    Ok(Expected { psnr_y_db: psnr / count, ssim_y: ssim / count, data: set.description })
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::{self, Expected, ModelFacts, Part, SCHEMA, sha256};
 use crate::skip;
 use std::fs;
 

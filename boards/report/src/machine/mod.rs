@@ -108,7 +108,7 @@ impl Machine {
         let flags = field("Features").or_else(|| field("flags")).unwrap_or_default();
         let flags: Vec<&str> = flags.split_whitespace().collect();
         let architecture = files.get("/proc/sys/kernel/arch").map(str::to_owned).or_else(|| {
-            let known = [("asimd", "aarch64"), ("lm", "x86_64")];
+            let known = [("asimd", "aarch64"), ("lm", "x86_64"), ("thumb", "armv7l")];
             known.iter().find(|(flag, _)| flags.contains(flag)).map(|&(_, arch)| arch.into())
         });
         let profile = model.as_deref().and_then(Profile::of_model);

@@ -194,7 +194,6 @@ fn choose(
         return Ok(Some(Program::Flashed));
     }
     let here = program::this()?;
-    let own = program::fits(program::architecture(&here)?, machine).then(|| here.clone());
-    let file = own.or_else(|| program::built_beside(&here, machine));
-    Ok(file.map(|file| Program::Upload { file, emulated: false }))
+    let found = program::find(&here, machine);
+    Ok(found.map(|(file, _)| Program::Upload { file, emulated: false }))
 }
