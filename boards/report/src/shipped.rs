@@ -8,7 +8,7 @@ use mcir_upscale::table::Table;
 use serde::{Deserialize, Serialize};
 
 /// What was measured of the models, by the commands that `boards/models/README.md` names.
-const QUALITY: &str = include_str!("../../models/quality.toml");
+const QUALITY: &str = include_str!("../models/quality.toml");
 
 /// List the models that are built in
 ///

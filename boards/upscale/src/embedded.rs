@@ -37,11 +37,11 @@ macro_rules! embedded {
             name: $name,
             upscale: $upscale,
             kind: Kind::$kind,
-            f32: include_bytes!(concat!("../../models/", $name, "/model.f32.mcir")),
-            int8: include_bytes!(concat!("../../models/", $name, "/model.int8.mcir")),
+            f32: include_bytes!(concat!("../models/", $name, "/model.f32.mcir")),
+            int8: include_bytes!(concat!("../models/", $name, "/model.int8.mcir")),
             steps: &[$((
                 $step,
-                include_bytes!(concat!("../../models/", $name, "/strength-", stringify!($step), ".int8.mcir")),
+                include_bytes!(concat!("../models/", $name, "/strength-", stringify!($step), ".int8.mcir")),
             )),*],
         }
     };

@@ -5,7 +5,7 @@ use mcir_runtime::model::{Activation, Conv2d, Model, Op};
 use serde::{Deserialize, Serialize};
 
 /// Measured and modelled speeds for all boards.
-const TABLE: &str = include_str!("../../../profiles/efficiency.toml");
+const TABLE: &str = include_str!("../../profiles/efficiency.toml");
 
 /// Cycles that the engine takes, as fitted to measured frames.
 ///

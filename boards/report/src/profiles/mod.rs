@@ -24,7 +24,7 @@ const MAX_CORES: u32 = 1024;
 /// An entry of [`EMBEDDED`]: the name of a file in `boards/profiles`.
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../profiles/", $name, ".toml")))),*]
+        &[$(($name, include_str!(concat!("../../profiles/", $name, ".toml")))),*]
     };
 }
 
