@@ -1,13 +1,19 @@
 //! The PSNR gate: what quantization costs on images that calibration has not seen.
+//!
+//! The drop compares both models with the photograph. For a network that was trained to look sharp rather than to come near it (a GAN)
+//! that says little, as noise moves its pictures in any direction; how near the two models' pictures are to each other, their
+//! *agreement*, is then what to limit.
 
 use crate::engine::Runner;
 use crate::error::QuantizeError;
-use crate::images::{self, Task};
+use crate::images::{self, Pair, Task};
 use crate::parallel::{self, Progress};
-use mcir_runtime::metrics::psnr_y;
+use crate::samples::{Entry, Sample, Samples};
+use mcir_runtime::image::{Image, resize_bicubic};
+use mcir_runtime::metrics::{psnr_rgb, psnr_y};
 use mcir_runtime::model::Model;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// PSNR of images that are equal, so that means and drops stay finite.
 const CAP_DB: f64 = 100.0;
@@ -27,6 +33,8 @@ pub struct ImageDrop {
     pub psnr_int8_db: f64,
     /// Difference of the two; positive when quantization loses.
     pub drop_db: f64,
+    /// PSNR of the quantized model's picture against the float model's, over all channels, in dB.
+    pub agreement_db: f64,
 }
 
 /// Images whose drop lies in a range.
@@ -52,6 +60,8 @@ pub struct Drops {
     pub psnr_f32_db: f64,
     /// Mean PSNR-Y of the quantized model, in dB.
     pub psnr_int8_db: f64,
+    /// Mean PSNR of its pictures against the float model's, in dB.
+    pub agreement_db: f64,
     /// Each image, in the order of the files.
     pub images: Vec<ImageDrop>,
     /// How the drops are spread; at most 16 bins of equal width.
@@ -70,6 +80,7 @@ impl Drops {
             mean_drop_db: mean(|i| i.drop_db),
             psnr_f32_db: mean(|i| i.psnr_f32_db),
             psnr_int8_db: mean(|i| i.psnr_int8_db),
+            agreement_db: mean(|i| i.agreement_db),
             histogram: histogram(&images),
             images,
         }
@@ -81,10 +92,18 @@ impl Drops {
         self.images.iter().max_by(by_drop).expect("there is at least one image")
     }
 
-    /// By how much the drops exceed the limits, in dB; zero or less where they do not.
+    /// By how much the limits are exceeded, in dB; zero or less where they are not.
     pub fn excess_db(&self, limits: Limits) -> f64 {
-        let mean = self.mean_drop_db - limits.mean_db;
-        limits.worst_db.map_or(mean, |worst| mean.max(self.worst().drop_db - worst))
+        let mean = Some(self.mean_drop_db - limits.mean_db);
+        let worst = limits.worst_db.map(|worst| self.worst().drop_db - worst);
+        let apart = limits.least_agreement_db.map(|least| least - self.agreement_db);
+        [mean, worst, apart].into_iter().flatten().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Power of the difference between the two models' pictures, mean over the images, that of full scale being 1.
+    pub fn noise(&self) -> f64 {
+        let of = |image: &ImageDrop| 10.0_f64.powf(-image.agreement_db / 10.0);
+        self.images.iter().map(of).sum::<f64>() / self.images.len() as f64
     }
 
     /// Whether the drops are within the limits.
@@ -93,13 +112,15 @@ impl Drops {
     }
 }
 
-/// Largest drops of PSNR-Y that are allowed, in dB.
+/// What quantization may cost, in dB.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Mean over the images.
+    /// Largest drop of PSNR-Y, mean over the images.
     pub mean_db: f64,
-    /// Of each image, if there is such a limit: a mean hides one picture that is spoilt.
+    /// The same of each image, if there is such a limit: a mean hides one picture that is spoilt.
     pub worst_db: Option<f64>,
+    /// Least agreement, mean over the images, if there is such a limit.
+    pub least_agreement_db: Option<f64>,
 }
 
 fn histogram(images: &[ImageDrop]) -> Vec<Bin> {
@@ -144,26 +165,55 @@ pub fn task_of(model: &Model) -> Result<Task, QuantizeError> {
     Ok(Task { upscale: usize::from(model.upscale()), channels: first })
 }
 
-/// The float model on the images that quantized ones are measured on: it runs once, however many of those there are.
+/// The float model on the images that quantized ones are measured on: it runs once, however many of those there are. Its pictures
+/// wait in a temporary file.
 pub struct Baseline<'a> {
     float: &'a Model,
     files: &'a [PathBuf],
     psnr_db: Vec<f64>,
+    pictures: Samples,
+    bicubic_db: f64,
 }
 
 impl<'a> Baseline<'a> {
     /// Measures the float model on the files.
     ///
     /// # Errors
-    /// [`QuantizeError::Image`] when a file cannot be used.
+    /// [`QuantizeError::Image`] when a file cannot be used, [`QuantizeError::Spool`].
     pub fn new(
         float: &'a Model,
         files: &'a [PathBuf],
         threads: usize,
         progress: &dyn Progress,
     ) -> Result<Self, QuantizeError> {
-        let measured = psnr_of(float, files, threads, ("measuring f32", progress))?;
-        Ok(Self { float, files, psnr_db: measured.into_iter().map(|(psnr_db, _)| psnr_db).collect() })
+        let task = task_of(float)?;
+        let (mut psnr_db, mut pictures, mut bicubic_db, mut failed) = (vec![], Samples::new()?, 0.0, None);
+        progress.begin("measuring f32", files.len());
+        let work = |runner: &mut Runner<'_>, path: &PathBuf| {
+            let pair = load(path, task)?;
+            let picture = runner.upscale(&pair.lr)?;
+            let bicubic = resize_bicubic(&pair.lr, pair.hr.width(), pair.hr.height())?;
+            let [model, bicubic] = [&picture, &bicubic].map(|image| psnr_y(image, &pair.hr, task.upscale));
+            progress.step();
+            Ok::<_, QuantizeError>((model?.min(CAP_DB), bicubic?.min(CAP_DB), picture))
+        };
+        let take = |(model, bicubic, lr): (f64, f64, Image)| {
+            psnr_db.push(model);
+            bicubic_db += bicubic / files.len() as f64;
+            failed = failed.take().or(pictures.push(&Sample { name: String::new(), lr }).err());
+        };
+        parallel::in_order(files, threads, || Runner::new(float), work, take)?;
+        progress.end();
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(Self { float, files, psnr_db, pictures, bicubic_db }),
+        }
+    }
+
+    /// By how much the float model's pictures are nearer to the photographs than bicubic interpolation, in dB of PSNR-Y; mean
+    /// over the images.
+    pub fn gain_over_bicubic_db(&self) -> f64 {
+        self.psnr_db.iter().sum::<f64>() / self.psnr_db.len().max(1) as f64 - self.bicubic_db
     }
 
     /// Measures a quantized model on the same files.
@@ -180,44 +230,36 @@ impl<'a> Baseline<'a> {
         threads: usize,
         progress: &dyn Progress,
     ) -> Result<Drops, QuantizeError> {
-        common_task(self.float, int8)?;
-        let measured = psnr_of(int8, self.files, threads, ("measuring int8", progress))?;
-        let rows = self.files.iter().zip(&self.psnr_db).zip(measured);
-        let images = rows.map(|((path, &psnr_f32_db), (psnr_int8_db, [width, height]))| ImageDrop {
-            name: images::name_of(path),
-            width,
-            height,
-            psnr_f32_db,
-            psnr_int8_db,
-            drop_db: psnr_f32_db - psnr_int8_db,
-        });
-        Ok(Drops::new(images.collect()))
+        let task = common_task(self.float, int8)?;
+        let rows: Vec<(&PathBuf, f64, &Entry)> = (self.files.iter().zip(&self.psnr_db))
+            .zip(self.pictures.entries())
+            .map(|((path, &psnr_db), picture)| (path, psnr_db, picture))
+            .collect();
+        progress.begin("measuring int8", rows.len());
+        let init = || Runner::new(int8);
+        let (images, _) = parallel::map(&rows, threads, init, |runner, &(path, psnr_f32_db, picture)| {
+            let pair = load(path, task)?;
+            let found = runner.upscale(&pair.lr)?;
+            let psnr_int8_db = psnr_y(&found, &pair.hr, task.upscale)?.min(CAP_DB);
+            let agreement_db = psnr_rgb(&found, &self.pictures.read(picture)?.lr, 0)?.min(CAP_DB);
+            progress.step();
+            Ok::<_, QuantizeError>(ImageDrop {
+                name: images::name_of(path),
+                width: pair.hr.width(),
+                height: pair.hr.height(),
+                psnr_f32_db,
+                psnr_int8_db,
+                drop_db: psnr_f32_db - psnr_int8_db,
+                agreement_db,
+            })
+        })?;
+        progress.end();
+        Ok(Drops::new(images))
     }
 }
 
-/// PSNR-Y of a model on each file, and the size of its high-resolution image.
-fn psnr_of(
-    model: &Model,
-    files: &[PathBuf],
-    threads: usize,
-    (stage, progress): (&str, &dyn Progress),
-) -> Result<Vec<(f64, [usize; 2])>, QuantizeError> {
-    let task = task_of(model)?;
-    progress.begin(stage, files.len());
-    let (measured, _) = parallel::map(
-        files,
-        threads,
-        || Runner::new(model),
-        |runner, path| {
-            let pair = images::load(path, task)
-                .map_err(|reason| QuantizeError::Image { path: path.clone(), reason })?;
-            let psnr_db = psnr_y(&runner.upscale(&pair.lr)?, &pair.hr, task.upscale)?.min(CAP_DB);
-            progress.step();
-            Ok::<_, QuantizeError>((psnr_db, [pair.hr.width(), pair.hr.height()]))
-        },
-    )?;
-    progress.end();
-    Ok(measured)
+fn load(path: &Path, task: Task) -> Result<Pair, QuantizeError> {
+    images::load(path, task).map_err(|reason| QuantizeError::Image { path: path.to_owned(), reason })
 }
 
 /// Measures both models on the files.
@@ -252,6 +294,7 @@ mod tests {
                 psnr_f32_db: 30.0,
                 psnr_int8_db: 30.0 - drop_db,
                 drop_db,
+                agreement_db: 40.0,
             };
             let drops = Drops::new(values.iter().map(image).collect());
             let counted: usize = drops.histogram.iter().map(|bin| bin.images).sum();

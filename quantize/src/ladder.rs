@@ -1,7 +1,8 @@
 //! The way back: when the gate fails, the convolutions that cost most climb from int8 to 16-bit activations, and
 //! from there to floats, until it holds.
 //!
-//! The order is that of the dB that a step gains for the convolution alone. What a step costs on a board is
+//! The order is that of the dB that a step gains for the convolution alone, or of the noise that it takes away where the pictures'
+//! agreement is limited. What a step costs on a board is
 //! told by [`cost`](crate::cost).
 
 use crate::error::QuantizeError;
@@ -52,7 +53,7 @@ pub fn climb(
     limits: Limits,
 ) -> Result<Candidate, QuantizeError> {
     let fixed = first.kept.clone();
-    let moves = moves(costs, &fixed);
+    let moves = moves(costs, &fixed, limits.least_agreement_db.is_some());
     let mut best = first;
     fewest(moves.len(), |taken| {
         let candidate = try_with(baseline, calibrated, after(&fixed, &moves[..taken]))?;
@@ -100,16 +101,20 @@ fn after(fixed: &Kept, moves: &Kept) -> Vec<(NodeId, Precision)> {
 
 /// All steps up the ladder, the most useful first; those of one convolution in their order. Convolutions that
 /// are `fixed` already do not move.
-fn moves(costs: &[Sensitivity], fixed: &Kept) -> Vec<(NodeId, Precision)> {
+fn moves(costs: &[Sensitivity], fixed: &Kept, by_noise: bool) -> Vec<(NodeId, Precision)> {
     let mut moves: Vec<(f64, (NodeId, Precision))> = Vec::new();
     for cost in costs.iter().filter(|c| !fixed.iter().any(|(node, _)| *node == c.node)) {
-        match cost.drop_int16_db.filter(|&drop| drop < cost.drop_db) {
+        let (int8, int16) = match by_noise {
+            true => (cost.noise, cost.noise_int16),
+            false => (cost.drop_db, cost.drop_int16_db),
+        };
+        match int16.filter(|&int16| int16 < int8) {
             Some(left) => {
-                let gain = cost.drop_db - left;
+                let gain = int8 - left;
                 moves.push((gain, (cost.node, Precision::Int16)));
                 moves.push((left.min(gain), (cost.node, Precision::F32)));
             }
-            None => moves.push((cost.drop_db, (cost.node, Precision::F32))),
+            None => moves.push((int8, (cost.node, Precision::F32))),
         }
     }
     moves.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -121,7 +126,18 @@ mod tests {
     use super::*;
 
     fn cost(node: NodeId, drop_db: f64, drop_int16_db: Option<f64>) -> Sensitivity {
-        Sensitivity { node, name: format!("{node}"), drop_db, drop_int16_db, macs_per_pixel: 1 }
+        // The other way round in noise.
+        let noise = 1.0 / drop_db;
+        let noise_int16 = drop_int16_db.map(|_| 0.5 / drop_db);
+        Sensitivity {
+            node,
+            name: format!("{node}"),
+            drop_db,
+            drop_int16_db,
+            noise,
+            noise_int16,
+            macs_per_pixel: 1,
+        }
     }
 
     #[test]
@@ -136,8 +152,11 @@ mod tests {
             cost(5, 9.0, None),
         ];
         let expected = [(1, Int16), (3, F32), (4, F32), (1, F32), (2, Int16), (2, F32)];
-        assert_eq!(moves(&costs, &[(5, Int16)]), expected);
-        let last = |node| moves(&costs, &[]).iter().rev().find(|m| m.0 == node).map(|m| m.1);
+        assert_eq!(moves(&costs, &[(5, Int16)], false), expected);
+        // Half of the noise goes with each step; without 16 bits all of it at once.
+        let expected = [(4, F32), (3, Int16), (3, F32), (2, Int16), (2, F32), (1, Int16), (1, F32)];
+        assert_eq!(moves(&costs, &[(5, Int16)], true), expected);
+        let last = |node| moves(&costs, &[], false).iter().rev().find(|m| m.0 == node).map(|m| m.1);
         assert!((1..=5).all(|node| last(node) == Some(F32)), "in the end all are floats");
     }
 

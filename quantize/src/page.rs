@@ -221,6 +221,7 @@ mod tests {
             psnr_f32_db: 30.0,
             psnr_int8_db: 30.0 - drop_db,
             drop_db,
+            agreement_db: 40.0,
         };
         Drops::new(values.iter().enumerate().map(image).collect())
     }

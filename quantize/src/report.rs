@@ -226,6 +226,7 @@ pub fn drops_to_text(drops: &Drops) -> String {
     }
     let worst = drops.worst();
     let _ = writeln!(text, "worst: {} loses {:.4} dB", worst.name, worst.drop_db);
+    let _ = writeln!(text, "int8 pictures against f32 ones: {:.1} dB", drops.agreement_db);
     text
 }
 
@@ -312,15 +313,19 @@ mod tests {
             psnr_f32_db: f32_db,
             psnr_int8_db: int8_db,
             drop_db: f32_db - int8_db,
+            agreement_db: 40.0,
         };
         let drops = Drops::new(vec![image("a.png", 30.0, 29.5), image("b.png", 33.0, 33.25)]);
         assert_eq!((drops.mean_drop_db, drops.psnr_f32_db), (0.125, 31.5));
         let text = drops_to_text(&drops);
         assert!(text.contains("worst: a.png loses 0.5000 dB"), "{text}");
         assert!(text.contains("mean") && text.contains("0.1250") && text.contains("-0.2500"), "{text}");
-        let limits = |mean_db, worst_db| Limits { mean_db, worst_db };
+        let limits = |mean_db, worst_db| Limits { mean_db, worst_db, least_agreement_db: None };
         assert!(drops.passes(limits(0.125, None)) && !drops.passes(limits(0.12, None)));
         assert!(drops.passes(limits(0.125, Some(0.5))) && !drops.passes(limits(0.125, Some(0.4))));
         assert!((drops.excess_db(limits(0.1, Some(0.2))) - 0.3).abs() < 1e-12);
+        let near = |least| Limits { least_agreement_db: Some(least), ..limits(9.0, None) };
+        assert!(drops.passes(near(40.0)) && (drops.excess_db(near(40.5)) - 0.5).abs() < 1e-12);
+        assert!((drops.noise() - 1e-4).abs() < 1e-12);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::Runner;
 use crate::error::QuantizeError;
-use crate::gate::Baseline;
+use crate::gate::{Baseline, Drops};
 use crate::parallel;
 use crate::pipeline::{Calibrated, Kept};
 use crate::rewrite::{Precision, Rewritten};
@@ -44,6 +44,10 @@ pub struct Sensitivity {
     pub drop_db: f64,
     /// The same with 16-bit activations; `None` where they make no difference or are not possible.
     pub drop_int16_db: Option<f64>,
+    /// Power of the difference that it makes to the pictures, that of full scale being 1.
+    pub noise: f64,
+    /// The same with 16-bit activations.
+    pub noise_int16: Option<f64>,
     /// Multiply-accumulates for one pixel of the input image.
     pub macs_per_pixel: u64,
 }
@@ -121,18 +125,19 @@ pub fn sensitivities(
     for &node in &all {
         let others = all.iter().filter(|&&other| other != node).map(|&other| (other, Precision::F32));
         let mut kept: Vec<(NodeId, Precision)> = others.collect();
-        let drop = |kept: &Kept| -> Result<f64, QuantizeError> {
-            let alone = calibrated.build_quickly(kept)?.model;
-            Ok(baseline.measure(&alone, settings.threads, &())?.mean_drop_db)
+        let alone = |kept: &Kept| -> Result<Drops, QuantizeError> {
+            baseline.measure(&calibrated.build_quickly(kept)?.model, settings.threads, &())
         };
-        let drop_db = drop(&kept)?;
+        let int8 = alone(&kept)?;
         kept.push((node, Precision::Int16));
-        let drop_int16_db = calibrated.can_be_int16(node).then(|| drop(&kept)).transpose()?;
+        let int16 = calibrated.can_be_int16(node).then(|| alone(&kept)).transpose()?;
         found.push(Sensitivity {
             node,
             name: calibrated.folded().graph().node(node).name.clone(),
-            drop_db,
-            drop_int16_db,
+            drop_db: int8.mean_drop_db,
+            drop_int16_db: int16.as_ref().map(|drops| drops.mean_drop_db),
+            noise: int8.noise(),
+            noise_int16: int16.as_ref().map(Drops::noise),
             macs_per_pixel: calibrated.folded().node_macs_per_pixel(node),
         });
         settings.progress.step();

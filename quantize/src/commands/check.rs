@@ -25,6 +25,9 @@ pub struct Args {
     /// End with exit code 3 when any one image drops by more than this, in dB
     #[arg(long)]
     max_worst_drop_db: Option<f64>,
+    /// End with exit code 3 when the int8 model's pictures are further from the float model's than this PSNR, in dB, mean over the images
+    #[arg(long, value_name = "DB")]
+    min_agreement_db: Option<f64>,
     /// Write an HTML page with the drops and crops of the worst image
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -37,6 +40,7 @@ struct Output {
     schema: u32,
     max_drop_db: Option<f64>,
     max_worst_drop_db: Option<f64>,
+    min_agreement_db: Option<f64>,
     passed: bool,
     worst_image: String,
     worst_drop_db: f64,
@@ -63,13 +67,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         write_whole(report, page(name, &drops, &crops, Details::default()).as_bytes())?;
     }
     let mean_db = args.max_drop_db.unwrap_or(f64::INFINITY);
-    let passed = drops.passes(Limits { mean_db, worst_db: args.max_worst_drop_db });
+    let passed = drops.passes(Limits {
+        mean_db,
+        worst_db: args.max_worst_drop_db,
+        least_agreement_db: args.min_agreement_db,
+    });
     if args.common.json {
         let worst = drops.worst();
         print_json(&Output {
             schema: SCHEMA,
             max_drop_db: args.max_drop_db,
             max_worst_drop_db: args.max_worst_drop_db,
+            min_agreement_db: args.min_agreement_db,
             passed,
             worst_image: worst.name.clone(),
             worst_drop_db: worst.drop_db,

@@ -98,8 +98,10 @@ class Tools:
         return ", ".join([command([self.python, "-c", code]).strip(), *rust])
 
 
-def networks(tools):
+def networks(tools, given):
     """Model files by network: both forms of each."""
+    if given:
+        return given
     models = tools.work / "models"
     models.mkdir(exist_ok=True)
     command([tools.workers / "make-models", models])
@@ -261,7 +263,8 @@ def markdown(results, about):
         w, h, threads = result["width"], result["height"], result["threads"]
         clock = "processor time" if threads == 1 else "elapsed time"
         noun = "thread" if threads == 1 else "threads"
-        text += [f"{result['network']}, {w}x{h} → {4 * w}x{4 * h}, {threads} {noun} ({clock})", "",
+        r = result["upscale"]
+        text += [f"{result['network']}, {w}x{h} → {r * w}x{r * h}, {threads} {noun} ({clock})", "",
                  "| engine | median ms | GMAC/s | ratio | peak memory MB | of it before the network |",
                  "|---|---:|---:|---:|---:|---:|"]
         for line in result["lines"]:
@@ -286,6 +289,8 @@ def main():
     parser.add_argument("--size", nargs="+", default=["160x90", "320x180"])
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, os.cpu_count() or 1}))
     parser.add_argument("--network", nargs="+", default=["edsr-edge x4", "edsr-light x4", "swinir-edge x4", "swinir-light x4"])
+    parser.add_argument("--model", nargs=3, action="append", default=[], metavar=("NAME", "F32", "INT8"),
+                        help="a network of your own in place of those: its name and both model files")
     parser.add_argument("--only", help="engines whose name contains this, beside our int8")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--turn", type=float, default=0.4, help="seconds of an engine's turn; at least one frame")
@@ -300,8 +305,9 @@ def main():
     about = {"cpu": cpu_name(), "versions": tools.versions(), "cores": os.cpu_count(),
              "date": time.strftime("%Y-%m-%d", time.gmtime()), "load": round(os.getloadavg()[0], 1)}
     results = []
-    for name, files in networks(tools).items():
-        if name not in options.network:
+    given = {name: {"f32": Path(f32).resolve(), "int8": Path(int8).resolve()} for name, f32, int8 in options.model}
+    for name, files in networks(tools, given).items():
+        if name not in options.network and not given:
             continue
         inspected = json.loads(command([tools.quantize, "inspect", "--json", files["int8"]]))
         for size in options.size:
@@ -312,7 +318,7 @@ def main():
                 workers = measure(tools, paths, width, height, threads, options)
                 macs = inspected["macs_per_pixel"] * width * height
                 results.append({"network": name, "width": width, "height": height, "threads": threads,
-                                "lines": summary(workers, macs, threads)})
+                                "upscale": inspected["upscale"], "lines": summary(workers, macs, threads)})
                 (options.work / f"{options.output}.json").write_text(json.dumps({"schema": 1, **about, "results": results}))
                 (options.work / f"{options.output}.md").write_text(markdown(results, about))
     print(markdown(results, about))
