@@ -11,6 +11,7 @@
 //!
 //! All values are those of `docs/model-format.md`.
 
+mod activation;
 mod edges;
 mod fuse;
 mod interpolation;
@@ -24,6 +25,8 @@ mod split;
 mod tests;
 mod work;
 
+pub use activation::activation_table;
+pub(crate) use activation::apply;
 pub use edges::scale_of;
 pub use interpolation::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, phases, reduction};
 pub use lowered::Program;

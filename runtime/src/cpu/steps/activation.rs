@@ -1,31 +1,11 @@
 //! Pointwise non-linearities: on floats by formula, from 8 bits by a table of 256 entries.
 
-use crate::arithmetic::{gelu, hard_sigmoid, relu_f32, sigmoid, silu, tanh};
 use crate::cpu::codec::{CHUNK, Codec, chunks};
 use crate::cpu::steps::step::{Dtypes, Pointwise};
 use crate::cpu::table::Cpu;
 use crate::model::Activation;
+use crate::program::apply;
 use alloc::boxed::Box;
-
-/// The activations of real values, in their place.
-#[inline(always)]
-pub(crate) fn apply(activation: Activation, values: &mut [f32]) {
-    // A loop for each, so that each vectorizes by itself.
-    #[inline(always)]
-    fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-        values.iter_mut().for_each(|x| *x = f(*x));
-    }
-    match activation {
-        Activation::Relu => each(values, relu_f32),
-        Activation::LeakyRelu { slope } => each(values, |x| if x > 0.0 { x } else { x * slope }),
-        Activation::Gelu => each(values, gelu),
-        Activation::Tanh => each(values, tanh),
-        Activation::Sigmoid => each(values, sigmoid),
-        Activation::Silu => each(values, silu),
-        Activation::HardSigmoid { alpha, beta } => each(values, |x| hard_sigmoid(x, alpha, beta)),
-        Activation::HardSwish { alpha, beta } => each(values, |x| x * hard_sigmoid(x, alpha, beta)),
-    }
-}
 
 /// An activation from one edge to another.
 pub(crate) struct ActivationStep {

@@ -7,7 +7,6 @@ use crate::cpu::codec::Codec;
 use crate::cpu::conv::requant::SingleRounding;
 use crate::cpu::conv::row::PostOps;
 use crate::cpu::kernels::Elementwise;
-use crate::cpu::steps::activation;
 use crate::cpu::steps::step::Io;
 use crate::cpu::table::Cpu;
 use crate::memory::ring::RingReader;
@@ -205,6 +204,6 @@ struct Activate<'a> {
 impl Elementwise for Activate<'_> {
     #[inline(always)]
     fn run(self) {
-        activation::apply(self.activation, self.values);
+        program::apply(self.activation, self.values);
     }
 }
