@@ -3,6 +3,7 @@
 use mcir_deploy::target::{Reach, Target};
 use mcir_report::machine::{Machine, Throttled};
 use mcir_upscale::args::OutputArgs;
+use mcir_upscale::device::{GpuInfo, gpus};
 use mcir_upscale::error::Result;
 
 /// Say what a board is: model, cores, instruction set, clock, temperature, throttling
@@ -30,13 +31,15 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         None => Machine::here(),
         Some(target) => Machine::of(&target.snapshot(&cmd.reach)?),
     };
+    // What a shell on another machine does not tell.
+    let gpus = if cmd.target.is_none() { gpus().unwrap_or_default() } else { Vec::new() };
     if cmd.print.json {
         let target = cmd.target.as_ref().map(ToString::to_string);
-        let object =
-            serde_json::json!({ "schema": 1, "command": "info", "target": target, "machine": machine });
+        let object = serde_json::json!({ "schema": 1, "command": "info", "target": target, "machine": machine, "gpus": gpus });
         return cmd.print.result(serde_json::to_string_pretty(&object).expect("a machine is plain data"));
     }
-    cmd.print.result(text(&machine).trim_end())
+    let text = text(&machine) + &gpus.iter().map(gpu_line).collect::<String>();
+    cmd.print.result(text.trim_end())
 }
 
 /// A line for each thing that the machine tells.
@@ -76,6 +79,17 @@ fn text(m: &Machine) -> String {
     line("system", m.system.clone());
     line("kernel", m.kernel.clone());
     out
+}
+
+/// A GPU, by the number that `--device` takes.
+fn gpu_line(gpu: &GpuInfo) -> String {
+    let fit = match &gpu.lacks {
+        Some(lacks) => format!("; not used: {lacks}"),
+        None if !gpu.dot_product => "; slow for int8: its driver calls no product of bytes fast".into(),
+        None => String::new(),
+    };
+    let label = format!("gpu:{}", gpu.index);
+    format!("{label:13}{}, {}, {}, Vulkan {}{fit}\n", gpu.name, gpu.kind, gpu.driver, gpu.vulkan)
 }
 
 fn throttling(t: &Throttled) -> String {

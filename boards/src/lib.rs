@@ -2,11 +2,12 @@
 //!
 //! What it does lives in rooms, which are crates of their own: `mcir-upscale` (a model that runs on pictures),
 //! `mcir-report` (what is measured and predicted), `mcir-deploy` (bundles and boards) and `mcir-camera` (with its live page).
-//! Here are the verbs that need several of them, [`compare`], [`info`] and [`list`], and [`completions`]; the rooms are named
+//! Here are the verbs that need several of them, [`compare`], [`info`], [`list`] and [`gpu_check`], and [`completions`]; the rooms are named
 //! once more, so that tests find all of them in one place.
 
 pub mod compare;
 pub mod completions;
+pub mod gpu_check;
 pub mod info;
 pub mod list;
 

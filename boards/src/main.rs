@@ -5,7 +5,9 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use mcir_boards::deploy::{bundle, flash, keygen, raw, resident, slots};
-use mcir_boards::{bench, camera, compare, completions, estimate, info, list, results, shipped, upscale};
+use mcir_boards::{
+    bench, camera, compare, completions, estimate, gpu_check, info, list, results, shipped, upscale,
+};
 use std::process::ExitCode;
 
 /// Super-resolution on small devices
@@ -27,6 +29,7 @@ enum Verb {
     List(list::Cmd),
     Info(info::Cmd),
     Estimate(estimate::Cmd),
+    GpuCheck(gpu_check::Cmd),
     Profile(estimate::profile::Cmd),
     Bundle(bundle::Cmd),
     Keygen(keygen::Cmd),
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Verb::List(cmd) => list::run(&cmd),
         Verb::Info(cmd) => info::run(&cmd),
         Verb::Estimate(cmd) => estimate::run(&cmd),
+        Verb::GpuCheck(cmd) => gpu_check::run(&cmd),
         Verb::Profile(cmd) => estimate::profile::run(&cmd),
         Verb::Bundle(cmd) => bundle::run(&cmd),
         Verb::Keygen(cmd) => keygen::run(&cmd),

@@ -14,6 +14,7 @@ use super::work::Worker;
 use crate::live::{self, Hosts, Hub, LiveSink, Server, Status, parse_address, parse_host};
 use mcir_files::{Format, terminal};
 use mcir_upscale::args::{self, EngineArgs, Mode, OutputArgs};
+use mcir_upscale::device::DeviceArgs;
 use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::Result;
 use mcir_upscale::models::{ModelArgs, NamedModel};
@@ -116,6 +117,9 @@ pub struct Cmd {
     pins: PinArgs,
 
     #[command(flatten)]
+    device: DeviceArgs,
+
+    #[command(flatten)]
     engine: EngineArgs,
 
     #[command(flatten)]
@@ -152,6 +156,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     }
     let model = NamedModel::choose(&cmd.model, Kind::Camera)?;
     let options = cmd.engine.plan_options(0)?;
+    let gpu = cmd.device.open()?;
     let about = About {
         source: spec.to_string(),
         model: model.name.clone(),
@@ -189,7 +194,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         repeat: cmd.repeat && recorded,
         paced,
         limit: cmd.frames,
-        worker: Worker::new(Upscaler::new(model, options).mode(cmd.mode)),
+        worker: Worker::new(Upscaler::new(model, options).mode(cmd.mode).on(gpu.as_ref())),
         sinks,
         hub,
         interval: (cmd.interval > 0 && !quiet).then(|| Duration::from_secs(cmd.interval.into())),
@@ -315,6 +320,8 @@ struct Report {
     mode: &'static str,
     isa: Option<&'static str>,
     threads: usize,
+    /// The GPU that the last frame was made on; none for the processor.
+    gpu: Option<String>,
     /// Width and height of the camera's frames.
     size: Option<(usize, usize)>,
     frames: Counts,
@@ -347,6 +354,7 @@ impl About {
             mode: self.mode,
             isa: outcome.isa,
             threads: outcome.threads,
+            gpu: outcome.gpu,
             size: outcome.size,
             frames: shared.stats.counts(),
             reconnects: shared.stats.reconnects(),

@@ -11,11 +11,14 @@ use super::error::CameraError;
 use super::health::{self, Thermometer};
 use super::notify::Notifier;
 use super::output::{Sink, Taken};
+use super::raw::Space;
+use super::rows::RowsWriter;
 use super::shared::{Phase, Shared};
 use super::source::{Request, Spec};
 use super::stats::{Counts, STAGES};
 use super::work::{Job, Worker};
 use crate::live::{Hub, Status};
+use mcir_runtime::image::Image;
 use mcir_upscale::error::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,6 +76,8 @@ pub struct Outcome {
     pub isa: Option<&'static str>,
     /// Threads of the engine.
     pub threads: usize,
+    /// The GPU that the last frame was made on; none for the processor.
+    pub gpu: Option<String>,
     /// Memory of the program when it was warm, and at the end, in bytes.
     pub memory: [Option<u64>; 2],
 }
@@ -157,7 +162,15 @@ fn spawn<T: Send + 'static>(
     thread::Builder::new().name(name.into()).spawn(run).map_err(CameraError::Thread)
 }
 
-/// The second stage.
+/// A frame that the GPU works on.
+struct Begun {
+    small: Arc<Image>,
+    space: Space,
+    writer: RowsWriter,
+    start: Instant,
+}
+
+/// The second stage. A GPU makes a frame while the next one, if it is there already, becomes an image.
 fn work(
     mut worker: Worker,
     shared: &Shared,
@@ -167,7 +180,21 @@ fn work(
     outcome: &Mutex<Outcome>,
 ) -> Result<()> {
     let (mut id, mut damaged) = (0, None);
-    while let Some((shot, waiting)) = shared.queue.pop() {
+    let mut begun: Option<Begun> = None;
+    loop {
+        let next = match &begun {
+            // A frame that is being made does not wait for one that has not come.
+            Some(_) => shared.queue.try_pop(),
+            None => shared.queue.pop(),
+        };
+        let Some((shot, waiting)) = next else {
+            let Some(Begun { small, space, writer, start }) = begun.take() else { break };
+            if let Err(error) = worker.finish(&small, space, writer, start) {
+                return stop_with(error, shared);
+            }
+            note(&mut worker, shared, tell, outcome, &small);
+            continue;
+        };
         let queued = waiting.elapsed();
         let start = Instant::now();
         let (small, space) = match worker.convert(&shot, name) {
@@ -196,21 +223,50 @@ fn work(
         if jobs.send(job).is_err() {
             return Ok(());
         }
-        if let Err(error) = worker.enlarge(&small, space, writer) {
+        let start = Instant::now();
+        let earlier = begun.take();
+        let on_gpu = worker.begin(&small, space);
+        let done = match earlier {
+            Some(Begun { small, space, writer, start }) => worker.finish(&small, space, writer, start),
+            None => Ok(()),
+        };
+        let frame = Begun { small, space, writer, start };
+        let seen = Arc::clone(&frame.small);
+        let done = done.and_then(|()| {
+            if on_gpu {
+                begun = Some(frame);
+                return Ok(());
+            }
+            worker.enlarge(&frame.small, frame.space, frame.writer)
+        });
+        if let Err(error) = done {
             return stop_with(error, shared);
         }
-        if id == 1
-            && let Some(plan) = worker.upscaler().plan()
-        {
-            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            outcome.size = Some((small.width(), small.height()));
-            (outcome.isa, outcome.threads) = (Some(plan.isa().name()), plan.threads());
-        }
+        note(&mut worker, shared, tell, outcome, &seen);
     }
     match damaged {
         // Nothing but damaged frames is an error.
         Some(error) if id == 0 => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// What frames are made by, when that is known for the first time or has changed.
+fn note(worker: &mut Worker, shared: &Shared, tell: &Tell, outcome: &Mutex<Outcome>, small: &Image) {
+    let note = worker.take_note();
+    let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+    if outcome.size.is_none() || note.is_some() {
+        let upscaler = worker.upscaler();
+        outcome.size = Some((small.width(), small.height()));
+        outcome.gpu = upscaler.gpu().map(str::to_owned);
+        shared.set_gpu(outcome.gpu.clone());
+        if let Some(plan) = upscaler.plan() {
+            (outcome.isa, outcome.threads) = (Some(plan.isa().name()), plan.threads());
+        }
+    }
+    drop(outcome);
+    if let Some(note) = note {
+        tell(format!("note: the GPU is not used: {note}"));
     }
 }
 
@@ -336,6 +392,7 @@ impl<'a> Watch<'a> {
             Phase::Searching { problem } => Some(problem),
             _ => None,
         };
+        status.gpu = shared.gpu();
         status.fps = fps;
         (status.captured, status.output) = (counts.captured, counts.output);
         (status.dropped, status.broken) = (counts.dropped, counts.broken);

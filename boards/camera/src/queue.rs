@@ -69,6 +69,13 @@ impl<T> Queue<T> {
         }
     }
 
+    /// The oldest item, if there is one just now.
+    pub fn try_pop(&self) -> Option<T> {
+        let item = self.lock().items.pop_front();
+        self.changed.notify_all();
+        item
+    }
+
     /// Takes no more items; those inside can still be popped.
     pub fn close(&self) {
         self.lock().closed = true;

@@ -47,6 +47,8 @@ struct State {
     waiting: Option<Instant>,
     /// The camera program was ended because nothing came.
     stalled: Option<Duration>,
+    /// The GPU that frames are made on.
+    gpu: Option<String>,
 }
 
 impl Shared {
@@ -59,6 +61,16 @@ impl Shared {
             stop: AtomicBool::new(false),
             state: Mutex::default(),
         }
+    }
+
+    /// Name of the GPU that frames are made on; none for the processor.
+    pub fn gpu(&self) -> Option<String> {
+        self.lock().gpu.clone()
+    }
+
+    /// Frames are made on this GPU, or on the processor.
+    pub fn set_gpu(&self, gpu: Option<String>) {
+        self.lock().gpu = gpu;
     }
 
     /// Ends all stages soon. Frames that are not with the engine yet are given up.

@@ -44,6 +44,11 @@ impl Worker {
         &self.upscaler
     }
 
+    /// What the user should know about the GPU, once.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.upscaler.take_note()
+    }
+
     /// A captured frame as an image.
     ///
     /// # Errors
@@ -62,6 +67,23 @@ impl Worker {
     pub fn rows_for(&self, small: &Image, space: Space) -> (Arc<Rows>, RowsWriter) {
         let upscale = self.upscaler.model().upscale();
         Rows::new((small.width() * upscale, small.height() * upscale), space)
+    }
+
+    /// Begins an image on the GPU, if there is one that takes it: then [`Worker::finish`] is for it.
+    pub fn begin(&mut self, small: &Image, space: Space) -> bool {
+        space == Space::Rgb && self.upscaler.submit(small)
+    }
+
+    /// Waits for the image that was begun first, since `start`, and puts it into `out`. Where the GPU has failed the processor makes it.
+    ///
+    /// # Errors
+    /// As [`Worker::enlarge`].
+    pub fn finish(&mut self, small: &Image, space: Space, mut out: RowsWriter, start: Instant) -> Result<()> {
+        if self.upscaler.take(small.width(), &mut |row| out.push(row)) {
+            out.finish(start.elapsed());
+            return Ok(());
+        }
+        self.enlarge(small, space, out)
     }
 
     /// Enlarges an image into `out`.

@@ -6,6 +6,7 @@ use super::DeployError;
 use super::manifest::{self, Manifest};
 use mcir_runtime::image::Image;
 use mcir_runtime::plan::PlanOptions;
+use mcir_upscale::device::Accelerator;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
 use mcir_upscale::upscaler::Upscaler;
@@ -70,21 +71,25 @@ fn from_ppm(bytes: &[u8]) -> Option<Image> {
 /// # Errors
 /// What keeps the engine from it.
 pub fn run(model: NamedModel, image: &Image, options: PlanOptions) -> Result<Outcome> {
-    let mut upscaler = Upscaler::new(model, options);
+    run_by(Upscaler::new(model, options), image)
+}
+
+fn run_by(mut upscaler: Upscaler, image: &Image) -> Result<Outcome> {
     let start = Instant::now();
     let out = upscaler.run(image, &mut |_| {})?;
     let ms = start.elapsed().as_secs_f64() * 1e3;
     let mut crc = crc32fast::Hasher::new();
     (0..out.height()).for_each(|y| crc.update(out.row(y)));
-    let isa = upscaler.plan().map_or("", |p| p.isa().name()).to_owned();
+    let isa = upscaler.plan().map(|p| p.isa().name()).or(upscaler.gpu()).unwrap_or_default().to_owned();
     Ok(Outcome { crc32: format!("{:08x}", crc.finalize()), isa, ms })
 }
 
-/// Runs the self-test of the slot in a folder, on this processor's best instruction set.
+/// Runs the self-test of the slot in a folder, on this processor's best instruction set or on a GPU as far as the model runs
+/// there.
 ///
 /// # Errors
 /// [`DeployError::SelfTest`] when other bits come out, or what keeps it from being run.
-pub fn run_slot(folder: &Path) -> Result<Outcome> {
+pub fn run_slot(folder: &Path, gpu: Option<&Accelerator>) -> Result<Outcome> {
     let path = folder.join(manifest::MANIFEST);
     let bytes = std::fs::read(&path).map_err(DeployError::io("read", &path))?;
     let manifest = Manifest::parse(&bytes)?;
@@ -99,7 +104,7 @@ pub fn run_slot(folder: &Path) -> Result<Outcome> {
     })?;
     let path = folder.join(manifest::MODEL);
     let name = path.to_str().ok_or_else(|| Error::missing(&path))?;
-    let outcome = run(NamedModel::open(name)?, &image, PlanOptions::default())?;
+    let outcome = run_by(Upscaler::new(NamedModel::open(name)?, PlanOptions::default()).on(gpu), &image)?;
     if outcome.crc32 == manifest.self_test.crc32 {
         return Ok(outcome);
     }

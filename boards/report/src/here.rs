@@ -8,6 +8,7 @@ use crate::machine::{Machine, energy::Meter};
 use crate::report::{self, HERE, Quality, Report, Row, SCHEMA, Section, Skipped, Target};
 use mcir_runtime::image::Image;
 use mcir_runtime::plan::PlanOptions;
+use mcir_upscale::device::Accelerator;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
 use mcir_upscale::upscaler::Upscaler;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 pub struct Settings {
     /// How the engine runs.
     pub options: PlanOptions,
+    /// The GPU that models run on, if they do.
+    pub gpu: Option<Accelerator>,
     /// How latency is measured; none for quality only.
     pub timing: Option<Timing>,
 }
@@ -67,7 +70,8 @@ pub fn measure(
     let mut by_upscale: BTreeMap<usize, Vec<Method>> = BTreeMap::new();
     for model in models {
         let methods = by_upscale.entry(model.upscale()).or_insert_with(|| vec![Method::Bicubic]);
-        methods.push(Method::Model(Box::new(Upscaler::new(model, settings.options))));
+        methods
+            .push(Method::Model(Box::new(Upscaler::new(model, settings.options).on(settings.gpu.as_ref()))));
     }
     let each = set.images.len() + usize::from(settings.timing.is_some());
     let total = by_upscale.values().map(|m| (m.len() * each) as u64).sum();

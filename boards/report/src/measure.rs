@@ -82,6 +82,10 @@ impl Method {
             },
             file_bytes: model.map(|m| m.file_bytes),
             same_bits: None,
+            device: match self {
+                Self::Bicubic => None,
+                Self::Model(upscaler) => upscaler.gpu().map(str::to_owned),
+            },
             images,
             crc32,
         }

@@ -14,6 +14,7 @@ use mcir_report::page;
 use mcir_report::report::{HERE, Latency, Report};
 use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::args::{EngineArgs, OutputArgs, all_threads};
+use mcir_upscale::device::DeviceArgs;
 use mcir_upscale::embedded;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
@@ -54,7 +55,7 @@ pub struct Cmd {
 
     /// Board to measure on, ssh://user@host:port/folder (port and folder may be left out) or local:FOLDER; may be
     /// repeated [default: this machine]
-    #[arg(long = "target", value_name = "TARGET", value_parser = Target::parse)]
+    #[arg(long = "target", value_name = "TARGET", value_parser = Target::parse, conflicts_with = "device")]
     targets: Vec<Target>,
 
     /// mcir-board as built for a board, to be uploaded instead of what is flashed there; may be repeated for boards of
@@ -64,6 +65,9 @@ pub struct Cmd {
 
     #[command(flatten)]
     reach: Reach,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -90,12 +94,13 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let mut plates = cmd.report.is_some().then(Vec::new);
     // One thread: a figure that does not depend on how many processors there are and what else they do.
     let report = if cmd.targets.is_empty() {
-        let settings = Settings { options: cmd.engine.plan_options(1)?, timing: Some(timing) };
+        let settings =
+            Settings { options: cmd.engine.plan_options(1)?, gpu: cmd.device.open()?, timing: Some(timing) };
         here::measure(models, &set, &settings, plates.as_mut(), &mut progress(&bar, &cmd.print))?
     } else {
         // The pictures, and the bits that all boards should have.
         let options = PlanOptions::default().threads(all_threads());
-        let settings = Settings { options, timing: None };
+        let settings = Settings { options, gpu: None, timing: None };
         let job = remote::Job::new(&models, &set, timing, &cmd.engine)?;
         let reference =
             here::measure(models, &set, &settings, plates.as_mut(), &mut progress(&bar, &cmd.print))?;

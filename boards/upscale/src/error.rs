@@ -143,6 +143,22 @@ pub enum Error {
         /// Names that this processor has.
         available: String,
     },
+    /// A GPU was asked for that cannot be used.
+    #[error("there is no GPU to use: {reason}")]
+    Gpu {
+        /// Why.
+        reason: String,
+    },
+    /// A GPU does not make the processor's bytes.
+    #[error("{device} passed {good} of {all} checks")]
+    GpuBits {
+        /// Its name.
+        device: String,
+        /// Checks passed.
+        good: usize,
+        /// All checks.
+        all: usize,
+    },
     /// The low-resolution image does not belong to the high-resolution one.
     #[error(
         "{} has {}x{} pixels, but its high-resolution image needs {}x{}",
@@ -260,6 +276,12 @@ impl Error {
             Self::Plan { .. } => "try another model, or another instruction set with --isa".into(),
             Self::Run { .. } => "this is a fault of the program; please report it with the model".into(),
             Self::Isa { available, .. } => format!("this processor has: {available}"),
+            Self::Gpu { .. } => {
+                "leave --device out, or say --device auto; `mcir-board info` lists what this machine has".into()
+            }
+            Self::GpuBits { .. } => {
+                "do not use it; please report what `mcir-board gpu-check --json` prints, with the driver's version".into()
+            }
             Self::Pair { .. } => {
                 "low-resolution images must come from the high-resolution ones, cut to a multiple of the factor"
                     .into()
@@ -285,10 +307,11 @@ impl Error {
             | Self::Strength { .. }
             | Self::Upscale { .. }
             | Self::NotLuma { .. }
+            | Self::Gpu { .. }
             | Self::Isa { .. } => 2,
             Self::Files(error) => error.exit_code(),
             Self::Room(error) => error.exit_code(),
-            Self::Floor { .. } => 3,
+            Self::Floor { .. } | Self::GpuBits { .. } => 3,
             _ => 1,
         }
     }

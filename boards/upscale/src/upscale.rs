@@ -1,6 +1,7 @@
 //! `mcir-board upscale`: image files in, larger image files out.
 
 use crate::args::{self, EngineArgs, Mode, OutputArgs};
+use crate::device::{Accelerator, DeviceArgs};
 use crate::embedded::Kind;
 use crate::error::{Error, Result};
 use crate::models::{ModelArgs, NamedModel};
@@ -47,6 +48,9 @@ pub struct Cmd {
     format: Option<Format>,
 
     #[command(flatten)]
+    device: DeviceArgs,
+
+    #[command(flatten)]
     engine: EngineArgs,
 
     #[command(flatten)]
@@ -63,6 +67,8 @@ struct Outcome {
     upscale: usize,
     isa: Option<&'static str>,
     threads: usize,
+    /// The GPU that the last image was made on; none for the processor.
+    gpu: Option<String>,
     /// Most memory that the program had in use so far, where the system tells (Linux).
     peak_memory_bytes: Option<u64>,
     images: Vec<Upscaled>,
@@ -97,7 +103,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     if cmd.print.json && cmd.output == Path::new("-") {
         return Err(Error::StdoutTwice { what: "the image and --json" });
     }
-    let mut models = Models::choose(&cmd.model, cmd.mode, cmd.engine.plan_options(0)?)?;
+    let mut models =
+        Models::choose(&cmd.model, cmd.mode, cmd.engine.plan_options(0)?, cmd.device.open()?.as_ref())?;
     let is_folder = cmd.input.is_dir();
     let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
 
@@ -139,6 +146,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             upscale: upscaler.model().upscale(),
             isa: plan.map(|p| p.isa().name()),
             threads: plan.map_or(0, mcir_runtime::plan::Plan::threads),
+            gpu: upscaler.gpu().map(str::to_owned),
             peak_memory_bytes: peak_memory_bytes(),
             images,
             failed,
@@ -222,7 +230,17 @@ impl Cmd {
                 bar.suspend(|| self.print.result(line))?;
             }
         }
-        if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
+        if let (true, Some(gpu)) = (self.print.verbose, upscaler.gpu()) {
+            let model = upscaler.model();
+            let memory = upscaler.memory_bytes().unwrap_or(0) as f64 / 1e6;
+            let line = format_args!(
+                "{} {} x{}: {gpu}, {memory:.1} MB of working memory",
+                model.name,
+                model.precision(),
+                model.upscale(),
+            );
+            self.print.note(bar, line);
+        } else if let (true, Some(plan)) = (self.print.verbose, upscaler.plan()) {
             let model = upscaler.model();
             let memory = upscaler.memory_bytes().unwrap_or(0) as f64 / 1e6;
             self.print.note(
@@ -295,6 +313,8 @@ impl Job {
         let mut notes = picture.notes;
         notes.extend(written);
         notes.extend(why);
+        let told = upscaler.take_note().map(|note| format!("is made without the GPU: {note}"));
+        notes.extend(told);
         let model = upscaler.model().name.clone();
         let (input, output, engine_ms) = (self.input.name(), output.name(), engine.as_secs_f64() * 1e3);
         Ok(Upscaled { input, output, model, width, height, engine_ms, notes })
@@ -316,16 +336,13 @@ struct Models {
 const CLEAN_JPEG: u8 = 87;
 
 impl Models {
-    fn choose(args: &ModelArgs, mode: Mode, options: PlanOptions) -> Result<Self> {
-        let first = Upscaler::new(NamedModel::choose(args, Kind::Clean)?, options).mode(mode);
+    fn choose(args: &ModelArgs, mode: Mode, options: PlanOptions, gpu: Option<&Accelerator>) -> Result<Self> {
+        let with = |model| Upscaler::new(model, options).mode(mode).on(gpu);
+        let first = with(NamedModel::choose(args, Kind::Clean)?);
         let asked = args.model.is_some() || args.strength.is_some();
         // Without a camera model for the factor there is nothing to choose from.
         let camera = if asked { None } else { NamedModel::choose(args, Kind::Camera).ok() };
-        Ok(Self {
-            first,
-            camera: camera.map(|model| Upscaler::new(model, options).mode(mode)),
-            damaged: false,
-        })
+        Ok(Self { first, camera: camera.map(with), damaged: false })
     }
 
     /// What to upscale a picture with, and why if it is not just enlarged.

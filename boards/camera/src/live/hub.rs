@@ -27,6 +27,8 @@ pub struct Status {
     pub upscale: usize,
     /// `rgb` or `y`.
     pub mode: &'static str,
+    /// Name of the GPU that frames are made on; none for the processor.
+    pub gpu: Option<String>,
     /// Frames per second that leave.
     pub fps: f64,
     /// Frames that the camera delivered.

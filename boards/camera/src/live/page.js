@@ -218,7 +218,7 @@ function tell({ status, frame }) {
   const sizes = frame ? `${frame.width}×${frame.height} → ${frame.width * status.upscale}×${frame.height * status.upscale}` : "";
   const mode = status.mode === "y" ? ", brightness only" : "";
   if (frame || !$("about").textContent) {
-    $("about").textContent = [`${status.model} ${status.precision}${mode}`, sizes, status.source].filter(Boolean).join("  ·  ");
+    $("about").textContent = [`${status.model} ${status.precision}${mode}`, status.gpu, sizes, status.source].filter(Boolean).join("  ·  ");
   }
   $("right").textContent = `super-resolved ×${status.upscale}`;
   $("fps").textContent = number(status.fps, 1);

@@ -121,17 +121,18 @@ impl Locked<'_> {
         check_file(&path, part)
     }
 
-    /// Checks what was received, runs its self-test and gives it its place. Nothing runs it yet.
+    /// Checks what was received, runs its self-test, on the device of this name if there is one, and gives it its place. Nothing
+    /// runs it yet.
     ///
     /// # Errors
     /// [`DeployError::Hash`], [`DeployError::SelfTest`], [`DeployError::ProgramFails`], [`DeployError::Io`].
-    pub fn complete(&self, incoming: &Incoming) -> Result<Outcome, DeployError> {
+    pub fn complete(&self, incoming: &Incoming, device: Option<&str>) -> Result<Outcome, DeployError> {
         let Incoming { id, manifest, folder } = incoming;
         let program = folder.join(PROGRAM);
         let executable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&program, executable).map_err(DeployError::io("write", &program))?;
         verify_folder(folder, manifest)?;
-        let outcome = self.self_test(folder)?;
+        let outcome = self.self_test(folder, device)?;
         for name in names(folder)? {
             sync(&folder.join(name))?;
         }
@@ -150,15 +151,17 @@ impl Locked<'_> {
         Ok(outcome)
     }
 
-    /// Runs the self-test of a slot with the slot's own program.
+    /// Runs the self-test of a slot with the slot's own program; on a GPU where a service says `--device` with one.
     ///
     /// # Errors
     /// [`DeployError::SelfTest`] or what the program says, [`DeployError::ProgramFails`].
-    pub fn self_test(&self, folder: &Path) -> Result<Outcome, DeployError> {
+    pub fn self_test(&self, folder: &Path, device: Option<&str>) -> Result<Outcome, DeployError> {
         let program = folder.join(PROGRAM);
         let mut words = self.store.run_with.iter().map(PathBuf::from).chain([program.clone()]);
         let mut command = Command::new(words.next().expect("the program is one of the words"));
         command.args(words).args(["slot", "self-test", "--json", "--dir"]).arg(folder);
+        // Not said without need: programs that were flashed earlier do not know the option.
+        command.args(device.into_iter().flat_map(|device| ["--device", device]));
         let fails = |reason: String| DeployError::ProgramFails { path: program.clone(), reason };
         let output = command.output().map_err(|e| fails(e.to_string()))?;
         if output.status.success() {
@@ -255,7 +258,7 @@ impl Locked<'_> {
         let previous = previous.ok_or_else(|| DeployError::NoPrevious { path: self.store.root.clone() })?;
         let slot = self.store.slot_of(previous)?;
         self.store.verify(&slot.id)?;
-        self.self_test(&self.store.slot_path(&slot.id))?;
+        self.self_test(&self.store.slot_path(&slot.id), None)?;
         Ok(slot.id)
     }
 

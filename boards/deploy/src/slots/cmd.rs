@@ -3,6 +3,7 @@
 use super::{Store, serve};
 use crate::self_test;
 use mcir_files::terminal;
+use mcir_upscale::device::DeviceArgs;
 use mcir_upscale::error::Result;
 use std::path::PathBuf;
 
@@ -32,6 +33,8 @@ enum Verb {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        device: DeviceArgs,
     },
     /// Undo a switch that was interrupted.
     Recover {
@@ -52,8 +55,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         Verb::Serve { root, run_with } => {
             serve::serve(&Store::new(root, run_with), std::io::stdin(), std::io::stdout())
         }
-        Verb::SelfTest { dir, json } => {
-            let outcome = self_test::run_slot(dir)?;
+        Verb::SelfTest { dir, json, device } => {
+            let outcome = self_test::run_slot(dir, device.open()?.as_ref())?;
             Ok(match json {
                 true => terminal::print(serde_json::to_string(&outcome).expect("an outcome is plain data")),
                 false => terminal::print(format_args!(

@@ -1,7 +1,7 @@
 //! The board's end of a connection: requests from the standard input, events to the standard output.
 
 use super::protocol::{Commit, Event, MAX_LINE, Request, VERSION};
-use super::service::{self, Restored};
+use super::service::{self, Restored, Service};
 use super::{Store, change::Incoming, change::Switched};
 use crate::DeployError;
 use mcir_upscale::error::{Error, Result};
@@ -60,7 +60,8 @@ pub fn serve(store: &Store, input: impl Read, mut output: impl Write) -> Result<
                 None => Err(bad_request("nothing was received".into())),
                 Some(new) => {
                     say(&doing("verify hashes and run the self-test"))?;
-                    let done = locked.complete(&new).map_err(Error::from);
+                    let device = commit.service.as_ref().and_then(Service::device);
+                    let done = locked.complete(&new, device.as_deref()).map_err(Error::from);
                     done.and_then(|outcome| {
                         say(&doing("switch"))?;
                         let switched = locked.switch(&new.id)?;
@@ -82,7 +83,7 @@ pub fn serve(store: &Store, input: impl Read, mut output: impl Write) -> Result<
                 if let (true, Some(slot)) = (verify, &status.current) {
                     say(&doing("verify hashes and run the self-test"))?;
                     store.verify(&slot.id)?;
-                    locked.self_test(&store.slot_path(&slot.id))?;
+                    locked.self_test(&store.slot_path(&slot.id), None)?;
                 }
                 Ok(Event::Status(Box::new(status)))
             }),

@@ -67,6 +67,18 @@ KeyringMode=private
 ";
 
 impl Service {
+    /// What its words say after `--device`, if they do and it is not the processor: the self-test runs there, too.
+    pub fn device(&self) -> Option<String> {
+        let words: Vec<&str> = self.arguments.split_whitespace().collect();
+        let at = |i: usize| words.get(i + 1).map(|word| (*word).to_owned());
+        let found = words.iter().enumerate().find_map(|(i, word)| match word.strip_prefix("--device") {
+            Some("") => at(i),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        });
+        found.filter(|device| device != "cpu")
+    }
+
     /// Starts it anew and waits until it says that it is ready.
     ///
     /// # Errors

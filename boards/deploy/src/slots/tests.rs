@@ -299,6 +299,19 @@ fn the_unit_names_what_is_current() {
 
 /// One of the system is a user of its own, or the one that was asked for, and never the administrator by itself.
 #[test]
+fn the_self_test_runs_where_the_service_does() {
+    let device = |arguments: &str| {
+        let arguments = arguments.into();
+        service::Service { name: "cam".into(), arguments, user: true, run_as: None }.device()
+    };
+    assert_eq!(device("camera --source - --device gpu:1 --http :8080").as_deref(), Some("gpu:1"));
+    assert_eq!(device("camera --device=auto").as_deref(), Some("auto"));
+    for plain in ["camera --source -", "camera --device cpu", "camera --device"] {
+        assert_eq!(device(plain), None, "{plain}");
+    }
+}
+
+#[test]
 fn a_service_of_the_system_has_few_rights() {
     let store = Store::new(Path::new("/opt/mcir"), "");
     let own = service::Service {

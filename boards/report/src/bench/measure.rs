@@ -5,10 +5,13 @@ use super::steady::warm_up;
 use super::system::{Reading, process_peak_bytes, processor_time, waited_ns};
 use mcir_runtime::Isa;
 use mcir_runtime::exec::Workspace;
+use mcir_runtime::image::Image;
 use mcir_runtime::model::NodeId;
 use mcir_runtime::plan::{Plan, PlanOptions};
+use mcir_upscale::device::Accelerator;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
+use mcir_upscale::upscaler::Upscaler;
 use std::time::{Duration, Instant};
 
 /// The warm-up takes at least the first, in which a governor raises the clock, and ends after the second, steady or not.
@@ -32,14 +35,17 @@ pub(super) struct Length {
     pub windows: bool,
 }
 
-/// Measures a model.
+/// Measures a model, on a GPU if one is given.
 pub(super) fn bench(
     model: &NamedModel,
     (width, height): (usize, usize),
-    options: &PlanOptions,
+    (options, gpu): (&PlanOptions, Option<&Accelerator>),
     length: &Length,
     progress: &mut dyn FnMut(u64, &str),
 ) -> Result<BenchReport> {
+    if let Some(gpu) = gpu {
+        return on_gpu(model, (width, height), gpu, length, progress);
+    }
     let failed = |source| Error::Plan { name: model.name.clone(), source };
     let plan = Plan::new(&model.model, width, options).map_err(failed)?;
     let mut runner = Runner {
@@ -49,73 +55,169 @@ pub(super) fn bench(
         height,
         name: &model.name,
     };
-    let first_ms = runner.frame()?;
-    progress(0, "warm up");
-    let warm_up = warm_up(WARMUP[0], WARMUP[1], &mut || runner.frame())?;
-
-    let before = Reading::now();
-    let mut peak = peak_gmacs(plan.isa());
-    let (start, waited) = (Instant::now(), waited_ns());
-    let (mut times, mut cpu_times, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-    while times.len() < length.samples && (times.is_empty() || start.elapsed() < length.time) {
-        let cpu = processor_time();
-        times.push(runner.frame()?);
-        cpu_times.push((processor_time() - cpu).as_secs_f64() * 1e3);
-        ends.push(start.elapsed().as_secs_f64());
-        progress(times.len() as u64, "frames");
-    }
-    let elapsed = start.elapsed();
-    let waited = waited_ns().zip(waited).map(|(after, before)| {
-        after.saturating_sub(before) as f64 / (elapsed.as_nanos() as f64 * options.threads.max(1) as f64)
-    });
-    let process_peak_bytes = process_peak_bytes();
-    let after = Reading::now();
-    peak = peak.max(peak_gmacs(plan.isa()));
+    let before = peak_gmacs(plan.isa());
+    let samples = Samples::take(&mut || runner.frame(), length, progress)?;
+    let peak = before.max(peak_gmacs(plan.isa()));
     let threads = plan.threads();
-    let latency = Latency::of(&times);
-    let macs = model.model.macs_per_pixel() * (width * height) as u64;
-    let gmacs = macs as f64 / latency.p50_ms * 1e-6;
-    let all_threads = peak * threads as f64;
-    let nodes = runner.nodes(all_threads)?;
-    let invalid_because: Vec<String> = after.throttled_since(&before).into_iter().collect();
+    let report = samples.report(model, (width, height), threads, length);
+    let nodes = runner.nodes(peak * threads as f64)?;
     Ok(BenchReport {
-        schema: SCHEMA,
-        command: "bench".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        model: model.name.clone(),
-        precision: model.precision().into(),
-        mode: if model.model.in_channels() == 1 { "y" } else { "rgb" }.into(),
-        upscale: model.upscale(),
-        file_bytes: model.file_bytes,
-        width,
-        height,
-        threads,
         isa: plan.isa().name().into(),
         band: plan.band(),
-        macs,
-        first_ms,
-        warmup_frames: warm_up.frames,
-        steady: warm_up.steady,
-        latency,
-        cpu_p50_ms: Latency::of(&cpu_times).p50_ms,
-        fps: 1e3 / latency.p50_ms,
-        gmacs,
         peak_gmacs: peak,
-        share_of_peak: gmacs / all_threads,
-        windows: if length.windows { windows(&times, &ends) } else { Vec::new() },
+        share_of_peak: report.gmacs / (peak * threads as f64),
         nodes,
         memory: Memory {
             engine_bytes: plan.memory_bytes(height).map_err(failed)?,
             arena_bytes: plan.arena_bytes(height).map_err(failed)?,
             weight_bytes: plan.weight_bytes(),
-            process_peak_bytes,
+            ..report.memory
         },
-        before: before.system,
-        after: after.system,
-        waited,
-        valid: invalid_because.is_empty(),
-        invalid_because,
+        ..report
     })
+}
+
+/// Measures a model on a GPU, from a picture's first row that is given to the last one that is taken.
+fn on_gpu(
+    model: &NamedModel,
+    size: (usize, usize),
+    gpu: &Accelerator,
+    length: &Length,
+    progress: &mut dyn FnMut(u64, &str),
+) -> Result<BenchReport> {
+    let channels = model.model.in_channels();
+    let image = Image::new(size.0, size.1, channels, picture(size.0, size.1, channels))
+        .map_err(Error::image(&model.name))?;
+    let mut upscaler = Upscaler::new(model.clone(), PlanOptions::default()).on(Some(gpu));
+    let mut frame = || {
+        let start = Instant::now();
+        std::hint::black_box(upscaler.run(&image, &mut |_| {})?);
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        // A figure of the processor would pass for one of the GPU.
+        match upscaler.gpu() {
+            Some(_) => Ok(ms),
+            None => {
+                Err(Error::Gpu { reason: upscaler.take_note().unwrap_or_else(|| "it was not used".into()) })
+            }
+        }
+    };
+    let samples = Samples::take(&mut frame, length, progress)?;
+    let engine_bytes = upscaler.memory_bytes().unwrap_or(0);
+    let report = samples.report(model, size, 1, length);
+    Ok(BenchReport {
+        isa: "vulkan".into(),
+        gpu: Some(gpu.info()),
+        // Of the thread that waits for the GPU it would say little.
+        waited: None,
+        memory: Memory { engine_bytes, ..report.memory },
+        ..report
+    })
+}
+
+/// What was measured, whatever it ran on.
+struct Samples {
+    first_ms: f64,
+    warmup_frames: usize,
+    steady: bool,
+    times: Vec<f64>,
+    cpu_times: Vec<f64>,
+    ends: Vec<f64>,
+    elapsed: Duration,
+    waited_ns: Option<u64>,
+    before: Reading,
+    after: Reading,
+    process_peak_bytes: Option<u64>,
+}
+
+impl Samples {
+    /// Runs frames until it is enough. `frame` gives a frame's time in milliseconds.
+    fn take(
+        frame: &mut dyn FnMut() -> Result<f64>,
+        length: &Length,
+        progress: &mut dyn FnMut(u64, &str),
+    ) -> Result<Self> {
+        let first_ms = frame()?;
+        progress(0, "warm up");
+        let warm_up = warm_up(WARMUP[0], WARMUP[1], &mut *frame)?;
+        let before = Reading::now();
+        let (start, waited) = (Instant::now(), waited_ns());
+        let (mut times, mut cpu_times, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        while times.len() < length.samples && (times.is_empty() || start.elapsed() < length.time) {
+            let cpu = processor_time();
+            times.push(frame()?);
+            cpu_times.push((processor_time() - cpu).as_secs_f64() * 1e3);
+            ends.push(start.elapsed().as_secs_f64());
+            progress(times.len() as u64, "frames");
+        }
+        let elapsed = start.elapsed();
+        let waited_ns = waited_ns().zip(waited).map(|(after, before)| after.saturating_sub(before));
+        Ok(Self {
+            first_ms,
+            warmup_frames: warm_up.frames,
+            steady: warm_up.steady,
+            times,
+            cpu_times,
+            ends,
+            elapsed,
+            waited_ns,
+            before,
+            process_peak_bytes: process_peak_bytes(),
+            after: Reading::now(),
+        })
+    }
+
+    /// As a report without what only a plan for the processor knows.
+    fn report(
+        self,
+        model: &NamedModel,
+        (width, height): (usize, usize),
+        threads: usize,
+        length: &Length,
+    ) -> BenchReport {
+        let could = self.elapsed.as_nanos() as f64 * threads.max(1) as f64;
+        let latency = Latency::of(&self.times);
+        let macs = model.model.macs_per_pixel() * (width * height) as u64;
+        let invalid_because: Vec<String> = self.after.throttled_since(&self.before).into_iter().collect();
+        BenchReport {
+            schema: SCHEMA,
+            command: "bench".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: model.name.clone(),
+            precision: model.precision().into(),
+            mode: if model.model.in_channels() == 1 { "y" } else { "rgb" }.into(),
+            upscale: model.upscale(),
+            file_bytes: model.file_bytes,
+            width,
+            height,
+            threads,
+            isa: String::new(),
+            gpu: None,
+            band: 0,
+            macs,
+            first_ms: self.first_ms,
+            warmup_frames: self.warmup_frames,
+            steady: self.steady,
+            latency,
+            cpu_p50_ms: Latency::of(&self.cpu_times).p50_ms,
+            fps: 1e3 / latency.p50_ms,
+            gmacs: macs as f64 / latency.p50_ms * 1e-6,
+            peak_gmacs: 0.0,
+            share_of_peak: 0.0,
+            windows: if length.windows { windows(&self.times, &self.ends) } else { Vec::new() },
+            nodes: Vec::new(),
+            memory: Memory {
+                engine_bytes: 0,
+                arena_bytes: 0,
+                weight_bytes: 0,
+                process_peak_bytes: self.process_peak_bytes,
+            },
+            before: self.before.system,
+            after: self.after.system,
+            waited: self.waited_ns.map(|waited| waited as f64 / could),
+            valid: invalid_because.is_empty(),
+            invalid_because,
+        }
+    }
 }
 
 /// A plan and what it runs on.

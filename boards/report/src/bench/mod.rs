@@ -14,6 +14,7 @@ pub use system::{Reading, processor_time, waited_ns};
 
 use crate::estimate::size;
 use mcir_upscale::args::{EngineArgs, Mode, OutputArgs};
+use mcir_upscale::device::DeviceArgs;
 use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
@@ -61,6 +62,9 @@ pub struct Cmd {
     floors: Vec<Floor>,
 
     #[command(flatten)]
+    device: DeviceArgs,
+
+    #[command(flatten)]
     engine: EngineArgs,
 
     #[command(flatten)]
@@ -94,10 +98,12 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let model = if cmd.mode == Mode::Y { model.for_y()? } else { model };
     let options = cmd.engine.plan_options(1)?;
     let bar = cmd.print.progress(0);
-    let report = measure::bench(&model, cmd.size, &options, &cmd.length(), &mut |done, what| {
-        bar.set_message(what.to_string());
-        bar.set_position(done);
-    })?;
+    let gpu = cmd.device.open()?;
+    let report =
+        measure::bench(&model, cmd.size, (&options, gpu.as_ref()), &cmd.length(), &mut |done, what| {
+            bar.set_message(what.to_string());
+            bar.set_position(done);
+        })?;
     bar.finish_and_clear();
     match cmd.print.json {
         true => {

@@ -1,6 +1,7 @@
 //! What `bench` measures, as a value that prints as text or as JSON with the same fields.
 
 use super::system::System;
+use mcir_upscale::device::GpuInfo;
 use mcir_upscale::table::Table;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -33,8 +34,11 @@ pub struct BenchReport {
     pub height: usize,
     /// Threads.
     pub threads: usize,
-    /// Instruction set of the kernels.
+    /// Instruction set of the kernels; `vulkan` on a GPU.
     pub isa: String,
+    /// The GPU, if it ran there. No peak is measured then and no times of nodes: those fields are 0 and empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuInfo>,
     /// Input rows in a band.
     pub band: usize,
     /// Multiply-accumulates of a frame.
@@ -180,17 +184,11 @@ impl fmt::Display for BenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (w, h, r) = (self.width, self.height, self.upscale);
         let threads = if self.threads == 1 { "thread" } else { "threads" };
-        writeln!(
-            f,
-            "{} {}: {w}x{h} to {}x{}, {} {threads}, {}, bands of {} rows",
-            self.model,
-            self.precision,
-            w * r,
-            h * r,
-            self.threads,
-            self.isa,
-            self.band
-        )?;
+        write!(f, "{} {}: {w}x{h} to {}x{}, ", self.model, self.precision, w * r, h * r)?;
+        match &self.gpu {
+            Some(gpu) => writeln!(f, "{} ({}, Vulkan {})", gpu.name, gpu.driver, gpu.vulkan)?,
+            None => writeln!(f, "{} {threads}, {}, bands of {} rows", self.threads, self.isa, self.band)?,
+        }
         let Latency { samples, min_ms, p50_ms, p90_ms, p99_ms, max_ms } = self.latency;
         writeln!(
             f,
@@ -204,23 +202,17 @@ impl fmt::Display for BenchReport {
             "min {min_ms:.2}  p50 {p50_ms:.2}  p90 {p90_ms:.2}  p99 {p99_ms:.2}  max {max_ms:.2} ms: {:.1} frames a second",
             self.fps
         )?;
-        let peak = self.peak_gmacs * self.threads as f64;
-        writeln!(
-            f,
-            "processor time p50 {:.2} ms; {:.1} GMAC/s, {:.1} % of {peak:.1}, the int8 peak measured in this run",
-            self.cpu_p50_ms,
-            self.gmacs,
-            100.0 * self.share_of_peak
-        )?;
+        write!(f, "processor time p50 {:.2} ms; {:.1} GMAC/s", self.cpu_p50_ms, self.gmacs)?;
+        if self.gpu.is_none() {
+            let (peak, share) = (self.peak_gmacs * self.threads as f64, 100.0 * self.share_of_peak);
+            write!(f, ", {share:.1} % of {peak:.1}, the int8 peak measured in this run")?;
+        }
         let Memory { engine_bytes, arena_bytes, weight_bytes, process_peak_bytes } = self.memory;
         let mb = |bytes: f64| bytes / 1e6;
-        write!(
-            f,
-            "memory: engine {:.2} MB (rings {:.2}, weights {:.2})",
-            mb(engine_bytes as f64),
-            mb(arena_bytes as f64),
-            mb(weight_bytes as f64)
-        )?;
+        write!(f, "\nmemory: engine {:.2} MB", mb(engine_bytes as f64))?;
+        if self.gpu.is_none() {
+            write!(f, " (rings {:.2}, weights {:.2})", mb(arena_bytes as f64), mb(weight_bytes as f64))?;
+        }
         match process_peak_bytes {
             Some(bytes) => writeln!(f, ", whole program at its peak {:.2} MB", mb(bytes as f64))?,
             None => writeln!(f)?,
@@ -241,7 +233,9 @@ impl fmt::Display for BenchReport {
             }
             writeln!(f, "\n{table}")?;
         }
-        write!(f, "\n{}", self.node_table())?;
+        if !self.nodes.is_empty() {
+            write!(f, "\n{}", self.node_table())?;
+        }
         if self.valid {
             return Ok(());
         }

@@ -8,14 +8,17 @@
 
 mod calibrate;
 mod fit;
+mod gpu;
 pub mod profile;
 #[cfg(test)]
 mod tests;
 
 use crate::profiles::{Efficiency, Profile, ProfileError, Work, efficiency_of};
+pub use gpu::GpuEstimate;
 use mcir_files::MAX_PIXELS;
 use mcir_runtime::plan::{Plan, PlanOptions};
 use mcir_upscale::args::OutputArgs;
+use mcir_upscale::device::Device;
 use mcir_upscale::error::{Error, Result};
 use mcir_upscale::models::NamedModel;
 use serde::Serialize;
@@ -39,6 +42,10 @@ pub struct Cmd {
     /// Size of the input image in pixels
     #[arg(long, value_name = "WxH", default_value = "320x180", value_parser = size)]
     size: (usize, usize),
+
+    /// What runs the model: cpu, gpu, or auto for both where the board has both
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: Device,
 
     #[command(flatten)]
     print: OutputArgs,
@@ -105,6 +112,8 @@ pub struct Estimate {
     pub memory_all_cores_bytes: usize,
     /// Memory of the smallest version of the board, in bytes.
     pub board_memory_bytes: Option<u64>,
+    /// The same on the board's GPU, where it has one that multiplies bytes and kernels for all of the model.
+    pub gpu: Option<GpuEstimate>,
 }
 
 /// Does it.
@@ -114,7 +123,18 @@ pub struct Estimate {
 pub fn run(cmd: &Cmd) -> Result<()> {
     let profile = Profile::open(&cmd.board)?;
     let model = NamedModel::open(&cmd.model)?;
-    let estimate = estimate(&model, &profile, cmd.size)?;
+    let mut estimate = estimate(&model, &profile, cmd.size)?;
+    match cmd.device {
+        Device::Cpu => estimate.gpu = None,
+        Device::Gpu(_) if estimate.gpu.is_none() => {
+            let reason = match &profile.gpu {
+                Some(_) => format!("the GPU has no kernels for all of {} {}", model.name, model.precision()),
+                None => format!("{} has none that is faster than its processor", profile.title),
+            };
+            return Err(Error::Gpu { reason });
+        }
+        Device::Auto | Device::Gpu(_) => {}
+    }
     if cmd.print.json {
         #[derive(Serialize)]
         struct Outcome {
@@ -178,6 +198,7 @@ pub fn estimate(model: &NamedModel, profile: &Profile, size: (usize, usize)) -> 
         row_bytes: plan.out_row_bytes(),
         memory_all_cores_bytes: shared.memory_bytes(height).map_err(unplanned)?,
         board_memory_bytes: profile.memory_mb.iter().min().map(|&mb| u64::from(mb) << 20),
+        gpu: profile.gpu.as_ref().and_then(|gpu| gpu::estimate(&model.model, size, gpu)),
     })
 }
 
@@ -233,13 +254,26 @@ fn text(e: &Estimate) -> String {
             1e3 / e.latency_all_cores_ms
         ),
     };
+    let gpu = e.gpu.as_ref().map_or(String::new(), |gpu| {
+        format!(
+            "\ngpu      {:.1} ms ({:.1} frames/s) on {}, modelled, never measured: {:.0} M products of four bytes in {:.1} ms, {:.0} MB in {:.1} ms, {} steps",
+            gpu.latency_ms,
+            1e3 / gpu.latency_ms,
+            gpu.gpu,
+            gpu.dots * mega,
+            gpu.dots_ms,
+            gpu.bytes * mega,
+            gpu.bytes_ms,
+            gpu.steps
+        )
+    });
     format!(
         "{} {} on {}: {}x{} to {}x{}, {} at {:.0} MHz, {}\n\
          latency  {:.1} ms on one core ({:.1} frames/s){all}\n\
          memory   {:.2} MB: {:.2} of ring buffers, {:.2} of packed weights, {:.3} for a row{on_all}{share}\n\
          because  {:.0} M multiply-accumulates at {:.1} a cycle are {:.0} Mcycles,\n\
          \x20        and {:.1} M values at {:.2} cycles each are {:.0} Mcycles{others}{together}\n\
-         source   {}{fitted}",
+         source   {}{fitted}{gpu}",
         e.model,
         e.precision,
         e.board,

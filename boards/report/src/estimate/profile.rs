@@ -171,6 +171,7 @@ fn describe(cmd: &Cmd, machine: &Machine) -> Profile {
             l3_kb: 0,
         }],
         gpio: None,
+        gpu: None,
         efficiency: Vec::new(),
     }
 }

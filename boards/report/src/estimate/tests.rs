@@ -113,3 +113,35 @@ fn sizes_are_read() {
         assert!(size(text).is_err(), "{text}");
     }
 }
+
+/// The figures that `runtime/gpu/README.md` gives are those of `estimate`.
+#[test]
+fn modelled_gpus_are_as_the_readme_has_them() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../runtime/gpu/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| jetson-"));
+    let mut seen = 0;
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, board, model, picture, cpu, gpu, _] = cells[..] else { panic!("{row}") };
+        let model = NamedModel::open(model).unwrap();
+        let e = estimate(&model, &Profile::open(board).unwrap(), size(picture).unwrap()).unwrap();
+        let modelled = e.gpu.as_ref().unwrap();
+        assert_eq!(
+            format!("{:.1} {:.1}", e.latency_all_cores_ms, modelled.latency_ms),
+            format!("{cpu} {gpu}"),
+            "{row}"
+        );
+        assert!(modelled.modelled && text(&e).contains("modelled, never measured"));
+        seen += 1;
+    }
+    assert_eq!(seen, 12);
+    // Boards whose GPU is slower than their processor, and models that do not run there.
+    for board in ["jetson-nano", "raspberry-pi-5"] {
+        assert!(estimate(&model(), &Profile::open(board).unwrap(), (32, 18)).unwrap().gpu.is_none());
+    }
+    let float =
+        NamedModel::from_embedded(embedded::default_for(4, embedded::Kind::Clean).unwrap(), true).unwrap();
+    let orin = Profile::open("jetson-orin-nano").unwrap();
+    assert!(super::gpu::estimate(&float.model, (32, 18), orin.gpu.as_ref().unwrap()).is_none());
+}

@@ -37,6 +37,7 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "jetson-nano",
     "jetson-xavier-nx",
     "jetson-orin-nano",
+    "jetson-orin-nx",
 ];
 
 /// A board.
@@ -78,6 +79,9 @@ pub struct Profile {
     /// Pins.
     #[serde(default)]
     pub gpio: Option<Gpio>,
+    /// The GPU, where it is worth using for int8 networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuProfile>,
     /// Measured speed of the engine; the table for all boards is used where a profile has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub efficiency: Vec<Efficiency>,
@@ -109,6 +113,22 @@ pub struct Cores {
     /// Shared third-level cache in KiB.
     #[serde(default)]
     pub l3_kb: u32,
+}
+
+/// A GPU, from its data sheet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuProfile {
+    /// Its architecture and size.
+    pub name: String,
+    /// Multiprocessors.
+    pub multiprocessors: u32,
+    /// Highest clock in MHz.
+    pub clock_mhz: f64,
+    /// Products of four bytes that a multiprocessor begins in a cycle.
+    pub dots_per_cycle: f64,
+    /// Rate of the memory in 10⁹ bytes a second; the processor shares it.
+    pub bandwidth_gb_s: f64,
 }
 
 /// The chip that drives the pins of the header.
@@ -180,6 +200,14 @@ impl Profile {
                 "clock_mhz of {} is {}; it must be above 0 and below 100000",
                 c.kind, c.clock_mhz
             ));
+        }
+        if let Some(gpu) = &profile.gpu {
+            let sound = |x: f64| x > 0.0 && x < 1e5;
+            if gpu.multiprocessors == 0
+                || ![gpu.clock_mhz, gpu.dots_per_cycle, gpu.bandwidth_gb_s].into_iter().all(sound)
+            {
+                return Err(format!("gpu: the figures of {} must be above 0 and below 100000", gpu.name));
+            }
         }
         profile.efficiency.iter().try_for_each(Efficiency::check)?;
         Ok(profile)

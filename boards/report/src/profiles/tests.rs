@@ -28,6 +28,7 @@ fn a_model_string_fits_one_board() {
         ("NVIDIA Jetson Xavier NX Developer Kit", Some("jetson-xavier-nx")),
         ("NVIDIA Jetson Orin Nano Developer Kit", Some("jetson-orin-nano")),
         ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", Some("jetson-orin-nano")),
+        ("NVIDIA Jetson Orin NX Engineering Reference Developer Kit", Some("jetson-orin-nx")),
         ("Raspberry Pi 3 Model B Rev 1.2", None),
         ("", None),
     ] {

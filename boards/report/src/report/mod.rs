@@ -124,6 +124,9 @@ pub struct Row {
     pub memory_bytes: Option<usize>,
     /// Size of the model file.
     pub file_bytes: Option<usize>,
+    /// Name of the GPU that it ran on; none for the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Whether all images came out as on [`HERE`], to the bit; none where that was not compared.
     pub same_bits: Option<bool>,
     /// Each image's values.
@@ -190,7 +193,7 @@ impl Section {
     /// machine when there is only this one.
     pub fn summary(&self, targets: &[Target]) -> Table {
         type Cell = fn(&Row) -> Option<String>;
-        let columns: [(&str, Cell); 12] = [
+        let columns: [(&str, Cell); 13] = [
             ("method", |r| Some(r.label())),
             ("PSNR-Y dB", |r| Some(format!("{:.3}", r.psnr_y_db))),
             ("vs bicubic", |r| r.gain_db.map(|v| format!("{v:+.3}"))),
@@ -201,6 +204,7 @@ impl Section {
             ("frames/s", |r| Some(format!("{:.1}", 1e3 / r.latency_ms))),
             ("energy mJ", |r| r.energy_mj.map(|v| format!("{v:.1}"))),
             ("memory MB", |r| r.memory_bytes.map(|v| format!("{:.2}", v as f64 / 1e6))),
+            ("device", |r| r.device.clone()),
             ("file kB", |r| r.file_bytes.map(|v| format!("{:.1}", v as f64 / 1e3))),
             ("same bits", |r| r.same_bits.map(|same| if same { "yes" } else { "NO" }.into())),
         ];

@@ -3,6 +3,7 @@ use super::*;
 fn row(name: &str, precision: Option<&str>, psnr_y_db: f64) -> Row {
     let samples_ms = vec![12.34, 15.0, 11.0];
     Row {
+        device: None,
         target: HERE.into(),
         name: name.into(),
         precision: precision.map(Into::into),

@@ -73,8 +73,8 @@ fn measure(
     crate::compare::latency_size(&format!("{}x{}", order.size.0, order.size.1)).map_err(odd)?;
     let engine = EngineArgs { threads: order.threads, pin: order.pin, isa: order.isa.clone() };
     let time = Duration::try_from_secs_f64(order.seconds).map_err(|e| odd(e.to_string()))?;
-    let settings =
-        Settings { options: engine.plan_options(1)?, timing: Some(Timing { size: order.size, time }) };
+    let timing = Some(Timing { size: order.size, time });
+    let settings = Settings { options: engine.plan_options(1)?, gpu: None, timing };
     let mut set = match order.images.is_empty() {
         true => TestSet::cards(),
         false => TestSet::folder(&data_folder(dir))?,

@@ -1,5 +1,6 @@
 //! A model with its packed weights and the plan for the width that was last seen.
 
+use crate::device::{Accelerator, Placed};
 use crate::error::{Error, Result};
 use mcir_runtime::exec::{Frame, Workspace};
 use mcir_runtime::model::Model;
@@ -12,12 +13,56 @@ pub(super) struct Engine<const N: usize> {
     ready: Option<(Plan, [Workspace; N])>,
     /// Of the last image.
     height: usize,
+    gpu: Option<Placed>,
 }
 
 impl<const N: usize> Engine<N> {
     /// Prepares nothing yet; the plan is made for the first image.
     pub fn new(model: Model) -> Self {
-        Self { model, packed: None, ready: None, height: 0 }
+        Self { model, packed: None, ready: None, height: 0, gpu: None }
+    }
+
+    /// The same, on a GPU as far as that goes.
+    #[must_use]
+    pub fn on(self, gpu: Option<&Accelerator>) -> Self {
+        Self { gpu: gpu.map(Placed::new), ..self }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Whether a GPU takes images of this width and height.
+    pub fn prepare_on_gpu(&mut self, size: [usize; 2]) -> bool {
+        let Self { gpu: Some(gpu), model, .. } = self else { return false };
+        gpu.takes(model, size)
+    }
+
+    /// A whole image, of the size that was prepared; nothing when the GPU fails.
+    pub fn run_on_gpu(&mut self, pixels: &[u8]) -> Option<&[u8]> {
+        self.gpu.as_mut()?.run(pixels)
+    }
+
+    /// Begins an image on the GPU, to be taken by [`Engine::take`]; whether it was begun.
+    pub fn submit(&mut self, size: [usize; 2], pixels: &[u8]) -> bool {
+        let Self { gpu: Some(gpu), model, .. } = self else { return false };
+        gpu.submit(model, size, pixels)
+    }
+
+    /// The image that was begun first; nothing when the GPU has failed.
+    pub fn take(&mut self) -> Option<&[u8]> {
+        self.gpu.as_mut()?.take()
+    }
+
+    /// The GPU, if it is used.
+    pub fn gpu(&self) -> Option<&str> {
+        self.gpu.as_ref()?.name()
+    }
+
+    /// What there is to say about the GPU, once.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.gpu.as_mut()?.take_note()
     }
 
     /// The plan for the last image's width.
@@ -27,6 +72,9 @@ impl<const N: usize> Engine<N> {
 
     /// Working memory and packed weights in bytes, of all that run at a time.
     pub fn memory_bytes(&self) -> usize {
+        if let Some(gpu) = self.gpu.as_ref().filter(|gpu| gpu.name().is_some()) {
+            return gpu.memory_bytes();
+        }
         let Some(plan) = self.plan() else { return 0 };
         let all = plan.memory_bytes(self.height).unwrap_or(0);
         N * all.saturating_sub(plan.weight_bytes()) + plan.weight_bytes()
@@ -35,6 +83,9 @@ impl<const N: usize> Engine<N> {
     /// Gives working memory back; packed weights stay.
     pub fn rest(&mut self) {
         self.ready = None;
+        if let Some(gpu) = &mut self.gpu {
+            gpu.rest();
+        }
     }
 
     /// Begins images of this width and height.

@@ -1,5 +1,6 @@
 //! A picture on its way: rows in, rows of the larger picture out, in the same colour space.
 
+use super::network::Network;
 use crate::colour::{Space, from_rgb, grey, ycbcr_to_rgb};
 use crate::error::{Error, Result};
 use mcir_runtime::exec::Frame;
@@ -10,7 +11,7 @@ pub struct Lines<'a> {
     pub(super) name: &'a str,
     pub(super) space: Space,
     /// The network, on all colours or on brightness.
-    pub(super) network: Frame<'a>,
+    pub(super) network: Network<'a>,
     /// Whether the network has only a form for RGB and sees brightness as that.
     pub(super) replicated: bool,
     /// Cb and Cr, if they go another way than brightness.
@@ -42,9 +43,11 @@ impl Lines<'_> {
     /// [`Error::Run`] for rows of another length, or more than were announced.
     pub fn push(&mut self, row: &[u8], sink: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
         let Self { name, space, network, replicated, chroma, buffers } = self;
-        let done = match chroma {
-            None if *space == Space::Grey => push_luma(network, *replicated, row, &mut buffers.rgb, sink),
-            None => network.push(row, sink),
+        match chroma {
+            None if *space == Space::Grey => {
+                push_luma((name, network), *replicated, row, &mut buffers.rgb, sink)
+            }
+            None => network.push(name, row, sink),
             Some(chroma) => {
                 let Buffers { rgb, planes, row: whole, made, spare, rows_out } = buffers;
                 split(row, *space, planes);
@@ -54,20 +57,21 @@ impl Lines<'_> {
                     copy.extend_from_slice(row);
                     made.push_back(copy);
                 };
+                let failed = |source| Error::Run { name: (*name).into(), source };
                 let [luma, cb, cr] = &*planes;
-                let done = push_luma(network, *replicated, luma, rgb, &mut |_, row| keep(&mut made[0], row))
-                    .and_then(|()| chroma[0].push(cb, &mut |_, row| keep(&mut made[1], row)))
-                    .and_then(|()| chroma[1].push(cr, &mut |_, row| keep(&mut made[2], row)));
+                let mut luma_row = |_: usize, row: &[u8]| keep(&mut made[0], row);
+                push_luma((name, network), *replicated, luma, rgb, &mut luma_row)?;
+                chroma[0].push(cb, &mut |_, row| keep(&mut made[1], row)).map_err(failed)?;
+                chroma[1].push(cr, &mut |_, row| keep(&mut made[2], row)).map_err(failed)?;
                 while let [Some(luma), Some(cb), Some(cr)] = made.each_ref().map(VecDeque::front) {
                     join([luma, cb, cr], *space, whole);
                     sink(*rows_out, whole);
                     *rows_out += 1;
                     spare.extend(made.iter_mut().filter_map(VecDeque::pop_front));
                 }
-                done
+                Ok(())
             }
-        };
-        done.map_err(|source| Error::Run { name: (*name).into(), source })
+        }
     }
 }
 
@@ -108,19 +112,19 @@ fn join([y, cb, cr]: [&[u8]; 3], space: Space, row: &mut Vec<u8>) {
 
 /// A row of brightness through the network.
 fn push_luma(
-    network: &mut Frame<'_>,
+    (name, network): (&str, &mut Network<'_>),
     replicated: bool,
     row: &[u8],
     rgb: &mut Vec<u8>,
     sink: &mut dyn FnMut(usize, &[u8]),
-) -> Result<(), mcir_runtime::error::RunError> {
+) -> Result<()> {
     if !replicated {
-        return network.push(row, sink);
+        return network.push(name, row, sink);
     }
     rgb.clear();
     rgb.extend(row.iter().flat_map(|&v| [v; 3]));
     let mut luma = Vec::new();
-    network.push(rgb, &mut |y, row| {
+    network.push(name, rgb, &mut |y, row| {
         luma.clear();
         luma.extend(row.chunks_exact(3).map(grey));
         sink(y, &luma);

@@ -11,10 +11,12 @@
 
 mod engine;
 mod lines;
+mod network;
 mod opacity;
 
 use crate::args::Mode;
 use crate::colour::Space;
+use crate::device::Accelerator;
 use crate::error::{Error, Result};
 use crate::models::NamedModel;
 use engine::Engine;
@@ -23,6 +25,7 @@ use mcir_files::{self as files, Picture};
 use mcir_runtime::image::Image;
 use mcir_runtime::model::{DType, Filter, Graph, Model, Op};
 use mcir_runtime::plan::{Plan, PlanOptions};
+use network::{Network, Whole};
 use opacity::Opacity;
 
 /// Rows that are given to the engine between two reports of progress.
@@ -35,6 +38,7 @@ pub struct Upscaler {
     model: NamedModel,
     options: PlanOptions,
     mode: Mode,
+    gpu: Option<Accelerator>,
     network: Engine<1>,
     /// The form for Y of a network for RGB: not looked for yet, or perhaps there is none.
     luma: Option<Option<Engine<1>>>,
@@ -46,13 +50,19 @@ impl Upscaler {
     pub fn new(model: NamedModel, options: PlanOptions) -> Self {
         let (network, chroma) =
             (Engine::new(model.model.clone()), Engine::new(interpolation(model.upscale())));
-        Self { model, options, mode: Mode::Rgb, network, luma: None, chroma }
+        Self { model, options, mode: Mode::Rgb, gpu: None, network, luma: None, chroma }
     }
 
     /// The same, with the network on brightness alone if the mode says so.
     #[must_use]
     pub fn mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
+    }
+
+    /// The same, with the network on a GPU as far as that goes; where it does not, [`Upscaler::take_note`] tells why.
+    #[must_use]
+    pub fn on(self, gpu: Option<&Accelerator>) -> Self {
+        Self { gpu: gpu.cloned(), network: self.network.on(gpu), ..self }
     }
 
     /// The model.
@@ -65,10 +75,22 @@ impl Upscaler {
         self.network.plan().or_else(|| self.luma.as_ref()?.as_ref()?.plan())
     }
 
+    /// Name of the GPU that the last picture was made on; nothing for the processor.
+    pub fn gpu(&self) -> Option<&str> {
+        self.network.gpu().or_else(|| self.luma.as_ref()?.as_ref()?.gpu())
+    }
+
+    /// What the user should know about the GPU, once: why the processor does its work.
+    pub fn take_note(&mut self) -> Option<String> {
+        let luma = self.luma.iter_mut().flatten().find_map(Engine::take_note);
+        self.network.take_note().or(luma).map(|note| format!("{}: {note}", self.model.name))
+    }
+
     /// Working memory and packed weights that the last picture took, interpolation of colours included.
     pub fn memory_bytes(&self) -> Option<usize> {
         let luma = self.luma.iter().flatten().map(Engine::memory_bytes).sum::<usize>();
-        self.plan().map(|_| self.network.memory_bytes() + luma + self.chroma.memory_bytes())
+        let ran = self.plan().is_some() || self.gpu().is_some();
+        ran.then(|| self.network.memory_bytes() + luma + self.chroma.memory_bytes())
     }
 
     /// What colour pictures take the shortest way in: RGB, or Y, Cb and Cr where brightness goes its own way.
@@ -97,18 +119,39 @@ impl Upscaler {
         Image::new(width, height, image.channels(), out).map_err(Error::image(&name))
     }
 
+    /// Begins an RGB image on a GPU and comes back at once; [`Upscaler::take`] then waits for it. Two can be on their way: a camera's next
+    /// frame is prepared while the last one is made. `false` where the image has to go the way of [`Upscaler::lines`], which
+    /// it may when all images that were begun are taken.
+    pub fn submit(&mut self, image: &Image) -> bool {
+        let as_it_is = self.space() == Space::Rgb && image.channels() == 3;
+        as_it_is && self.network.submit([image.width(), image.height()], image.data())
+    }
+
+    /// Waits for the image that was begun first and gives `sink` its rows. `false` where the GPU has failed: no row was given, and
+    /// the image has to go the way of [`Upscaler::lines`].
+    pub fn take(&mut self, width: usize, sink: &mut dyn FnMut(&[u8])) -> bool {
+        let row = width * self.model.upscale() * self.model.model.out_channels();
+        match self.network.take() {
+            Some(picture) => {
+                picture.chunks_exact(row).for_each(sink);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Begins a picture of this width and height, which is then given row by row.
     ///
     /// # Errors
     /// [`Error::Plan`] when the engine cannot take the width, [`Error::Run`].
     pub fn lines(&mut self, space: Space, width: usize, height: usize) -> Result<Lines<'_>> {
-        let Self { model, options, network, luma, chroma, .. } = self;
+        let Self { model, options, network, luma, chroma, gpu, .. } = self;
         let for_y = model.model.in_channels() == 1;
         let apart = space == Space::YCbCr || space == Space::Rgb && (for_y || self.mode == Mode::Y);
         let mut replicated = false;
         let mut engine = network;
         if !for_y && (apart || space == Space::Grey) {
-            match luma.get_or_insert_with(|| model.model.luma().map(Engine::new)) {
+            match luma.get_or_insert_with(|| model.model.luma().map(|m| Engine::new(m).on(gpu.as_ref()))) {
                 Some(luma) => {
                     engine.rest();
                     engine = luma;
@@ -119,7 +162,12 @@ impl Upscaler {
             luma.rest();
         }
         let name = model.name.as_str();
-        let [network] = engine.frames(name, options, width, height)?;
+        let network = if engine.prepare_on_gpu([width, height]) {
+            Network::Gpu(Whole { engine, options, size: [width, height], rows: Vec::new() })
+        } else {
+            let [frame] = engine.frames(name, options, width, height)?;
+            Network::Cpu(frame)
+        };
         let chroma = if apart {
             Some(chroma.frames(name, options, width, height)?)
         } else {
