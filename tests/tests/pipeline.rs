@@ -103,7 +103,7 @@ fn photographs_become_an_int8_model_that_upscales_a_file() {
     let int8 =
         Calibrated::new(&float, &samples, settings).expect("calibrates").build(&[]).expect("builds").model;
     let drops = gate::measure(&float, &int8, &held_out, 2, &()).expect("measures");
-    let limits = gate::Limits { mean_db: 0.1, worst_db: Some(0.4) };
+    let limits = gate::Limits { mean_db: 0.1, worst_db: Some(0.4), least_agreement_db: None };
     assert!(drops.passes(limits), "{} dB lost", drops.mean_drop_db);
     assert!(int8.is_quantized() && int8.to_bytes().len() < float.to_bytes().len() / 2);
 
