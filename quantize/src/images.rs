@@ -104,6 +104,21 @@ pub fn spread(files: &[PathBuf], limit: usize) -> Vec<PathBuf> {
     (0..n).map(|i| files[i * files.len() / n].clone()).collect()
 }
 
+/// Images that single convolutions are measured on.
+const FEW: usize = 8;
+
+/// A few of the images to measure single convolutions on, so that those of the gate stay unseen; and whether these are all,
+/// because none of the few could be used.
+pub fn few(files: &[PathBuf], task: Task) -> (Vec<PathBuf>, bool) {
+    let mut few = spread(files, 2 * FEW);
+    few.retain(|path| load(path, task).is_ok());
+    let all = few.is_empty();
+    if all {
+        few = files.iter().filter(|path| load(path, task).is_ok()).cloned().collect();
+    }
+    (spread(&few, FEW), all)
+}
+
 /// The files of a folder that can be used, and the others.
 ///
 /// # Errors

@@ -16,7 +16,7 @@
 //! - [`rewrite`]: the graph with integer edges; [`bias`]: means put right;
 //! - [`pipeline`]: these steps in order; [`gate`]: PSNR drop on held-out images;
 //! - [`sensitivity`], [`ladder`], [`cost`]: where it hurts, the way back to 16 bits and floats for those
-//!   nodes, and its price;
+//!   nodes, and its price; [`describe`]: what the model's metadata says of all this;
 //! - [`onnx`]: the same network as an ONNX file, for other engines;
 //! - [`images`], [`samples`], [`engine`], [`parallel`]: photographs, plans and threads; [`report`], [`page`]:
 //!   tables and an HTML page.
@@ -24,6 +24,7 @@
 pub mod bias;
 pub mod calibrate;
 pub mod cost;
+pub mod describe;
 pub mod engine;
 pub mod equalize;
 pub mod error;

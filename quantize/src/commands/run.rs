@@ -3,7 +3,8 @@
 use super::{Common, EXIT_GATE, check_output, load_model, print, print_json, write_whole};
 use anyhow::Result;
 use mcir_quantize::QuantizeError;
-use mcir_quantize::cost::{self, BASIS, KeptNode, kept_nodes, total_ms};
+use mcir_quantize::cost::{BASIS, KeptNode, kept_nodes, total_ms};
+use mcir_quantize::describe::describe;
 use mcir_quantize::error::Skipped;
 use mcir_quantize::fold::fold;
 use mcir_quantize::gate::{Baseline, Drops, Limits, common_task};
@@ -15,7 +16,6 @@ use mcir_quantize::report::{SCHEMA, drops_to_text, kept_to_text, sensitivity_to_
 use mcir_quantize::rewrite::Precision;
 use mcir_quantize::samples::Samples;
 use mcir_quantize::sensitivity::{EdgeSnr, Sensitivity, edge_snr, sensitivities};
-use mcir_quantize::types;
 use mcir_runtime::model::{Model, NodeId, Op};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -82,9 +82,6 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
 }
-
-/// Images that single convolutions are measured on.
-const SENSITIVITY_IMAGES: usize = 8;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum EffortArg {
@@ -286,38 +283,13 @@ fn named(
     names.iter().map(find).collect()
 }
 
-/// A few of the calibration images to measure single convolutions on; the gate's own images stay unseen.
+/// A few of the calibration images to measure single convolutions on.
 fn sensitivity_files(args: &Args, calibration: &[PathBuf], task: Task) -> Vec<PathBuf> {
-    let few = images::spread(calibration, 2 * SENSITIVITY_IMAGES);
-    let mut few: Vec<PathBuf> = few.into_iter().filter(|path| images::load(path, task).is_ok()).collect();
-    if few.is_empty() {
+    let (few, all) = images::few(calibration, task);
+    if all {
         args.common.note("warning: all images are used to measure single convolutions");
-        few = calibration.iter().filter(|path| images::load(path, task).is_ok()).cloned().collect();
     }
-    images::spread(&few, SENSITIVITY_IMAGES)
-}
-
-/// Adds how the model was quantized to its metadata.
-fn describe(model: Model, kept: &[KeptNode], samples: usize, drops: &Drops) -> Result<Model> {
-    let mut metadata = model.metadata().to_vec();
-    // The int8 model's edges have the types themselves.
-    metadata.retain(|(key, _)| key != types::KEY);
-    let mut set = |key: &str, value: String| {
-        metadata.retain(|(k, _)| k != key);
-        metadata.push((key.to_string(), value));
-    };
-    set("quantize.version", env!("CARGO_PKG_VERSION").into());
-    set("quantize.calibration_images", samples.to_string());
-    set("quantize.validation_images", drops.images.len().to_string());
-    set("quantize.psnr_y_f32_db", format!("{:.4}", drops.psnr_f32_db));
-    set("quantize.psnr_y_int8_db", format!("{:.4}", drops.psnr_int8_db));
-    set("quantize.mean_drop_db", format!("{:.4}", drops.mean_drop_db));
-    set("quantize.agreement_db", format!("{:.2}", drops.agreement_db));
-    if !kept.is_empty() {
-        set("quantize.kept", cost::describe(kept));
-        set("quantize.predicted_for", BASIS.into());
-    }
-    Ok(model.with_metadata(metadata).map_err(QuantizeError::Rewrite)?)
+    few
 }
 
 fn verdict(args: &Args, passed: bool, written: bool, drops: &Drops, limits: Limits, bytes: usize) -> String {
