@@ -149,6 +149,8 @@ fn bench_and_compare_say_what_they_measured() {
     let bench = board([&["bench", "-m", "edsr-edge-x2"], &short[..]].concat()).succeeds().json();
     assert!(bench["gpu"]["name"].is_string() && bench["isa"] == "vulkan", "{bench}");
     assert!(bench["latency"]["p50_ms"].as_f64().unwrap() > 0.0);
+    let nodes = bench["nodes"].as_array().unwrap();
+    assert!(nodes.iter().any(|node| node["op"] == "Conv2d" && node["ms"].as_f64().unwrap() > 0.0), "{bench}");
     let compare = board([&["compare", "-m", "edsr-edge-x2"], &short[..]].concat()).succeeds().json();
     let rows = compare["sections"][0]["rows"].as_array().unwrap();
     let device = |precision: &str| {

@@ -28,4 +28,4 @@ mod probe;
 pub use device::options::{Fault, FaultKind, Options};
 pub use device::select::{DeviceInfo, Kind, Selection, devices};
 pub use error::{Error, Result};
-pub use network::{Frames, Gpu, Network};
+pub use network::{Frames, Gpu, Network, StepTime};

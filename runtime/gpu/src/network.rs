@@ -10,8 +10,20 @@ use crate::error::Result;
 use crate::lower::Lowered;
 use crate::plan::{Limits, Plan};
 use crate::probe;
-use mcir_runtime::model::Model;
+use mcir_runtime::model::{Model, NodeId};
 use std::sync::Arc;
+
+/// Pictures of which a profile is the least.
+const PROFILES: usize = 5;
+
+/// Time of a step of a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepTime {
+    /// The graph's node; the input for what unpacks the picture, the output for what packs it.
+    pub node: NodeId,
+    /// Milliseconds.
+    pub ms: f64,
+}
 
 /// An open GPU that computes the CPU's bits, as far as trying can tell. Clones are the same one.
 #[derive(Clone)]
@@ -86,8 +98,49 @@ impl Network {
     /// [`Error::Size`](crate::Error::Size) for a picture that is too large in one piece,
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Lost`](crate::Error::Lost).
     pub fn frames(&self, width: usize, height: usize) -> Result<Frames> {
+        let plan = self.plan(width, height)?;
+        let recording = Recording::new(&self.device, self.buffers(&plan)?, &plan.dispatches)?;
+        Ok(Frames {
+            recording,
+            size: [width, height],
+            input_bytes: plan.input_bytes,
+            output_bytes: plan.output_bytes,
+        })
+    }
+
+    /// What each step of a picture takes on the GPU's own clock: of each the least of several pictures. Nothing where the GPU has no
+    /// clock.
+    ///
+    /// # Shapes
+    /// `pixels` is `[height, width, channels]`.
+    ///
+    /// # Errors
+    /// As [`Network::frames`] and [`Frames::run`].
+    ///
+    /// # Panics
+    /// For another number of bytes.
+    pub fn profile(&self, width: usize, height: usize, pixels: &[u8]) -> Result<Vec<StepTime>> {
+        let plan = self.plan(width, height)?;
+        assert_eq!(pixels.len(), plan.input_bytes, "a picture of the size that is profiled");
+        let mut recording = Recording::timed(&self.device, self.buffers(&plan)?, &plan.dispatches)?;
+        let mut least = vec![f64::INFINITY; plan.dispatches.len()];
+        for _ in 0..PROFILES {
+            recording.submit(|input| input[..pixels.len()].copy_from_slice(pixels))?;
+            recording.wait()?;
+            let spent = recording.spent_ns()?;
+            least.truncate(spent.len());
+            least.iter_mut().zip(spent).for_each(|(least, ns)| *least = ns.min(*least));
+        }
+        let nodes = plan.nodes.iter().map(|&node| self.lowered.origins[node]);
+        Ok(nodes.zip(least).map(|(node, ns)| StepTime { node, ms: ns * 1e-6 }).collect())
+    }
+
+    fn plan(&self, width: usize, height: usize) -> Result<Plan> {
+        Plan::new(&self.lowered, (width, height), limits(&self.device))
+    }
+
+    fn buffers(&self, plan: &Plan) -> Result<Buffers> {
         let device = &self.device;
-        let plan = Plan::new(&self.lowered, (width, height), limits(device))?;
         let output_bytes = plan.output_bytes as u64;
         // On a GPU that shares the processor's memory kernels write where the processor reads; over a bus the result is better
         // copied at once.
@@ -98,19 +151,12 @@ impl Network {
             let output = Buffer::new(device, output_bytes, Use::Device)?;
             (output, Some(Buffer::new(device, output_bytes, Use::Download)?))
         };
-        let buffers = Buffers {
+        Ok(Buffers {
             constants: Arc::clone(&self.constants),
             arena: Buffer::new(device, plan.arena_bytes, Use::Device)?,
             input: Buffer::new(device, plan.input_bytes as u64, Use::Upload)?,
             output,
             download,
-        };
-        let recording = Recording::new(device, buffers, &plan.dispatches)?;
-        Ok(Frames {
-            recording,
-            size: [width, height],
-            input_bytes: plan.input_bytes,
-            output_bytes: plan.output_bytes,
         })
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct Limits {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
     pub dispatches: Vec<Dispatch>,
-    /// The graph's node that each of them is for.
+    /// The program's node that each of them is for.
+    pub nodes: Vec<usize>,
     pub arena_bytes: u64,
     pub input_bytes: usize,
     pub output_bytes: usize,
@@ -63,6 +64,7 @@ impl Plan {
             .ok_or_else(large)?;
         let pixels = width * height;
         Ok(Self {
+            nodes: steps.iter().map(|step| step.node).collect(),
             dispatches,
             arena_bytes: 4 * places.words as u64,
             input_bytes: pixels * lowered.in_channels,

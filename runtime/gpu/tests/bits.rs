@@ -171,6 +171,21 @@ fn memory_has_a_limit_and_is_given_back() {
 }
 
 #[test]
+fn a_profile_has_the_steps_of_a_picture() {
+    let Some(gpu) = gpu(options()) else { return };
+    let model = &cases::all()[0].model;
+    let network = Network::new(&gpu, model).unwrap();
+    let steps = network.profile(40, 30, &picture(40, 30, 3)).unwrap();
+    if steps.is_empty() {
+        return skip::skip("the device has no clock");
+    }
+    // The picture is unpacked, six convolutions, and packed again; each node of the graph takes part.
+    assert_eq!(steps.len(), model.graph().nodes.len() + 1);
+    assert!(steps.iter().all(|step| (0.0..10_000.0).contains(&step.ms)), "{steps:?}");
+    assert!(steps.iter().map(|step| step.ms).sum::<f64>() > 0.0, "{steps:?}");
+}
+
+#[test]
 fn frames_of_several_pictures_run_at_a_time() {
     let Some(gpu) = gpu(options()) else { return };
     let model = &cases::all()[0].model;

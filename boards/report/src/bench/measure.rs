@@ -104,8 +104,24 @@ fn on_gpu(
     let samples = Samples::take(&mut frame, length, progress)?;
     let engine_bytes = upscaler.memory_bytes().unwrap_or(0);
     let report = samples.report(model, size, 1, length);
+    let steps = gpu.profile(&model.model, [size.0, size.1], image.data());
+    let total: f64 = steps.iter().map(|(_, ms)| ms).sum();
+    let node = |&(id, ms): &(NodeId, f64)| {
+        let node = model.model.graph().node(id);
+        let macs = model.model.node_macs_per_pixel(id) * (size.0 * size.1) as u64;
+        NodeTime {
+            name: node.name.clone(),
+            op: node.op.name().into(),
+            ms,
+            share_of_time: if total > 0.0 { ms / total } else { 0.0 },
+            macs,
+            gmacs: if ms > 0.0 { macs as f64 * 1e-6 / ms } else { 0.0 },
+            share_of_peak: 0.0,
+        }
+    };
     Ok(BenchReport {
         isa: "vulkan".into(),
+        nodes: steps.iter().map(node).collect(),
         gpu: Some(gpu.info()),
         // Of the thread that waits for the GPU it would say little.
         waited: None,

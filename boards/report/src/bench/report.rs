@@ -36,7 +36,8 @@ pub struct BenchReport {
     pub threads: usize,
     /// Instruction set of the kernels; `vulkan` on a GPU.
     pub isa: String,
-    /// The GPU, if it ran there. No peak is measured then and no times of nodes: those fields are 0 and empty.
+    /// The GPU, if it ran there. No peak is measured then: what is related to it is 0. Nodes
+    /// are in the order of the GPU's steps, on its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuInfo>,
     /// Input rows in a band.
@@ -166,6 +167,8 @@ impl BenchReport {
         let mut table = Table::new(["node", "operator", "ms", "% of time", "MMAC", "GMAC/s", "% of peak"]);
         for node in &self.nodes {
             let of_macs = |text: String| if node.macs > 0 { text } else { String::new() };
+            // None is measured on a GPU.
+            let of_peak = |text: String| if self.gpu.is_none() { of_macs(text) } else { String::new() };
             table.push([
                 node.name.clone(),
                 node.op.clone(),
@@ -173,7 +176,7 @@ impl BenchReport {
                 format!("{:.1}", 100.0 * node.share_of_time),
                 of_macs(format!("{:.1}", node.macs as f64 * 1e-6)),
                 of_macs(format!("{:.1}", node.gmacs)),
-                of_macs(format!("{:.1}", 100.0 * node.share_of_peak)),
+                of_peak(format!("{:.1}", 100.0 * node.share_of_peak)),
             ]);
         }
         table

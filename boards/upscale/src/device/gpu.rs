@@ -3,7 +3,7 @@
 use super::{Device, GpuInfo};
 use crate::error::{Error, Result};
 use mcir_gpu::{DeviceInfo, Fault, Frames, Gpu, Network, Options, Selection};
-use mcir_runtime::model::Model;
+use mcir_runtime::model::{Model, NodeId};
 use std::collections::VecDeque;
 
 /// A fault of the GPU that is made on purpose, as `lost@3`: to see what the program does then.
@@ -63,6 +63,13 @@ impl Accelerator {
     /// What it is.
     pub fn info(&self) -> GpuInfo {
         info(self.gpu.info())
+    }
+
+    /// Milliseconds of the steps of a picture on the GPU's own clock, by the graph's nodes; nothing where it has none.
+    pub fn profile(&self, model: &Model, size: [usize; 2], pixels: &[u8]) -> Vec<(NodeId, f64)> {
+        let network = Network::new(&self.gpu, model);
+        let steps = network.and_then(|network| network.profile(size[0], size[1], pixels)).unwrap_or_default();
+        steps.iter().map(|step| (step.node, step.ms)).collect()
     }
 
     /// The GPU itself.

@@ -14,3 +14,4 @@ pub(crate) mod options;
 pub(crate) mod pipeline;
 pub(crate) mod recording;
 pub(crate) mod select;
+mod timestamps;

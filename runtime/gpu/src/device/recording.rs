@@ -5,6 +5,7 @@ use super::commands::Commands;
 use super::instance::failed;
 use super::logical::Device;
 use super::pipeline::{BINDINGS, Pipeline};
+use super::timestamps::Timestamps;
 use crate::error::{Error, Result};
 use crate::kernel::Dispatch;
 use ash::vk;
@@ -29,6 +30,7 @@ pub(crate) struct Recording {
     // Dropped first: it waits for what is running.
     commands: Commands,
     _descriptors: Descriptors,
+    timestamps: Option<Timestamps>,
     buffers: Buffers,
     pipelines: Vec<Arc<Pipeline>>,
     device: Arc<Device>,
@@ -52,11 +54,32 @@ impl Drop for Descriptors {
 impl Recording {
     /// Records the dispatches, each of which sees what those before it have written.
     pub fn new(device: &Arc<Device>, buffers: Buffers, dispatches: &[Dispatch]) -> Result<Self> {
+        Self::with(device, buffers, dispatches, None)
+    }
+
+    /// The same with the time that each takes, as far as the device has a clock.
+    pub fn timed(device: &Arc<Device>, buffers: Buffers, dispatches: &[Dispatch]) -> Result<Self> {
+        let timestamps = Timestamps::new(device, dispatches.len())?;
+        Self::with(device, buffers, dispatches, timestamps)
+    }
+
+    fn with(
+        device: &Arc<Device>,
+        buffers: Buffers,
+        dispatches: &[Dispatch],
+        timestamps: Option<Timestamps>,
+    ) -> Result<Self> {
         let commands = Commands::new(device)?;
         let (descriptors, set) = descriptor_set(device, &buffers)?;
         let pipelines = dispatches.iter().map(|d| device.pipeline(&d.kernel)).collect::<Result<_>>()?;
-        let recording =
-            Self { commands, _descriptors: descriptors, buffers, pipelines, device: Arc::clone(device) };
+        let recording = Self {
+            commands,
+            _descriptors: descriptors,
+            timestamps,
+            buffers,
+            pipelines,
+            device: Arc::clone(device),
+        };
         recording.record(set, dispatches).map_err(|code| device.note(failed("vkEndCommandBuffer", code)))?;
         Ok(recording)
     }
@@ -118,9 +141,15 @@ impl Recording {
             (vk::PipelineStageFlags::HOST, vk::AccessFlags::HOST_READ);
         let written = (COMPUTE, vk::AccessFlags::SHADER_WRITE);
         // SAFETY: the buffer is fresh; set, layout and pipelines are this device's and held by `self`, push constants have the
-        // layout's size, group counts were checked against the device's limits (`Dispatch::groups`).
+        // layout's size, group counts were checked against the device's limits (`Dispatch::groups`); there is a timestamp for each
+        // dispatch and one more.
         unsafe {
             vulkan.begin_command_buffer(command, &vk::CommandBufferBeginInfo::default())?;
+            if let Some(timestamps) = &self.timestamps {
+                vulkan.cmd_reset_query_pool(command, timestamps.pool, 0, timestamps.count());
+                let stage = vk::PipelineStageFlags::BOTTOM_OF_PIPE;
+                vulkan.cmd_write_timestamp(command, stage, timestamps.pool, 0);
+            }
             vulkan.cmd_bind_descriptor_sets(command, vk::PipelineBindPoint::COMPUTE, layout, 0, &[set], &[]);
             for (i, (dispatch, pipeline)) in dispatches.iter().zip(&self.pipelines).enumerate() {
                 if i > 0 {
@@ -132,6 +161,10 @@ impl Recording {
                 vulkan.cmd_push_constants(command, layout, vk::ShaderStageFlags::COMPUTE, 0, push);
                 let [x, y, z] = dispatch.groups;
                 vulkan.cmd_dispatch(command, x, y, z);
+                if let Some(timestamps) = &self.timestamps {
+                    let stage = vk::PipelineStageFlags::BOTTOM_OF_PIPE;
+                    vulkan.cmd_write_timestamp(command, stage, timestamps.pool, i as u32 + 1);
+                }
             }
             match &self.buffers.download {
                 Some(download) => {
@@ -175,6 +208,15 @@ impl Recording {
     pub fn result(&self) -> Result<&[u8]> {
         assert!(!self.commands.is_running(), "what a frame makes is read when it has ended");
         self.buffers.download.as_ref().unwrap_or(&self.buffers.output).bytes()
+    }
+
+    /// What each dispatch of the last frame took, in nanoseconds; nothing where the device does not tell.
+    ///
+    /// # Panics
+    /// While one is running.
+    pub fn spent_ns(&self) -> Result<Vec<f64>> {
+        assert!(!self.commands.is_running(), "times are known when a frame has ended");
+        self.timestamps.as_ref().map_or_else(|| Ok(Vec::new()), Timestamps::spent_ns)
     }
 
     /// Whether a frame was submitted that was not waited for.

@@ -5,7 +5,7 @@ mod conv;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Module, Pointwise, Push, Type, zero_point};
 pub(crate) use conv::ConvShape;
-use mcir_runtime::model::{Extent, Filter, Model};
+use mcir_runtime::model::{Extent, Filter, Model, NodeId};
 use mcir_runtime::program::{
     BilinearSkip, MAX_TAPS, Node, Order, Phase, Phases, Program, Reduce, Resize, Work, activation_table,
     limits, phases, reduction, short,
@@ -18,6 +18,8 @@ pub(crate) struct Lowered {
     pub constants: Vec<i32>,
     /// One for every node of the program.
     pub edges: Vec<Edge>,
+    /// The graph's node that each of them belongs to.
+    pub origins: Vec<NodeId>,
     pub in_channels: usize,
     pub out_channels: usize,
     pub upscale: usize,
@@ -110,6 +112,7 @@ impl Lowered {
             upscale: model.upscale().into(),
             margin: program.margin(),
             pad_multiple: program.pad_multiple(),
+            origins: program.nodes().iter().map(|node| node.origin).collect(),
             edges,
         })
     }
