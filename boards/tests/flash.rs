@@ -464,7 +464,7 @@ fn completions_and_lists() {
     }
     assert!(board(["list"]).succeeds().stdout().contains("jetson-orin-nano"));
     let json = board(["list", "--json"]).succeeds().json();
-    assert_eq!(json["boards"].as_array().unwrap().len(), 7);
+    assert_eq!(json["boards"].as_array().unwrap().len(), 8);
     let folder = Folder::new();
     let toml = board(["list", "--toml", "raspberry-pi-4"]).succeeds().stdout();
     let mine = folder.file("mine.toml", toml.replace("clock_mhz = 1800", "clock_mhz = 900").as_bytes());
