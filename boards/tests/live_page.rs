@@ -196,3 +196,142 @@ fn it_fits_a_phone_and_survives_a_restart_of_the_program() {
     };
     browser.wait_for("document.body.dataset.state === 'running'");
 }
+
+/// What the server says to a request without headers of its own.
+fn http(address: &str, line: &str) -> String {
+    raw(address, &format!("{line} HTTP/1.1"))
+}
+
+#[test]
+fn viewers_choose_zoom_one_to_one_and_record() {
+    let folder = Folder::new();
+    let source = video_source(&folder);
+    let live = Live::start(&folder, &["--source", &source, "-s", "2"]);
+    let Some(mut browser) = Browser::open(&live.1, 1280, 800) else { return };
+    browser.wait_for("Number(document.body.dataset.frames) >= 2");
+    assert_eq!(browser.value("document.getElementById('choice').hidden"), false);
+    // As the program was started: the model for cameras, which cleans up all that it can.
+    assert_eq!(browser.value("document.getElementById('model').value"), "edsr-edge-x2");
+    assert_eq!(browser.value("document.getElementById('percent').textContent"), "100 %");
+
+    // The slider, as a hand moves it.
+    let slide = "(() => { const s = document.getElementById('strength'); s.value = 0; s.dispatchEvent(new Event('input')); })()";
+    browser.value(slide);
+    browser.wait_for("document.getElementById('about').textContent.startsWith('edsr-edge-x2 int8')");
+    let status = http(&live.1, "GET /status.json");
+    let status: serde_json::Value = serde_json::from_str(status.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!(
+        (status["model"].as_str(), status["control"]["strength"].as_u64()),
+        (Some("edsr-edge-x2"), Some(0))
+    );
+    let stages: Vec<_> =
+        status["latency"].as_array().unwrap().iter().map(|l| l["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["capture", "queue", "convert", "infer", "encode", "total"]);
+    assert!(status["latency"][3]["p50_ms"].as_f64().unwrap() > 0.0);
+    assert!(status["latency"][3]["p99_ms"].as_f64() >= status["latency"][3]["p50_ms"].as_f64());
+
+    // Another factor: the picture becomes larger.
+    let pick = "(() => { const m = document.getElementById('model'); m.value = 'edsr-edge-x4'; m.dispatchEvent(new Event('change')); })()";
+    browser.value(pick);
+    let side = 2 * cards::SIDE;
+    browser.wait_for(&format!("mcir.size()[0] === {side}"));
+    assert_eq!(browser.value("document.getElementById('right').textContent"), "super-resolved ×4");
+
+    // One to one: a pixel of the canvas is one of the screen.
+    browser.value("document.getElementById('exact').click()");
+    let exact = "(() => { const b = document.getElementById('view').getBoundingClientRect(); const [w, h] = mcir.size(); \
+                 return Math.abs(b.width - w) < 1 && Math.abs(b.height - h) < 1; })()";
+    browser.wait_for(exact);
+    keep("exact.png", &browser.screenshot());
+    browser.value("document.getElementById('exact').click()");
+    browser.wait_for(&format!("mcir.size()[0] === {side}"));
+
+    // A recording is a file of WebM with something in it.
+    browser.value("document.getElementById('record').click()");
+    let frames = browser.value("Number(document.body.dataset.frames)").as_u64().unwrap();
+    browser.wait_for(&format!("Number(document.body.dataset.frames) >= {}", frames + 5));
+    browser.value("document.getElementById('record').click()");
+    browser.wait_for("mcir.recorded() !== null");
+    let head = browser.value("mcir.recorded().slice(0, 4).arrayBuffer().then(b => [...new Uint8Array(b)])");
+    assert_eq!(head, serde_json::json!([0x1a, 0x45, 0xdf, 0xa3]), "the head of a WebM file");
+    assert!(browser.value("mcir.recorded().size").as_u64().unwrap() > 5000);
+
+    // For machines.
+    let metrics = http(&live.1, "GET /metrics");
+    assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
+    for part in
+        ["mcir_frames_total{result=\"output\"} ", "mcir_latency_seconds{stage=\"infer\",quantile=\"0.99\"} "]
+    {
+        assert!(metrics.contains(part), "{part} is not in {metrics}");
+    }
+
+    // Pages of other sites, and other methods, change nothing; nor does what is not offered.
+    assert!(http(&live.1, "POST /control?model=edsr-edge-x2&strength=0").starts_with("HTTP/1.1 403"));
+    assert!(http(&live.1, "GET /control?model=edsr-edge-x2&strength=0").starts_with("HTTP/1.1 404"));
+    let refused = "fetch('/control?model=nonsense', { method: 'POST', headers: { 'X-Mcir': 'control' } }).then(r => r.status)";
+    assert_eq!(browser.value(refused), 400);
+    assert_eq!(browser.value("document.getElementById('model').value"), "edsr-edge-x4");
+}
+
+/// On the network nobody changes anything unless the user lets them.
+#[test]
+fn viewers_elsewhere_only_watch() {
+    let folder = Folder::new();
+    let source = video_source(&folder);
+    let start = |more: &[&str]| {
+        let args = [&["--source", &source, "-s", "2", "--loop", "--http", "0.0.0.0:0"], more].concat();
+        let mut child = camera(&folder, &args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|l| Some(l.strip_prefix("live page: ")?.to_owned()));
+        std::thread::spawn(move || lines.for_each(drop));
+        let port = address.unwrap().trim_end_matches('/').rsplit(':').next().unwrap().to_owned();
+        Live(child, format!("http://127.0.0.1:{port}/"))
+    };
+    let change = "POST /control?model=edsr-edge-x2&strength=0 HTTP/1.1\r\nX-Mcir: control\r\nAccept: a";
+    let live = start(&[]);
+    assert!(http(&live.1, "GET /status.json").contains("\"control\":null"));
+    let answer = raw(&live.1, change);
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("--http-control"), "{answer}");
+    let live = start(&["--http-control"]);
+    let answer = raw(&live.1, change);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"strength\":0"), "{answer}");
+}
+
+/// The same with a head of one's own.
+fn raw(address: &str, head: &str) -> String {
+    use std::io::{Read, Write};
+    let host = address.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "{head}\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_phone_on_its_side_shows_all_of_the_picture() {
+    let folder = Folder::new();
+    let source = video_source(&folder);
+    let live = Live::start(&folder, &["--source", &source, "-s", "2"]);
+    for (width, height) in [(844, 390), (667, 375)] {
+        let Some(mut browser) = Browser::open(&live.1, width, height) else { return };
+        browser.wait_for("Number(document.body.dataset.frames) >= 2");
+        keep(&format!("landscape-{width}.png"), &browser.screenshot());
+        let fits = "(() => { const b = document.getElementById('stage').getBoundingClientRect(); \
+                    return [b.top >= 0 && b.bottom <= innerHeight, b.height / innerHeight, \
+                    document.documentElement.scrollWidth <= innerWidth]; })()";
+        let found = browser.value(fits);
+        assert!(
+            found[0] == true && found[1].as_f64().unwrap() > 0.75 && found[2] == true,
+            "{width}: {found}"
+        );
+        // What can be pressed lies beside the picture and not over it.
+        let beside = "(() => { const s = document.getElementById('stage').getBoundingClientRect(); \
+                      return [...document.querySelectorAll('button, select')].filter(b => b.offsetParent) \
+                      .every(b => b.getBoundingClientRect().left >= s.right - 1); })()";
+        assert_eq!(browser.value(beside), true, "{width}");
+    }
+}

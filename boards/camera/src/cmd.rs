@@ -1,5 +1,6 @@
 //! The verb: options, putting the pipeline together, and the report at the end.
 
+use super::choice::{Chooser, Remake};
 use super::error::CameraError;
 use super::health;
 use super::output::{Folder, Sink, Stills, Y4m};
@@ -58,6 +59,10 @@ pub struct Cmd {
     #[arg(long, value_name = "N", requires = "http", default_value_t = live::PER_ADDRESS as u8,
           value_parser = clap::value_parser!(u8).range(1..=live::MAX_CONNECTIONS as i64))]
     http_per_address: u8,
+
+    /// Let viewers on other machines choose the model and how much it cleans up; those on this machine always may
+    #[arg(long, requires = "http")]
+    http_control: bool,
 
     /// Write frames: - or x.y4m for a y4m stream, or a folder for numbered images
     #[arg(short = 'o', long, value_name = "PATH")]
@@ -180,10 +185,21 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 
     let pressed = Arc::new(AtomicU64::new(0));
     let mut sinks = cmd.sinks(&shared, &pressed, spec.is_camera(), &tell)?;
-    let hub = cmd.serve(&about, &tell)?;
-    if let Some((hub, _)) = &hub {
-        sinks.push(Box::new(LiveSink::new(Arc::clone(hub))));
-    }
+    let upscaler = Upscaler::new(model.clone(), options).mode(cmd.mode).on(gpu.as_ref());
+    let hub = cmd.http.map(|_| Arc::<Hub>::default());
+    // What can be chosen is known before anybody can ask.
+    let chooser = hub.as_ref().filter(|_| cmd.may_choose()).map(|hub| {
+        let remake = Remake { options, mode: cmd.mode, gpu };
+        Chooser::new(Arc::clone(hub), model, remake, cmd.output.is_some())
+    });
+    let hub = match hub {
+        Some(hub) => {
+            sinks.push(Box::new(LiveSink::new(Arc::clone(&hub))?));
+            let status = cmd.serve(&hub, &about, &tell)?;
+            Some((hub, status))
+        }
+        None => None,
+    };
     let told = Arc::clone(&tell);
     let pins = cmd.pins.start(&shared, pressed, move |text| told(text))?;
 
@@ -194,7 +210,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         repeat: cmd.repeat && recorded,
         paced,
         limit: cmd.frames,
-        worker: Worker::new(Upscaler::new(model, options).mode(cmd.mode).on(gpu.as_ref())),
+        worker: Worker::new(upscaler).chosen_by(chooser),
         sinks,
         hub,
         interval: (cmd.interval > 0 && !quiet).then(|| Duration::from_secs(cmd.interval.into())),
@@ -249,9 +265,13 @@ impl Cmd {
         Ok(sinks)
     }
 
-    fn serve(&self, about: &About, tell: &Tell) -> Result<Option<(Arc<Hub>, Status)>> {
-        let Some(address) = self.http else { return Ok(None) };
-        let hub = Arc::new(Hub::default());
+    /// Whether viewers may change the model: on this machine, or where the user lets them.
+    fn may_choose(&self) -> bool {
+        self.http_control || self.http.is_some_and(|address| address.ip().is_loopback())
+    }
+
+    /// Starts the server of the live page; the status is what it shows first.
+    fn serve(&self, hub: &Arc<Hub>, about: &About, tell: &Tell) -> Result<Status> {
         let status = Status {
             schema: SCHEMA,
             state: "waiting",
@@ -267,12 +287,13 @@ impl Cmd {
             hosts: Hosts::new(self.http_allow_host.clone()),
             per_address: self.http_per_address.into(),
         };
-        let address = Server::start(address, options, Arc::clone(&hub))?.address();
+        let Some(address) = self.http else { return Ok(status) };
+        let address = Server::start(address, options, Arc::clone(hub))?.address();
         tell(format!("live page: http://{address}/"));
         if !address.ip().is_loopback() {
             tell("note: everybody who reaches this address can see the camera".into());
         }
-        Ok(Some((hub, status)))
+        Ok(status)
     }
 }
 

@@ -5,6 +5,7 @@
 //! pictures go; [`gpio`] are button, light and fan.
 
 pub mod capture;
+mod choice;
 mod cmd;
 pub mod error;
 pub mod gpio;

@@ -196,6 +196,17 @@ fn work(
             continue;
         };
         let queued = waiting.elapsed();
+        if worker.is_to_change() {
+            // What the GPU has begun belongs to the model that goes.
+            if let Some(Begun { small, space, writer, start }) = begun.take()
+                && let Err(error) = worker.finish(&small, space, writer, start)
+            {
+                return stop_with(error, shared);
+            }
+            if let Err(error) = worker.follow() {
+                tell(format!("note: the model stays, because {error}"));
+            }
+        }
         let start = Instant::now();
         let (small, space) = match worker.convert(&shot, name) {
             Ok(converted) => converted,
@@ -397,6 +408,7 @@ impl<'a> Watch<'a> {
         (status.captured, status.output) = (counts.captured, counts.output);
         (status.dropped, status.broken) = (counts.dropped, counts.broken);
         status.reconnects = shared.stats.reconnects();
+        status.latency = shared.stats.latencies();
         status.temperature_c = self.thermometer.read();
         hub.set_status(status.clone());
     }

@@ -17,6 +17,7 @@ pub type Times = [Duration; 6];
 pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
+    sum: Duration,
 }
 
 /// Growth from bucket to bucket.
@@ -26,7 +27,7 @@ const BUCKETS: usize = 1024;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: vec![0; BUCKETS], total: 0 }
+        Self { counts: vec![0; BUCKETS], total: 0, sum: Duration::ZERO }
     }
 }
 
@@ -37,6 +38,7 @@ impl Histogram {
         let bucket = (micros.ln() / GROWTH.ln()) as usize;
         self.counts[bucket.min(BUCKETS - 1)] += 1;
         self.total += 1;
+        self.sum = self.sum.saturating_add(latency);
     }
 
     /// The latency in ms that a share of all, 0..=1, do not exceed; within 1 %. `None` without any.
@@ -61,6 +63,12 @@ pub struct Latency {
     pub p50_ms: f64,
     /// 99th percentile.
     pub p99_ms: f64,
+    /// Sum of all in seconds.
+    #[serde(skip)]
+    pub sum_s: f64,
+    /// How many.
+    #[serde(skip)]
+    pub frames: u64,
 }
 
 /// Frames counted. Every frame that came in is in exactly one of the others in the end.
@@ -196,7 +204,8 @@ impl Stats {
 
 fn latencies(histograms: &[Histogram; 6]) -> Vec<Latency> {
     let latency = |(stage, h): (&'static str, &Histogram)| {
-        Some(Latency { stage, p50_ms: h.quantile_ms(0.5)?, p99_ms: h.quantile_ms(0.99)? })
+        let (sum_s, frames) = (h.sum.as_secs_f64(), h.total);
+        Some(Latency { stage, p50_ms: h.quantile_ms(0.5)?, p99_ms: h.quantile_ms(0.99)?, sum_s, frames })
     };
     STAGES.into_iter().zip(histograms).filter_map(latency).collect()
 }

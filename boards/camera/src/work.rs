@@ -1,5 +1,6 @@
 //! The stage in the middle: a captured frame becomes an image, and the engine enlarges it row by row.
 
+use super::choice::Chooser;
 use super::error::CameraError;
 use super::raw::Space;
 use super::rows::{Rows, RowsWriter};
@@ -31,12 +32,35 @@ pub struct Job {
 /// Runs frames through a model.
 pub struct Worker {
     upscaler: Upscaler,
+    chooser: Option<Chooser>,
 }
 
 impl Worker {
     /// Prepares nothing yet; plans are made for the first frame.
     pub fn new(upscaler: Upscaler) -> Self {
-        Self { upscaler }
+        Self { upscaler, chooser: None }
+    }
+
+    /// The same, with a model that viewers may change.
+    #[must_use]
+    pub fn chosen_by(self, chooser: Option<Chooser>) -> Self {
+        Self { chooser, ..self }
+    }
+
+    /// Whether a viewer has chosen another model.
+    pub fn is_to_change(&self) -> bool {
+        self.chooser.as_ref().is_some_and(Chooser::waits)
+    }
+
+    /// Changes the model, between two frames, where a viewer has chosen another.
+    ///
+    /// # Errors
+    /// When it cannot be made; what ran before goes on.
+    pub fn follow(&mut self) -> Result<()> {
+        if let Some(upscaler) = self.chooser.as_ref().and_then(Chooser::chosen) {
+            self.upscaler = upscaler?;
+        }
+        Ok(())
     }
 
     /// The model and its plan.

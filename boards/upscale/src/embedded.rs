@@ -74,6 +74,27 @@ pub fn names() -> String {
     MODELS.iter().map(|m| format!("{} (x{})", m.name, m.upscale)).collect::<Vec<_>>().join(", ")
 }
 
+/// The clean model of every size that also has a camera model, and the strengths in percent that lead from it to that.
+pub fn families() -> impl Iterator<Item = (&'static Embedded, Vec<u8>)> {
+    MODELS.iter().filter(|model| model.kind == Kind::Clean).filter_map(|clean| {
+        let camera = MODELS.iter().find(|m| m.name.strip_suffix(CAMERA) == Some(clean.name))?;
+        let steps = camera.steps.iter().map(|(percent, _)| *percent);
+        Some((clean, [0].into_iter().chain(steps).chain([100]).collect()))
+    })
+}
+
+/// The family of a model by its name, as [`at_strength`] and the table name it, and its strength in percent.
+pub fn family_of(name: &str) -> Option<(&'static str, u8)> {
+    families().find_map(|(clean, steps)| {
+        let strength = match name.strip_prefix(clean.name)? {
+            "" => 0,
+            CAMERA => 100,
+            rest => rest.strip_prefix(CAMERA)?.strip_prefix('-')?.parse().ok()?,
+        };
+        steps.contains(&strength).then_some((clean.name, strength))
+    })
+}
+
 /// The model that cleans up with about this strength, 0 to 1: of the steps from the clean model to the camera model of a
 /// family (either name), the nearest. Gives its bytes, the family's name and the strength in percent.
 pub fn at_strength(name: &str, strength: f32) -> Option<(&'static [u8], &'static str, u8)> {
@@ -85,4 +106,26 @@ pub fn at_strength(name: &str, strength: f32) -> Option<(&'static [u8], &'static
     let off = |percent: u8| (f32::from(percent) - 100.0 * strength).abs();
     let (percent, bytes) = all.min_by(|a, b| off(a.0).total_cmp(&off(b.0)))?;
     Some((bytes, clean.name, *percent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_have_a_name_for_each_of_their_steps() {
+        assert!(families().count() >= 3);
+        for (clean, steps) in families() {
+            assert_eq!((steps.first(), steps.last()), (Some(&0), Some(&100)));
+            assert_eq!(family_of(clean.name), Some((clean.name, 0)));
+            assert_eq!(family_of(&format!("{}{CAMERA}", clean.name)), Some((clean.name, 100)));
+            assert_eq!(
+                family_of(&format!("{}{CAMERA}-{}", clean.name, steps[1])),
+                Some((clean.name, steps[1]))
+            );
+        }
+        for name in ["", "mine", "edsr-edge-x4-camera-7", "edsr-edge-x4-", "edsr-edge-x4.f32"] {
+            assert_eq!(family_of(name), None, "{name}");
+        }
+    }
 }

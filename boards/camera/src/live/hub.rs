@@ -1,5 +1,6 @@
-//! Where the pipeline leaves its newest frame and viewers take it.
+//! Where the pipeline leaves its newest frame and viewers take it, and where viewers leave what they want.
 
+use crate::stats::Latency;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,62 @@ pub struct Status {
     pub reconnects: u64,
     /// Temperature of the processor in °C.
     pub temperature_c: Option<f32>,
+    /// Latency of each stage since the program began.
+    pub latency: Vec<Latency>,
+    /// What viewers may choose; none where they may not.
+    pub control: Option<Control>,
+}
+
+/// The models that viewers may choose from, and the one that runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Control {
+    /// All of them.
+    pub choices: Vec<Choice>,
+    /// What was chosen.
+    #[serde(flatten)]
+    pub wish: Wish,
+}
+
+/// A model, or a family of models that clean up more and more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// Its name.
+    pub name: String,
+    /// Its factor.
+    pub upscale: usize,
+    /// Steps of strength in percent; none where it has no strengths.
+    pub strengths: Vec<u8>,
+}
+
+/// What is to run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Wish {
+    /// The name of a [`Choice`].
+    pub model: String,
+    /// Strength in percent; none for a model that has no strengths.
+    pub strength: Option<u8>,
+}
+
+/// What runs, as the status tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The model's name.
+    pub model: String,
+    /// `f32` or `int8`.
+    pub precision: &'static str,
+    /// The model's factor.
+    pub upscale: usize,
+}
+
+/// Why nothing was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Viewers may not.
+    #[error("viewers may not change anything here; --http-control lets them")]
+    Forbidden,
+    /// There is no such model or strength.
+    #[error("there is no such model, or it has no such strength; /status.json lists all")]
+    Unknown,
 }
 
 /// A frame for viewers.
@@ -73,6 +130,10 @@ struct State {
     frame: Option<Arc<Frame>>,
     status: Status,
     asked: Option<Instant>,
+    control: Option<Control>,
+    /// What was chosen since the pipeline has last looked.
+    wish: Option<Wish>,
+    running: Option<Running>,
 }
 
 impl Hub {
@@ -94,7 +155,57 @@ impl Hub {
 
     /// What the page shows besides pictures.
     pub fn status(&self) -> Status {
-        self.lock().status.clone()
+        let state = self.lock();
+        let mut status = state.status.clone();
+        status.control.clone_from(&state.control);
+        if let Some(running) = &state.running {
+            status.model.clone_from(&running.model);
+            (status.precision, status.upscale) = (running.precision, running.upscale);
+        }
+        status
+    }
+
+    /// Lets viewers choose from now on.
+    pub fn offer(&self, control: Control) {
+        self.lock().control = Some(control);
+    }
+
+    /// A viewer chooses a model and, where it has them, a strength in percent, of which the nearest step is taken.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn choose(&self, model: &str, strength: Option<u8>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let control = state.control.as_mut().ok_or(Refusal::Forbidden)?;
+        let choice = control.choices.iter().find(|choice| choice.name == model).ok_or(Refusal::Unknown)?;
+        let strength = match (strength, choice.strengths.is_empty()) {
+            (Some(asked), false) => choice.strengths.iter().copied().min_by_key(|step| step.abs_diff(asked)),
+            (None, true) => None,
+            // A family at its default: all that it can clean up.
+            (None, false) => choice.strengths.last().copied(),
+            (Some(_), true) => return Err(Refusal::Unknown),
+        };
+        let wish = Wish { model: choice.name.clone(), strength };
+        if control.wish != wish {
+            control.wish = wish.clone();
+            state.wish = Some(wish);
+        }
+        Ok(())
+    }
+
+    /// Whether something was chosen since the last call of [`Hub::take_wish`].
+    pub fn has_wish(&self) -> bool {
+        self.lock().wish.is_some()
+    }
+
+    /// What was chosen since the last call.
+    pub fn take_wish(&self) -> Option<Wish> {
+        self.lock().wish.take()
+    }
+
+    /// The pipeline has changed the model.
+    pub fn runs(&self, running: Running) {
+        self.lock().running = Some(running);
     }
 
     /// The newest frame other than the one of number `after`; waits for it, up to `patience`.
@@ -148,6 +259,29 @@ mod tests {
         assert!(hub.newer_than(3, Duration::ZERO).is_none());
         // A page that was open when the program started again.
         assert_eq!(hub.newer_than(9000, Duration::ZERO).unwrap().id, 3);
+    }
+
+    #[test]
+    fn viewers_choose_only_what_is_offered() {
+        let hub = Hub::default();
+        assert_eq!(hub.choose("a", None), Err(Refusal::Forbidden));
+        let choice = |name: &str, strengths: &[u8]| Choice {
+            name: name.into(),
+            upscale: 2,
+            strengths: strengths.into(),
+        };
+        let wish = Wish { model: "own".into(), strength: None };
+        hub.offer(Control { choices: vec![choice("own", &[]), choice("a", &[0, 50, 100])], wish });
+        assert_eq!(hub.choose("b", None), Err(Refusal::Unknown));
+        assert_eq!(hub.choose("own", Some(50)), Err(Refusal::Unknown));
+        assert_eq!(hub.choose("own", None), Ok(()));
+        assert_eq!(hub.take_wish(), None, "it runs already");
+        assert_eq!(hub.choose("a", Some(60)), Ok(()));
+        let chosen = Wish { model: "a".into(), strength: Some(50) };
+        assert_eq!(hub.status().control.unwrap().wish, chosen);
+        assert_eq!((hub.take_wish(), hub.take_wish()), (Some(chosen), None));
+        hub.runs(Running { model: "a-50".into(), precision: "int8", upscale: 2 });
+        assert_eq!(hub.status().model, "a-50");
     }
 
     #[test]

@@ -7,13 +7,14 @@
 
 mod hosts;
 mod hub;
+mod metrics;
 mod places;
 mod request;
 mod server;
 mod sink;
 
 pub use hosts::{Hosts, parse_host};
-pub use hub::{Frame, Hub, Status};
+pub use hub::{Choice, Control, Frame, Hub, Refusal, Running, Status, Wish};
 pub use places::{MAX_CONNECTIONS, PER_ADDRESS};
 pub use request::{MAX_HEAD, Request, RequestError};
 pub use server::{Options, Server, parse_address};

@@ -4,7 +4,7 @@
 const $ = id => document.getElementById(id);
 const stage = $("stage"), canvas = $("view"), split = $("split");
 const STAGES = ["capture", "queue", "convert", "infer", "encode"];
-const view = { split: 0.5, zoom: 1, x: 0.5, y: 0.5 };
+const view = { split: 0.5, zoom: 1, x: 0.5, y: 0.5, exact: false };
 let shown = null, frozen = false, frames = 0;
 
 // --- Drawing. The camera's picture is interpolated here, by the kernel that the board would use (a = -0.5).
@@ -117,13 +117,39 @@ function flat() {
 const painter = webgl() || flat();
 canvas.addEventListener("webglcontextlost", () => location.reload());
 
-function draw() {
-  if (!shown) return;
-  const side = 1 / view.zoom, half = side / 2;
-  view.x = Math.min(1 - half, Math.max(half, view.x));
-  view.y = Math.min(1 - half, Math.max(half, view.y));
-  painter.draw([view.x - half, view.y - half, side, side], view.split);
+/** The window of the picture that is drawn: corner and size, as parts of the whole. */
+function area() {
+  const sides = view.exact ? [canvas.width / shown[1].width, canvas.height / shown[1].height] : [1 / view.zoom, 1 / view.zoom];
+  const corners = ["x", "y"].map((axis, i) => {
+    const half = sides[i] / 2;
+    view[axis] = Math.min(1 - half, Math.max(half, view[axis]));
+    if (!view.exact) return view[axis] - half;
+    // On whole pixels: none is a mixture of its neighbours.
+    const length = i ? shown[1].height : shown[1].width;
+    return Math.round((view[axis] - half) * length) / length;
+  });
+  return [...corners, ...sides];
 }
+
+function draw() {
+  if (shown) painter.draw(area(), view.split);
+}
+
+/** As many pixels as the picture has, or, one to one, as the stage has on this screen. */
+function fit() {
+  if (!shown) return;
+  const { width, height } = shown[1];
+  stage.style.setProperty("--ratio", width / height);
+  let size = [width, height];
+  stage.style.maxWidth = view.exact ? `${width / devicePixelRatio}px` : "";
+  stage.style.minWidth = view.exact ? "0" : "";
+  if (view.exact) {
+    const box = stage.getBoundingClientRect();
+    size = [Math.min(width, Math.round(box.width * devicePixelRatio)), Math.min(height, Math.round(box.height * devicePixelRatio))];
+  }
+  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+}
+addEventListener("resize", () => { fit(); draw(); });
 
 function place() {
   split.style.left = `${view.split * 100}%`;
@@ -183,14 +209,10 @@ async function run() {
 async function show(answer) {
   const images = await Promise.all([decode(answer.small), decode(answer.large)]);
   const [small, large] = images;
-  if (canvas.width !== large.width || canvas.height !== large.height) {
-    canvas.width = large.width;
-    canvas.height = large.height;
-    stage.style.setProperty("--ratio", large.width / large.height);
-  }
   painter.load(images);
   if (shown) shown.forEach(image => image.close());
   shown = images;
+  fit();
   draw();
   frames += 1;
   document.body.dataset.frames = frames;
@@ -221,6 +243,7 @@ function tell({ status, frame }) {
     $("about").textContent = [`${status.model} ${status.precision}${mode}`, status.gpu, sizes, status.source].filter(Boolean).join("  ·  ");
   }
   $("right").textContent = `super-resolved ×${status.upscale}`;
+  offer(status.control);
   $("fps").textContent = number(status.fps, 1);
   $("dropped").textContent = number(status.dropped, 0);
   const extra = [`${number(status.captured, 0)} came`, `${number(status.output, 0)} left`];
@@ -240,6 +263,47 @@ function tell({ status, frame }) {
     $("spark").firstElementChild.setAttribute("points", points.join(" "));
   }
 }
+
+// --- Choices. The board says what may be chosen and what is; what is being chosen just now is not overwritten.
+let offered = "", choosing = 0;
+function offer(control) {
+  $("choice").hidden = !control;
+  if (!control) return;
+  const names = JSON.stringify(control.choices);
+  if (names !== offered) {
+    offered = names;
+    $("model").replaceChildren(...control.choices.map(choice => new Option(`${choice.name}  ×${choice.upscale}`, choice.name)));
+    $("model").choices = control.choices;
+  }
+  if (choosing) return;
+  $("model").value = control.model;
+  if (control.strength != null) $("strength").value = control.strength;
+  describe();
+}
+
+function describe() {
+  const choice = ($("model").choices || []).find(choice => choice.name === $("model").value);
+  $("cleaning").hidden = !choice || !choice.strengths.length;
+  $("percent").textContent = `${$("strength").value} %`;
+}
+
+async function choose() {
+  describe();
+  choosing += 1;
+  try {
+    const strength = $("cleaning").hidden ? "" : `&strength=${$("strength").value}`;
+    const response = await fetch(`/control?model=${encodeURIComponent($("model").value)}${strength}`,
+      { method: "POST", headers: { "X-Mcir": "control" }, cache: "no-store" });
+    if (!response.ok) throw new Error(await response.text());
+  } catch (error) {
+    console.warn(error);
+  } finally {
+    choosing -= 1;
+  }
+}
+$("model").addEventListener("change", choose);
+$("strength").addEventListener("input", choose);
+$("choice").addEventListener("submit", event => event.preventDefault());
 
 // Numbers that change thirty times a second cannot be read: they follow slowly.
 const smooth = {};
@@ -276,7 +340,8 @@ const fraction = event => {
 stage.addEventListener("pointerdown", event => {
   if (event.button) return;
   const [x, y] = fraction(event);
-  drag = { border: view.zoom === 1 || split.contains(event.target), x, y, from: { ...view } };
+  const whole = view.exact ? shown && canvas.width === shown[1].width && canvas.height === shown[1].height : view.zoom === 1;
+  drag = { border: whole || split.contains(event.target), x, y, from: { ...view } };
   stage.setPointerCapture(event.pointerId);
   stage.classList.toggle("dragging", !drag.border);
   if (drag.border) move(x);
@@ -285,8 +350,9 @@ stage.addEventListener("pointermove", event => {
   if (!drag) return;
   const [x, y] = fraction(event);
   if (drag.border) return move(x);
-  view.x = drag.from.x - (x - drag.x) / view.zoom;
-  view.y = drag.from.y - (y - drag.y) / view.zoom;
+  const [, , width, height] = area();
+  view.x = drag.from.x - (x - drag.x) * width;
+  view.y = drag.from.y - (y - drag.y) * height;
   draw();
 });
 for (const end of ["pointerup", "pointercancel"]) {
@@ -309,6 +375,7 @@ function move(x) {
 
 /** Zooms so that what is at (x, y) stays there. */
 function zoom(to, x = 0.5, y = 0.5) {
+  view.exact = false;
   to = Math.min(16, Math.max(1, to));
   if (to < 1.02) to = 1;
   const change = 1 / view.zoom - 1 / to;
@@ -319,8 +386,21 @@ function zoom(to, x = 0.5, y = 0.5) {
   for (const button of document.querySelectorAll("[data-zoom]")) {
     button.setAttribute("aria-pressed", Math.abs(button.dataset.zoom - to) < 0.01);
   }
+  $("exact").setAttribute("aria-pressed", false);
+  fit();
   draw();
 }
+
+$("exact").addEventListener("click", () => {
+  if (view.exact) return zoom(1);
+  zoom(1);
+  view.exact = true;
+  for (const button of document.querySelectorAll("[data-zoom]")) button.setAttribute("aria-pressed", false);
+  $("exact").setAttribute("aria-pressed", true);
+  fit();
+  stage.classList.toggle("zoomed", Boolean(shown) && canvas.width < shown[1].width);
+  draw();
+});
 
 split.addEventListener("keydown", event => {
   const step = { ArrowLeft: -0.02, ArrowRight: 0.02, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 }[event.key];
@@ -335,23 +415,48 @@ $("freeze").addEventListener("click", () => {
   frozen = !frozen;
   $("freeze").setAttribute("aria-pressed", frozen);
 });
+const stamp = () => new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+// What is seen, with border, zoom and choices, as the browser encodes it: nothing of it costs the board anything.
+let recorder = null, recorded = null;
+$("record").hidden = !(window.MediaRecorder && canvas.captureStream);
+$("record").addEventListener("click", () => {
+  if (recorder) return recorder.stop();
+  if (!shown) return;
+  const kind = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"].find(kind => MediaRecorder.isTypeSupported(kind));
+  const pieces = [];
+  recorder = new MediaRecorder(canvas.captureStream(), { mimeType: kind, videoBitsPerSecond: 8e6 });
+  recorder.addEventListener("dataavailable", event => pieces.push(event.data));
+  recorder.addEventListener("stop", () => {
+    recorder = null;
+    recorded = new Blob(pieces, { type: kind });
+    $("record").setAttribute("aria-pressed", false);
+    $("record").textContent = "Record";
+    download(recorded, `super-resolved-${stamp()}.${kind.includes("mp4") ? "mp4" : "webm"}`);
+  });
+  recorder.start(1000);
+  $("record").setAttribute("aria-pressed", true);
+  $("record").textContent = "Stop";
+});
+
 $("save").addEventListener("click", () => {
   if (!shown) return;
   draw();
-  canvas.toBlob(blob => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `super-resolved-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  }, "image/png");
+  canvas.toBlob(blob => download(blob, `super-resolved-${stamp()}.png`), "image/png");
 });
 $("full").addEventListener("click", () => {
   document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen();
 });
 
 // What tests look at.
-window.mcir = { view, pixel: (x, y) => painter.pixel(x, y), size: () => [canvas.width, canvas.height] };
+window.mcir = { view, pixel: (x, y) => painter.pixel(x, y), size: () => [canvas.width, canvas.height], recorded: () => recorded };
 place();
 run();
 })();

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 /// Longest head of a request, in bytes.
 pub const MAX_HEAD: usize = 8192;
+/// The one place where something can be changed.
+pub const CONTROL: &str = "/control";
 /// Most header lines.
 const MAX_HEADERS: usize = 64;
 
@@ -21,6 +23,8 @@ pub struct Request {
     pub head_only: bool,
     /// Whether another request may follow.
     pub keep_alive: bool,
+    /// Something is to be changed: POST, by a page of this server and of no other.
+    pub change: bool,
 }
 
 /// Why there is no request.
@@ -40,8 +44,11 @@ pub enum RequestError {
     #[error("the request is malformed")]
     Malformed,
     /// Something else than reading.
-    #[error("only GET and HEAD are answered")]
+    #[error("only GET and HEAD are answered, and POST to /control")]
     Method,
+    /// A change that a page of another site may have asked for.
+    #[error("a change needs the header X-Mcir: control, which pages of other sites cannot send")]
+    Foreign,
     /// A body, which no request here has.
     #[error("a request here has no body")]
     Body,
@@ -67,6 +74,7 @@ impl RequestError {
             Self::Long => Some((431, "Request Header Fields Too Large")),
             Self::Malformed => Some((400, "Bad Request")),
             Self::Method => Some((405, "Method Not Allowed")),
+            Self::Foreign => Some((403, "Forbidden")),
             Self::Body => Some((413, "Content Too Large")),
             Self::Host { .. } => Some((421, "Misdirected Request")),
         }
@@ -120,11 +128,15 @@ impl Request {
             Err(httparse::Error::TooManyHeaders) => return Err(RequestError::Long),
             Err(_) => return Err(RequestError::Malformed),
         };
-        let head_only = match head.method {
-            Some("GET") => false,
-            Some("HEAD") => true,
+        let target = head.path.unwrap_or("/");
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (head_only, change) = match head.method {
+            Some("GET") => (false, false),
+            Some("HEAD") => (true, false),
+            Some("POST") if path == CONTROL => (false, true),
             _ => return Err(RequestError::Method),
         };
+        let mut ours = false;
         let mut keep_alive = head.version == Some(1);
         let mut host = None;
         for header in &*head.headers {
@@ -136,6 +148,8 @@ impl Request {
                     || value.eq_ignore_ascii_case("keep-alive");
             } else if is("host") && host.replace(value()?).is_some() {
                 return Err(RequestError::Malformed);
+            } else if is("x-mcir") {
+                ours = value()?.trim() == "control";
             } else if is("transfer-encoding") || (is("content-length") && value()?.trim() != "0") {
                 return Err(RequestError::Body);
             }
@@ -145,16 +159,25 @@ impl Request {
             let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
             return Err(RequestError::Host { name: escaped(&name.chars().take(80).collect::<String>()) });
         }
-        let target = head.path.unwrap_or("/");
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if change && !ours {
+            return Err(RequestError::Foreign);
+        }
         let (path, query) = (path.to_owned(), query.to_owned());
-        Ok(Some((Self { path, query, head_only, keep_alive }, length)))
+        Ok(Some((Self { path, query, head_only, keep_alive, change }, length)))
+    }
+
+    /// A word in the query, as it stands there: names that need no escapes.
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(n, _)| *n == name)
+            .map(|(_, w)| w)
     }
 
     /// A number in the query.
     pub fn number(&self, name: &str) -> Option<u64> {
-        let pair = self.query.split('&').filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name)?;
-        pair.1.parse().ok()
+        self.word(name)?.parse().ok()
     }
 }
 
@@ -175,7 +198,14 @@ mod tests {
             (request.path.as_str(), request.number("after"), length),
             ("/frame", Some(12), text.len())
         );
-        assert!(request.keep_alive && !request.head_only);
+        assert!(request.keep_alive && !request.head_only && !request.change);
+        let change =
+            "POST /control?model=a&strength=50 HTTP/1.1\r\nX-Mcir: control\r\nContent-Length: 0\r\n\r\n";
+        let (change, _) = parse(change).unwrap().unwrap();
+        assert_eq!(
+            (change.change, change.word("model"), change.number("strength")),
+            (true, Some("a"), Some(50))
+        );
         for cut in 0..text.len() {
             assert!(parse(&text[..cut]).unwrap().is_none(), "{cut}");
         }
@@ -198,6 +228,9 @@ mod tests {
     fn what_is_no_request_is_refused() {
         let code = |text: &str| parse(text).unwrap_err().answer().unwrap().0;
         assert_eq!(code("POST / HTTP/1.1\r\n\r\n"), 405);
+        assert_eq!(code("OPTIONS /control HTTP/1.1\r\n\r\n"), 405);
+        assert_eq!(code("POST /control?model=a HTTP/1.1\r\n\r\n"), 403);
+        assert_eq!(code("POST /control HTTP/1.1\r\nX-Mcir: control\r\nContent-Length: 5\r\n\r\n"), 413);
         assert_eq!(code("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"), 413);
         assert_eq!(code("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 413);
         assert_eq!(code("\x16\x03\x01\x02"), 400);

@@ -1,9 +1,10 @@
 //! A small HTTP server: enough for the live page, with limits on everything a stranger can send or hold.
 
 use super::hosts::Hosts;
-use super::hub::{Frame, Hub};
+use super::hub::{Frame, Hub, Refusal};
+use super::metrics;
 use super::places::{Full, PER_ADDRESS, Place, Places};
-use super::request::{Request, RequestError};
+use super::request::{CONTROL, Request, RequestError};
 use crate::error::CameraError;
 use rustix::net::sockopt;
 use std::fmt::Write as _;
@@ -302,11 +303,31 @@ fn answer(request: &Request, hub: &Hub) -> Answer {
             Answer::ok("application/octet-stream", package(frame.as_deref(), hub))
         }
         "/status.json" => Answer::ok("application/json", status(hub)),
+        "/metrics" => Answer::ok(metrics::KIND, metrics::text(&hub.status())),
+        CONTROL if request.change => control(request, hub),
         "/latest.jpg" => match hub.newer_than(0, PATIENCE) {
             Some(frame) => Answer::ok("image/jpeg", frame.large.clone()),
             None => Answer::text(503, "Service Unavailable", "there is no frame yet\n"),
         },
-        _ => Answer::text(404, "Not Found", "there are /, /stream.mjpeg, /latest.jpg and /status.json\n"),
+        _ => {
+            let all = "there are /, /stream.mjpeg, /latest.jpg, /status.json and /metrics\n";
+            Answer::text(404, "Not Found", all)
+        }
+    }
+}
+
+/// A viewer chooses a model; the status says what was chosen.
+fn control(request: &Request, hub: &Hub) -> Answer {
+    let strength = request.number("strength").map(|percent| percent.min(100) as u8);
+    match hub.choose(request.word("model").unwrap_or_default(), strength) {
+        Ok(()) => Answer::ok("application/json", status(hub)),
+        Err(refusal) => {
+            let (code, reason) = match refusal {
+                Refusal::Forbidden => (403, "Forbidden"),
+                Refusal::Unknown => (400, "Bad Request"),
+            };
+            Answer::text(code, reason, &format!("{refusal}\n"))
+        }
     }
 }
 
