@@ -14,6 +14,7 @@
 
 mod model;
 mod plan;
+mod rows;
 mod status;
 
 pub use model::{

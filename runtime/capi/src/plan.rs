@@ -1,6 +1,7 @@
 //! Plans: a model prepared for a width, with its working memory, and images through it.
 
 use crate::model::{fill, mcir_model, place};
+use crate::rows::Rows;
 use crate::status::{Failure, Result, guarded, mcir_status};
 use mcir_runtime::Isa;
 use mcir_runtime::error::RunError;
@@ -386,43 +387,6 @@ pub unsafe extern "C" fn mcir_plan_run(
         // SAFETY: the caller's promise; the reference above is gone.
         || unsafe { break_plan(handle) },
     )
-}
-
-/// Where rows lie that are checked to have room.
-struct Rows {
-    stride: usize,
-    row: usize,
-    height: usize,
-}
-
-impl Rows {
-    fn new(what: &str, at: *const u8, stride: usize, row: usize, height: usize) -> Result<Self> {
-        if at.is_null() {
-            return Err(Failure::argument(format!("{what} is null")));
-        }
-        let stride = if stride == 0 { row } else { stride };
-        if stride < row {
-            return Err(Failure::argument(format!(
-                "rows of {what} have {row} bytes, but the stride is {stride}"
-            )));
-        }
-        if height == 0 {
-            return Err(Failure::argument(format!("{what} has no rows")));
-        }
-        let fits = (height - 1).checked_mul(stride).and_then(|all| all.checked_add(row));
-        match fits.filter(|&bytes| bytes <= isize::MAX as usize) {
-            Some(_) => Ok(Self { stride, row, height }),
-            None => Err(Failure::argument(format!("{what} is larger than memory"))),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.at(self.height - 1) + self.row
-    }
-
-    fn at(&self, y: usize) -> usize {
-        y * self.stride
-    }
 }
 
 /// Begins an image of `height` rows, which come with `mcir_plan_push`.
