@@ -39,7 +39,7 @@ impl Lowering<'_> {
         let r = down.round();
         let less = (1.0 / down).round();
         if down == across && (1.0 / down - less).abs() < 1e-6 && (2.0..=8.0).contains(&less) {
-            return self.to_fraction(layer, x, less as usize);
+            return self.fraction(layer, x, less as usize);
         }
         if down != across || (down - r).abs() > 1e-6 || !(1.0..=16.0).contains(&r) {
             return Err(format!(
@@ -63,7 +63,7 @@ impl Lowering<'_> {
     }
 
     /// Interpolation to a whole fraction of the size, as networks have it that enlarge more than they are asked for.
-    fn to_fraction(&mut self, layer: &Layer, x: usize, factor: usize) -> Result<Vec<Value>, Why> {
+    fn fraction(&mut self, layer: &Layer, x: usize, factor: usize) -> Result<Vec<Value>, Why> {
         let filter = kernel(layer)?;
         let rounded = layer.text("coordinate_transformation_mode", "half_pixel") != "asymmetric"
             && layer.kind != "Upsample";
