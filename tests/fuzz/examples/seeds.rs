@@ -28,7 +28,7 @@ fn graphs() -> Vec<(&'static str, Graph, bool)> {
         ("edge-grey-x2", edsr::graph(&grey), true),
         ("prelu-x2", prelu(), true),
         ("attention-x2", attention(), true),
-        ("pooled-x2", pooled(), true),
+        ("pooled-x2", pooled(), false),
         ("reduced-x2", reduced(), true),
         ("margin-x2", Graph { margin: 5, ..edsr::graph(&grey) }, true),
         ("swinir-x2", swinir::graph(&direct), true),
