@@ -3,8 +3,8 @@
 //! `include/mcir.h` is made of this crate by cbindgen. What every function here keeps to:
 //!
 //! - it checks pointers for null and lengths against what they have to be; what else a pointer must be (valid for that many bytes,
-//!   not used by another thread at the same time) only the caller can know, and says the header;
-//! - nothing unwinds into C: [`status::guarded`] turns a panic into [`mcir_status::Internal`];
+//!   not used by another thread at the same time) only the caller can know, and the header says so;
+//! - nothing unwinds into C: a panic is caught and becomes [`mcir_status::Internal`];
 //! - errors leave a sentence for `mcir_last_error` in the thread that made the call.
 //!
 //! The interface has a version, [`MCIR_ABI_VERSION`], apart from that of the library: it grows with every change that would break
