@@ -91,6 +91,21 @@ fn check_cargo(command: &str, words: &[&str]) {
         .iter()
         .find(|(name, _)| name == package)
         .unwrap_or_else(|| panic!("{command}: there is no package {package}"));
+    let rest = match rest {
+        ["--features", feature, rest @ ..] => {
+            let has = read(&folder.join("Cargo.toml"))
+                .lines()
+                .any(|line| line.starts_with(&format!("{feature} = [")));
+            assert!(has, "{command}: {package} has no feature {feature}");
+            let ci = read(&root().join(".ci/run"));
+            assert!(
+                ci.contains(&format!("cargo test --workspace --features {package}/{feature}")),
+                "{command}"
+            );
+            rest
+        }
+        _ => rest,
+    };
     match rest {
         [] => {}
         ["--test", file] => {
