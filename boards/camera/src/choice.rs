@@ -61,8 +61,8 @@ impl Chooser {
         self.hub.has_wish()
     }
 
-    /// An upscaler with what was chosen since the last call, if anything was. What is offered can be made; should it not be,
-    /// the error says why, and what runs goes on.
+    /// An upscaler with what was chosen since the last call, if anything was. It is then said whether it [runs](Self::runs), or
+    /// whether what ran before [goes on](Self::keep).
     ///
     /// # Errors
     /// As [`NamedModel::at_strength`].
@@ -73,10 +73,20 @@ impl Chooser {
             None => Ok(self.own.clone()),
         };
         Some(model.map(|model| {
-            let (precision, upscale) = (model.precision(), model.upscale());
-            self.hub.runs(Running { model: model.name.clone(), precision, upscale });
             Upscaler::new(model, self.remake.options).mode(self.remake.mode).on(self.remake.gpu.as_ref())
         }))
+    }
+
+    /// This one is run from now on.
+    pub fn runs(&self, upscaler: &Upscaler) {
+        let model = upscaler.model();
+        let (precision, upscale) = (model.precision(), model.upscale());
+        self.hub.runs(Running { model: model.name.clone(), precision, upscale });
+    }
+
+    /// What ran before goes on, and the page shows it.
+    pub fn keep(&self) {
+        self.hub.keeps();
     }
 }
 
@@ -106,9 +116,33 @@ mod tests {
                 assert_eq!(upscaler.model().upscale(), choice.upscale);
                 let found = family_of(&upscaler.model().name);
                 assert_eq!(found, Some((choice.name.as_str(), strength)));
+                chooser.runs(&upscaler);
                 assert_eq!(hub.status().model, upscaler.model().name);
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_run_is_not_shown_as_running() {
+        let (chooser, hub) = chooser("edsr-edge-x2-camera", false);
+        let wish = || hub.status().control.unwrap().wish;
+        let before = wish();
+        hub.choose("edsr-edge-x4", Some(0)).unwrap();
+        hub.choose("edsr-edge-x4", Some(100)).unwrap();
+        assert!(chooser.chosen().unwrap().is_ok());
+        chooser.keep();
+        assert_eq!(wish(), before);
+        // A choice made in the meantime counts.
+        hub.choose("edsr-edge-x4", Some(0)).unwrap();
+        assert!(chooser.chosen().unwrap().is_ok());
+        hub.choose("edsr-edge-x3", Some(0)).unwrap();
+        chooser.keep();
+        assert_eq!(wish().model, "edsr-edge-x3");
+        chooser.runs(&chooser.chosen().unwrap().unwrap());
+        hub.choose("edsr-edge-x4", Some(0)).unwrap();
+        assert!(chooser.chosen().is_some());
+        chooser.keep();
+        assert_eq!(wish().model, "edsr-edge-x3");
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub struct Cmd {
           value_parser = clap::value_parser!(u8).range(1..=live::MAX_CONNECTIONS as i64))]
     http_per_address: u8,
 
-    /// Let viewers on other machines choose the model and how much it cleans up; those on this machine always may
+    /// Let viewers choose the model and how much it cleans up also where the page is served to other machines; on a loopback
+    /// address they always may
     #[arg(long, requires = "http")]
     http_control: bool,
 

@@ -33,12 +33,14 @@ pub struct Job {
 pub struct Worker {
     upscaler: Upscaler,
     chooser: Option<Chooser>,
+    /// Of the last frame: what is chosen must be able to run it.
+    seen: Option<(usize, usize, Space)>,
 }
 
 impl Worker {
     /// Prepares nothing yet; plans are made for the first frame.
     pub fn new(upscaler: Upscaler) -> Self {
-        Self { upscaler, chooser: None }
+        Self { upscaler, chooser: None, seen: None }
     }
 
     /// The same, with a model that viewers may change.
@@ -47,20 +49,37 @@ impl Worker {
         Self { chooser, ..self }
     }
 
-    /// Whether a viewer has chosen another model.
+    /// Whether a viewer has chosen another model. Before the first frame nobody knows whether it could run.
     pub fn is_to_change(&self) -> bool {
-        self.chooser.as_ref().is_some_and(Chooser::waits)
+        self.seen.is_some() && self.chooser.as_ref().is_some_and(Chooser::waits)
     }
 
     /// Changes the model, between two frames, where a viewer has chosen another.
     ///
     /// # Errors
-    /// When it cannot be made; what ran before goes on.
+    /// When it cannot be made, or not for frames such as the last one; what ran before goes on.
     pub fn follow(&mut self) -> Result<()> {
-        if let Some(upscaler) = self.chooser.as_ref().and_then(Chooser::chosen) {
-            self.upscaler = upscaler?;
+        let Some(chooser) = &self.chooser else { return Ok(()) };
+        let seen = self.seen;
+        let able = |mut upscaler: Upscaler| {
+            if let Some((width, height, space)) = seen {
+                room_for(&upscaler, width, height)?;
+                upscaler.lines(space, width, height)?;
+            }
+            Ok(upscaler)
+        };
+        match chooser.chosen().map(|chosen| chosen.and_then(able)) {
+            None => Ok(()),
+            Some(Ok(upscaler)) => {
+                chooser.runs(&upscaler);
+                self.upscaler = upscaler;
+                Ok(())
+            }
+            Some(Err(error)) => {
+                chooser.keep();
+                Err(error)
+            }
         }
-        Ok(())
     }
 
     /// The model and its plan.
@@ -77,13 +96,11 @@ impl Worker {
     ///
     /// # Errors
     /// When the frame is damaged, or too large once enlarged.
-    pub fn convert(&self, shot: &Shot, name: &str) -> Result<(Image, Space)> {
+    pub fn convert(&mut self, shot: &Shot, name: &str) -> Result<(Image, Space)> {
         let (image, space) = shot.pixels.to_image(self.upscaler.space(), name)?;
-        let upscale = self.upscaler.model().upscale();
         let (width, height) = (image.width(), image.height());
-        if (width * height * upscale * upscale) as u64 > MAX_PIXELS {
-            return Err(CameraError::TooLarge { width, height, upscale }.into());
-        }
+        room_for(&self.upscaler, width, height)?;
+        self.seen = Some((width, height, space));
         Ok((image, space))
     }
 
@@ -122,6 +139,15 @@ impl Worker {
         }
         out.finish(start.elapsed());
         Ok(())
+    }
+}
+
+/// Refuses frames that are too large once enlarged.
+fn room_for(upscaler: &Upscaler, width: usize, height: usize) -> Result<()> {
+    let upscale = upscaler.model().upscale();
+    match (width * height * upscale * upscale) as u64 > MAX_PIXELS {
+        true => Err(CameraError::TooLarge { width, height, upscale }.into()),
+        false => Ok(()),
     }
 }
 

@@ -52,6 +52,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(report) = &args.report {
         check_output(report, &[&args.float, &args.int8])?;
     }
+    let limits = [args.max_drop_db, args.max_worst_drop_db, args.min_agreement_db];
+    anyhow::ensure!(
+        !limits.into_iter().flatten().any(f64::is_nan),
+        "a limit is a number of dB, as 0.1 or 40"
+    );
     let (float, int8) = (load_model(&args.float)?, load_model(&args.int8)?);
     let task = common_task(&float, &int8)?;
     let progress = args.common.progress();

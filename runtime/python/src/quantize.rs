@@ -60,7 +60,8 @@ pub fn quantize(
     };
     // As the program has it.
     let worst_db = max_worst_drop_db.unwrap_or(((3.0 * max_drop_db + 0.1) * 1e4).round() / 1e4);
-    if !(max_drop_db >= 0.0 && worst_db >= 0.0) {
+    let agreement_db = min_agreement_db.unwrap_or(0.0);
+    if !(max_drop_db >= 0.0 && worst_db >= 0.0 && agreement_db >= 0.0) {
         return Err(PyValueError::new_err("limits must be numbers of dB from 0 on"));
     }
     let order = Order {

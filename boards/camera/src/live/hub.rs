@@ -133,6 +133,9 @@ struct State {
     control: Option<Control>,
     /// What was chosen since the pipeline has last looked.
     wish: Option<Wish>,
+    /// What it looks at now, and what runs.
+    taken: Option<Wish>,
+    settled: Option<Wish>,
     running: Option<Running>,
 }
 
@@ -167,7 +170,9 @@ impl Hub {
 
     /// Lets viewers choose from now on.
     pub fn offer(&self, control: Control) {
-        self.lock().control = Some(control);
+        let mut state = self.lock();
+        state.settled = Some(control.wish.clone());
+        state.control = Some(control);
     }
 
     /// A viewer chooses a model and, where it has them, a strength in percent, of which the nearest step is taken.
@@ -200,12 +205,25 @@ impl Hub {
 
     /// What was chosen since the last call.
     pub fn take_wish(&self) -> Option<Wish> {
-        self.lock().wish.take()
+        let mut state = self.lock();
+        state.taken = state.wish.take();
+        state.taken.clone()
     }
 
     /// The pipeline has changed the model.
     pub fn runs(&self, running: Running) {
-        self.lock().running = Some(running);
+        let mut state = self.lock();
+        state.running = Some(running);
+        state.settled = state.taken.take();
+    }
+
+    /// What was chosen last cannot be run: the page shows again what was there before, unless something else was chosen since.
+    pub fn keeps(&self) {
+        let State { control, wish: None, taken, settled, .. } = &mut *self.lock() else { return };
+        *taken = None;
+        if let (Some(control), Some(settled)) = (control, settled) {
+            control.wish = settled.clone();
+        }
     }
 
     /// The newest frame other than the one of number `after`; waits for it, up to `patience`.

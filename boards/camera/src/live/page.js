@@ -287,19 +287,29 @@ function describe() {
   $("percent").textContent = `${$("strength").value} %`;
 }
 
+// One request at a time, and then what stands there by now: they could overtake each other.
+let again = false;
 async function choose() {
   describe();
-  choosing += 1;
+  again = true;
+  if (choosing) return;
+  choosing = 1;
   try {
-    const strength = $("cleaning").hidden ? "" : `&strength=${$("strength").value}`;
-    const response = await fetch(`/control?model=${encodeURIComponent($("model").value)}${strength}`,
-      { method: "POST", headers: { "X-Mcir": "control" }, cache: "no-store" });
-    if (!response.ok) throw new Error(await response.text());
+    while (again) await send();
   } catch (error) {
+    again = false;
     console.warn(error);
   } finally {
-    choosing -= 1;
+    choosing = 0;
   }
+}
+
+async function send() {
+  again = false;
+  const strength = $("cleaning").hidden ? "" : `&strength=${$("strength").value}`;
+  const response = await fetch(`/control?model=${encodeURIComponent($("model").value)}${strength}`,
+    { method: "POST", headers: { "X-Mcir": "control" }, cache: "no-store" });
+  if (!response.ok) throw new Error(await response.text());
 }
 $("model").addEventListener("change", choose);
 $("strength").addEventListener("input", choose);

@@ -166,13 +166,23 @@ impl Request {
         Ok(Some((Self { path, query, head_only, keep_alive, change }, length)))
     }
 
-    /// A word in the query, as it stands there: names that need no escapes.
-    pub fn word(&self, name: &str) -> Option<&str> {
-        self.query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(n, _)| *n == name)
-            .map(|(_, w)| w)
+    /// A word in the query, with its escapes (`%20`) resolved; none where they make no text.
+    pub fn word(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, word) = pairs.find(|(n, _)| *n == name)?;
+        let (mut bytes, mut rest) = (Vec::with_capacity(word.len()), word.as_bytes());
+        while let [first, after @ ..] = rest {
+            rest = after;
+            bytes.push(match (first, after) {
+                (b'%', [a, b, after @ ..]) => {
+                    rest = after;
+                    let digit = |d: &u8| char::from(*d).to_digit(16);
+                    (digit(a)? * 16 + digit(b)?) as u8
+                }
+                _ => *first,
+            });
+        }
+        String::from_utf8(bytes).ok()
     }
 
     /// A number in the query.
@@ -191,6 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn words_are_unescaped() {
+        let word = |query: &str| {
+            let text = format!("GET /control?model={query}&x=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+            parse(&text).unwrap().unwrap().0.word("model")
+        };
+        for (query, expected) in [
+            ("my%20model%20(1)", Some("my model (1)")),
+            ("%C3%BC+%2b", Some("ü++")),
+            ("", Some("")),
+            ("%C3", None),
+            ("%g0", None),
+            ("100%", Some("100%")),
+        ] {
+            assert_eq!(word(query).as_deref(), expected, "{query}");
+        }
+    }
+
+    #[test]
     fn requests_are_read_one_after_the_other() {
         let text = "GET /frame?after=12&x=1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
         let (request, length) = parse(text).unwrap().unwrap();
@@ -203,7 +231,7 @@ mod tests {
             "POST /control?model=a&strength=50 HTTP/1.1\r\nX-Mcir: control\r\nContent-Length: 0\r\n\r\n";
         let (change, _) = parse(change).unwrap().unwrap();
         assert_eq!(
-            (change.change, change.word("model"), change.number("strength")),
+            (change.change, change.word("model").as_deref(), change.number("strength")),
             (true, Some("a"), Some(50))
         );
         for cut in 0..text.len() {

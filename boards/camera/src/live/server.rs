@@ -318,8 +318,12 @@ fn answer(request: &Request, hub: &Hub) -> Answer {
 
 /// A viewer chooses a model; the status says what was chosen.
 fn control(request: &Request, hub: &Hub) -> Answer {
-    let strength = request.number("strength").map(|percent| percent.min(100) as u8);
-    match hub.choose(request.word("model").unwrap_or_default(), strength) {
+    let strength = match request.word("strength").map(|word| word.parse::<u64>()) {
+        None => None,
+        Some(Ok(percent)) => Some(percent.min(100) as u8),
+        Some(Err(_)) => return Answer::text(400, "Bad Request", "a strength is a number from 0 to 100\n"),
+    };
+    match hub.choose(&request.word("model").unwrap_or_default(), strength) {
         Ok(()) => Answer::ok("application/json", status(hub)),
         Err(refusal) => {
             let (code, reason) = match refusal {

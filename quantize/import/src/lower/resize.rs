@@ -7,6 +7,9 @@ use crate::net::{Attribute, Layer};
 use crate::view::View;
 use mcir_runtime::model::Filter;
 
+/// Most channels of an image that the engine makes smaller.
+const MOST_CHANNELS: usize = 64;
+
 impl Lowering<'_> {
     /// Interpolation by a whole factor.
     pub(super) fn resize(
@@ -67,7 +70,9 @@ impl Lowering<'_> {
         let filter = kernel(layer)?;
         let rounded = layer.text("coordinate_transformation_mode", "half_pixel") != "asymmetric"
             && layer.kind != "Upsample";
-        if filter == Filter::Nearest && rounded && factor != 2 {
+        // Of two pixels that are as near the first is taken, as there is none in the middle.
+        let first = factor == 2 && layer.text("nearest_mode", "round_prefer_floor") == "round_prefer_floor";
+        if filter == Filter::Nearest && rounded && !first {
             return Err("it takes the nearest pixel of a smaller image's centres; with asymmetric coordinates, rounded \
                         down, it is done"
                 .into());
@@ -76,6 +81,9 @@ impl Lowering<'_> {
             return Err(
                 "it smooths while it makes the image smaller (antialias); without that it is done".into()
             );
+        }
+        if self.draft.nodes[x].channels > MOST_CHANNELS {
+            return Err(format!("it makes an image of more than {MOST_CHANNELS} channels smaller"));
         }
         match self.draft.nodes[x].size {
             Size::Times(n) if n.is_multiple_of(factor) => {}
