@@ -7,7 +7,7 @@ use super::manifest::{Manifest, PROGRAM};
 use super::prepare::{Prepared, usual_service};
 use super::self_test::Outcome as SelfTest;
 use super::slots::protocol::{Commit, Event, Request};
-use super::slots::service::Service;
+use super::slots::service::{self, Service};
 use super::target::{self, Connection, Reach, Target};
 use super::{program, sign};
 use mcir_files::name::escaped;
@@ -25,7 +25,7 @@ const SCHEMA: u32 = 1;
 
 /// Put a bundle, or a model, on a board and make it the one that runs
 ///
-/// With -m it looks what the board is, finds the program for it and makes the bundle itself. Checks the bundle, uploads it beside what is there, verifies its hashes on the board, runs its self-test there,
+/// With -m it looks up what the board is, finds the program for it and makes the bundle itself. Checks the bundle, uploads it beside what is there, verifies its hashes on the board, runs its self-test there,
 /// and switches with one rename. What ran before is kept for `rollback`; interrupting at any point leaves it
 /// running, and so does a health check that fails.
 #[derive(Debug, Clone, clap::Args)]
@@ -94,7 +94,7 @@ pub struct Health {
     service: Option<String>,
 
     /// Name of the service
-    #[arg(long, value_name = "NAME", default_value = "mcir")]
+    #[arg(long, value_name = "NAME", default_value = "mcir", value_parser = service_name)]
     service_name: String,
 
     /// A service of the user, not of the system: needs no root
@@ -401,4 +401,11 @@ fn dry_run(
         sight.architecture,
         needed as f64 * 1e-6
     ))
+}
+
+fn service_name(name: &str) -> Result<String, String> {
+    match service::is_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err("a service's name is up to 64 letters, digits, - and _".into()),
+    }
 }

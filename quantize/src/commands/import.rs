@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Make a model file of a network in ONNX or ncnn form, or of PyTorch's weights
 ///
 /// Any graph of convolutions (grouped and transposed ones, too), ReLUs of all kinds, sums, concatenations, pixel shuffles and
-/// interpolation that enlarges an image by a whole factor: Real-ESRGAN's compact networks, EDSR, ESRGAN, CARN, ECBSR, FSRCNN,
+/// interpolation by a whole factor or to a whole fraction: Real-ESRGAN's compact networks, EDSR, ESRGAN, CARN, ECBSR, FSRCNN,
 /// ABPN and their like. What cannot be done is named. Then `run` quantizes the model, and `mcir-board` takes it.
 ///
 /// A .pth, .pt or .safetensors file has weights and no graph. What network they are is found by their names and shapes: EDSR,

@@ -203,9 +203,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     if fallback {
         args.common.note(&format!(
-            "{:.4} dB lost with this, {:.4} on the worst image: moving the costliest convolutions to 16 bits or f32",
+            "{:.4} dB lost with this, {:.4} on the worst image, pictures alike to {:.1} dB: moving the costliest convolutions to 16 bits or f32",
             candidate.drops.mean_drop_db,
-            candidate.drops.worst().drop_db
+            candidate.drops.worst().drop_db,
+            candidate.drops.agreement_db
         ));
         candidate = climb(&baseline, &calibrated, candidate, &costs, limits)?;
     }

@@ -177,9 +177,7 @@ impl Service {
     }
 
     fn check(&self) -> Result<(), DeployError> {
-        let name = !self.name.is_empty()
-            && self.name.len() <= 64
-            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        let name = is_name(&self.name);
         let one_line = !self.arguments.chars().any(char::is_control);
         let user = self.run_as.as_ref().is_none_or(|user| {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
@@ -194,6 +192,12 @@ impl Service {
                     .into(),
         })
     }
+}
+
+/// Whether a service can be called so: it is part of a path and of commands.
+pub fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// The file of a unit: what it starts, with which rights, and what starts it.
