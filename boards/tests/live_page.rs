@@ -248,8 +248,8 @@ fn viewers_choose_zoom_one_to_one_and_record() {
 
     // A recording is a file of WebM with something in it.
     browser.value("document.getElementById('record').click()");
-    let frames = browser.value("Number(document.body.dataset.frames)").as_u64().unwrap();
-    browser.wait_for(&format!("Number(document.body.dataset.frames) >= {}", frames + 5));
+    // A browser on a busy machine takes its time before it has encoded anything.
+    browser.wait_for("mcir.recording() > 5000");
     browser.value("document.getElementById('record').click()");
     browser.wait_for("mcir.recorded() !== null");
     let head = browser.value("mcir.recorded().slice(0, 4).arrayBuffer().then(b => [...new Uint8Array(b)])");

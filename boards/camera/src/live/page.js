@@ -435,21 +435,26 @@ function download(blob, name) {
 }
 
 // What is seen, with border, zoom and choices, as the browser encodes it: nothing of it costs the board anything.
-let recorder = null, recorded = null;
+let recorder = null, recorded = null, bytes = 0;
 $("record").hidden = !(window.MediaRecorder && canvas.captureStream);
 $("record").addEventListener("click", () => {
   if (recorder) return recorder.stop();
   if (!shown) return;
   const kind = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"].find(kind => MediaRecorder.isTypeSupported(kind));
+  if (!kind) return;
   const pieces = [];
+  bytes = 0;
   recorder = new MediaRecorder(canvas.captureStream(), { mimeType: kind, videoBitsPerSecond: 8e6 });
-  recorder.addEventListener("dataavailable", event => pieces.push(event.data));
+  recorder.addEventListener("dataavailable", event => {
+    pieces.push(event.data);
+    bytes += event.data.size;
+  });
   recorder.addEventListener("stop", () => {
     recorder = null;
     recorded = new Blob(pieces, { type: kind });
     $("record").setAttribute("aria-pressed", false);
     $("record").textContent = "Record";
-    download(recorded, `super-resolved-${stamp()}.${kind.includes("mp4") ? "mp4" : "webm"}`);
+    if (bytes) download(recorded, `super-resolved-${stamp()}.${kind.includes("mp4") ? "mp4" : "webm"}`);
   });
   recorder.start(1000);
   $("record").setAttribute("aria-pressed", true);
@@ -466,7 +471,7 @@ $("full").addEventListener("click", () => {
 });
 
 // What tests look at.
-window.mcir = { view, pixel: (x, y) => painter.pixel(x, y), size: () => [canvas.width, canvas.height], recorded: () => recorded };
+window.mcir = { view, pixel: (x, y) => painter.pixel(x, y), size: () => [canvas.width, canvas.height], recorded: () => recorded, recording: () => bytes };
 place();
 run();
 })();
