@@ -108,7 +108,7 @@ fn check_cargo(command: &str, words: &[&str]) {
     };
     match rest {
         [] => {}
-        ["--test", file] => {
+        ["--test", file] | ["--test", file, "--", "--nocapture"] => {
             let path = folder.join("tests").join(format!("{file}.rs"));
             assert!(path.is_file(), "{command}: there is no {}", path.display());
         }
