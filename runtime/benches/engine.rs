@@ -82,9 +82,10 @@ fn main() {
             let (best, peak) = (min(&seconds), peak.iter().copied().fold(0.0, f64::max) * threads as f64);
             let rate = macs as f64 / best * 1e-9;
             println!(
-                "{name:15} {kind:4}  best {:8.2} ms  median {:8.2} ms  {rate:7.1} GMAC/s  {:5.1} % of {peak:.0}  {:.1} MB",
+                "{name:15} {kind:4}  best {:8.2} ms  median {:8.2} ms  p99 {:8.2} ms  {rate:7.1} GMAC/s  {:5.1} % of {peak:.0}  {:.1} MB",
                 best * 1e3,
                 median(&mut seconds) * 1e3,
+                seconds[(seconds.len() - 1).min(seconds.len() * 99 / 100)] * 1e3,
                 100.0 * rate / peak,
                 plan.memory_bytes(height).expect("it was run") as f64 * 1e-6,
             );

@@ -49,6 +49,9 @@ ENGINES = [
     ("tract f32", "tract-worker", "f32.onnx"),
 ]
 OURS = ENGINES[0][0]
+# What holds the engines that can be held to an instruction set: this one, and OpenVINO's oneDNN and its own code generator.
+HOLDABLE = ("mcir", "OpenVINO")
+HELD = {isa: {"MCIR_ISA": isa, "ONEDNN_MAX_CPU_ISA": other} for isa, other in (("avx2", "AVX2"), ("avxvnni", "AVX2_VNNI"))}
 # Seconds that a converter may take, and an engine from its start to its first frame's end.
 CONVERSION_LIMIT, LOAD_LIMIT = 300, 300
 
@@ -170,13 +173,13 @@ for i in range(2):
 class Worker:
     """A process that has loaded a network and waits for its turns."""
 
-    def __init__(self, tools, engine, path, width, height, threads):
+    def __init__(self, tools, engine, path, width, height, threads, held):
         name, program, _ = engine
         self.name, self.rounds, self.peak_kb = name, [], 0
         args = [str(path), str(width), str(height), str(threads)]
         own = tools.workers / program
         line = [str(own), *args] if "-" in program else [str(tools.python), str(HERE / "worker.py"), program, *args]
-        environment = {**os.environ, "RTEN_NUM_THREADS": str(threads)}
+        environment = {**os.environ, "RTEN_NUM_THREADS": str(threads), **held}
         self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True, env=environment)
         # An engine that never answers must not keep the others waiting.
@@ -218,10 +221,12 @@ def measure(tools, paths, width, height, threads, options):
         name, _, kind = engine
         if kind not in paths or (name.startswith("tract") and threads > 1):
             continue
+        if options.isa and not name.startswith(HOLDABLE):
+            continue
         if options.only and not name.startswith(OURS) and options.only not in name:
             continue
         try:
-            workers.append(Worker(tools, engine, paths[kind], width, height, threads))
+            workers.append(Worker(tools, engine, paths[kind], width, height, threads, HELD.get(options.isa, {})))
         except RuntimeError as error:
             say(f"  left out: {error}")
     for number in range(options.rounds):
@@ -291,6 +296,7 @@ def main():
     parser.add_argument("--network", nargs="+", default=["edsr-edge x4", "edsr-light x4", "swinir-edge x4", "swinir-light x4"])
     parser.add_argument("--model", nargs=3, action="append", default=[], metavar=("NAME", "F32", "INT8"),
                         help="a network of your own in place of those: its name and both model files")
+    parser.add_argument("--isa", choices=HELD, help="hold the engines to an instruction set; those that cannot be are left out")
     parser.add_argument("--only", help="engines whose name contains this, beside our int8")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--turn", type=float, default=0.4, help="seconds of an engine's turn; at least one frame")
@@ -302,7 +308,7 @@ def main():
     if not shutil.which("cargo"):
         sys.exit("error: there is no cargo; install Rust from rustup.rs")
     tools = Tools(options.work.resolve(), (options.venv or options.work / "venv").absolute(), not options.no_build)
-    about = {"cpu": cpu_name(), "versions": tools.versions(), "cores": os.cpu_count(),
+    about = {"cpu": cpu_name() + (f", held to {options.isa}" if options.isa else ""), "versions": tools.versions(), "cores": os.cpu_count(),
              "date": time.strftime("%Y-%m-%d", time.gmtime()), "load": round(os.getloadavg()[0], 1)}
     results = []
     given = {name: {"f32": Path(f32).resolve(), "int8": Path(int8).resolve()} for name, f32, int8 in options.model}

@@ -12,6 +12,7 @@ mod tests;
 use crate::arithmetic::round_clamp;
 use crate::cpu::codec::Codec;
 use crate::cpu::steps::step::Io;
+use crate::memory::line::Line;
 use crate::memory::ring::{Ring, RingReader};
 use crate::model::NodeId;
 use crate::stream::error::RunError;
@@ -353,7 +354,12 @@ impl Frame<'_> {
             // One step at a time: a ring only keeps what later steps need.
             for i in 0..ws.jobs.len() {
                 let jobs = Jobs { jobs: &ws.jobs[i..=i], ..jobs };
-                run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), width, &jobs);
+                run_band(
+                    ws.pool.as_mut(),
+                    (bytemuck::cast_slice_mut(&mut ws.arena), &mut ws.scratch),
+                    width,
+                    &jobs,
+                );
                 let Job { id, rows } = ws.jobs[i].clone();
                 match witness {
                     Witness::Observer(observer) => {
@@ -366,7 +372,12 @@ impl Frame<'_> {
                 }
             }
         } else {
-            run_band(ws.pool.as_ref(), bytemuck::cast_slice_mut(&mut ws.arena), width, &jobs);
+            run_band(
+                ws.pool.as_mut(),
+                (bytemuck::cast_slice_mut(&mut ws.arena), &mut ws.scratch),
+                width,
+                &jobs,
+            );
         }
     }
 
@@ -429,10 +440,11 @@ impl Band for Jobs<'_> {
         inputs: [RingReader<'_>; 2],
         out: RingWriter<'_>,
         second: Option<RingWriter<'_>>,
+        scratch: &mut [Line],
     ) {
         let Job { id, rows } = self.jobs[i].clone();
         let step = self.plan.packed.nodes()[id].step.as_ref().expect("only nodes with a step become jobs");
-        step.run(&mut Io { inputs, out, second, rows, cpu: self.plan.packed.cpu() });
+        step.run(&mut Io { inputs, out, second, rows, scratch, cpu: self.plan.packed.cpu() });
     }
 }
 

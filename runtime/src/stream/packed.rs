@@ -6,6 +6,7 @@ use crate::cpu::isa::Isa;
 use crate::cpu::steps;
 use crate::cpu::steps::step::Step;
 use crate::cpu::table::Cpu;
+use crate::memory::line::Line;
 use crate::model::{Model, NodeId};
 use crate::program::{Program, Work};
 use crate::stream::error::PlanError;
@@ -123,6 +124,12 @@ impl PackedModel {
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
         self.0.weight_bytes
+    }
+
+    /// Bytes of working memory that each thread needs.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        let steps = self.0.nodes.iter().filter_map(|node| node.step.as_ref());
+        steps.map(|step| step.scratch_bytes()).max().unwrap_or(0).next_multiple_of(size_of::<Line>())
     }
 
     /// Whether both are the same packed weights.

@@ -232,12 +232,18 @@ impl Plan {
         self.packed.weight_bytes()
     }
 
-    /// Working memory in bytes for an image of `height` rows: rings, packed weights and the row that is handed out.
+    /// Working memory in bytes for an image of `height` rows: rings, packed weights, what steps compute in, and the row that is
+    /// handed out.
     ///
     /// # Errors
     /// As [`Plan::arena_bytes`].
     pub fn memory_bytes(&self, height: usize) -> Result<usize, PlanError> {
-        Ok(self.arena_bytes(height)? + self.weight_bytes() + self.out_row_bytes())
+        Ok(self.arena_bytes(height)? + self.weight_bytes() + self.scratch_bytes() + self.out_row_bytes())
+    }
+
+    /// Bytes of working memory of all threads' steps.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        self.packed.scratch_bytes() * self.threads
     }
 
     pub(crate) fn is_float(&self) -> bool {

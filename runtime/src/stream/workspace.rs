@@ -13,6 +13,8 @@ pub struct Workspace {
     /// The plan that it belongs to: padding, which is written once, is that of the plan's zero points.
     pub(crate) plan: Arc<()>,
     pub(crate) arena: Vec<Line>,
+    /// Working memory of steps, equal parts for the threads.
+    pub(crate) scratch: Vec<Line>,
     /// Where the edges of the image lie that was begun last, and its height.
     pub(crate) rings: Vec<Ring>,
     pub(crate) height: usize,
@@ -41,7 +43,7 @@ impl Plan {
     /// Allocates what running the plan needs; nothing else is allocated later, except by a network that
     /// [keeps the image](Self::keeps_image) when one begins that is higher than those before.
     pub fn workspace(&self) -> Workspace {
-        self.workspace_in(aligned(self.bytes_at_once()))
+        self.workspace_in(aligned(self.bytes_at_once()), aligned(self.scratch_bytes()))
     }
 
     /// The same where memory may be short: instead of ending the program it says so.
@@ -49,9 +51,9 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Memory`] when there is no room for the ring buffers.
     pub fn try_workspace(&self) -> Result<Workspace, PlanError> {
-        let bytes = self.bytes_at_once();
-        let arena = try_aligned(bytes).ok_or(PlanError::Memory { bytes: bytes as u64 })?;
-        Ok(self.workspace_in(arena))
+        let [arena, scratch] = [self.bytes_at_once(), self.scratch_bytes()]
+            .map(|bytes| try_aligned(bytes).ok_or(PlanError::Memory { bytes: bytes as u64 }));
+        Ok(self.workspace_in(arena?, scratch?))
     }
 
     /// Bytes that a workspace has before any image begins.
@@ -59,7 +61,7 @@ impl Plan {
         self.layout.places.as_ref().map_or(0, |places| places.arena_bytes)
     }
 
-    fn workspace_in(&self, mut arena: Vec<Line>) -> Workspace {
+    fn workspace_in(&self, mut arena: Vec<Line>, scratch: Vec<Line>) -> Workspace {
         let nodes = self.packed.nodes().len();
         let mut rings = Vec::new();
         if let Some(places) = &self.layout.places {
@@ -73,6 +75,7 @@ impl Plan {
         Workspace {
             plan: self.identity.clone(),
             arena,
+            scratch,
             rings,
             height: 0,
             heights: vec![0; nodes],

@@ -1,9 +1,10 @@
 //! Running the steps of a band on one or several threads.
 //!
-//! Every thread computes its own columns of each step; a barrier between steps makes the columns of the
-//! others visible, which convolutions read at their edges. Which thread computes a pixel does not change it,
-//! so the output does not depend on the number of threads.
+//! Every step has as many parts, its columns, as there are threads. A thread computes its own and those that nobody has begun;
+//! the next step begins when all are complete, as convolutions read beyond the edges of a part. Which thread computes a pixel
+//! does not change it, so the output does not depend on the threads.
 
+use crate::memory::line::Line;
 use crate::memory::ring::{Ring, RingReader};
 use crate::threads::columns::RingWriter;
 use core::ops::Range;
@@ -32,13 +33,26 @@ pub(crate) trait Band: Sync {
     fn len(&self) -> usize;
     /// Rings of step `i`.
     fn rings(&self, i: usize) -> Rings<'_>;
-    /// Runs step `i` on the columns of `out` and of the second output, if it has one.
-    fn run(&self, i: usize, inputs: [RingReader<'_>; 2], out: RingWriter<'_>, second: Option<RingWriter<'_>>);
+    /// Runs step `i` on the columns of `out` and of the second output, if it has one, in the thread's working memory.
+    fn run(
+        &self,
+        i: usize,
+        inputs: [RingReader<'_>; 2],
+        out: RingWriter<'_>,
+        second: Option<RingWriter<'_>>,
+        scratch: &mut [Line],
+    );
 }
 
 /// Runs all steps of a band; `width` is the width of the network's input. Columns of a ring whose width is a multiple of it go
 /// to the threads together with those of the input that they stand for, and those of another ring by themselves.
-pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: usize, band: &B) {
+/// Of `scratch` every thread has an equal part.
+pub(crate) fn run_band<B: Band>(
+    pool: Option<&mut Pool>,
+    (arena, scratch): (&mut [u8], &mut [Line]),
+    width: usize,
+    band: &B,
+) {
     for i in 0..band.len() {
         let Rings { inputs, out, second } = band.rings(i);
         let apart = |a: &Ring, b: &Ring| a.range().end <= b.offset || b.range().end <= a.offset;
@@ -51,58 +65,102 @@ pub(crate) fn run_band<B: Band>(pool: Option<&Pool>, arena: &mut [u8], width: us
         }
         assert!(second.is_none_or(|second| apart(out, second)), "the rings written do not overlap");
     }
-    let arena = Arena(NonNull::from(arena).cast());
+    let threads = threads_of(pool.as_deref());
+    let memory = Memory { arena: NonNull::from(arena).cast(), scratch: Shares::of(scratch, threads) };
     match pool {
         #[cfg(feature = "std")]
-        Some(pool) => pool.run(&|thread, barrier| {
-            for i in 0..band.len() {
-                // SAFETY: checked above that the rings lie in the arena and do not overlap; the arena is
-                // borrowed exclusively. All threads are at the same step, because of the barrier, and have
-                // disjoint columns.
-                unsafe { run_step(&arena, width, band, i, (thread, pool.threads())) };
-                barrier.wait();
-            }
+        Some(pool) => pool.run(band.len(), &|i, part, thread| {
+            // SAFETY: checked above that the rings lie in the arena and do not overlap; arena and scratch are borrowed
+            // exclusively. All threads are at the same step; every part is computed by one of them and has columns of its
+            // own; every thread has its own number.
+            unsafe { run_step(&memory, width, band, i, (part, threads), thread) };
         }),
         #[cfg(not(feature = "std"))]
         Some(pool) => match *pool {},
         None => {
             for i in 0..band.len() {
                 // SAFETY: as above, with one thread.
-                unsafe { run_step(&arena, width, band, i, (0, 1)) };
+                unsafe { run_step(&memory, width, band, i, (0, 1), 0) };
             }
         }
     }
 }
 
-/// Start of the arena; shared by the threads that run a band.
-struct Arena(NonNull<u8>);
-
-// SAFETY: the pointer is only used in `run_step`, whose callers guarantee that no two threads touch the same
-// bytes, unless all of them only read.
-unsafe impl Sync for Arena {}
-
-/// # Safety
-/// The rings of step `i` lie in the arena, the outputs' apart from each other and the inputs'. Until the step
-/// is complete nobody else writes the inputs' rings, reads the outputs', or writes the same columns of them.
-unsafe fn run_step<B: Band>(arena: &Arena, width: usize, band: &B, i: usize, thread: (usize, usize)) {
-    let Rings { inputs, out, second } = band.rings(i);
-    let columns = |ring| ring_columns(ring, width, thread);
-    if columns(out).is_empty() {
-        return;
-    }
-    // SAFETY: the ranges lie in the arena, and nobody writes the inputs or touches these columns of the
-    // output, as promised by the caller.
-    unsafe {
-        let inputs = inputs.map(|(ring, height)| {
-            let bytes = core::slice::from_raw_parts(arena.0.as_ptr().add(ring.offset), ring.bytes());
-            RingReader::new(ring, bytes, height)
-        });
-        let writer = |ring| writer(arena, ring, columns(ring));
-        band.run(i, inputs, writer(out), second.map(writer));
+fn threads_of(pool: Option<&Pool>) -> usize {
+    match pool {
+        #[cfg(feature = "std")]
+        Some(pool) => pool.threads(),
+        #[cfg(not(feature = "std"))]
+        Some(pool) => match *pool {},
+        None => 1,
     }
 }
 
-/// The columns of a ring that a thread of so many computes.
+/// Memory that the threads share while they run a band.
+struct Memory {
+    /// Start of the arena.
+    arena: NonNull<u8>,
+    scratch: Shares,
+}
+
+/// Working memory in equal parts.
+struct Shares {
+    start: NonNull<Line>,
+    lines: usize,
+    parts: usize,
+}
+
+impl Shares {
+    fn of(scratch: &mut [Line], parts: usize) -> Self {
+        Self { lines: scratch.len() / parts, start: NonNull::from(scratch).cast(), parts }
+    }
+
+    /// # Safety
+    /// Nobody else uses this part for as long as the slice lives, and nobody uses the whole.
+    unsafe fn part<'a>(&self, i: usize) -> &'a mut [Line] {
+        assert!(i < self.parts, "there are so many parts");
+        // SAFETY: within the slice that this was made of; nobody else uses it, by contract.
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr().add(i * self.lines), self.lines) }
+    }
+}
+
+// SAFETY: the pointers are only used in `run_step`, whose callers guarantee that no two threads touch the same
+// bytes, unless all of them only read.
+unsafe impl Sync for Memory {}
+
+/// Runs part `part.0` of `part.1` of step `i`.
+///
+/// # Safety
+/// The rings of step `i` lie in the arena, the outputs' apart from each other and the inputs'. Until the step
+/// is complete nobody else writes the inputs' rings, reads the outputs', or writes the same columns of them. No other call
+/// has the number of this thread at the same time.
+unsafe fn run_step<B: Band>(
+    memory: &Memory,
+    width: usize,
+    band: &B,
+    i: usize,
+    part: (usize, usize),
+    thread: usize,
+) {
+    let Rings { inputs, out, second } = band.rings(i);
+    let columns = |ring| ring_columns(ring, width, part);
+    if columns(out).is_empty() {
+        return;
+    }
+    let arena = memory.arena;
+    // SAFETY: the ranges lie in the arena, and nobody writes the inputs or touches these columns of the
+    // output, or has this thread's part of the working memory, as promised by the caller.
+    unsafe {
+        let inputs = inputs.map(|(ring, height)| {
+            let bytes = core::slice::from_raw_parts(arena.as_ptr().add(ring.offset), ring.bytes());
+            RingReader::new(ring, bytes, height)
+        });
+        let writer = |ring| writer(arena, ring, columns(ring));
+        band.run(i, inputs, writer(out), second.map(writer), memory.scratch.part(thread));
+    }
+}
+
+/// The columns of a ring that are one of so many parts.
 fn ring_columns(ring: &Ring, width: usize, (thread, threads): (usize, usize)) -> Range<usize> {
     if !ring.width.is_multiple_of(width) {
         return columns(ring.width, thread, threads);
@@ -113,9 +171,9 @@ fn ring_columns(ring: &Ring, width: usize, (thread, threads): (usize, usize)) ->
 
 /// # Safety
 /// As [`RingWriter::columns`], for this ring of the arena.
-unsafe fn writer<'a>(arena: &'a Arena, ring: &'a Ring, cols: Range<usize>) -> RingWriter<'a> {
+unsafe fn writer<'a>(arena: NonNull<u8>, ring: &'a Ring, cols: Range<usize>) -> RingWriter<'a> {
     // SAFETY: passed on from the caller.
-    unsafe { RingWriter::columns(ring, arena.0.add(ring.offset), cols) }
+    unsafe { RingWriter::columns(ring, arena.add(ring.offset), cols) }
 }
 
 /// Most columns that one of the threads computes: what all of them wait for.
@@ -123,7 +181,7 @@ pub(crate) fn most_columns(width: usize, threads: usize) -> usize {
     (0..threads).map(|thread| columns(width, thread, threads).len()).max().unwrap_or(width)
 }
 
-/// Columns of thread `thread`: about equal parts in whole units of 8 pixels.
+/// Columns of part `thread`: about equal parts in whole units of 8 pixels.
 fn columns(width: usize, thread: usize, threads: usize) -> Range<usize> {
     const UNIT: usize = 8;
     let units = width.div_ceil(UNIT);
@@ -155,6 +213,7 @@ mod tests {
             [input, _]: [RingReader<'_>; 2],
             mut out: RingWriter<'_>,
             _: Option<RingWriter<'_>>,
+            _: &mut [Line],
         ) {
             let cols = out.cols();
             assert!(i == 0 || !cols.contains(&self.bad.load(Ordering::Relaxed)), "on purpose");
@@ -172,16 +231,16 @@ mod tests {
         let band = Fragile { rings: [ring(0), ring(1), ring(2)], bad: AtomicUsize::new(usize::MAX) };
         let mut arena = std::vec![7; 6 * row_bytes];
         for bad in [0, 8, 31] {
-            let pool = Pool::new(threads, false).unwrap();
+            let mut pool = Pool::new(threads, false).unwrap();
             band.bad.store(usize::MAX, Ordering::Relaxed);
             arena[4 * row_bytes..].fill(0);
-            run_band(Some(&pool), &mut arena, width, &band);
+            run_band(Some(&mut pool), (&mut arena, &mut []), width, &band);
             assert_eq!(arena[4 * row_bytes..][..width], [7; 32]);
             band.bad.store(bad, Ordering::Relaxed);
             // The second time the pool is broken, and says so instead of waiting for a thread that is gone.
             for _ in 0..2 {
-                let run = || run_band(Some(&pool), &mut arena, width, &band);
-                assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "column {bad}");
+                let mut run = || run_band(Some(&mut pool), (&mut arena, &mut []), width, &band);
+                assert!(catch_unwind(AssertUnwindSafe(&mut run)).is_err(), "column {bad}");
             }
         }
     }

@@ -40,9 +40,11 @@ impl<'a> RingWriter<'a> {
         })
     }
 
-    /// This writer's pixels of two rows.
-    pub fn rows_at_mut(&mut self, rows: [usize; 2]) -> [&mut [u8]; 2] {
-        assert_ne!(self.ring.slot(rows[0]), self.ring.slot(rows[1]), "the rows have slots of their own");
+    /// This writer's pixels of some rows.
+    pub fn rows_at_mut<const N: usize>(&mut self, rows: [usize; N]) -> [&mut [u8]; N] {
+        let slots = rows.map(|y| self.ring.slot(y));
+        let apart = slots.iter().enumerate().all(|(i, slot)| !slots[..i].contains(slot));
+        assert!(apart, "the rows have slots of their own");
         rows.map(|y| {
             let row: *mut [u8] = self.row_mut(y);
             // SAFETY: the rows lie in different slots, so the slices do not overlap; the writer stays borrowed for as

@@ -1,8 +1,10 @@
-//! Threads that keep to one processor each, where the operating system is one that lets them.
+//! Threads that keep to one processor each, and those that lend theirs to another, where the operating system is one that lets
+//! them.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::cell::Cell;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::vec::Vec;
 
 std::thread_local! {
@@ -43,6 +45,72 @@ pub(crate) fn pin(thread: usize) {
     }
 }
 
+/// What others know of a thread's processor, and what they may do about it.
+pub(crate) struct Seat {
+    /// Whether it keeps to one.
+    pinned: bool,
+    /// The thread; 0 as long as nobody has taken the seat.
+    thread: AtomicI32,
+    /// The processor on which it began what it does.
+    cpu: AtomicUsize,
+    /// Somebody is bringing it elsewhere.
+    moves: AtomicBool,
+}
+
+impl Seat {
+    pub fn new(pinned: bool) -> Self {
+        let (thread, cpu, moves) = (AtomicI32::new(0), AtomicUsize::new(usize::MAX), AtomicBool::new(false));
+        Self { pinned, thread, cpu, moves }
+    }
+
+    /// The caller's from now on.
+    pub fn take(&self) {
+        // Miri has no system calls.
+        if cfg!(miri) {
+            return;
+        }
+        self.thread.store(gettid().as_raw_pid(), Ordering::Relaxed);
+    }
+
+    /// The caller begins something.
+    pub fn sit(&self) {
+        if cfg!(miri) {
+            return;
+        }
+        self.cpu.store(sched_getcpu(), Ordering::Relaxed);
+    }
+
+    /// Whether it is on the caller's processor, so that it cannot run while the caller does.
+    pub fn is_here(&self) -> bool {
+        !cfg!(miri) && self.cpu.load(Ordering::Relaxed) == sched_getcpu()
+    }
+
+    /// Brings the thread to the caller's processor, which the caller is about to leave, and lets it go where it likes again.
+    /// A thread whose own processor was taken by another program gets one at once; otherwise it would wait until the other
+    /// program's time is over. What keeps to processors by itself, or by order of its user, stays there.
+    pub fn bring_here(&self) {
+        let thread = Pid::from_raw(self.thread.load(Ordering::Relaxed));
+        if self.pinned || thread.is_none() || self.is_here() || self.moves.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let here = sched_getcpu();
+        if let Ok(allowed) = sched_getaffinity(thread)
+            && allowed.count() > 1
+            && here < CpuSet::MAX_CPU
+            && allowed.is_set(here)
+        {
+            let mut only = CpuSet::new();
+            only.set(here);
+            // Where the system does not allow it, the thread is late.
+            if sched_setaffinity(thread, &only).is_ok() {
+                self.cpu.store(here, Ordering::Relaxed);
+                let _ = sched_setaffinity(thread, &allowed);
+            }
+        }
+        self.moves.store(false, Ordering::Release);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,12 +130,18 @@ mod tests {
             let seen = Mutex::new(Vec::new());
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    let pool = Pool::new(3, pinned).expect("threads");
+                    let mut pool = Pool::new(3, pinned).expect("threads");
+                    // A part for each thread, as nobody goes on before all have begun one.
+                    let all = std::sync::Barrier::new(3);
                     if pinned {
                         pin(0);
                     }
                     for _ in 0..2 {
-                        pool.run(&|thread, _| seen.lock().expect("no panic").push((thread, mine())));
+                        pool.not_alone();
+                        pool.run(1, &|_, _, thread| {
+                            all.wait();
+                            seen.lock().expect("no panic").push((thread, mine()));
+                        });
                     }
                 });
             });

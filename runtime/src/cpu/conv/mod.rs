@@ -14,9 +14,12 @@ pub(crate) mod winograd_4x4;
 /// What an instruction set has for 3x3 convolutions.
 #[derive(Clone, Copy)]
 pub(crate) enum WinogradKernel {
-    /// F(4x4, 3x3) in 16 bits: four rows at a time, on cores without a dot product.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only NEON has one"))]
-    F4x4(winograd_4x4::Strip),
+    /// F(4x4, 3x3) in 16 bits: four rows at a time, on cores without a dot product, or with one of 256 bits.
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(dead_code, reason = "only NEON and x86-64 have one")
+    )]
+    F4x4(winograd_4x4::Kernel),
     /// F(2, 3) in 8 bits down the columns: two rows at a time.
     #[cfg_attr(
         not(any(target_arch = "aarch64", target_arch = "x86_64")),
@@ -26,6 +29,14 @@ pub(crate) enum WinogradKernel {
 }
 
 impl WinogradKernel {
+    /// Whether a convolution that a pixel shuffle reads is better shuffled afterwards than row by row of the output.
+    pub const fn shuffles_afterwards(self) -> bool {
+        match self {
+            Self::F4x4(kernel) => matches!(kernel.form, winograd_4x4::Form::Blocks),
+            Self::F2x1(_) => false,
+        }
+    }
+
     /// Rows that are best done at once.
     pub const fn rows(self) -> usize {
         match self {

@@ -129,9 +129,9 @@ fn int8_kernels_equal_a_direct_convolution() {
                         Store::F32 { relu: false },
                         Store::I16 { lo: -32767.0, hi: 32767.0 },
                         Store::I16 { lo: 0.0, hi: 32767.0 },
-                        Store::I8 { lo: -125.0, hi: 130.0, zero_point: -3, xor: 0 },
-                        Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: 0 },
-                        Store::I8 { lo: 0.0, hi: 127.0, zero_point: 0, xor: 0 },
+                        Store::I8 { lo: -125.0, hi: 130.0, zero_point: -3, xor: table.xor },
+                        Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: table.xor },
+                        Store::I8 { lo: 0.0, hi: 127.0, zero_point: 0, xor: table.xor },
                     ] {
                         let found = run_with(&mult, &raised, Some(&offset), Products::Short, store);
                         assert!(found == run(store), "{} {store:?}", label());
@@ -335,22 +335,28 @@ const WIDEST: Store = Store::I16 { lo: -32767.0, hi: 32767.0 };
 
 #[test]
 fn winograd_equals_the_direct_convolution() {
-    use crate::cpu::conv::winograd_4x4::{PATCH, StripArgs, TILE, Winograd4x4, strip};
+    use crate::cpu::conv::winograd_4x4::{Form, PATCH, StripArgs, TILE, Winograd4x4, strip};
     let mut rng = Rng(14);
     let mut tried = 0;
     for isa in Isa::available() {
         let table = isa.cpu().unwrap();
-        let Some(crate::cpu::conv::WinogradKernel::F4x4(entry)) = table.winograd else { continue };
-        for (in_channels, out_channels) in [(8, 4), (16, 16), (16, 48), (24, 12), (64, 36)] {
+        let Some(crate::cpu::conv::WinogradKernel::F4x4(kernel)) = table.winograd else { continue };
+        let blocks = matches!(kernel.form, Form::Blocks);
+        let unit = if blocks { 8 } else { 16 };
+        let shapes = [(8, 4), (16, 16), (16, 48), (24, 12), (64, 36), (48, 20), (64, 64), (16, 256), (32, 3)];
+        for (in_channels, out_channels) in shapes {
+            if in_channels % unit != 0 || (blocks && out_channels % 4 != 0) {
+                continue;
+            }
             let shape = ConvShape { in_channels, out_channels, kernel: 3, columns: 3 };
             let depth = 9 * in_channels;
             let order: Vec<usize> = (0..out_channels).rev().collect();
-            for (case, pixels) in (0..4).flat_map(|case| [4, 5, 15, 16, 33].map(|p| (case, p))) {
-                // The largest weights whose sums still fit.
-                let most = (25_000 / depth as i32).min(127);
+            for (case, pixels) in (0..4).flat_map(|case| [4, 5, 15, 16, 33, 61].map(|p| (case, p))) {
+                // The largest weights whose sums still fit, which may be the largest that there are.
+                let most = if blocks { (25_000 / depth as i32).min(127) } else { 128 };
                 let weights: Vec<i8> = values(3 - case, out_channels * depth, &mut rng)
                     .iter()
-                    .map(|&w| (i32::from(w) * most / 128) as i8)
+                    .map(|&w| (i32::from(w) * most / 128).max(-127) as i8)
                     .collect();
                 let bias: Vec<i32> = (0..out_channels).map(|_| (rng.unit() * 1e5) as i32).collect();
                 let rows: Vec<Vec<i8>> =
@@ -358,18 +364,20 @@ fn winograd_equals_the_direct_convolution() {
                 let rows = stored(&rows, table.xor);
                 let packed = pack(shape, &table.i8.geometry, &weights, &order);
                 // Products beyond 16 bits in one of the cases.
-                let mult = vec![if case == 0 { 0.5 } else { 1.0 / 1024.0 }; out_channels];
+                let mult = vec![if case == 0 { 0.4 } else { 1.0 / 1024.0 }; out_channels];
                 let requant = requant(&packed, &order, &weights, &bias, &mult, &table);
-                let transformed = Winograd4x4::new(&weights, &order, in_channels, out_channels, &requant)
-                    .expect("sums fit and channels are whole vectors");
+                let transformed =
+                    Winograd4x4::new(kernel, &weights, &order, in_channels, out_channels, &requant)
+                        .expect("sums fit and channels are whole vectors");
+                let mut scratch = crate::memory::line::aligned(transformed.scratch_bytes());
                 assert_eq!(requant.products == Products::Mantissa, case == 0);
                 // Every way to store there is; 8 bits only from products within 16.
                 for store in [
                     Store::I16 { lo: -32767.0, hi: 32767.0 },
                     Store::I16 { lo: 0.0, hi: 32767.0 },
-                    Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: 0 },
-                    Store::I8 { lo: 0.0, hi: 191.0, zero_point: -64, xor: 0 },
-                    Store::I8 { lo: -133.0, hi: 122.0, zero_point: 5, xor: 0 },
+                    Store::I8 { lo: 0.0, hi: 255.0, zero_point: -128, xor: table.xor },
+                    Store::I8 { lo: 0.0, hi: 191.0, zero_point: -64, xor: table.xor },
+                    Store::I8 { lo: -133.0, hi: 122.0, zero_point: 5, xor: table.xor },
                     Store::F32 { relu: false },
                 ] {
                     if requant.products == Products::Mantissa && matches!(store, Store::I8 { .. }) {
@@ -405,11 +413,14 @@ fn winograd_equals_the_direct_convolution() {
                             taps,
                             pixels,
                             weights: &transformed,
+                            packed: &packed,
+                            scratch: &mut scratch,
                             requant: &requant,
                             store,
+                            post_ops: &mut [],
                             out: &mut slices,
                         };
-                        strip(entry, args);
+                        strip(args);
                         let case = (in_channels, out_channels, pixels, case, height);
                         assert!(out == direct[..height], "{} {case:?} {store:?}", isa.name());
                         tried += 1;
@@ -425,17 +436,23 @@ fn winograd_equals_the_direct_convolution() {
 
 #[test]
 fn winograd_refuses_sums_that_might_not_fit() {
-    use crate::cpu::conv::winograd_4x4::Winograd4x4;
-    let table = crate::cpu::kernels::Kernels { takes_floats: true, ..*Isa::Scalar.cpu().unwrap() };
-    for (weight, taken) in [(45_i8, true), (51, false)] {
+    use crate::cpu::conv::winograd_4x4::{Form, Kernel, StripArgs, Winograd4x4};
+    unsafe fn strip(_: &mut StripArgs<'_, '_>) {}
+    let direct = Form::Direct { channels: 16, scratch: |_| 0 };
+    for (form, weight, taken) in
+        [(Form::Blocks, 45_i8, true), (Form::Blocks, 51, false), (direct, 51, true), (direct, 127, true)]
+    {
+        let blocks = matches!(form, Form::Blocks);
+        let table = crate::cpu::kernels::Kernels { takes_floats: blocks, ..*Isa::Scalar.cpu().unwrap() };
         let shape = ConvShape { in_channels: 64, out_channels: 4, kernel: 3, columns: 3 };
         let weights = vec![weight; 4 * 9 * 64];
         let order = [0, 1, 2, 3];
         let packed = pack(shape, &table.i8.geometry, &weights, &order);
         let requant = requant(&packed, &order, &weights, &[0; 4], &[1e-3; 4], &table);
-        assert!(requant.offset.is_some(), "the direct sums fit");
+        assert_eq!(requant.offset.is_some(), blocks, "the direct sums fit");
+        let kernel = Kernel { strip, form };
         assert_eq!(
-            Winograd4x4::new(&weights, &order, 64, 4, &requant).is_some(),
+            Winograd4x4::new(kernel, &weights, &order, 64, 4, &requant).is_some(),
             taken,
             "weights of {weight}"
         );

@@ -13,12 +13,12 @@ pub(crate) struct ShuffledConvStep {
     rows: Vec<Conv2dStep>,
 }
 
-/// Whether the channels of this convolution are worth computing row by row of the shuffled output: whole panels, and nothing
-/// that does several rows at once.
+/// Whether the channels of this convolution are worth computing row by row of the shuffled output: whole panels, and no way to
+/// compute them that is better shuffled afterwards.
 pub(crate) fn takes(conv: &Convolution, cpu: Cpu) -> bool {
     let Some(Shuffled { upscale, .. }) = conv.epilogue.shuffle else { return true };
     let geometry = cpu.i8.geometry;
-    let winograd = conv.kernel == 3 && matches!(cpu.winograd, Some(WinogradKernel::F4x4(_)));
+    let winograd = conv.kernel == 3 && cpu.winograd.is_some_and(WinogradKernel::shuffles_afterwards);
     !winograd && (conv.out_channels / upscale).is_multiple_of(geometry.lanes * geometry.max_nv)
 }
 
@@ -44,6 +44,10 @@ impl Step for ShuffledConvStep {
                 y += upscale * self.rows[y % upscale].shuffled_rows(io, y, upscale);
             }
         }
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        self.rows.iter().map(Conv2dStep::scratch_bytes).max().unwrap_or(0)
     }
 
     fn weight_bytes(&self) -> usize {

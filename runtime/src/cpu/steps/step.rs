@@ -3,6 +3,7 @@
 use crate::cpu::codec::Codec;
 use crate::cpu::kernels::Elementwise;
 use crate::cpu::table::Cpu;
+use crate::memory::line::Line;
 use crate::memory::ring::RingReader;
 use crate::model::DType;
 use crate::program::scale_of;
@@ -18,6 +19,11 @@ pub(crate) trait Step: Send + Sync {
     fn weight_bytes(&self) -> usize {
         0
     }
+
+    /// Bytes of working memory that a thread needs while it runs.
+    fn scratch_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What a step reads and writes in one call.
@@ -30,6 +36,8 @@ pub(crate) struct Io<'a> {
     pub second: Option<RingWriter<'a>>,
     /// The rows to write.
     pub rows: Range<usize>,
+    /// Working memory: what any step of the program asks for. What is in it is anything.
+    pub scratch: &'a mut [Line],
     pub cpu: Cpu,
 }
 

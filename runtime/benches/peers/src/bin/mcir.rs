@@ -1,6 +1,7 @@
 //! This engine as a worker.
 
 use mcir_peers::{Args, work};
+use mcir_runtime::Isa;
 use mcir_runtime::model::Model;
 use mcir_runtime::plan::{Plan, PlanOptions};
 
@@ -9,7 +10,10 @@ fn main() {
     work(|| {
         let model = Model::from_bytes(std::fs::read(&args.model).expect("the model file is there"));
         let model = model.expect("the model is valid");
-        let options = PlanOptions::default().threads(args.threads);
+        // Held to an instruction set, as the others are by their own settings.
+        let isa = std::env::var("MCIR_ISA").ok();
+        let isa = isa.map(|name| Isa::from_name(&name).expect("an instruction set of this processor"));
+        let options = PlanOptions::default().threads(args.threads).isa(isa);
         let plan = Plan::new(&model, args.width, &options).expect("the engine runs it");
         let upscale = usize::from(model.upscale());
         drop(model);

@@ -40,7 +40,7 @@ pub(crate) const NEON: Kernels = Kernels {
             4,
         )
     },
-    winograd: Some(WinogradKernel::F4x4(winograd_4x4::strip)),
+    winograd: Some(WinogradKernel::F4x4(winograd_4x4::KERNEL)),
     narrow_out: None,
     rows: Some(rows::ROWS),
     image_add: Some(image_add::pairs),

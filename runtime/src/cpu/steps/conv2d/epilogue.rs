@@ -89,18 +89,18 @@ impl Epilogue {
         Some(post_ops(sum, residual, convert, second.map(|second| second.row_mut(y))))
     }
 
-    /// The same of rows `y` and `y + 1`.
-    pub fn post_ops_of_two<'a>(
+    /// The same of `N` rows from `y` on.
+    pub fn post_ops_of<'a, const N: usize>(
         &self,
         residual: RingReader<'a>,
         second: Option<&'a mut RingWriter<'_>>,
         cols: &Range<usize>,
         y: usize,
-    ) -> Option<[PostOps<'a>; 2]> {
+    ) -> Option<[PostOps<'a>; N]> {
         let &Self::PostOps { sum, convert, in_registers: true } = self else { return None };
-        let mut narrow = second.map(|second| second.rows_mut::<2>(y).into_iter());
-        Some([y, y + 1].map(|y| {
-            let residual = residual.pixels(y, cols.clone());
+        let mut narrow = second.map(|second| second.rows_mut::<N>(y).into_iter());
+        Some(core::array::from_fn(|i| {
+            let residual = residual.pixels(y + i, cols.clone());
             post_ops(sum, residual, convert, narrow.as_mut().and_then(Iterator::next))
         }))
     }

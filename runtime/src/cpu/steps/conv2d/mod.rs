@@ -14,7 +14,7 @@ use crate::cpu::conv::pack::{ConvShape, Packed, pack};
 use crate::cpu::conv::requant::{Requant, Sums};
 use crate::cpu::conv::row::{ConvKernel, PostOps, RowArgs, conv_row};
 use crate::cpu::conv::winograd_2x1::{self, Winograd2x1, Winograd2x1Args, winograd_2x1};
-use crate::cpu::conv::winograd_4x4::{PATCH, Strip, StripArgs, TILE, Winograd4x4, strip};
+use crate::cpu::conv::winograd_4x4::{PATCH, StripArgs, TILE, Winograd4x4, strip};
 use crate::cpu::steps::narrow_out::NarrowOut;
 use crate::cpu::steps::step::{Io, Step};
 use crate::cpu::table::Cpu;
@@ -42,7 +42,7 @@ enum Algorithm {
     /// Few output channels in the lanes of a vector.
     NarrowOut(NarrowOut),
     /// Winograd's F(4x4, 3x3): four rows at a time.
-    Winograd4x4(Strip, Winograd4x4),
+    Winograd4x4(Winograd4x4),
     /// Winograd's F(2, 3) down the columns: two rows at a time.
     Winograd2x1(Winograd2x1),
 }
@@ -96,7 +96,7 @@ impl Conv2dStep {
     }
 
     /// Row `y` of an output with `upscale` times the input's resolution, whose pixels are the channels of one input
-    /// pixel, one after the other; and the row `upscale` further down, where two are done at once. How many were.
+    /// pixel, one after the other; and those `upscale` further down, where two or four are done at once. How many were.
     pub fn shuffled_rows(&self, io: &mut Io<'_>, y: usize, upscale: usize) -> usize {
         let shape = self.packed.shape;
         let half = shape.kernel / 2;
@@ -115,6 +115,23 @@ impl Conv2dStep {
             self.by_winograd_2x1(weights, core::array::from_fn(row), cols.len() / upscale, None, out);
             return 2;
         }
+        if let Algorithm::Winograd4x4(weights) = &self.algorithm
+            && y + (TILE - 1) * upscale < io.rows.end
+            && cols.len() / upscale >= TILE
+        {
+            strip(StripArgs {
+                taps: core::array::from_fn(row),
+                pixels: cols.len() / upscale,
+                weights,
+                packed: &self.packed,
+                requant: &self.requant,
+                store: self.store,
+                post_ops: &mut [],
+                scratch: io.scratch,
+                out: &mut io.out.rows_at_mut::<TILE>(core::array::from_fn(|i| y + i * upscale)),
+            });
+            return TILE;
+        }
         let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
             true => row(ky),
             false => &[],
@@ -131,7 +148,7 @@ impl Conv2dStep {
             }
             Algorithm::NarrowOut(_)
             | Algorithm::Direct
-            | Algorithm::Winograd4x4(..)
+            | Algorithm::Winograd4x4(_)
             | Algorithm::Winograd2x1(_) => {
                 let cols = io.out.cols();
                 let post_ops = self.epilogue.post_ops(io.inputs[1], io.second.as_mut(), &cols, y);
@@ -207,16 +224,30 @@ impl Conv2dStep {
         }
     }
 
-    /// Three or four rows by [`winograd_4x4`](crate::cpu::conv::winograd_4x4).
-    fn by_winograd_4x4(
+    /// `N` rows from `y` on, three or four, by [`winograd_4x4`](crate::cpu::conv::winograd_4x4), and what follows them.
+    fn by_winograd_4x4<const N: usize>(
         &self,
-        (entry, weights): (Strip, &Winograd4x4),
+        weights: &Winograd4x4,
         taps: [&[u8]; PATCH],
-        pixels: usize,
-        out: &mut [&mut [u8]],
+        io: &mut Io<'_>,
+        y: usize,
     ) {
-        let args = StripArgs { taps, pixels, weights, requant: &self.requant, store: self.store, out };
-        strip(entry, args);
+        let cols = io.out.cols();
+        let mut post_ops = self.epilogue.post_ops_of::<N>(io.inputs[1], io.second.as_mut(), &cols, y);
+        strip(StripArgs {
+            taps,
+            pixels: cols.len(),
+            weights,
+            packed: &self.packed,
+            scratch: io.scratch,
+            requant: &self.requant,
+            store: self.store,
+            post_ops: post_ops.as_mut().map_or(&mut [], |post_ops| post_ops.as_mut_slice()),
+            out: &mut io.out.rows_mut::<N>(y),
+        });
+        if post_ops.is_none() {
+            (y..y + N).for_each(|y| self.epilogue.finish(io, y));
+        }
     }
 }
 
@@ -233,25 +264,17 @@ impl Step for Conv2dStep {
             let rows = (io.rows.end - y).min(TILE);
             match &self.algorithm {
                 // For fewer rows its four cost more than the direct way.
-                Algorithm::Winograd4x4(entry, weights) if rows + 1 >= TILE && cols.len() >= TILE => {
+                Algorithm::Winograd4x4(weights) if rows + 1 >= TILE && cols.len() >= TILE => {
                     let taps = core::array::from_fn(|i| row(y + i));
-                    let winograd = (*entry, weights);
-                    if rows == TILE {
-                        self.by_winograd_4x4(winograd, taps, cols.len(), &mut io.out.rows_mut::<TILE>(y));
-                    } else {
-                        self.by_winograd_4x4(
-                            winograd,
-                            taps,
-                            cols.len(),
-                            &mut io.out.rows_mut::<{ TILE - 1 }>(y),
-                        );
+                    match rows {
+                        TILE => self.by_winograd_4x4::<TILE>(weights, taps, io, y),
+                        _ => self.by_winograd_4x4::<{ TILE - 1 }>(weights, taps, io, y),
                     }
-                    (y..y + rows).for_each(|y| self.epilogue.finish(io, y));
                     y += rows;
                 }
                 Algorithm::Winograd2x1(weights) if rows > 1 => {
                     let taps = core::array::from_fn(|i| row(y + i));
-                    let post_ops = self.epilogue.post_ops_of_two(io.inputs[1], io.second.as_mut(), &cols, y);
+                    let post_ops = self.epilogue.post_ops_of::<2>(io.inputs[1], io.second.as_mut(), &cols, y);
                     let fused = post_ops.is_some();
                     self.by_winograd_2x1(weights, taps, cols.len(), post_ops, io.out.rows_mut::<2>(y));
                     if !fused {
@@ -261,7 +284,7 @@ impl Step for Conv2dStep {
                 }
                 Algorithm::Direct
                 | Algorithm::NarrowOut(_)
-                | Algorithm::Winograd4x4(..)
+                | Algorithm::Winograd4x4(_)
                 | Algorithm::Winograd2x1(_) => {
                     let taps: [&[u8]; MAX_KERNEL] = core::array::from_fn(|ky| match ky < shape.kernel {
                         true => row(y + ky),
@@ -271,6 +294,13 @@ impl Step for Conv2dStep {
                     y += 1;
                 }
             }
+        }
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        match &self.algorithm {
+            Algorithm::Winograd4x4(winograd) => winograd.scratch_bytes(),
+            Algorithm::Direct | Algorithm::NarrowOut(_) | Algorithm::Winograd2x1(_) => 0,
         }
     }
 
@@ -284,10 +314,9 @@ impl Algorithm {
     fn choose(shape: ConvShape, weights: &[i8], requant: &Requant, store: Store, cpu: Cpu) -> Self {
         let (inputs, outputs) = (shape.in_channels, shape.out_channels);
         let winograd = match cpu.winograd.filter(|_| shape.kernel == 3) {
-            Some(WinogradKernel::F4x4(strip)) => {
+            Some(WinogradKernel::F4x4(kernel)) => {
                 let plain: Vec<usize> = (0..outputs).collect();
-                Winograd4x4::new(weights, &plain, inputs, outputs, requant)
-                    .map(|w| Self::Winograd4x4(strip, w))
+                Winograd4x4::new(kernel, weights, &plain, inputs, outputs, requant).map(Self::Winograd4x4)
             }
             Some(WinogradKernel::F2x1(kernel)) => {
                 Winograd2x1::new(kernel, weights, inputs, outputs, requant, cpu.sums()).map(Self::Winograd2x1)
@@ -308,7 +337,7 @@ impl Algorithm {
         match self {
             Self::Direct => 0,
             Self::NarrowOut(narrow_out) => narrow_out.bytes(),
-            Self::Winograd4x4(_, winograd) => winograd.bytes(),
+            Self::Winograd4x4(winograd) => winograd.bytes(),
             Self::Winograd2x1(winograd) => winograd.bytes(),
         }
     }

@@ -2,8 +2,10 @@
 
 use crate::cpu::conv::form::{Geometry, Layout, Store};
 
-use crate::cpu::conv::tile::{Tile, conv_entry};
+use crate::cpu::conv::row::PostOpsAt;
+use crate::cpu::conv::tile::{Destination, Tile, conv_entry};
 use crate::cpu::x86::avx2::tile::I8;
+use crate::cpu::x86::avx2::{post_ops, store};
 use core::arch::x86_64::*;
 
 pub(crate) const GEOMETRY: Geometry =
@@ -17,7 +19,7 @@ conv_entry!(
     (2, 4)
 );
 
-struct I16;
+pub(crate) struct I16;
 
 // SAFETY: the methods read the bytes that the trait names and write `lanes` values.
 unsafe impl Tile for I16 {
@@ -48,6 +50,21 @@ unsafe impl Tile for I16 {
     unsafe fn dot<const G: usize>(sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
         // SAFETY: the processor has AVX2 by contract.
         unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, w)) }
+    }
+    #[inline(always)]
+    unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
+        // SAFETY: passed on.
+        unsafe { store::store_tile(sums, to) }
+    }
+    const POST_OPS: bool = true;
+    #[inline(always)]
+    unsafe fn store_post_ops<const MR: usize, const NV: usize>(
+        sums: &[[Self::V; NV]; MR],
+        to: &Destination<'_>,
+        post_ops: &PostOpsAt,
+    ) {
+        // SAFETY: passed on.
+        unsafe { post_ops::store(sums, to, post_ops) }
     }
     #[inline(always)]
     unsafe fn store(sum: Self::V, mult: *const f32, store: &Store, out: *mut u8, lanes: usize) {

@@ -2,12 +2,16 @@
 
 pub(crate) mod attention;
 pub(crate) mod epilogue;
-mod i16;
+pub(crate) mod i16;
 pub(crate) mod norm;
 pub(crate) mod peak;
+pub(crate) mod post_ops;
 pub(crate) mod rows;
+pub(crate) mod store;
 pub(crate) mod tile;
+mod winograd_4x4;
 
+use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::form::{Geometry, Layout};
 
 use crate::cpu::conv::row::ConvKernel;
@@ -24,10 +28,10 @@ pub(crate) static KERNELS: Kernels = Kernels {
         )
     },
     takes_floats: false,
-    post_ops: false,
+    post_ops: true,
     i16: I16,
     f32: F32,
-    winograd: None,
+    winograd: Some(WinogradKernel::F4x4(winograd_4x4::KERNEL)),
     narrow_out: None,
     rows: Some(rows::ROWS),
     image_add: None,

@@ -291,6 +291,13 @@ pub(crate) mod int8 {
     }
 }
 
+/// Two 16-bit values a group.
+pub(crate) mod int16 {
+    use crate::cpu::x86::avx512::depth::Depth;
+    use core::arch::{asm, x86_64::__m512i};
+    tiles!("vpbroadcastd", "vpdpwssd");
+}
+
 /// One float a group, multiplied and added with one rounding. Vectors are named after the bits that they hold.
 pub(crate) mod float {
     use crate::cpu::x86::avx512::depth::Depth;

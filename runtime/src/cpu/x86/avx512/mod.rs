@@ -3,6 +3,7 @@
 mod attention;
 mod depth;
 mod epilogue;
+mod i16;
 mod lookup;
 mod narrow_out;
 mod norm;
@@ -19,7 +20,6 @@ use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::isa::detected;
 use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
 use crate::cpu::portable;
-use crate::cpu::x86::avx2;
 
 pub(crate) static KERNELS: Kernels = VNNI;
 /// With AVX-512 VBMI as well.
@@ -36,7 +36,7 @@ const VNNI: Kernels = Kernels {
     },
     takes_floats: false,
     post_ops: true,
-    i16: avx2::I16,
+    i16: i16::KERNEL,
     // SAFETY: the geometry is that of the entry's tiles.
     f32: unsafe {
         ConvKernel::new(

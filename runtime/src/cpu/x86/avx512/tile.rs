@@ -72,7 +72,9 @@ macro_rules! sums_by {
     };
 }
 
-struct I8;
+pub(crate) use sums_by;
+
+pub(crate) struct I8;
 struct F32;
 
 /// Sums of a tile under the two names of one type.
@@ -80,7 +82,7 @@ struct F32;
 /// # Safety
 /// `FROM` vectors are `MR · NV` vectors.
 #[inline(always)]
-unsafe fn cast<V, const FROM: usize, const MR: usize, const NV: usize>(
+pub(crate) unsafe fn cast<V, const FROM: usize, const MR: usize, const NV: usize>(
     sums: [__m512i; FROM],
 ) -> [[V; NV]; MR] {
     const { assert!(FROM <= 24 && size_of::<V>() == size_of::<__m512i>()) };

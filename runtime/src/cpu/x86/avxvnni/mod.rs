@@ -1,12 +1,13 @@
 //! x86-64 with AVX-VNNI and no AVX-512: Alder Lake, N100 and later. Floats and rows are AVX2's.
 
 mod depth;
+mod i16;
 mod narrow_out;
 mod peak;
-mod post_ops;
-mod store;
 mod tile;
+mod winograd_4x4;
 
+use crate::cpu::conv::WinogradKernel;
 use crate::cpu::conv::form::{Geometry, Layout};
 
 use crate::cpu::conv::row::ConvKernel;
@@ -25,9 +26,9 @@ pub(crate) static KERNELS: Kernels = Kernels {
     },
     takes_floats: false,
     post_ops: true,
-    i16: avx2::I16,
+    i16: i16::KERNEL,
     f32: avx2::F32,
-    winograd: None,
+    winograd: Some(WinogradKernel::F4x4(winograd_4x4::KERNEL)),
     narrow_out: Some(narrow_out::row),
     rows: Some(avx2::rows::ROWS),
     image_add: None,

@@ -9,8 +9,8 @@ use crate::cpu::conv::form::{MAX_KERNEL, Store};
 use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::{Destination, Tile, conv_entry, depth as plain};
-use crate::cpu::x86::avx2::epilogue;
-use crate::cpu::x86::avxvnni::{depth, post_ops, store};
+use crate::cpu::x86::avx2::{epilogue, post_ops, store};
+use crate::cpu::x86::avxvnni::depth;
 use core::arch::x86_64::*;
 
 conv_entry!(
@@ -21,18 +21,54 @@ conv_entry!(
     (2, 6)
 );
 
-struct I8;
-
 /// Sums of a tile under the two names of one type.
 ///
 /// # Safety
 /// 12 vectors are `MR · NV` vectors.
 #[inline(always)]
-unsafe fn cast<const MR: usize, const NV: usize>(sums: [__m256i; 12]) -> [[__m256i; NV]; MR] {
+pub(crate) unsafe fn cast<const MR: usize, const NV: usize>(sums: [__m256i; 12]) -> [[__m256i; NV]; MR] {
     assert!(MR * NV == 12, "the arm is that of the shape");
     // SAFETY: both are arrays of the same vectors.
     unsafe { core::mem::transmute_copy(&sums) }
 }
+
+/// [`Tile::sums`] with the tiles of this module, where it has one of the shape.
+macro_rules! sums_by {
+    ($($tiles:ident)::+) => {
+        #[inline(always)]
+        unsafe fn sums<const MR: usize, const NV: usize>(
+            bias: *const u8,
+            taps: &[*const u8],
+            at: usize,
+            groups: usize,
+            px: usize,
+            w: *const u8,
+        ) -> [[Self::V; NV]; MR] {
+            // SAFETY: passed on; the arms are those of the shapes.
+            unsafe {
+                use $($tiles)::+::{rows_6x2, rows_12x1};
+                let all = depth::Depth { bias, taps, at, groups, px, w };
+                match (MR, NV) {
+                    _ if groups == 0 || taps.is_empty() => {}
+                    (6, 2) => return cast(rows_6x2(&all)),
+                    (12, 1) => return cast(rows_12x1(&all)),
+                    _ => {}
+                }
+                let first: [Self::V; NV] = core::array::from_fn(|n| Self::bias(bias.add(32 * n)));
+                let mut sums = [first; MR];
+                let mut rows = [core::ptr::null(); MAX_KERNEL];
+                for (row, tap) in rows.iter_mut().zip(taps) {
+                    *row = tap.add(at);
+                }
+                plain::<Self, MR, NV>(&mut sums, &rows[..taps.len()], groups, px, w);
+                sums
+            }
+        }
+    };
+}
+pub(crate) use sums_by;
+
+pub(crate) struct I8;
 
 // SAFETY: the methods read the bytes that the trait names and write `lanes` values.
 unsafe impl Tile for I8 {
@@ -64,34 +100,7 @@ unsafe impl Tile for I8 {
         // SAFETY: the processor has AVX-VNNI by contract.
         unsafe { _mm256_dpbusd_avx_epi32(sum, a, w) }
     }
-    #[inline(always)]
-    unsafe fn sums<const MR: usize, const NV: usize>(
-        bias: *const u8,
-        taps: &[*const u8],
-        at: usize,
-        groups: usize,
-        px: usize,
-        w: *const u8,
-    ) -> [[Self::V; NV]; MR] {
-        // SAFETY: passed on; the arms are those of the shapes.
-        unsafe {
-            let all = depth::Depth { bias, taps, at, groups, px, w };
-            match (MR, NV) {
-                _ if groups == 0 || taps.is_empty() => {}
-                (6, 2) => return cast(depth::rows_6x2(&all)),
-                (12, 1) => return cast(depth::rows_12x1(&all)),
-                _ => {}
-            }
-            let first: [Self::V; NV] = core::array::from_fn(|n| Self::bias(bias.add(32 * n)));
-            let mut sums = [first; MR];
-            let mut rows = [core::ptr::null(); MAX_KERNEL];
-            for (row, tap) in rows.iter_mut().zip(taps) {
-                *row = tap.add(at);
-            }
-            plain::<Self, MR, NV>(&mut sums, &rows[..taps.len()], groups, px, w);
-            sums
-        }
-    }
+    sums_by!(depth::int8);
     #[inline(always)]
     unsafe fn store_tile<const MR: usize, const NV: usize>(sums: &[[Self::V; NV]; MR], to: &Destination<'_>) {
         // SAFETY: passed on.

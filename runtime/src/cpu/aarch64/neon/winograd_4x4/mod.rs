@@ -8,11 +8,13 @@ mod columns;
 mod rows;
 
 use crate::cpu::aarch64::neon::winograd_4x4::columns::{AHEAD_BYTES, Columns, PAIR, columns};
-use crate::cpu::aarch64::neon::winograd_4x4::rows::{NINTH, to_stored};
+use crate::cpu::aarch64::neon::winograd_4x4::rows::to_stored;
 use crate::cpu::aarch64::store::store_sums;
 use crate::cpu::aarch64::tile_6x4::Finish;
 use crate::cpu::conv::tile::Destination;
-use crate::cpu::conv::winograd_4x4::{BLOCK, CHANNELS, MAX_CHANNELS, ORDER, PATCH, PLACES, StripArgs, TILE};
+use crate::cpu::conv::winograd_4x4::{
+    BLOCK, CHANNELS, Form, Kernel, MAX_CHANNELS, NINTH, ORDER, PATCH, PLACES, StripArgs, TILE,
+};
 use crate::memory::line::Line;
 use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
@@ -31,10 +33,13 @@ struct Inputs(MaybeUninit<[i16; PLACES * TILES * MAX_CHANNELS]>);
 // The line behind the weights is what may be loaded ahead.
 const _: () = assert!(AHEAD_BYTES <= size_of::<Line>());
 
+pub(crate) const KERNEL: Kernel = Kernel { strip, form: Form::Blocks };
+
 /// # Safety
 /// As [`Strip`](crate::cpu::conv::winograd_4x4::Strip).
-pub(crate) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
+unsafe fn strip(args: &mut StripArgs<'_, '_>) {
     let (channels, out_channels) = (args.weights.in_channels, args.weights.out_channels);
+    assert!(args.post_ops.is_empty(), "no post-ops on this instruction set");
     // Written by `transform` before anything reads it.
     let mut inputs = Inputs(MaybeUninit::uninit());
     let inputs: *mut i16 = inputs.0.as_mut_ptr().cast();
@@ -65,7 +70,7 @@ pub(crate) unsafe fn strip(args: &mut StripArgs<'_, '_>) {
                 }
             }
             for first in (0..out_channels).step_by(BLOCK) {
-                let weights = args.weights.weights.as_ptr().cast::<i16>().add(first * PLACES * channels);
+                let weights = args.weights.blocks.as_ptr().cast::<i16>().add(first * PLACES * channels);
                 let lanes = (out_channels - first).min(BLOCK);
                 let to = Destination {
                     mult: requant.mult.as_ptr().add(first),

@@ -6,10 +6,8 @@
 
 use crate::cpu::aarch64::tile_6x4::{Finish, Kind};
 use crate::cpu::conv::tile::Destination;
+use crate::cpu::conv::winograd_4x4::NINTH;
 use core::arch::asm;
-
-/// Multiplied with it, a multiple of 9 is divided by 9, modulo 2³².
-pub(crate) const NINTH: i32 = 0x38e3_8e39;
 
 /// The same operation on registers of low and high halves, which are next to each other.
 #[rustfmt::skip]

@@ -7,7 +7,7 @@ use crate::cpu::conv::row::PostOpsAt;
 
 use crate::cpu::conv::tile::Destination;
 use crate::cpu::x86::avx2::epilogue::{MAX_FACTOR, halves, narrow, pack_shorts, plus, rounded, scaled_sum};
-use crate::cpu::x86::avxvnni::store::pairs;
+use crate::cpu::x86::avx2::store::pairs;
 use core::arch::x86_64::*;
 
 /// No residual.
@@ -28,9 +28,7 @@ pub(crate) unsafe fn store<const MR: usize, const NV: usize>(
     post_ops: &PostOpsAt,
 ) {
     let Store::I16 { lo, hi } = *to.store else { unreachable!("16 bits are worked on") };
-    // A copy has its sign bits flipped, as this instruction set wants it.
-    let usual = post_ops.factors.iter().all(|factor| factor.abs() < MAX_FACTOR)
-        && (post_ops.narrow.is_null() || post_ops.to.xor == 0x80);
+    let usual = post_ops.factors.iter().all(|factor| factor.abs() < MAX_FACTOR);
     // SAFETY: passed on. The pointers of the post-ops are null or those of this tile's rows, which have a value wherever
     // the output has one.
     unsafe {
@@ -124,7 +122,8 @@ unsafe fn two<const M: usize, const MR: usize, const NV: usize, const SUM: u8, c
         _mm256_storeu_si256(out.add(at[0]).cast(), values[0]);
         _mm256_storeu_si256(out.add(at[1]).cast(), values[1]);
         if NARROW {
-            let bytes = narrow(values, post_ops.factor, post_ops.to.zero_point);
+            let flip = _mm256_set1_epi8((post_ops.to.xor ^ 0x80).cast_signed());
+            let bytes = _mm256_xor_si256(narrow(values, post_ops.factor, post_ops.to.zero_point), flip);
             halves(bytes, post_ops.narrow.add(at[0]), post_ops.narrow.add(at[1]));
         }
     }

@@ -66,11 +66,12 @@ unsafe fn full_tiles<const MR: usize, const NV: usize>(
     // loops: the compiler would write the sums to memory to count through them.)
     unsafe {
         match *to.store {
-            Store::I8 { lo, hi, zero_point, xor: 0x80 } => {
+            Store::I8 { lo, hi, zero_point, xor } => {
                 let (hi, finish) = (_mm256_set1_ps(hi), Bytes::new(lo, zero_point));
-                two_bytes::<0, MR, NV>(sums, to, hi, finish);
-                two_bytes::<2, MR, NV>(sums, to, hi, finish);
-                two_bytes::<4, MR, NV>(sums, to, hi, finish);
+                let flip = _mm256_set1_epi8((xor ^ 0x80).cast_signed());
+                two_bytes::<0, MR, NV>(sums, to, hi, (finish, flip));
+                two_bytes::<2, MR, NV>(sums, to, hi, (finish, flip));
+                two_bytes::<4, MR, NV>(sums, to, hi, (finish, flip));
             }
             Store::I16 { lo, hi } => {
                 let (lo, hi) = (_mm256_set1_epi16(lo as i16), _mm256_set1_ps(hi));
@@ -81,7 +82,7 @@ unsafe fn full_tiles<const MR: usize, const NV: usize>(
                 one_short::<4, MR, NV>(sums, to, lo, hi);
                 one_short::<5, MR, NV>(sums, to, lo, hi);
             }
-            Store::I8 { .. } | Store::F32 { .. } => return false,
+            Store::F32 { .. } => return false,
         }
     }
     true
@@ -96,7 +97,7 @@ unsafe fn two_bytes<const M: usize, const MR: usize, const NV: usize>(
     sums: &[[__m256i; NV]; MR],
     to: &Destination<'_>,
     hi: __m256,
-    finish: Bytes,
+    (finish, flip): (Bytes, __m256i),
 ) {
     const { assert!(MR <= 6 || NV != 2, "there are calls for all pixels") };
     if M + 1 >= MR {
@@ -109,7 +110,7 @@ unsafe fn two_bytes<const M: usize, const MR: usize, const NV: usize>(
         let q2 = rounded(sums[M + 1][0], to.mult, hi);
         let q3 = rounded(sums[M + 1][1], to.mult.add(8), hi);
         let out = to.out.add(M * to.px_bytes);
-        halves(finish.pack([q0, q1, q2, q3]), out, out.add(to.px_bytes));
+        halves(_mm256_xor_si256(finish.pack([q0, q1, q2, q3]), flip), out, out.add(to.px_bytes));
     }
 }
 
