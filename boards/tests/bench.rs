@@ -22,6 +22,10 @@ fn a_report_says_all_that_it_should() {
     // A row of output is what rings and weights leave.
     assert_eq!(memory.engine_bytes - memory.arena_bytes - memory.weight_bytes, 40 * 2 * 3);
     assert!(report.windows.is_empty());
+    let first_row = report.first_row.unwrap();
+    assert_eq!(first_row.latency.samples, 5);
+    assert!((1..=24).contains(&first_row.after_rows), "{first_row:?}");
+    assert!(first_row.latency.max_ms <= report.latency.max_ms, "the first row is there before the last");
 }
 
 #[test]
@@ -34,7 +38,10 @@ fn a_sustained_run_shows_its_course() {
     let samples: usize = report.windows.iter().map(|w| w.latency.samples).sum();
     assert_eq!(samples, report.latency.samples);
     let text = board(["bench", "-m", arg(&model), "--size", "16x8", "--samples", "2"]).succeeds().stdout();
-    assert!(text.contains("p99") && text.contains("conv_first"), "{text}");
+    assert!(
+        text.contains("p99") && text.contains("first output row, after") && text.contains("conv_first"),
+        "{text}"
+    );
 }
 
 #[test]

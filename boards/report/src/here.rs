@@ -1,11 +1,11 @@
 //! Measuring on this machine, for `compare` and for its end on a board.
 
 use super::data::TestSet;
-use super::measure::{Method, Timing, crc32, quality};
+use super::measure::{Method, Timed, Timing, crc32, quality};
 use super::page::Plate;
-use crate::bench::{Reading, waited_ns};
+use crate::bench::{BUSY, Reading, waited_ns};
 use crate::machine::{Machine, energy::Meter};
-use crate::report::{self, HERE, Quality, Report, Row, SCHEMA, Section, Skipped, Target};
+use crate::report::{self, HERE, Quality, Report, SCHEMA, Section, Skipped, Target};
 use mcir_runtime::image::Image;
 use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::device::Accelerator;
@@ -96,7 +96,7 @@ pub fn measure(
             set,
             upscale,
             methods,
-            settings.timing.as_ref().map(|timing| (timing, meter.as_ref())),
+            settings.timing.as_ref().map(|timing| (timing, settings.options.threads, meter.as_ref())),
             &mut report.skipped,
             plates.as_deref_mut(),
             &mut steps,
@@ -125,9 +125,6 @@ pub fn measure(
     Ok(report)
 }
 
-/// Share of the time that threads which could run had to wait, above which other programs spoil a measurement.
-const MAX_WAITED: f64 = 0.05;
-
 /// How much of the time that latency was measured in went to other programs.
 #[derive(Debug, Default)]
 struct Busy {
@@ -150,7 +147,7 @@ impl Busy {
     fn reason(&self, threads: usize) -> Option<String> {
         let could = self.elapsed.as_secs_f64().max(1e-9) * threads.max(1) as f64;
         let part = self.waited.as_secs_f64() / could;
-        (part > MAX_WAITED).then(|| {
+        (part > BUSY).then(|| {
             format!(
                 "other programs had the processors {:.0} % of the time; measure again when they rest",
                 part * 100.0
@@ -165,7 +162,7 @@ fn measure_section(
     set: &TestSet,
     upscale: usize,
     mut methods: Vec<Method>,
-    timing: Option<(&Timing, Option<&Meter>)>,
+    timing: Option<(&Timing, usize, Option<&Meter>)>,
     skipped: &mut Vec<Skipped>,
     mut plates: Option<&mut Vec<Plate>>,
     steps: &mut Steps<'_, '_>,
@@ -212,12 +209,12 @@ fn measure_section(
     let mut rows = Vec::new();
     for (method, qualities) in methods.iter_mut().zip(qualities) {
         rows.push(match timing {
-            Some((timing, meter)) => {
+            Some((timing, threads, meter)) => {
                 steps.at(&format!("x{upscale} latency of {}", method.label()), None);
-                let (samples, energy_mj) = busy.during(|| method.latency(upscale, timing, meter))?;
-                Row { energy_mj, ..method.row(qualities, samples) }
+                let timed = busy.during(|| method.latency(upscale, timing, threads, meter))?;
+                method.row(qualities, timed)
             }
-            None => method.row(qualities, vec![0.0]),
+            None => method.row(qualities, Timed { samples_ms: vec![0.0], ..Timed::default() }),
         });
         steps.done += u64::from(timing.is_some());
     }

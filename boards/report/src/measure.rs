@@ -1,6 +1,6 @@
 //! Measuring one method: its images' quality, and how long it takes.
 
-use crate::bench::{Latency, warm_up};
+use crate::bench::{Latency, waited_ns, warm_up};
 use crate::machine::energy::Meter;
 use crate::report::{HERE, Quality, Row};
 use mcir_runtime::image::{Image, resize_bicubic};
@@ -21,6 +21,17 @@ pub struct Timing {
     pub size: (usize, usize),
     /// No more runs are begun after this time.
     pub time: Duration,
+}
+
+/// What was measured of a method's speed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Timed {
+    /// Times of runs in milliseconds.
+    pub samples_ms: Vec<f64>,
+    /// Energy of a run in millijoules.
+    pub energy_mj: Option<f64>,
+    /// Part of the time in which its threads waited for a processor that others had.
+    pub waited: Option<f64>,
 }
 
 /// A way to upscale.
@@ -52,11 +63,12 @@ impl Method {
         }
     }
 
-    /// Its line of a report: qualities and CRCs of its images, and times of its runs in milliseconds.
+    /// Its line of a report: qualities and CRCs of its images, and its speed.
     ///
     /// # Panics
     /// Without any time.
-    pub fn row(&self, images: Vec<(Quality, u32)>, samples_ms: Vec<f64>) -> Row {
+    pub fn row(&self, images: Vec<(Quality, u32)>, timed: Timed) -> Row {
+        let Timed { samples_ms, energy_mj, waited } = timed;
         let latency = Latency::of(&samples_ms);
         let (images, crc32): (Vec<_>, Vec<_>) = images.into_iter().unzip();
         let mean = |value: fn(&Quality) -> f64| images.iter().map(value).sum::<f64>() / images.len() as f64;
@@ -75,7 +87,8 @@ impl Method {
             latency_ms: latency.p50_ms,
             latency,
             samples_ms,
-            energy_mj: None,
+            waited,
+            energy_mj,
             memory_bytes: match self {
                 Self::Bicubic => None,
                 Self::Model(upscaler) => upscaler.memory_bytes(),
@@ -91,7 +104,7 @@ impl Method {
         }
     }
 
-    /// Times of runs in milliseconds after a warm-up, and the energy of one in millijoules.
+    /// Times of runs on so many threads, after a warm-up.
     ///
     /// # Errors
     /// As [`Method::run`].
@@ -99,8 +112,9 @@ impl Method {
         &mut self,
         upscale: usize,
         timing: &Timing,
+        threads: usize,
         meter: Option<&Meter>,
-    ) -> Result<(Vec<f64>, Option<f64>)> {
+    ) -> Result<Timed> {
         let image = probe(timing.size);
         let mut run = || -> Result<f64> {
             let start = Instant::now();
@@ -113,14 +127,28 @@ impl Method {
         let least = (timing.time / 5).min(Duration::from_millis(300));
         warm_up(least, WARMUP.min(timing.time), &mut run)?;
         let energy = meter.map(Meter::start);
+        let waited = waited_ns();
         let (start, mut times) = (Instant::now(), Vec::new());
         while times.len() < RUNS.0 || (times.len() < RUNS.1 && start.elapsed() < timing.time) {
             // To a tenth of a microsecond: a report has many of them.
             times.push((run()? * 1e4).round() * 1e-4);
         }
+        let could = start.elapsed().as_nanos() as f64 * self.threads(threads) as f64;
+        let waited =
+            waited_ns().zip(waited).map(|(after, before)| after.saturating_sub(before) as f64 / could);
+        // Of the thread that waits for a GPU it would say little.
+        let waited = waited.filter(|_| !matches!(self, Self::Model(upscaler) if upscaler.gpu().is_some()));
         let runs = times.len() as f64;
         let energy_mj = energy.and_then(|energy| energy.joules()).map(|joules| joules / runs * 1e3);
-        Ok((times, energy_mj))
+        Ok(Timed { samples_ms: times, energy_mj, waited })
+    }
+
+    /// Of so many threads those that it uses.
+    fn threads(&self, threads: usize) -> usize {
+        match self {
+            Self::Bicubic => 1,
+            Self::Model(_) => threads.max(1),
+        }
     }
 }
 

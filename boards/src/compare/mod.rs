@@ -132,6 +132,11 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         report
     };
     bar.finish_and_clear();
+    for target in &report.targets {
+        for reason in &target.invalid_because {
+            cmd.print.note(&bar, format_args!("warning: {}: {reason}", target.target));
+        }
+    }
     if let (Some(path), Some(file), Some(plates)) = (&cmd.report, file, &plates) {
         page::write(file, path, &report, plates)?;
         cmd.print.note(&bar, format_args!("the page with the pictures is {}", path.display()));

@@ -1,6 +1,6 @@
 //! Running frames with a clock.
 
-use super::report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
+use super::report::{BenchReport, FirstRow, Latency, Memory, NodeTime, SCHEMA, Window};
 use super::steady::warm_up;
 use super::system::{Reading, process_peak_bytes, processor_time, waited_ns};
 use mcir_runtime::Isa;
@@ -54,12 +54,18 @@ pub(super) fn bench(
         plan: &plan,
         height,
         name: &model.name,
+        first_rows: Vec::new(),
+        rows_before: 0,
     };
     let before = peak_gmacs(plan.isa());
     let samples = Samples::take(&mut || runner.frame(), length, progress)?;
     let peak = before.max(peak_gmacs(plan.isa()));
     let threads = plan.threads();
     let report = samples.report(model, (width, height), threads, length);
+    // Those of the warm-up come first.
+    let measured = runner.first_rows.len() - report.latency.samples;
+    let first_row =
+        FirstRow { after_rows: runner.rows_before, latency: Latency::of(&runner.first_rows[measured..]) };
     let nodes = runner.nodes(peak * threads as f64)?;
     Ok(BenchReport {
         isa: plan.isa().name().into(),
@@ -67,6 +73,7 @@ pub(super) fn bench(
         peak_gmacs: peak,
         share_of_peak: report.gmacs / (peak * threads as f64),
         nodes,
+        first_row: Some(first_row),
         memory: Memory {
             engine_bytes: plan.memory_bytes(height).map_err(failed)?,
             arena_bytes: plan.arena_bytes(height).map_err(failed)?,
@@ -214,6 +221,7 @@ impl Samples {
             warmup_frames: self.warmup_frames,
             steady: self.steady,
             latency,
+            first_row: None,
             cpu_p50_ms: Latency::of(&self.cpu_times).p50_ms,
             fps: 1e3 / latency.p50_ms,
             gmacs: macs as f64 / latency.p50_ms * 1e-6,
@@ -243,18 +251,29 @@ struct Runner<'a> {
     pixels: Vec<u8>,
     height: usize,
     name: &'a str,
+    /// For every frame the milliseconds from its first input row to its first output row.
+    first_rows: Vec<f64>,
+    /// Input rows that were given by then.
+    rows_before: usize,
 }
 
 impl Runner<'_> {
-    /// Runs a frame, whose rows go nowhere, and returns its time in milliseconds.
+    /// Runs a frame, row by row as from a camera that is never waited for and to nowhere, and returns its time in milliseconds.
     fn frame(&mut self) -> Result<f64> {
         let failed = |source| Error::Run { name: self.name.into(), source };
         let start = Instant::now();
         let mut frame = self.plan.begin(&mut self.workspace, self.height).map_err(failed)?;
-        let taken = frame.push(&self.pixels, &mut |_, row| {
-            std::hint::black_box(row);
-        });
-        taken.map_err(failed)?;
+        let mut first = None;
+        for (y, row) in self.pixels.chunks_exact(self.plan.in_row_bytes()).enumerate() {
+            let taken = frame.push(row, &mut |_, row| {
+                std::hint::black_box(row);
+                first.get_or_insert_with(|| (start.elapsed().as_secs_f64() * 1e3, y + 1));
+            });
+            taken.map_err(failed)?;
+        }
+        let (ms, rows) = first.expect("an image has output rows");
+        self.first_rows.push(ms);
+        self.rows_before = rows;
         Ok(start.elapsed().as_secs_f64() * 1e3)
     }
 

@@ -7,7 +7,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-pub use report::{BenchReport, Latency, Memory, NodeTime, SCHEMA, Window};
+pub use report::{BenchReport, FirstRow, Latency, Memory, NodeTime, SCHEMA, Window};
 pub use steady::warm_up;
 pub use system::System;
 pub use system::{Reading, processor_time, waited_ns};
@@ -21,7 +21,7 @@ use mcir_upscale::models::NamedModel;
 use std::time::Duration;
 
 /// Part of the time that a program may wait for a processor before its times are doubted.
-const BUSY: f64 = 0.05;
+pub const BUSY: f64 = 0.05;
 
 /// Measure the speed of a model on this machine
 ///

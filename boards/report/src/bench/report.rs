@@ -52,6 +52,9 @@ pub struct BenchReport {
     pub steady: bool,
     /// Times of the samples.
     pub latency: Latency,
+    /// How soon the first output row is there; `None` on a GPU, which takes whole images.
+    #[serde(default)]
+    pub first_row: Option<FirstRow>,
     /// Median of the processor time of a frame, all threads together, in milliseconds: what the frame costs where other
     /// programs take turns. Threads that wait for each other count too.
     pub cpu_p50_ms: f64,
@@ -121,6 +124,16 @@ impl Latency {
     }
 }
 
+/// From the first input row of a frame to its first output row, with input rows that never have to be waited for. A camera
+/// adds the time in which it delivers [`after_rows`](Self::after_rows) of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FirstRow {
+    /// Input rows that are needed for it, with those of their band.
+    pub after_rows: usize,
+    /// Its times.
+    pub latency: Latency,
+}
+
 /// A part of a sustained run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Window {
@@ -152,7 +165,7 @@ pub struct NodeTime {
 /// Memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// What the engine allocates, exactly: `arena_bytes`, `weight_bytes` and a row of output.
+    /// What the engine allocates, exactly: `arena_bytes`, `weight_bytes`, what steps compute in, and a row of output.
     pub engine_bytes: usize,
     /// Ring buffers.
     pub arena_bytes: usize,
@@ -205,6 +218,13 @@ impl fmt::Display for BenchReport {
             "min {min_ms:.2}  p50 {p50_ms:.2}  p90 {p90_ms:.2}  p99 {p99_ms:.2}  max {max_ms:.2} ms: {:.1} frames a second",
             self.fps
         )?;
+        if let Some(FirstRow { after_rows, latency }) = self.first_row {
+            let Latency { p50_ms, p99_ms, .. } = latency;
+            writeln!(
+                f,
+                "first output row, after {after_rows} input rows: p50 {p50_ms:.2}  p99 {p99_ms:.2} ms"
+            )?;
+        }
         write!(f, "processor time p50 {:.2} ms; {:.1} GMAC/s", self.cpu_p50_ms, self.gmacs)?;
         if self.gpu.is_none() {
             let (peak, share) = (self.peak_gmacs * self.threads as f64, 100.0 * self.share_of_peak);

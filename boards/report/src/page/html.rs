@@ -59,6 +59,9 @@ impl Page<'_> {
             Text(&self.report.latency.describe(upscale, &self.report.targets)),
         )?;
         table(f, &section.summary(&self.report.targets))?;
+        if let Some(note) = section.note() {
+            writeln!(f, "<p class=\"note wrong\">{}</p>", Text(&note))?;
+        }
         plots(f, section, key)?;
         f.write_str("<details><summary>Every image</summary>\n")?;
         table(f, &section.details())?;

@@ -118,6 +118,10 @@ pub struct Row {
     pub latency: bench::Latency,
     /// The runs in their order, in milliseconds.
     pub samples_ms: Vec<f64>,
+    /// Part of the time of these runs in which threads waited for a processor that other programs had: above
+    /// [`BUSY`](bench::BUSY) the times are marked. None where the system does not tell.
+    #[serde(default)]
+    pub waited: Option<f64>,
     /// Energy of the machine for one such image, in millijoules.
     pub energy_mj: Option<f64>,
     /// Working memory of the engine for that size, in bytes: ring buffers and packed weights.
@@ -139,6 +143,16 @@ impl Row {
     /// The name with the kind of numbers.
     pub fn label(&self) -> String {
         self.precision.as_ref().map_or_else(|| self.name.clone(), |p| format!("{} {p}", self.name))
+    }
+
+    /// How much of the time of its measurement went to other programs, if that makes its times doubtful.
+    pub fn disturbed(&self) -> Option<f64> {
+        self.waited.filter(|&waited| waited > bench::BUSY)
+    }
+
+    /// A figure that depends on the time, marked if that is doubtful.
+    fn timed(&self, figure: String) -> String {
+        if self.disturbed().is_some() { format!("{figure}{MARK}") } else { figure }
     }
 }
 
@@ -166,7 +180,20 @@ pub struct Skipped {
     pub error: String,
 }
 
+/// Stands behind figures that other programs have spoiled.
+const MARK: char = '*';
+
 impl Section {
+    /// What the marks of figures mean, where there are any.
+    pub fn note(&self) -> Option<String> {
+        let most = self.rows.iter().filter_map(Row::disturbed).max_by(f64::total_cmp)?;
+        Some(format!(
+            "{MARK} not valid: other programs had the processors up to {:.0} % of the time in which this was measured; \
+             measure again when they rest",
+            most * 100.0
+        ))
+    }
+
     /// Fills in what follows from all rows of a machine together: gain over bicubic and drop of int8 against f32.
     pub fn relate(&mut self) {
         let psnr = |of: &Row, name: &str, precision: Option<&str>| {
@@ -199,10 +226,10 @@ impl Section {
             ("vs bicubic", |r| r.gain_db.map(|v| format!("{v:+.3}"))),
             ("SSIM-Y", |r| Some(format!("{:.4}", r.ssim_y))),
             ("int8 drop dB", |r| r.drop_db.map(|v| format!("{v:.3}"))),
-            ("latency ms", |r| Some(format!("{:.1}", r.latency_ms))),
-            ("p99 ms", |r| Some(format!("{:.1}", r.latency.p99_ms))),
-            ("frames/s", |r| Some(format!("{:.1}", 1e3 / r.latency_ms))),
-            ("energy mJ", |r| r.energy_mj.map(|v| format!("{v:.1}"))),
+            ("latency ms", |r| Some(r.timed(format!("{:.1}", r.latency_ms)))),
+            ("p99 ms", |r| Some(r.timed(format!("{:.1}", r.latency.p99_ms)))),
+            ("frames/s", |r| Some(r.timed(format!("{:.1}", 1e3 / r.latency_ms)))),
+            ("energy mJ", |r| r.energy_mj.map(|v| r.timed(format!("{v:.1}")))),
             ("memory MB", |r| r.memory_bytes.map(|v| format!("{:.2}", v as f64 / 1e6))),
             ("device", |r| r.device.clone()),
             ("file kB", |r| r.file_bytes.map(|v| format!("{:.1}", v as f64 / 1e3))),
@@ -290,6 +317,9 @@ impl fmt::Display for Report {
             )?;
             writeln!(f, "latency: {}\n", self.latency.describe(section.upscale, &self.targets))?;
             writeln!(f, "{}", section.summary(&self.targets))?;
+            if let Some(note) = section.note() {
+                writeln!(f, "{note}\n")?;
+            }
             writeln!(f, "{}", section.details())?;
         }
         for target in self.targets.iter().filter(|t| t.target != HERE || !t.invalid_because.is_empty()) {

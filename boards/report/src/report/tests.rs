@@ -14,6 +14,7 @@ fn row(name: &str, precision: Option<&str>, psnr_y_db: f64) -> Row {
         latency_ms: 12.34,
         latency: bench::Latency::of(&samples_ms),
         samples_ms,
+        waited: Some(0.01),
         energy_mj: None,
         memory_bytes: None,
         file_bytes: Some(1500),
@@ -71,6 +72,27 @@ latency: 320x180 to 1280x720, median, 2 threads, scalar
 skipped dot: too small
 ";
     assert_eq!(report().to_string(), expected);
+}
+
+#[test]
+fn figures_that_others_spoiled_are_marked() {
+    let mut report = report();
+    assert_eq!(report.sections[0].note(), None);
+    report.sections[0].rows[2].waited = Some(0.21);
+    report.sections[0].rows[3].waited = None;
+    let text = report.to_string();
+    let line =
+        |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned();
+    assert!(line("edge int8").contains(" 12.3*") && line("edge int8").contains(" 15.0*"), "{text}");
+    assert!(!line("edge f32").contains('*') && !line("other int8").contains('*'), "{text}");
+    assert!(text.contains("* not valid: other programs had the processors up to 21 % of the time"), "{text}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["sections"][0]["rows"][2]["waited"], 0.21);
+    // Reports of older programs have no such field.
+    let mut older = json;
+    older["sections"][0]["rows"][0].as_object_mut().unwrap().remove("waited");
+    let read: Report = serde_json::from_value(older).unwrap();
+    assert_eq!(read.sections[0].rows[0].waited, None);
 }
 
 #[test]

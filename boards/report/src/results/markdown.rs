@@ -158,12 +158,13 @@ fn section(out: &mut String, number: usize, group: &GroupReport, sets: &[String]
     let figures = |(ms, bytes): (f64, usize)| format!("{ms:.1} ms, {:.1} MB", bytes as f64 / 1e6);
     let _ = writeln!(
         out,
-        "One {w}x{h} image, {} thread{}, {}: f32 {}{}.\n",
+        "One {w}x{h} image, {} thread{}, {}: f32 {}{}{}.\n",
         cost.threads,
         if cost.threads == 1 { "" } else { "s" },
         cost.isa,
         figures(cost.f32),
         cost.int8.map_or_else(String::new, |c| format!("; int8 {}", figures(c))),
+        cost.doubt().map_or_else(String::new, |why| format!(" (**not valid: {why}**)")),
     );
     let _ = write!(out, "| run | λ | seed |");
     for set in sets {

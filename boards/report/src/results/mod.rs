@@ -101,7 +101,11 @@ fn measure(cmd: &Cmd) -> Result<Measured> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Measured::new(runs, scores, &sets, cmd.rates, options)
+    let measured = Measured::new(runs, scores, &sets, cmd.rates, options)?;
+    if let Some(why) = measured.costs.iter().find_map(scores::Cost::doubt) {
+        cmd.print.note(&bar, format_args!("warning: {why}; measure again when they rest"));
+    }
+    Ok(measured)
 }
 
 /// What [`measure`] found before.

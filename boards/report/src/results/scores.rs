@@ -2,6 +2,7 @@
 
 use super::runs::{Change, Group, Run, describe_change, describe_setting, group};
 use super::stats::Stat;
+use crate::bench::BUSY;
 use crate::data::TestSet;
 use crate::measure::{Method, Timing, quality};
 use crate::report::Quality;
@@ -132,6 +133,20 @@ pub struct Cost {
     pub f32: (f64, usize),
     /// The same of the quantized model.
     pub int8: Option<(f64, usize)>,
+    /// Part of the time of these measurements in which threads waited for a processor that other programs had, the larger one.
+    #[serde(default)]
+    pub waited: Option<f64>,
+}
+
+impl Cost {
+    /// Why the latency does not stand for the machine, if so.
+    pub fn doubt(&self) -> Option<String> {
+        let waited = self.waited.filter(|&waited| waited > BUSY)?;
+        let percent = waited * 100.0;
+        Some(format!(
+            "other programs had the processors {percent:.0} % of the time in which latency was measured"
+        ))
+    }
 }
 
 /// A run with its scores.
@@ -250,19 +265,23 @@ const TIMING: Timing = Timing { size: (320, 180), time: std::time::Duration::fro
 
 /// Latency and memory of a run's models.
 fn cost(run: &Run, options: PlanOptions) -> Result<Cost> {
-    let of = |path: &Path| -> Result<(f64, usize)> {
+    let mut waited = None;
+    let mut of = |path: &Path| -> Result<(f64, usize)> {
         let model = NamedModel::from_file(path)?;
         let upscale = model.upscale();
         let mut method = Method::Model(Box::new(Upscaler::new(model, options)));
-        let (samples, _) = method.latency(upscale, &TIMING, None)?;
-        let row = method.row(Vec::new(), samples);
+        let timed = method.latency(upscale, &TIMING, options.threads, None)?;
+        waited = waited.into_iter().chain(timed.waited).max_by(f64::total_cmp);
+        let row = method.row(Vec::new(), timed);
         Ok((row.latency_ms, row.memory_bytes.unwrap_or(0)))
     };
+    let (f32, int8) = (of(&run.float)?, run.int8.as_deref().map(of).transpose()?);
     Ok(Cost {
         size: TIMING.size,
         threads: options.threads,
         isa: options.isa.unwrap_or_else(mcir_runtime::Isa::best).name().into(),
-        f32: of(&run.float)?,
-        int8: run.int8.as_deref().map(of).transpose()?,
+        f32,
+        int8,
+        waited,
     })
 }
