@@ -7,7 +7,7 @@ use crate::conv::Precision;
 use crate::data::degrade::{self, Degrade};
 use crate::loss::pixel::Loss;
 use crate::net::{Architecture, nafnet};
-use mcir_runtime::arch::{edsr, swinir};
+use mcir_runtime::arch::{edsr, ffanet, swinir};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toml::{Table, Value};
@@ -75,6 +75,8 @@ pub enum Model {
     Edsr(edsr::Config),
     /// SwinIR.
     Swinir(swinir::Config),
+    /// FFA-Net, for restoration at one size.
+    Ffanet(ffanet::Config),
     /// NAFNet, for restoration at one size; the trainer alone runs it.
     Nafnet(nafnet::Config),
 }
@@ -231,6 +233,7 @@ impl Model {
         match self {
             Self::Edsr(config) => edsr::graph(config).into(),
             Self::Swinir(config) => swinir::graph(config).into(),
+            Self::Ffanet(config) => ffanet::graph(config).into(),
             Self::Nafnet(config) => Architecture::Nafnet(config.clone()),
         }
     }
@@ -240,7 +243,7 @@ impl Model {
         match self {
             Self::Edsr(config) => config.upscale.into(),
             Self::Swinir(config) => config.upscale.into(),
-            Self::Nafnet(_) => 1,
+            Self::Ffanet(_) | Self::Nafnet(_) => 1,
         }
     }
 
@@ -267,6 +270,11 @@ impl Model {
                 range(heads, "model.num_heads", &format!("{:?}", m.num_heads), limit)?;
                 range((2..=16).contains(&m.window_size), "model.window_size", &m.window_size, "2 to 16")?;
                 range((1..=8).contains(&m.mlp_ratio), "model.mlp_ratio", &m.mlp_ratio, "1 to 8")
+            }
+            Self::Ffanet(m) => {
+                range((1..=16).contains(&m.num_group), "model.num_group", &m.num_group, "1 to 16")?;
+                range((1..=64).contains(&m.num_block), "model.num_block", &m.num_block, "1 to 64")?;
+                range((1..=1024).contains(&m.num_feat), "model.num_feat", &m.num_feat, "1 to 1024")
             }
             Self::Nafnet(m) => {
                 range((1..=256).contains(&m.width), "model.width", &m.width, "1 to 256")?;
@@ -336,7 +344,7 @@ impl Config {
         let t = &self.train;
         range((0.0..=1.0).contains(&t.teacher_weight), "train.teacher_weight", &t.teacher_weight, "0 to 1")?;
         range(t.expand <= 1024, "train.expand", &t.expand, "0 (no branches) to 1024")?;
-        let branches = t.expand == 0 || matches!(self.model, Model::Edsr(_) | Model::Swinir(_));
+        let branches = t.expand == 0 || !matches!(self.model, Model::Nafnet(_));
         range(branches, "train.expand", &t.expand, "0 for a network that is no graph of the engine's")?;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;

@@ -6,13 +6,14 @@
 //! | BasicSR | `conv_first.weight`, `body.0.conv1.weight` | EDSR; the graph's names |
 //! | SwinIR | `conv_first.weight`, `layers.0.residual_group.…` | SwinIR with a 1-convolution residual |
 //! | NAFNet | `intro.weight`, `middle_blks.0.beta` | NAFNet; to start a training from, the engine cannot run it |
+//! | FFA-Net | `pre.0.weight`, `g1.gp.0.conv1.weight` | FFA-Net; normalises its input unless told not to |
 //! | EDSR-PyTorch | `head.0.weight`, `tail.0.0.weight` | EDSR; works on 0..255, means in `sub_mean`, `add_mean` |
 
 use crate::config::Model;
 use crate::net::{TABLE, nafnet};
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use mcir_runtime::arch::edsr::{self, Tail};
-use mcir_runtime::arch::swinir;
+use mcir_runtime::arch::{ffanet, swinir};
 use std::path::{Path, PathBuf};
 
 /// Why weights cannot be imported.
@@ -24,7 +25,7 @@ pub enum ImportError {
     File(#[from] mcir_checkpoint::Error),
     /// The tensors are of no known network.
     #[error(
-        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR and NAFNet can be"
+        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR, NAFNet and FFA-Net can be"
     )]
     Layout {
         /// The file.
@@ -52,7 +53,8 @@ pub enum ImportError {
 /// Settings that a state dict does not hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The network subtracts the DIV2K mean and works on 0..255, as all published EDSR do.
+    /// The network subtracts a mean, as published ones do: that of DIV2K in EDSR, which works on 0..255, and SwinIR, that of
+    /// RESIDE in FFA-Net, which also divides by a deviation.
     pub mean_shift: bool,
     /// Factor on each residual; `None` takes 0.1 for 256 channels or more and 1 otherwise, as published.
     pub res_scale: Option<f32>,
@@ -75,6 +77,10 @@ pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportEr
     }
     if tensors.shape("intro.weight").is_some() {
         return Ok((Model::Nafnet(detect_nafnet(&tensors)?), tensors));
+    }
+    if tensors.shape("pre.0.weight").is_some() && tensors.shape("g1.gp.0.conv1.weight").is_some() {
+        let (config, tensors) = from_ffanet(&tensors, options)?;
+        return Ok((Model::Ffanet(config), tensors));
     }
     let is_swinir = tensors.shape("layers.0.residual_group.blocks.0.attn.qkv.weight").is_some();
     let is_edsr = tensors.shape("body.0.conv1.weight").is_some();
@@ -120,6 +126,18 @@ pub fn read_where(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors,
         tensors.insert(name, shape, values);
     }
     Ok(tensors)
+}
+
+/// FFA-Net's layers as the graph has them.
+fn from_ffanet(tensors: &Tensors, options: &Options) -> Result<(ffanet::Config, Tensors), ImportError> {
+    let all = tensors.iter().map(|(name, shape, values)| (name.into(), shape.to_vec(), values.to_vec()));
+    let (config, all) = ffanet::published(all.collect(), options.mean_shift).map_err(|misfit| {
+        let found = misfit.found.unwrap_or_default();
+        ImportError::Shape { name: misfit.name, found, expected: misfit.expected }
+    })?;
+    let mut named = Tensors::default();
+    all.into_iter().for_each(|(name, shape, values)| named.insert(name, shape, values));
+    Ok((config, named))
 }
 
 /// EDSR-PyTorch's names and units to BasicSR's.

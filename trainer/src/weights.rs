@@ -1,6 +1,6 @@
 //! [`Tensors`]: named values between files, networks and checkpoints.
 
-use mcir_runtime::arch::edsr;
+use mcir_runtime::arch::{edsr, ffanet};
 use mcir_runtime::error::LoadError;
 use std::collections::BTreeMap;
 
@@ -114,12 +114,13 @@ impl Tensors {
 }
 
 /// Scale and shift of the nodes that published networks begin and end with: `sub_mean` maps an image in 0..1
-/// to `(x − mean) · range`, `add_mean` maps back. The range is 255 in EDSR and 1 in SwinIR. Any other name
+/// to `(x − mean) · range`, `add_mean` maps back. The range is 255 in EDSR and 1 in SwinIR. FFA-Net has its own normalisation. Any other name
 /// gets the identity.
 pub fn mean_shift(node: &str, range: f32) -> ([f32; 3], [f32; 3]) {
     match node {
         "sub_mean" => ([range; 3], edsr::RGB_MEAN.map(|m| -m * range)),
         "add_mean" => ([1.0 / range; 3], edsr::RGB_MEAN),
+        ffanet::NORMALIZE => ffanet::normalization(),
         _ => ([1.0; 3], [0.0; 3]),
     }
 }

@@ -128,6 +128,35 @@ fn every_family_computes_what_its_definition_computes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The trainer's test data has FFA-Net's tensors in one file with what PyTorch made of a normalised image with them.
+#[test]
+fn an_ffanet_computes_what_its_definition_computes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../trainer/testdata/ffanet.safetensors");
+    let all = read(&path);
+    let mut plain = Tensors::default();
+    for (name, shape, values) in all.iter() {
+        if let Some(name) = name.strip_prefix("net/") {
+            plain.insert(name.into(), shape.to_vec(), values.to_vec());
+        }
+    }
+    let found = dict::import(&plain, &Options::default(), "n").expect("imported");
+    assert_eq!(found.family, "FFA-Net");
+    // The first of two images.
+    let planes = |name: &str| {
+        let (shape, values) = all.get(name).expect("an image");
+        let values = values[..values.len() / 2].iter().map(|v| f64::from(*v)).collect();
+        Planes { dims: [shape[1], shape[2], shape[3]], values }
+    };
+    near(&found.model, &planes("in"), &planes("out"), 1e-4).expect("the same");
+    let plain_input = Options { range: Some(1.0), ..Options::default() };
+    let without = dict::import(&plain, &plain_input, "n").expect("imported");
+    assert!(near(&without.model, &planes("in"), &planes("out"), 1e-4).is_err());
+    let other = Options { mean: Some([0.5; 3]), ..Options::default() };
+    assert!(refused(&plain, &other).contains("FFA-Net: it normalises its input as published"));
+    plain.remove("ca.3.bias");
+    assert!(refused(&plain, &Options::default()).contains("FFA-Net: ca.3.bias is missing"));
+}
+
 /// EDSR and SwinIR of the reference models, whose inputs are whole levels of pixels: within a level by the engine itself.
 #[test]
 fn architectures_of_the_engine_keep_their_output() {

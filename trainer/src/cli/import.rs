@@ -17,7 +17,7 @@ pub struct Args {
     /// Model file to write
     #[arg(short, long)]
     output: PathBuf,
-    /// The network was trained without subtracting the DIV2K mean
+    /// The network was trained without subtracting a mean: DIV2K's for EDSR and SwinIR, RESIDE's for FFA-Net
     #[arg(long)]
     no_mean_shift: bool,
     /// Factor on each residual; 0.1 from 256 channels on and 1 below if not given
@@ -36,6 +36,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = match &network {
         Model::Edsr(m) => format!("edsr-{}x{}-x{}", m.num_feat, m.num_block, m.upscale),
         Model::Swinir(m) => format!("swinir-{}x{}-x{}", m.embed_dim, m.depths.len(), m.upscale),
+        Model::Ffanet(m) => format!("ffanet-{}x{}x{}", m.num_feat, m.num_group, m.num_block),
         Model::Nafnet(m) => format!("nafnet-w{}", m.width),
     };
     let metadata = [

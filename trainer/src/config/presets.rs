@@ -7,12 +7,13 @@ use super::{
 use crate::conv::Precision;
 use crate::loss::pixel::Loss;
 use crate::net::nafnet;
-use mcir_runtime::arch::{edsr, swinir};
+use mcir_runtime::arch::{edsr, ffanet, swinir};
 use std::path::PathBuf;
 
 /// The names that [`Config::preset`] knows.
 pub const PRESETS: &str = "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 of 32), \
-     swinir-light-xN and swinir-edge-xN with N from 2 to 4; nafnet-wN with N = 8, 16 (12 blocks) or 32, 64 (36 blocks)";
+     swinir-light-xN and swinir-edge-xN with N from 2 to 4; nafnet-wN with N = 8, 16 (12 blocks) or 32, 64 (36 blocks); \
+     ffanet (3 groups of 19 blocks of 64), ffanet-edge (2 of 3 of 16)";
 
 impl Config {
     /// The configuration of a preset.
@@ -30,6 +31,14 @@ impl Config {
                 _ => return Err(unknown()),
             };
             return Ok(Self::with(name, Model::Nafnet(model), patch, train));
+        }
+        let ffanet = match name {
+            "ffanet" => Some((ffanet::Config::paper(), 240, paper_ffanet())),
+            "ffanet-edge" => Some((ffanet::Config::edge(), 64, short_ffanet())),
+            _ => None,
+        };
+        if let Some((model, patch, train)) = ffanet {
+            return Ok(Self::with(name, Model::Ffanet(model), patch, train));
         }
         let (family, upscale) = name.rsplit_once("-x").ok_or_else(unknown)?;
         let upscale = match upscale {
@@ -129,6 +138,16 @@ fn paper_nafnet() -> Train {
         schedule: Schedule::Cosine { end: 1e-7 },
         ..paper()
     }
+}
+
+/// FFA-Net's recipe for RESIDE's indoor images (ITS): 500k steps of 2 patches; the outdoor ones (OTS) have 1M.
+fn paper_ffanet() -> Train {
+    Train { steps: 500_000, batch: 2, schedule: Schedule::Cosine { end: 0.0 }, ..paper() }
+}
+
+/// The same for a CPU.
+fn short_ffanet() -> Train {
+    Train { batch: 8, ..short() }
 }
 
 /// The same for a CPU.

@@ -3,7 +3,7 @@ use crate::net::Architecture;
 use crate::seed::{Purpose, Stream};
 use crate::trained;
 use burn::tensor::{Device, Tensor, TensorData as Values};
-use mcir_runtime::arch::{edsr, swinir};
+use mcir_runtime::arch::{edsr, ffanet, swinir};
 use mcir_runtime::model::{Activation, Conv2d, DType, Filter, Pool, Statistic};
 use mcir_runtime::plan::{Plan, PlanOptions};
 
@@ -63,6 +63,8 @@ fn the_engine_computes_what_was_trained() {
         swinir::Config { depths: vec![2], num_heads: vec![2], embed_dim: 12, ..swinir::Config::light(2) };
     compare(&swinir::graph(&swinir), 1e-4);
     compare(&pooled(), 1e-4);
+    let ffanet = ffanet::Config { normalize: true, num_block: 1, ..ffanet::Config::edge() };
+    compare(&ffanet::graph(&ffanet), 1e-4);
 }
 
 /// A network that pools its image, and looks at all of it.

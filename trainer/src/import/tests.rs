@@ -90,6 +90,46 @@ fn a_nafnet_is_recognised() {
     assert_eq!((model, tensors), (Model::Nafnet(config), net.to_tensors()));
 }
 
+#[test]
+fn an_ffanet_is_recognised_and_what_does_not_fit_is_named() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ffanet.safetensors");
+    let mut published = Tensors::default();
+    for (name, shape, values) in read(&reference).expect("the test data can be read").iter() {
+        if let Some(name) = name.strip_prefix("net/") {
+            published.insert(format!("module.{name}"), shape.to_vec(), values.to_vec());
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ffanet.safetensors");
+    safetensors(&published, &path);
+    let options = Options::default();
+    for normalize in [true, false] {
+        let (model, tensors) =
+            load(&path, &Options { mean_shift: normalize, ..options }).expect("recognised");
+        let config = ffanet::Config { num_group: 2, num_block: 1, num_feat: 16, normalize };
+        assert_eq!(model, Model::Ffanet(config));
+        Net::from_tensors(&model.architecture(), &tensors, &Device::flex()).expect("fits");
+    }
+    for (name, shape) in [
+        ("pre.0.weight", vec![16, 4, 3, 3]),
+        ("ca.1.weight", vec![1, 31, 1, 1]),
+        ("ca.3.weight", vec![31, 1, 1, 1]),
+        ("ca.3.bias", vec![31]),
+        ("g2.gp.1.weight", vec![15, 16, 3, 3]),
+    ] {
+        let mut wrong = published.clone();
+        wrong.insert(format!("module.{name}"), shape.clone(), vec![0.0; shape.iter().product()]);
+        safetensors(&wrong, &path);
+        let error = match load(&path, &options) {
+            Err(error) => error.to_string(),
+            Ok((model, tensors)) => {
+                Net::from_tensors(&model.architecture(), &tensors, &Device::flex()).unwrap_err().to_string()
+            }
+        };
+        assert!(error.contains(name), "{error}");
+    }
+}
+
 /// Every damage is an error or another network, never a panic or an abort for memory that the file does not
 /// have.
 #[test]

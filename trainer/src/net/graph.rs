@@ -20,6 +20,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use extend::{reflect, repeat_edges};
 use init::random_tensors;
+use mcir_runtime::arch::ffanet;
 use mcir_runtime::model::{Activation, Graph, Node, NodeId, Op, infer};
 
 /// Name of the position table in published checkpoints.
@@ -30,7 +31,7 @@ pub const TABLE: &str = "relative_position_bias_table";
 pub enum Layer {
     /// An operator without parameters.
     Plain(Plain),
-    /// [`Op::Conv2d`].
+    /// [`Op::Conv2d`]; one that only repeats a channel is never trained.
     Conv(Conv),
     /// [`Op::Affine`]; constant, never trained.
     Affine(Affine),
@@ -144,10 +145,11 @@ impl GraphNet {
                         }
                         _ => None,
                     };
+                    let trained = !ffanet::is_constant(node);
                     Layer::Conv(Conv {
                         branch,
-                        weight: param(8 * index, weight, [o, i, k, k], true, device),
-                        bias: param(8 * index + 1, bias, [o], true, device),
+                        weight: param(8 * index, weight, [o, i, k, k], trained, device),
+                        bias: param(8 * index + 1, bias, [o], trained, device),
                     })
                 }
                 Op::Affine => {
@@ -420,7 +422,10 @@ impl GraphNet {
     /// If the two networks have different graphs.
     pub fn blend(self, newer: &Self, keep: f64) -> Self {
         assert_eq!(self.graph, newer.graph, "only networks of one architecture can be blended");
-        let layers = self.layers.into_iter().zip(&newer.layers).map(|(old, new)| match (old, new) {
+        let layers = self.layers.into_iter().zip(&newer.layers).zip(&self.graph.nodes);
+        let layers = layers.map(|((old, new), node)| match (old, new) {
+            // Rounding would move what does not change.
+            (old, _) if ffanet::is_constant(node) => old,
             (Layer::Conv(a), Layer::Conv(b)) => Layer::Conv(Conv {
                 weight: blend(a.weight, &b.weight, keep),
                 bias: blend(a.bias, &b.bias, keep),
@@ -447,7 +452,8 @@ impl GraphNet {
                 _,
             ) => old,
         });
-        Self { layers: layers.collect(), ..self }
+        let layers = layers.collect();
+        Self { layers, ..self }
     }
 }
 
@@ -473,5 +479,7 @@ fn hard_sigmoid(x: Tensor<4>, alpha: f32, beta: f32) -> Tensor<4> {
     (x * alpha + beta).clamp(0.0, 1.0)
 }
 
+#[cfg(test)]
+mod ffanet_tests;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,16 @@
-//! EDSR and SwinIR: published weights under the names of the graphs that [`mcir_runtime::arch`] makes.
+//! EDSR, SwinIR and FFA-Net: published weights under the names of the graphs that [`mcir_runtime::arch`] makes.
 //!
 //! | layout | recognised by | networks |
 //! |---|---|---|
 //! | BasicSR | `conv_first.weight`, `body.0.conv1.weight`, `conv_after_body.weight` | EDSR; the graph's names |
 //! | EDSR-PyTorch | `head.0.weight`, `tail.0.0.weight` | EDSR; works on 0..255, means in `sub_mean`, `add_mean` |
+//! | FFA-Net | `pre.0.weight`, `g1.gp.0.conv1.weight` | FFA-Net; normalises its input |
 //! | SwinIR | `conv_first.weight`, `layers.0.residual_group.…` | SwinIR with a 1-convolution residual |
 
 use super::{Fault, Options};
 use crate::error::ImportError;
 use mcir_checkpoint::Tensors;
-use mcir_runtime::arch::{edsr, swinir};
+use mcir_runtime::arch::{edsr, ffanet, swinir};
 use mcir_runtime::model::{Graph, Model, NodeId, Op, Role, TensorData, infer, param_specs_of};
 
 /// The position biases of an attention, as SwinIR's layout calls them.
@@ -27,6 +28,9 @@ pub(super) fn find(tensors: &Tensors, options: &Options) -> Option<Result<Named,
     };
     if has("layers.0.residual_group.blocks.0.attn.qkv.weight") && has("conv_first.weight") {
         return with("SwinIR", swinir(tensors.clone(), options).map(|(c, t)| (swinir::graph(&c), t)));
+    }
+    if has("pre.0.weight") && has("g1.gp.0.conv1.weight") {
+        return with("FFA-Net", ffanet(tensors, options).map(|(c, t)| (ffanet::graph(&c), t)));
     }
     let basic = has("conv_first.weight") && has("body.0.conv1.weight") && has("conv_after_body.weight");
     let original = has("head.0.weight") && has("body.0.body.0.weight") && has("tail.0.0.weight");
@@ -84,6 +88,32 @@ fn with_means(tensors: &mut Tensors, options: &Options, channels: usize, range: 
         }
     }
     shifted
+}
+
+/// An FFA-Net's shape, and its tensors under the graph's names. The image is normalised as in the publication, or not at all
+/// where a range of 1 is asked for.
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn ffanet(tensors: &Tensors, options: &Options) -> Result<(ffanet::Config, Tensors), Fault> {
+    let all = tensors.iter().map(|(name, shape, values)| (name.into(), shape.to_vec(), values.to_vec()));
+    let plain = options.range == Some(1.0) && options.mean.is_none_or(|mean| mean == [0.0; 3]);
+    if !plain && (options.range.is_some() || options.mean.is_some()) {
+        return Err(Fault::Cannot(
+            "it normalises its input as published, or with --range 1 not at all; nothing else is done".into(),
+        ));
+    }
+    let (config, all) = ffanet::published(all.collect(), !plain).map_err(|misfit| match misfit.found {
+        Some(found) => Fault::Shape { name: misfit.name, found, expected: misfit.expected.into() },
+        None => Fault::Missing(misfit.name),
+    })?;
+    some(config.num_group.into(), "groups")?;
+    some(config.num_block.into(), "blocks")?;
+    let mut named = Tensors::default();
+    for (name, shape, values) in all {
+        named.insert(name, shape, values);
+    }
+    Ok((config, named))
 }
 
 /// EDSR-PyTorch's names and units to BasicSR's.

@@ -3,8 +3,8 @@
 //!
 //! Every family is a function that takes tensors by name and appends operators to a [`Net`]. All are tried; the one that finds
 //! all its tensors and leaves none is it. So numbers of channels, blocks and groups come from the tensors, and what these
-//! cannot say from the network's publication, or from [`Options`]. What follows is the same as for any other file. EDSR and
-//! SwinIR, which are trained here too, are the graphs of [`mcir_runtime::arch`] with the tensors by name ([`arch`]).
+//! cannot say from the network's publication, or from [`Options`]. What follows is the same as for any other file. EDSR, SwinIR
+//! and FFA-Net, which are trained here too, are the graphs of [`mcir_runtime::arch`] with the tensors by name ([`arch`]).
 
 pub mod arch;
 mod build;

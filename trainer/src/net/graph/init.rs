@@ -3,7 +3,7 @@
 use super::TABLE;
 use crate::seed::{Purpose, Stream};
 use crate::weights::{Tensors, mean_shift};
-use mcir_runtime::arch::edsr;
+use mcir_runtime::arch::{edsr, ffanet};
 use mcir_runtime::model::{EdgeShape, Graph, NodeId, Op};
 
 /// Whether the output of `id` is the residual of a sum, possibly after a pixel shuffle.
@@ -34,6 +34,11 @@ pub(super) fn random_tensors(graph: &Graph, shapes: &[EdgeShape], seed: u64) -> 
     for (node, id) in graph.nodes.iter().zip(0..) {
         let mut stream = Stream::new(seed, Purpose::Weights, id.into());
         match node.op {
+            Op::Conv2d(c) if ffanet::is_constant(node) => {
+                let o = usize::from(c.out_channels);
+                tensors.insert(format!("{}.weight", node.name), vec![o, 1, 1, 1], vec![1.0; o]);
+                tensors.insert(format!("{}.bias", node.name), vec![o], vec![0.0; o]);
+            }
             Op::Conv2d(c) => {
                 let [o, i, k] = [c.out_channels, c.in_channels, c.kernel.into()].map(usize::from);
                 let gain = if ends_residual(graph, id) { 0.1 } else { 1.0 };
