@@ -20,6 +20,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(visible_alias = "restore")]
     Upscale(upscale::Cmd),
     Compare(compare::Cmd),
     Bench(bench::Cmd),

@@ -1,4 +1,4 @@
-//! Folders of photographs: which files are usable, and the low-resolution images made from them.
+//! Folders of photographs: which files are usable, and the low-resolution images made from them or lying beside them.
 
 use crate::error::{QuantizeError, Skipped};
 use crate::parallel::{self, Progress};
@@ -34,7 +34,14 @@ pub struct Pair {
     pub lr: Image,
 }
 
-/// The image files of a folder (not of its subfolders) in the order of their names.
+/// Names of the folders of a test set, as `mcir-train degrade` writes it: the photographs, and what was done to them, in `X1`,
+/// `X2` and so on.
+const HIGH: &str = "HR";
+/// As [`HIGH`].
+const LOW: &str = "LR";
+
+/// The image files of a folder (not of its subfolders) in the order of their names; of a folder with `HR` and `LR` in it, those of
+/// `HR`.
 ///
 /// # Errors
 /// [`QuantizeError::Folder`] when it cannot be listed.
@@ -46,10 +53,27 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, QuantizeError> {
             error => error.to_string(),
         },
     };
+    let set = folder.join(HIGH).is_dir() && folder.join(LOW).is_dir();
+    let folder = if set { &folder.join(HIGH) } else { folder };
     Ok(mcir_files::list(folder).map_err(failed)?.images)
 }
 
-/// Reads a photograph and makes the pair that a model of this task is measured on.
+/// What lies beside a photograph as its low-resolution version, `LR/X4/birdx4.png` or `LR/X1/bird.png` for `HR/bird.jpg`; `None` where
+/// there is no such folder for this factor.
+fn beside(path: &Path, upscale: usize) -> Option<PathBuf> {
+    let parent = path.parent().filter(|folder| folder.file_name().is_some_and(|name| name == HIGH))?;
+    let folder = parent.parent()?.join(LOW).join(format!("X{upscale}"));
+    let stem = path.file_stem()?.to_string_lossy();
+    let name = if upscale == 1 { format!("{stem}.png") } else { format!("{stem}x{upscale}.png") };
+    folder.is_dir().then(|| folder.join(name))
+}
+
+/// Whether a model of this task sees photographs as they are: it does not enlarge, and nothing damaged lies beside them.
+pub fn sees_photographs(files: &[PathBuf], task: Task) -> bool {
+    task.upscale == 1 && files.iter().all(|path| beside(path, 1).is_none())
+}
+
+/// Reads a photograph and makes the pair that a model of this task is measured on, or takes what lies beside it.
 ///
 /// # Errors
 /// The reason why it cannot be used, as the end of a sentence that begins with the file's name.
@@ -65,7 +89,20 @@ pub fn load(path: &Path, task: Task) -> Result<Pair, String> {
         return Err("is a single colour".into());
     }
     let hr = hr.crop_to_multiple(task.upscale).map_err(|e| e.to_string())?;
-    let lr = resize_bicubic(&hr, hr.width() / task.upscale, hr.height() / task.upscale);
+    let (width, height) = (hr.width() / task.upscale, hr.height() / task.upscale);
+    if let Some(path) = beside(path, task.upscale) {
+        let lr = decode(&path, task.channels)
+            .map_err(|why| format!("has a partner that {why}: {}", path.display()))?;
+        if (lr.width(), lr.height()) != (width, height) {
+            let (w, h) = (lr.width(), lr.height());
+            return Err(format!(
+                "needs a partner of {width}x{height} pixels; {} has {w}x{h}",
+                path.display()
+            ));
+        }
+        return Ok(Pair { lr, hr });
+    }
+    let lr = resize_bicubic(&hr, width, height);
     Ok(Pair { lr: lr.map_err(|e| format!("cannot be shrunk: {e}"))?, hr })
 }
 
@@ -216,6 +253,28 @@ mod tests {
             assert_eq!((pair.hr.width(), pair.hr.channels()), (83 / upscale * upscale, channels));
             assert_eq!(pair.lr.channels(), channels);
         }
+        // What lies beside it is taken for the factor that it is for.
+        let set = folder.path().join("set");
+        let save = |name: &str, side: u32| {
+            let path = set.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::RgbImage::from_fn(side, side, |x, y| image::Rgb([x as u8, y as u8, side as u8]))
+                .save(&path)
+                .unwrap();
+            path
+        };
+        let hr = save("HR/a.png", 64);
+        assert!(sees_photographs(std::slice::from_ref(&hr), Task { upscale: 1, channels: 3 }));
+        save("LR/X1/a.png", 64);
+        let low = save("LR/X2/ax2.png", 32);
+        assert_eq!(list(&set).unwrap(), [hr.clone()]);
+        assert!(!sees_photographs(std::slice::from_ref(&hr), Task { upscale: 1, channels: 3 }));
+        let blue = |upscale| load(&hr, Task { upscale, channels: 3 }).map(|pair| pair.lr.data()[2]);
+        assert_eq!([blue(2), blue(4)], [Ok(32), Ok(64)]);
+        std::fs::copy(save("other.png", 31), low).unwrap();
+        assert!(blue(2).unwrap_err().contains("ax2.png has 31x31"));
+        std::fs::remove_file(set.join("LR/X1/a.png")).unwrap();
+        assert!(blue(1).unwrap_err().starts_with("has a partner that"), "{:?}", blue(1));
         let reason = load(&path, Task { upscale: 8, channels: 3 }).unwrap_err();
         assert!(reason.contains("83x70") && reason.contains("128x128"), "{reason}");
     }

@@ -61,7 +61,7 @@ impl TestSet {
         }
     }
 
-    /// A folder of high-resolution images, or one with the folders `HR` and perhaps `LR/X2` to `X4`, as `mcir-train degrade`
+    /// A folder of high-resolution images, or one with the folders `HR` and perhaps `LR/X1` to `X4`, as `mcir-train degrade`
     /// writes them, or `LR_bicubic/X2` to `X4`. Low-resolution images in the same folder are known by their names: `a_HR.png`
     /// with `a_LR.png`, and `a.png` with `ax4.png`.
     ///
@@ -106,8 +106,9 @@ impl TestSet {
             }
             for upscale in upscales {
                 let lr = self.lr_file(image, *upscale).filter(|path| path.is_file());
-                files
-                    .extend(lr.map(|lr| (format!("LR_bicubic/X{upscale}/{}x{upscale}.png", image.name), lr)));
+                files.extend(
+                    lr.map(|lr| (format!("LR_bicubic/X{upscale}/{}", low_name(&image.name, *upscale)), lr)),
+                );
             }
         }
         files
@@ -145,11 +146,16 @@ impl TestSet {
         Ok(Pair { lr, hr })
     }
 
-    /// `LR_bicubic/X4/birdx4.png` for `bird`, when the set has low-resolution images for this factor.
+    /// `LR_bicubic/X4/birdx4.png` or `LR/X1/bird.png` for `bird`, when the set has low-resolution images for this factor.
     fn lr_file(&self, image: &TestImage, upscale: usize) -> Option<PathBuf> {
         let folder = self.lr.as_ref()?.join(format!("X{upscale}"));
-        folder.is_dir().then(|| folder.join(format!("{}x{upscale}.png", image.name)))
+        folder.is_dir().then(|| folder.join(low_name(&image.name, upscale)))
     }
+}
+
+/// The file name of what a network gets to see of an image.
+fn low_name(name: &str, upscale: usize) -> String {
+    if upscale == 1 { format!("{name}.png") } else { format!("{name}x{upscale}.png") }
 }
 
 fn stem(path: &Path) -> String {

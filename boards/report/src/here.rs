@@ -1,7 +1,7 @@
 //! Measuring on this machine, for `compare` and for its end on a board.
 
 use super::data::TestSet;
-use super::measure::{Method, Timed, Timing, crc32, quality};
+use super::measure::{Method, Timed, Timing, border, crc32, quality};
 use super::page::Plate;
 use crate::bench::{BUSY, Reading, waited_ns};
 use crate::machine::{Machine, energy::Meter};
@@ -56,7 +56,7 @@ impl Steps<'_, '_> {
     }
 }
 
-/// Runs all models, and bicubic for each of their factors, over all images.
+/// Runs all models, and bicubic for each of their factors (for 1 nothing), over all images.
 ///
 /// # Errors
 /// What keeps a model from being run. An image that cannot be used is in the report.
@@ -69,7 +69,8 @@ pub fn measure(
 ) -> Result<Report> {
     let mut by_upscale: BTreeMap<usize, Vec<Method>> = BTreeMap::new();
     for model in models {
-        let methods = by_upscale.entry(model.upscale()).or_insert_with(|| vec![Method::Bicubic]);
+        let upscale = model.upscale();
+        let methods = by_upscale.entry(upscale).or_insert_with(|| vec![Method::without_model(upscale)]);
         methods
             .push(Method::Model(Box::new(Upscaler::new(model, settings.options).on(settings.gpu.as_ref()))));
     }
@@ -218,7 +219,7 @@ fn measure_section(
         });
         steps.done += u64::from(timing.is_some());
     }
-    let mut section = Section { upscale, crop_border: upscale, images, rows };
+    let mut section = Section { upscale, crop_border: border(upscale), images, rows };
     section.relate();
     Ok(Some(section))
 }

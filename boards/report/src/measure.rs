@@ -2,7 +2,7 @@
 
 use crate::bench::{Latency, waited_ns, warm_up};
 use crate::machine::energy::Meter;
-use crate::report::{HERE, Quality, Row};
+use crate::report::{BICUBIC, HERE, Quality, Row, UNCHANGED};
 use mcir_runtime::image::{Image, resize_bicubic};
 use mcir_runtime::metrics::{psnr_y, ssim_y};
 use mcir_upscale::error::{Error, Result};
@@ -38,6 +38,8 @@ pub struct Timed {
 pub enum Method {
     /// Interpolation.
     Bicubic,
+    /// What a network that does not enlarge is given, as it is.
+    Unchanged,
     /// A model.
     Model(Box<Upscaler>),
 }
@@ -49,16 +51,27 @@ impl Method {
     /// As [`Upscaler::run`].
     pub fn run(&mut self, lr: &Image, upscale: usize) -> Result<Image> {
         match self {
+            Self::Unchanged => Ok(lr.clone()),
             Self::Bicubic => resize_bicubic(lr, lr.width() * upscale, lr.height() * upscale)
                 .map_err(Error::image("bicubic")),
             Self::Model(upscaler) => upscaler.run(lr, &mut |_| {}),
         }
     }
 
+    /// Name of what models are compared with.
+    fn baseline(&self) -> &'static str {
+        if matches!(self, Self::Unchanged) { UNCHANGED } else { BICUBIC }
+    }
+
+    /// What models of a factor are compared with.
+    pub fn without_model(upscale: usize) -> Self {
+        if upscale == 1 { Self::Unchanged } else { Self::Bicubic }
+    }
+
     /// Its name with the kind of numbers, as in a report.
     pub fn label(&self) -> String {
         match self {
-            Self::Bicubic => "bicubic".into(),
+            Self::Bicubic | Self::Unchanged => self.baseline().into(),
             Self::Model(upscaler) => format!("{} {}", upscaler.model().name, upscaler.model().precision()),
         }
     }
@@ -73,12 +86,12 @@ impl Method {
         let (images, crc32): (Vec<_>, Vec<_>) = images.into_iter().unzip();
         let mean = |value: fn(&Quality) -> f64| images.iter().map(value).sum::<f64>() / images.len() as f64;
         let model = match self {
-            Self::Bicubic => None,
+            Self::Bicubic | Self::Unchanged => None,
             Self::Model(upscaler) => Some(upscaler.model()),
         };
         Row {
             target: HERE.into(),
-            name: model.map_or_else(|| "bicubic".into(), |m| m.name.clone()),
+            name: model.map_or_else(|| self.baseline().into(), |m| m.name.clone()),
             precision: model.map(|m| m.precision().into()),
             psnr_y_db: mean(|q| q.psnr_y_db),
             gain_db: None,
@@ -90,13 +103,13 @@ impl Method {
             waited,
             energy_mj,
             memory_bytes: match self {
-                Self::Bicubic => None,
+                Self::Bicubic | Self::Unchanged => None,
                 Self::Model(upscaler) => upscaler.memory_bytes(),
             },
             file_bytes: model.map(|m| m.file_bytes),
             same_bits: None,
             device: match self {
-                Self::Bicubic => None,
+                Self::Bicubic | Self::Unchanged => None,
                 Self::Model(upscaler) => upscaler.gpu().map(str::to_owned),
             },
             images,
@@ -146,21 +159,27 @@ impl Method {
     /// Of so many threads those that it uses.
     fn threads(&self, threads: usize) -> usize {
         match self {
-            Self::Bicubic => 1,
+            Self::Bicubic | Self::Unchanged => 1,
             Self::Model(_) => threads.max(1),
         }
     }
 }
 
-/// Quality of an upscaled image, with a border of `upscale` pixels left out.
+/// Pixels at the edges that are left out of a comparison: where upscaling lacks neighbours. Restoration at one size is measured
+/// whole.
+pub fn border(upscale: usize) -> usize {
+    if upscale == 1 { 0 } else { upscale }
+}
+
+/// Quality of an image, without its [`border`].
 ///
 /// # Errors
 /// [`Error::Metric`] when the image is too small to be compared.
 pub fn quality(name: &str, sr: &Image, hr: &Image, upscale: usize) -> Result<Quality> {
     let of_image = |source| Error::Metric { name: name.into(), source };
     Ok(Quality {
-        psnr_y_db: psnr_y(sr, hr, upscale).map_err(of_image)?,
-        ssim_y: ssim_y(sr, hr, upscale).map_err(of_image)?,
+        psnr_y_db: psnr_y(sr, hr, border(upscale)).map_err(of_image)?,
+        ssim_y: ssim_y(sr, hr, border(upscale)).map_err(of_image)?,
     })
 }
 

@@ -34,10 +34,10 @@ pub struct Cmd {
     models: Vec<String>,
 
     /// Only models that upscale by this factor
-    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(2..=8))]
+    #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(1..=8))]
     upscale: Option<u8>,
 
-    /// Folder of high-resolution images, or one with `HR` and `LR/X4` or `LR_bicubic/X4` in it [default: drawn test cards]
+    /// Folder of high-resolution images, or one with `HR` and `LR/X4`, `LR/X1` or `LR_bicubic/X4` in it [default: drawn test cards]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 

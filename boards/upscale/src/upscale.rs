@@ -1,4 +1,4 @@
-//! `mcir-board upscale`: image files in, larger image files out.
+//! `mcir-board upscale`: image files in, larger or restored image files out.
 
 use crate::args::{self, EngineArgs, Mode, OutputArgs};
 use crate::device::{Accelerator, DeviceArgs};
@@ -17,7 +17,10 @@ use std::time::{Duration, Instant};
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
 
-/// Upscale an image, or all images of a folder
+/// Upscale an image, or all images of a folder; with a model for it, restore at the same size
+///
+/// A model that does not enlarge, such as one against haze, is named with --model and gives images of the size of those that went
+/// in.
 ///
 /// Without --model and --strength the picture decides: a JPEG that was compressed so much that it shows is cleaned up with a
 /// camera model, which is told; everything else is enlarged as it is.

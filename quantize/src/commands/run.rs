@@ -26,7 +26,8 @@ use std::process::ExitCode;
 pub struct Args {
     /// Float model file
     model: PathBuf,
-    /// Folder of high-resolution photographs to calibrate on
+    /// Folder of high-resolution photographs to calibrate on, or one with `HR` and `LR/X1` or `LR/X4` in it, as `mcir-train degrade`
+    /// writes it: then the model sees the latter
     #[arg(short, long)]
     calibration: PathBuf,
     /// Folder of high-resolution photographs to measure the drop on [default: a sixth of the calibration
@@ -185,12 +186,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut kept = named(&calibrated, &args.keep_float, Precision::F32)?;
     kept.extend(named(&calibrated, &args.keep_int16, Precision::Int16)?);
     let baseline = Baseline::new(reference, &held_out, threads, &progress)?;
+    if images::sees_photographs(&calibration, task) || images::sees_photographs(&held_out, task) {
+        args.common.note(
+            "note: the model does not enlarge, and sees the photographs as they are; for one that takes away haze, blur or the like name \
+             a folder with HR and LR/X1, as mcir-train degrade writes it",
+        );
+    }
     let gain_db = baseline.gain_over_bicubic_db();
     if gain_db < 0.0 && args.min_agreement_db.is_none() {
         args.common.note(&format!(
-            "warning: the float model's pictures are {:.2} dB further from the photographs than bicubic interpolation, as a GAN's are: a \
-             drop of PSNR says little of it; --min-agreement-db 40 limits how far the int8 pictures are from the float ones",
-            -gain_db
+            "warning: the float model's pictures are {:.2} dB further from the photographs than {}, as a GAN's are: a drop of PSNR says little of it; \
+             --min-agreement-db 40 limits how far the int8 pictures are from the float ones",
+            -gain_db,
+            if task.upscale == 1 { "what they are made from" } else { "bicubic interpolation" }
         ));
     }
     let mut candidate = try_with(&baseline, &calibrated, kept)?;

@@ -12,6 +12,10 @@ use std::fmt;
 
 /// Version of the JSON output.
 pub const SCHEMA: u32 = 2;
+/// Name of interpolation, which models are compared with.
+pub const BICUBIC: &str = "bicubic";
+/// Name of the input as it is, which models that do not enlarge are compared with.
+pub const UNCHANGED: &str = "unchanged";
 /// Name of the target that is no other machine.
 pub const HERE: &str = "this machine";
 
@@ -99,14 +103,14 @@ pub struct Section {
 pub struct Row {
     /// [`Target::target`] of the machine.
     pub target: String,
-    /// `bicubic`, or the model's name.
+    /// [`BICUBIC`] or [`UNCHANGED`], or the model's name.
     pub name: String,
     /// `f32` or `int8`; none for bicubic.
     pub precision: Option<String>,
     /// PSNR on Y in dB.
     #[serde(deserialize_with = "or_infinite")]
     pub psnr_y_db: f64,
-    /// PSNR on Y above bicubic's, in dB; none for bicubic itself.
+    /// PSNR on Y above that of [`BICUBIC`] or [`UNCHANGED`], in dB; none for these themselves.
     pub gain_db: Option<f64>,
     /// SSIM on Y.
     pub ssim_y: f64,
@@ -206,7 +210,8 @@ impl Section {
             .iter()
             .map(|row| {
                 let precision = row.precision.as_deref()?;
-                let gain = psnr(row, "bicubic", None).map(|bicubic| row.psnr_y_db - bicubic);
+                let without = psnr(row, BICUBIC, None).or_else(|| psnr(row, UNCHANGED, None));
+                let gain = without.map(|bicubic| row.psnr_y_db - bicubic);
                 let float = psnr(row, &row.name, Some("f32")).filter(|_| precision == "int8");
                 Some((gain, float.map(|float| float - row.psnr_y_db)))
             })
@@ -223,7 +228,9 @@ impl Section {
         let columns: [(&str, Cell); 13] = [
             ("method", |r| Some(r.label())),
             ("PSNR-Y dB", |r| Some(format!("{:.3}", r.psnr_y_db))),
-            ("vs bicubic", |r| r.gain_db.map(|v| format!("{v:+.3}"))),
+            (if self.upscale == 1 { "vs input" } else { "vs bicubic" }, |r| {
+                r.gain_db.map(|v| format!("{v:+.3}"))
+            }),
             ("SSIM-Y", |r| Some(format!("{:.4}", r.ssim_y))),
             ("int8 drop dB", |r| r.drop_db.map(|v| format!("{v:.3}"))),
             ("latency ms", |r| Some(r.timed(format!("{:.1}", r.latency_ms)))),
