@@ -18,6 +18,11 @@ pub struct ImageScore {
     pub psnr_rgb_db: f64,
     /// SSIM on Y, same border.
     pub ssim_y: f64,
+    /// Mean SSIM of R, G and B, same border.
+    pub ssim_rgb: f64,
+    /// PSNR on RGB in dB of what the network was given, where that is as large as the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_psnr_rgb_db: Option<f64>,
 }
 
 /// Quality on a set of images: means, and each of them.
@@ -29,6 +34,11 @@ pub struct Scores {
     pub psnr_rgb_db: f64,
     /// Mean of the images' SSIM.
     pub ssim_y: f64,
+    /// Mean of the images' SSIM on RGB.
+    pub ssim_rgb: f64,
+    /// Mean of the inputs' PSNR on RGB in dB, without upscaling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_psnr_rgb_db: Option<f64>,
     /// Every image.
     pub images: Vec<ImageScore>,
 }
@@ -57,7 +67,7 @@ pub struct SetScores {
 pub fn set_name(folder: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
     let own = name(folder).unwrap_or_else(|| folder.display().to_string());
-    let part = ["hr", "gt", "target", "sharp"].contains(&own.to_lowercase().as_str());
+    let part = ["hr", "gt", "target", "sharp", "clear", "norain"].contains(&own.to_lowercase().as_str());
     folder.parent().and_then(name).filter(|_| part).unwrap_or(own)
 }
 
@@ -137,7 +147,15 @@ pub fn evaluate(net: &Net, pairs: &[Pair]) -> Result<Scores, EvalError> {
     let images: Vec<_> = pairs.iter().map(|pair| score(net, pair)).collect::<Result<_, _>>()?;
     let mean = |f: fn(&ImageScore) -> f64| images.iter().map(f).sum::<f64>() / images.len() as f64;
     let psnr_rgb_db = mean(|i| i.psnr_rgb_db);
-    Ok(Scores { psnr_y_db: mean(|i| i.psnr_y_db), psnr_rgb_db, ssim_y: mean(|i| i.ssim_y), images })
+    let inputs: Option<f64> = images.iter().map(|i| i.input_psnr_rgb_db).sum();
+    Ok(Scores {
+        psnr_y_db: mean(|i| i.psnr_y_db),
+        psnr_rgb_db,
+        ssim_y: mean(|i| i.ssim_y),
+        ssim_rgb: mean(|i| i.ssim_rgb),
+        input_psnr_rgb_db: inputs.map(|sum| sum / images.len() as f64),
+        images,
+    })
 }
 
 fn score(net: &Net, pair: &Pair) -> Result<ImageScore, EvalError> {
@@ -149,6 +167,11 @@ fn score(net: &Net, pair: &Pair) -> Result<ImageScore, EvalError> {
         psnr_y_db: metrics::psnr_y(&sr, &pair.hr, border).map_err(failed)?,
         psnr_rgb_db: metrics::psnr_rgb(&sr, &pair.hr, border).map_err(failed)?,
         ssim_y: metrics::ssim_y(&sr, &pair.hr, border).map_err(failed)?,
+        ssim_rgb: metrics::ssim_rgb(&sr, &pair.hr, border).map_err(failed)?,
+        input_psnr_rgb_db: match net.upscale() {
+            1 => Some(metrics::psnr_rgb(&pair.lr, &pair.hr, border).map_err(failed)?),
+            _ => None,
+        },
     })
 }
 

@@ -1,4 +1,4 @@
-//! Trains super-resolution networks and writes them as model files for the mcir engine.
+//! Trains super-resolution and restoration networks and writes them as model files for the mcir engine.
 //!
 //! ```text
 //! photographs ─ pairs ─ batches ─► train ─► checkpoint ─ export ─► model file (f32)
@@ -23,7 +23,7 @@
 //!
 //! # Modules
 //! - [`config`]: presets, the TOML file, settings of the command line; saved beside the results.
-//! - [`data`]: folders to pairs, MATLAB-compatible downscaling, the damage that cameras and files do, random patches, batches
+//! - [`data`]: folders to pairs, MATLAB-compatible downscaling, the damage that air, cameras and files do, random patches, batches
 //!   prepared ahead; [`sheet`]: pictures of that.
 //! - [`net`], [`conv`], [`resize`], [`attention`]: the networks in burn, with a convolution for the CPU and an interpolation
 //!   that follows the engine's definition at the borders.

@@ -102,7 +102,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let set = |name: &str, psnr_y_db| SetScores {
             set: name.into(),
-            scores: Scores { psnr_y_db, psnr_rgb_db: 1.0, ssim_y: 0.5, images: Vec::new() },
+            scores: Scores {
+                psnr_y_db,
+                psnr_rgb_db: 1.0,
+                ssim_y: 0.5,
+                ssim_rgb: 0.5,
+                input_psnr_rgb_db: None,
+                images: Vec::new(),
+            },
         };
         let scores = [set("a,b", 30.0), set("c", 28.0)];
         let row = |step| Row { step, lr: 1e-3, loss: 0.5, negative: None, seconds: 1.0, scores: &scores };

@@ -121,3 +121,39 @@ fn starting_from_other_weights_is_told() {
     let evaluated = run(root.path(), &["eval", "-m", "a", "--data", "images"]);
     assert!(text(&evaluated.stdout).contains("average"), "{}", text(&evaluated.stderr));
 }
+
+/// From photographs to a network that takes haze away, at one size.
+#[test]
+fn a_restoration_network_goes_from_photographs_to_its_score() {
+    let root = tempfile::tempdir().expect("a folder");
+    images(&root.path().join("images"));
+    let ok = |args: &[&str]| {
+        let output = run(root.path(), args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    // The size stays without a word, and the same seed makes the same files.
+    let made = ok(&["degrade", "--data", "images", "-p", "haze", "-o", "set"]);
+    assert!(made.starts_with("2 pairs in set"), "{made}");
+    ok(&["degrade", "--data", "images", "-p", "haze", "-o", "again"]);
+    let list = |folder: &str| {
+        std::fs::read_to_string(root.path().join(folder).join("degradations.csv")).expect("a list")
+    };
+    assert_eq!(list("set"), list("again"));
+    assert!(list("set").contains("\"haze "), "{}", list("set"));
+    let small = ["--steps", "2", "--batch", "2", "--set", "data.patch=12", "--set", "train.warmup=0"];
+    let train = ["train", "-p", "ffanet-edge", "--data", "images", "--no-progress", "-o", "run"];
+    let refused = run(root.path(), &[&train[..], &small[..]].concat());
+    assert!(text(&refused.stderr).contains("--set data.degrade=haze"), "{}", text(&refused.stderr));
+    let done = ok(&[&train[..], &small[..], &["--val", "images", "--set", "data.degrade=haze"]].concat());
+    assert!(done.contains("images degraded: PSNR-Y ") && done.contains(" dB before)"), "{done}");
+    let scores = ok(&["eval", "-m", "run/model.mcir", "--data", "set"]);
+    assert!(scores.contains("PSNR-RGB dB") && scores.contains("dehazing and deblurring are RGB"), "{scores}");
+    assert_eq!(scores.lines().count(), 5, "{scores}");
+    let json = ok(&["eval", "-m", "run/model.mcir", "--data", "set", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["upscale"], 1);
+    for key in ["psnr_rgb_db", "ssim_rgb", "input_psnr_rgb_db"] {
+        assert!(json["scores"][key].is_number() && json["scores"]["images"][1][key].is_number(), "{json}");
+    }
+}

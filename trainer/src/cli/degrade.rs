@@ -16,10 +16,11 @@ pub struct Args {
     /// Folder of high-resolution images
     #[arg(long)]
     data: PathBuf,
-    /// Upscaling factor of the networks that are tested: the images get that much smaller; 1 leaves their size
-    #[arg(short = 's', long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
-    upscale: u8,
-    /// Damage: camera, photo or clean
+    /// Upscaling factor of the networks that are tested: the images get that much smaller; 1, the default for haze, rain and
+    /// motion, leaves their size [default: 4]
+    #[arg(short = 's', long, value_parser = clap::value_parser!(u8).range(1..=8))]
+    upscale: Option<u8>,
+    /// Damage: camera, photo, clean, haze, rain or motion
     #[arg(short, long, default_value = "camera")]
     preset: String,
     /// A setting of the damage, as in a configuration: noise.prob=0.5
@@ -48,7 +49,7 @@ pub struct Args {
 /// Degrades.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let settings = settings(args)?;
-    let upscale = usize::from(args.upscale);
+    let upscale = usize::from(args.upscale.unwrap_or(if Degrade::keeps_size(&args.preset) { 1 } else { 4 }));
     let source = Source::targets(&args.data, upscale, Part::Valid)?;
     if let Some(path) = &args.sheet {
         let drawn = write_sheet(&source, &settings, upscale, args.seed, path)?;

@@ -2,7 +2,9 @@
 
 use super::Common;
 use mcir_trainer::data::pairs;
-use mcir_trainer::{eval, trained};
+use mcir_trainer::eval::{self, Scores};
+use mcir_trainer::trained;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 /// Options of `eval`
@@ -30,15 +32,39 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     eval::check(&pairs, upscale)?;
     let scores = eval::evaluate(&net, &pairs)?;
     if args.common.json {
-        println!("{}", serde_json::json!({ "schema": 1, "upscale": upscale, "scores": scores }));
+        let report = serde_json::json!({
+            "schema": 1, "upscale": upscale, "measured": measured(upscale).trim(), "scores": scores,
+        });
+        println!("{report}");
         return Ok(());
     }
-    let width = scores.images.iter().map(|i| i.name.len()).max().unwrap_or(0).max(7);
-    println!("{:width$}  PSNR-Y dB  SSIM-Y  PSNR-RGB dB", "image");
-    for i in &scores.images {
-        println!("{:width$}  {:9.3}  {:.4}  {:11.3}", i.name, i.psnr_y_db, i.ssim_y, i.psnr_rgb_db);
-    }
-    let (y, ssim, rgb) = (scores.psnr_y_db, scores.ssim_y, scores.psnr_rgb_db);
-    println!("{:width$}  {y:9.3}  {ssim:.4}  {rgb:11.3}", "average");
+    print!("{}", table(&scores, upscale));
     Ok(())
+}
+
+/// What was measured, and how: tables of dehazing and deblurring are in RGB, those of deraining and super-resolution in Y.
+fn table(scores: &Scores, upscale: usize) -> String {
+    let restores = scores.input_psnr_rgb_db.is_some();
+    let width = scores.images.iter().map(|i| i.name.len()).max().unwrap_or(0).max(7);
+    let mut text = format!("{:width$}  PSNR-Y dB  SSIM-Y  PSNR-RGB dB  SSIM-RGB", "image");
+    text += if restores { "  input PSNR-RGB dB\n" } else { "\n" };
+    let mut row = |name: &str, [y, ssim_y, rgb, ssim_rgb]: [f64; 4], input: Option<f64>| {
+        let input = input.map_or(String::new(), |db| format!("  {db:17.3}"));
+        let _ = writeln!(text, "{name:width$}  {y:9.3}  {ssim_y:.4}  {rgb:11.3}  {ssim_rgb:8.4}{input}");
+    };
+    for i in &scores.images {
+        row(&i.name, [i.psnr_y_db, i.ssim_y, i.psnr_rgb_db, i.ssim_rgb], i.input_psnr_rgb_db);
+    }
+    let s = scores;
+    row("average", [s.psnr_y_db, s.ssim_y, s.psnr_rgb_db, s.ssim_rgb], s.input_psnr_rgb_db);
+    text += &measured(upscale);
+    text
+}
+
+/// Which of the columns published tables have.
+fn measured(upscale: usize) -> String {
+    match upscale {
+        1 => "whole images; published tables of dehazing and deblurring are RGB, those of deraining Y (BT.601)\n".into(),
+        n => format!("without a border of {n} pixels; published tables of super-resolution are Y (BT.601)\n"),
+    }
 }

@@ -112,7 +112,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let speed = images_per_s.map_or(String::new(), |rate| format!(" ({rate:.3} patches/s)"));
         println!("{state} after {} steps{speed}: {}", summary.steps, path.display());
         for SetScores { set, scores } in &summary.scores {
-            println!("{set}: PSNR-Y {:.3} dB, SSIM-Y {:.4}", scores.psnr_y_db, scores.ssim_y);
+            let rgb = scores.input_psnr_rgb_db.map_or(String::new(), |input| {
+                format!(", PSNR-RGB {:.3} dB ({input:.3} dB before)", scores.psnr_rgb_db)
+            });
+            println!("{set}: PSNR-Y {:.3} dB, SSIM-Y {:.4}{rgb}", scores.psnr_y_db, scores.ssim_y);
         }
     }
     Ok(())

@@ -182,3 +182,43 @@ fn a_stable_rate_falls_at_the_end_only() {
     let error = Config::resolve(Some("edsr-edge-x2"), "", &wrong).expect_err("refused").to_string();
     assert!(error.contains("train.schedule.decay is 1.2"), "{error}");
 }
+
+#[test]
+fn ffanets_resolve_with_their_recipe() {
+    for name in ["ffanet", "ffanet-edge"] {
+        let config = Config::resolve(Some(name), "", &[]).expect(name);
+        assert_eq!((config.model.upscale(), config.train.loss), (1, Loss::L1));
+        let Architecture::Graph(graph) = config.model.architecture() else { panic!("{name} is a graph") };
+        mcir_runtime::model::infer(&graph).expect(name);
+        assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(name), config);
+    }
+    let paper = Config::resolve(Some("ffanet"), "", &[]).expect("valid");
+    assert_eq!((paper.train.steps, paper.train.batch, paper.data.patch), (500_000, 2, 240));
+    assert_eq!((paper.train.lr, paper.train.lr_at(500_000)), (1e-4, 0.0));
+    let error =
+        |over: &str| Config::resolve(Some("ffanet-edge"), "", &settings(&[over])).unwrap_err().to_string();
+    assert!(error("model.num_group=0").contains("model.num_group is 0"));
+    assert!(error("model.num_block=65").contains("model.num_block is 65"));
+    assert!(error("model.num_feat=0").contains("model.num_feat is 0"));
+}
+
+#[test]
+fn what_is_in_the_air_is_written_down_where_it_was_chosen() {
+    let resolve = |over: &str| Config::resolve(Some("ffanet-edge"), "", &settings(&[over]));
+    let haze = resolve("data.degrade=haze").expect("valid");
+    let degrade = haze.data.degrade.clone().expect("haze");
+    assert_eq!((degrade.haze.prob, degrade.haze.beta, degrade.haze.light), (1.0, [0.6, 1.8], [0.7, 1.0]));
+    assert_eq!(Config::resolve(None, &haze.to_toml(), &[]).expect("valid"), haze);
+    // Degradations of before there was haze are as they were.
+    let camera = resolve("data.degrade=camera").expect("valid");
+    assert!(!camera.to_toml().contains("haze") && !camera.to_toml().contains("degrade.rain"));
+    let both = resolve("data.degrade={preset='camera',haze={prob=0.5}}").expect("valid");
+    let degrade = both.data.degrade.clone().expect("damage");
+    assert_eq!((degrade.haze.prob, degrade.haze.beta, degrade.noise.prob), (0.5, [0.6, 1.8], 0.7));
+    assert_eq!(Config::resolve(None, &both.to_toml(), &[]).expect("valid"), both);
+    let error = resolve("data.degrade={preset='haze',haze={light=[0.5,1.2]}}").unwrap_err().to_string();
+    assert!(
+        error.contains("data.degrade.haze.light is [0.5, 1.2], but must be a range within 0 to 1"),
+        "{error}"
+    );
+}

@@ -2,10 +2,12 @@
 //! and files do ([`Degrade`] says how much, a [`Degradation`] is what was drawn for one image).
 
 mod planes;
+mod scene;
 mod settings;
 mod stages;
 
 pub use planes::Planes;
+pub use scene::{Haze, Part, Rain, Scattering, Streaks};
 pub use settings::{Blur, Degrade, Jpeg, Noise, PRESETS, Resize, ResizeFilter, Sharpen, Subsampling};
 pub use stages::{Kernel, SensorNoise};
 
@@ -50,6 +52,10 @@ pub fn degrade(
 /// What was drawn for one image. Lengths are in pixels of the low-resolution image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Degradation {
+    /// Haze in the scene.
+    pub haze: Option<Scattering>,
+    /// Rain before it.
+    pub rain: Option<Streaks>,
     /// Blur before downscaling.
     pub blur: Option<Kernel>,
     /// Filter of each step of downscaling; two, if there is an intermediate size.
@@ -73,6 +79,8 @@ impl Degradation {
         if unit(stream) < settings.clean {
             let filters = [ResizeFilter::Bicubic; 2];
             return Self {
+                haze: None,
+                rain: None,
                 blur: None,
                 filters,
                 intermediate: None,
@@ -81,7 +89,9 @@ impl Degradation {
                 jpeg: Vec::new(),
             };
         }
-        Self::draw(settings, stream)
+        let drawn = Self::draw(settings, stream);
+        // A patch is a small part of what a picture shows.
+        Self { haze: drawn.haze.map(|haze| haze.on_a_part(stream)), ..drawn }
     }
 
     /// Draws one.
@@ -89,9 +99,12 @@ impl Degradation {
     /// # Panics
     /// If the settings have a [fault](Degrade::fault).
     pub fn draw(settings: &Degrade, stream: &mut Stream) -> Self {
-        let Degrade { blur, resize, noise, sharpen, jpeg, clean: _ } = settings;
+        let Degrade { haze, rain, blur, resize, noise, sharpen, jpeg, clean: _ } = settings;
         let yes = |stream: &mut Stream, prob: f64| unit(stream) < prob;
         let within = |stream: &mut Stream, [low, high]: [f64; 2]| low + (high - low) * unit(stream);
+        // Where there is none, nothing is drawn, and what follows is as it was before there could be any.
+        let haze = (haze.prob > 0.0 && yes(stream, haze.prob)).then(|| haze.draw(stream));
+        let rain = (rain.prob > 0.0 && yes(stream, rain.prob)).then(|| rain.draw(stream));
         let blur = yes(stream, blur.prob).then(|| {
             let kinds = [blur.isotropic, blur.anisotropic, blur.defocus, blur.motion];
             let mut left = unit(stream) * kinds.iter().sum::<f64>();
@@ -131,15 +144,23 @@ impl Degradation {
             (quality, subsampling, (stream.below(8), stream.below(8)))
         };
         let jpeg = (0..generations).map(generation).collect();
-        Self { blur, filters, intermediate, noise, sharpen, jpeg }
+        Self { haze, rain, blur, filters, intermediate, noise, sharpen, jpeg }
     }
 
     /// The low-resolution image of a high-resolution one whose sides are multiples of `upscale`. Its values are those of
     /// bytes.
     pub fn apply(&self, hr: &Planes, upscale: usize, stream: &mut Stream) -> Planes {
         let (width, height) = (hr.width / upscale, hr.height / upscale);
-        let blurred = self.blur.map(|kernel| kernel.enlarged(upscale as f64).apply(hr));
-        let mut image = blurred.as_ref().unwrap_or(hr).clone();
+        let mut image = hr.clone();
+        if let Some(haze) = &self.haze {
+            haze.apply(&mut image);
+        }
+        if let Some(rain) = &self.rain {
+            rain.apply(&mut image, upscale, stream);
+        }
+        if let Some(kernel) = self.blur {
+            image = kernel.enlarged(upscale as f64).apply(&image);
+        }
         if let Some(scale) = self.intermediate {
             // Not below what the image then is enlarged from, nor above what there is.
             let side = |low: usize, high: usize| ((low as f64 * scale).round() as usize).clamp(1, high);
@@ -168,6 +189,8 @@ fn unit(stream: &mut Stream) -> f64 {
 impl fmt::Display for Degradation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
+        parts.extend(self.haze.map(|haze| haze.to_string()));
+        parts.extend(self.rain.map(|rain| rain.to_string()));
         parts.extend(self.blur.map(|kernel| match kernel {
             Kernel::Gaussian { sigma } => format!("blur {sigma:.2}"),
             Kernel::Anisotropic { sigma: [a, b], .. } => format!("blur {a:.2} x {b:.2}"),

@@ -73,7 +73,8 @@ pub enum DataError {
     /// There is nothing to restore the images from.
     #[error(
         "a network that does not upscale learns from pairs of images: besides {hr}, name the folder of the \
-         degraded ones with --lr (data.lr) for training or --val-lr (data.val_lr) for validation"
+         degraded ones with --lr (data.lr) for training or --val-lr (data.val_lr) for validation, or have them made with \
+         --set data.degrade=haze (or rain, motion)"
     )]
     NoInput {
         /// The folder of targets.

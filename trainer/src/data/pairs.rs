@@ -135,7 +135,9 @@ impl Source {
         let (lr, hr) = match &self.low {
             Some((_, partners)) => {
                 let hr = hr.crop_to_multiple(upscale).map_err(|_| small())?;
-                (paired(&partners[index], &hr, upscale)?, hr)
+                let lr = decode(&partners[index])?;
+                let hr = if upscale == 1 { without_border(hr, &lr) } else { hr };
+                (of_size(lr, &partners[index], &hr, upscale)?, hr)
             }
             None => degrade::downscale(&hr, upscale).map_err(|_| small())?,
         };
@@ -186,9 +188,11 @@ fn partners(
 ) -> Result<Vec<PathBuf>, DataError> {
     // By name, because data sets have thousands: the one with the factor at its end gives way.
     let mut by_name: HashMap<String, &PathBuf> = HashMap::new();
+    // Rain200 has its rainy images in `rain/X2`, as those of super-resolution are called, and of full size.
+    let factor = if upscale == 1 && lr.file_name().is_some_and(|name| name == "X2") { 2 } else { upscale };
     for path in found {
         let name = stem(path);
-        if let Some(name) = name.strip_suffix(&format!("x{upscale}")) {
+        if let Some(name) = name.strip_suffix(&format!("x{factor}")) {
             by_name.entry(name.into()).or_insert(path);
         }
     }
@@ -236,7 +240,26 @@ fn several(files: &[PathBuf], found: &[PathBuf], upscale: usize) -> Option<(Vec<
 
 /// The low-resolution image of a pair, which must have the size that follows from the other one.
 fn paired(path: &Path, hr: &Image, upscale: usize) -> Result<Image, DataError> {
-    let lr = decode(path)?;
+    of_size(decode(path)?, path, hr, upscale)
+}
+
+/// Most pixels by which a target may be larger than its input on every side.
+const BORDER: usize = 16;
+
+/// A target without what it has around its input: the clear images of RESIDE's indoor sets have a border of 10 pixels that the
+/// hazy ones have not.
+fn without_border(target: Image, input: &Image) -> Image {
+    let more = |target: usize, input: usize| target.checked_sub(input);
+    match (more(target.width(), input.width()), more(target.height(), input.height())) {
+        (Some(x), Some(y)) if x == y && x > 0 && x.is_multiple_of(2) && x <= 2 * BORDER => {
+            target.crop(x / 2, y / 2, input.width(), input.height()).unwrap_or(target)
+        }
+        _ => target,
+    }
+}
+
+/// The low-resolution image, if it has the size that follows from the other one.
+fn of_size(lr: Image, path: &Path, hr: &Image, upscale: usize) -> Result<Image, DataError> {
     let (found, expected) = ((lr.width(), lr.height()), (hr.width() / upscale, hr.height() / upscale));
     if found != expected {
         return Err(DataError::Size { path: path.into(), upscale, expected, found });

@@ -285,3 +285,71 @@ fn a_target_may_have_several_degraded_images() {
     let error = load(&clear, Some(&hazy), 1).expect_err("one too many").to_string();
     assert!(error.contains("1401"), "{error}");
 }
+
+/// The sets of dehazing and deraining as they unpack; RESIDE's clear indoor images have a border that the hazy ones lack.
+#[test]
+fn sets_of_restoration_are_named_as_a_whole_and_cropped_to_their_inputs() {
+    let root = tempfile::tempdir().expect("a folder");
+    let make = |folder: &str, name: &str, width, height| {
+        let folder = root.path().join(folder);
+        std::fs::create_dir_all(&folder).expect("made");
+        save(&folder, name, width, height);
+    };
+    make("ITS/clear", "1.png", 60, 50);
+    make("ITS/hazy", "1_1_0.90.png", 40, 30);
+    make("ITS/hazy", "1_2_0.75.png", 40, 30);
+    make("RESIDE-6K/train/GT", "a.png", 20, 20);
+    make("RESIDE-6K/train/hazy", "a.png", 20, 20);
+    make("RESIDE-6K/test/GT", "b.png", 20, 20);
+    make("RESIDE-6K/test/hazy", "b.png", 20, 20);
+    make("Rain200/train/norain", "norain-1.png", 20, 20);
+    make("Rain200/train/rain/X2", "norain-1x2.png", 20, 20);
+    let open = |folder: &str, part| Source::open(&root.path().join(folder), None, 1, part);
+    let its = open("ITS", Part::Train).expect("opened");
+    assert_eq!(its.len(), 2);
+    let pair = its.read(1).expect("read");
+    assert_eq!((pair.name.as_str(), pair.hr.width(), pair.hr.height()), ("1_2_0.75", 40, 30));
+    // The middle of the clear image, which here is the same picture begun 10 pixels later.
+    let whole = pairs::decode(&root.path().join("ITS/clear/1.png")).expect("read");
+    assert_eq!(pair.hr, whole.crop(10, 10, 40, 30).expect("inside"));
+    assert_eq!(open("RESIDE-6K", Part::Train).expect("opened").read(0).expect("read").name, "a");
+    assert_eq!(open("RESIDE-6K", Part::Valid).expect("opened").read(0).expect("read").name, "b");
+    make("ITS/hazy", "1_3.png", 41, 30);
+    let error = open("ITS", Part::Train).expect("opened").read(2).expect_err("refused").to_string();
+    assert!(error.contains("41x30 pixels where 60x50"), "{error}");
+    let rain = open("Rain200", Part::Train).expect("opened");
+    assert!(rain.low().expect("a folder").ends_with("train/rain/X2") && rain.len() == 1);
+    // Where it is not clear what is meant, the folder is what it is.
+    make("ITS/haze", "1.png", 60, 50);
+    assert!(open("ITS", Part::Train).is_err());
+}
+
+#[test]
+fn haze_is_made_anew_in_every_step_and_the_same_after_a_resume() {
+    let images = || {
+        Arc::new(
+            Library::load(
+                &Source::targets(folder().path(), 1, Part::Train).expect("opened"),
+                8,
+                usize::MAX,
+                Path::new("."),
+            )
+            .expect("loaded"),
+        )
+    };
+    let degrade = Some(Degrade { clean: 0.0, ..Degrade::preset("haze").expect("a preset") });
+    let recipe = Recipe { upscale: 1, degrade, ..recipe(images()) };
+    let batches: Vec<_> = recipe.clone().ahead(0..6).map(|b| b.expect("made")).collect();
+    for batch in &batches {
+        assert_eq!((batch.lr.len(), batch.hr.len()), (3 * 3 * 64, 3 * 3 * 64));
+        // Haze brings every value nearer to the light of the air, which is grey and never dark.
+        for (hazy, clear) in batch.lr.chunks_exact(3 * 64).zip(batch.hr.chunks_exact(3 * 64)) {
+            let spread =
+                |x: &[f32]| x.iter().fold(0.0f32, |m, v| m.max(*v)) - x.iter().fold(1.0f32, |m, v| m.min(*v));
+            assert!(spread(hazy) < spread(clear) + 0.01 && hazy != clear);
+        }
+    }
+    assert_ne!(batches[0].lr, batches[1].lr);
+    let resumed: Vec<_> = recipe.ahead_in(3..6, 3).map(|b| b.expect("made")).collect();
+    assert_eq!(resumed, batches[3..]);
+}

@@ -1,9 +1,10 @@
 //! [`Degrade`]: which damage training images get, how often and how strong.
 
+use super::scene::{Haze, Rain};
 use serde::{Deserialize, Serialize};
 
 /// Names of the presets.
-pub const PRESETS: &str = "camera, photo, clean";
+pub const PRESETS: &str = "camera, photo, clean; for networks of one size haze, rain, motion";
 
 /// How a low-resolution image is made from a high-resolution one. The stages follow each other in the order of the
 /// fields, as they do in a camera; each range is drawn from anew for every patch.
@@ -17,6 +18,12 @@ pub struct Degrade {
     /// Share of training patches that are spared, and only downscaled (bicubic): a network that never sees a clean image
     /// spoils it. Test images are not spared.
     pub clean: f64,
+    /// Air.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub haze: Haze,
+    /// Rain before the air.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rain: Rain,
     /// Lens and motion.
     pub blur: Blur,
     /// From the size of the target to that of the input.
@@ -27,6 +34,11 @@ pub struct Degrade {
     pub sharpen: Sharpen,
     /// Compression.
     pub jpeg: Jpeg,
+}
+
+/// What does nothing is only written down if somebody chose it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Blur. Lengths are in pixels of the low-resolution image.
@@ -133,10 +145,14 @@ pub enum Subsampling {
 
 impl Degrade {
     /// `camera` for pictures of webcams, phones and camera modules, `photo` for photographs that were taken and kept with
-    /// care, `clean` for bicubic downscaling alone.
+    /// care, `clean` for bicubic downscaling alone. `haze`, `rain` and `motion` do one thing each, for networks that do not
+    /// upscale.
     pub fn preset(name: &str) -> Option<Self> {
+        let one_thing = || Some(Self { clean: 0.05, ..Self::preset("clean")? });
         let camera = Self {
             clean: 0.12,
+            haze: Haze::default(),
+            rain: Rain::default(),
             blur: Blur {
                 prob: 0.5,
                 isotropic: 0.5,
@@ -164,6 +180,8 @@ impl Degrade {
         match name {
             "camera" => Some(camera),
             "photo" => Some(Self {
+                haze: camera.haze,
+                rain: camera.rain,
                 clean: 0.2,
                 blur: Blur {
                     prob: 0.5,
@@ -178,6 +196,8 @@ impl Degrade {
                 jpeg: Jpeg { prob: 0.7, quality: [60, 97], twice: 0.1, ..camera.jpeg },
             }),
             "clean" => Some(Self {
+                haze: camera.haze,
+                rain: camera.rain,
                 clean: 1.0,
                 blur: Blur { prob: 0.0, ..camera.blur },
                 resize: Resize { filters: vec![ResizeFilter::Bicubic], intermediate: 0.0, ..camera.resize },
@@ -185,13 +205,26 @@ impl Degrade {
                 sharpen: Sharpen { prob: 0.0, ..camera.sharpen },
                 jpeg: Jpeg { prob: 0.0, ..camera.jpeg },
             }),
+            "haze" => one_thing().map(|d| Self { haze: Haze { prob: 1.0, ..d.haze }, ..d }),
+            "rain" => one_thing().map(|d| Self { rain: Rain { prob: 1.0, ..d.rain }, ..d }),
+            "motion" => one_thing().map(|d| {
+                let (isotropic, anisotropic, defocus) = (0.0, 0.0, 0.0);
+                let length = [3.0, 16.0];
+                let blur = Blur { prob: 1.0, isotropic, anisotropic, defocus, motion: 1.0, length, ..d.blur };
+                Self { blur, ..d }
+            }),
             _ => None,
         }
     }
 
+    /// Whether the preset of this name is for networks that do not upscale.
+    pub fn keeps_size(preset: &str) -> bool {
+        ["haze", "rain", "motion"].contains(&preset)
+    }
+
     /// The first value that is out of bounds: its key, the value and the limit.
     pub fn fault(&self) -> Option<(&'static str, String, &'static str)> {
-        let Self { clean, blur, resize, noise, sharpen, jpeg } = self;
+        let Self { clean, haze, rain, blur, resize, noise, sharpen, jpeg } = self;
         let probability = |key, value: f64| {
             let ok = (0.0..=1.0).contains(&value);
             (!ok).then(|| (key, value.to_string(), "a probability from 0 to 1"))
@@ -200,12 +233,47 @@ impl Degrade {
             let ok = low.is_finite() && high.is_finite() && least <= low && low <= high && high <= most;
             (!ok).then(|| (key, format!("[{low}, {high}]"), limit))
         };
+        const PART: &str = "a range within 0 to 1, low value first";
         let kinds = [blur.isotropic, blur.anisotropic, blur.defocus, blur.motion];
         let weights = kinds.iter().all(|k| (0.0..=1e6).contains(k)) && kinds.iter().any(|&k| k > 0.0);
         let [low, high] = jpeg.quality;
         let quality = 1 <= low && low <= high && high <= 100;
         [
             probability("data.degrade.clean", *clean),
+            probability("data.degrade.haze.prob", haze.prob),
+            interval(
+                "data.degrade.haze.beta",
+                haze.beta,
+                0.0,
+                10.0,
+                "a range within 0 to 10, low value first",
+            ),
+            interval("data.degrade.haze.light", haze.light, 0.0, 1.0, PART),
+            interval("data.degrade.haze.near", haze.near, 0.0, 1.0, PART),
+            interval("data.degrade.haze.rough", haze.rough, 0.0, 1.0, PART),
+            probability("data.degrade.rain.prob", rain.prob),
+            interval(
+                "data.degrade.rain.density",
+                rain.density,
+                0.0,
+                1000.0,
+                "a range within 0 to 1000, low value first",
+            ),
+            interval(
+                "data.degrade.rain.length",
+                rain.length,
+                0.0,
+                100.0,
+                "a range within 0 to 100, low value first",
+            ),
+            interval(
+                "data.degrade.rain.lean",
+                rain.lean,
+                -90.0,
+                90.0,
+                "a range within -90 to 90, low value first",
+            ),
+            interval("data.degrade.rain.brightness", rain.brightness, 0.0, 1.0, PART),
             probability("data.degrade.blur.prob", blur.prob),
             (!weights).then(|| {
                 let limit = "weights from 0 to 1000000, one of them above 0";

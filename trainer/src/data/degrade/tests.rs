@@ -260,3 +260,25 @@ fn the_protocol_stays_the_same() {
         assert_eq!(rows.next(), None);
     }
 }
+
+/// The hazy test set, by its checksums.
+#[test]
+fn the_haze_of_the_protocol_stays_the_same() {
+    let Some(folder) = crate::shared::path("sr/Set5/HR") else { return };
+    let list =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/models/protocol/Set5-haze.csv");
+    let list = std::fs::read_to_string(list).expect("a list");
+    let mut rows = list.lines().skip(1);
+    let haze = Degrade::preset("haze").expect("a preset");
+    for (index, path) in (0..).zip(crate::data::pairs::images(&folder).expect("listed")) {
+        let hr = crate::data::pairs::decode(&path).expect("an image");
+        for version in 0..4 {
+            let (hazy, target, drawn) = degrade(&hr, 1, &haze, 1, version << 32 | index).expect("degraded");
+            assert_eq!(target, hr);
+            let row = rows.next().expect("as many rows");
+            let expected = format!("{:08x},\"{drawn}\"", crc32fast::hash(hazy.data()));
+            assert!(row.ends_with(&expected), "{row}: {expected}");
+        }
+    }
+    assert_eq!(rows.next(), None);
+}
