@@ -6,7 +6,7 @@
 use crate::conv::Precision;
 use crate::data::degrade::{self, Degrade};
 use crate::loss::pixel::Loss;
-use crate::net::{Architecture, nafnet};
+use crate::net::{Architecture, dehazeformer, nafnet};
 use mcir_runtime::arch::{edsr, ffanet, swinir};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -79,6 +79,8 @@ pub enum Model {
     Ffanet(ffanet::Config),
     /// NAFNet, for restoration at one size; the trainer alone runs it.
     Nafnet(nafnet::Config),
+    /// DehazeFormer, for dehazing; the trainer alone runs it.
+    Dehazeformer(dehazeformer::Config),
 }
 
 /// Where images come from.
@@ -235,6 +237,7 @@ impl Model {
             Self::Swinir(config) => swinir::graph(config).into(),
             Self::Ffanet(config) => ffanet::graph(config).into(),
             Self::Nafnet(config) => Architecture::Nafnet(config.clone()),
+            Self::Dehazeformer(config) => Architecture::Dehazeformer(config.clone()),
         }
     }
 
@@ -243,7 +246,7 @@ impl Model {
         match self {
             Self::Edsr(config) => config.upscale.into(),
             Self::Swinir(config) => config.upscale.into(),
-            Self::Ffanet(_) | Self::Nafnet(_) => 1,
+            Self::Ffanet(_) | Self::Nafnet(_) | Self::Dehazeformer(_) => 1,
         }
     }
 
@@ -286,6 +289,21 @@ impl Model {
                 let limit = "as many numbers up to 64 as enc_blk_nums";
                 range(equal, "model.dec_blk_nums", &format!("{up:?}"), limit)?;
                 range(m.middle_blk_num <= 64, "model.middle_blk_num", &m.middle_blk_num, "at most 64")
+            }
+            Self::Dehazeformer(m) => {
+                let within = |list: &[u16], most: u16| list.iter().all(|n| (1..=most).contains(n));
+                let text = |list: &[u16]| format!("{list:?}");
+                let d = m.embed_dims;
+                let dims = within(&d, 1024) && d[1] == d[3] && d[0] == d[4];
+                let limit = "1 to 1024, the last two as the first two backwards";
+                range(dims, "model.embed_dims", &text(&d), limit)?;
+                range(within(&m.mlp_ratios, 8), "model.mlp_ratios", &text(&m.mlp_ratios), "1 to 8")?;
+                range(within(&m.depths, 64), "model.depths", &text(&m.depths), "1 to 64")?;
+                let heads = m.num_heads.iter().zip(d).all(|(&h, d)| h > 0 && d.is_multiple_of(h));
+                range(heads, "model.num_heads", &text(&m.num_heads), "divisors of embed_dims")?;
+                let shares = m.attn_ratio.iter().all(|share| (0.0..=1.0).contains(share));
+                range(shares, "model.attn_ratio", &format!("{:?}", m.attn_ratio), "numbers from 0 to 1")?;
+                range((2..=16).contains(&m.window_size), "model.window_size", &m.window_size, "2 to 16")
             }
         }
     }
@@ -344,7 +362,7 @@ impl Config {
         let t = &self.train;
         range((0.0..=1.0).contains(&t.teacher_weight), "train.teacher_weight", &t.teacher_weight, "0 to 1")?;
         range(t.expand <= 1024, "train.expand", &t.expand, "0 (no branches) to 1024")?;
-        let branches = t.expand == 0 || !matches!(self.model, Model::Nafnet(_));
+        let branches = t.expand == 0 || !matches!(self.model, Model::Nafnet(_) | Model::Dehazeformer(_));
         range(branches, "train.expand", &t.expand, "0 for a network that is no graph of the engine's")?;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;

@@ -17,8 +17,8 @@ pub enum ExportError {
     Model(#[from] LoadError),
     /// The network is none of the engine's.
     #[error(
-        "the engine cannot run nafnet, whose channel attention needs the whole image before its first output row: \
-         there is no model file of it; use its checkpoint with mcir-train eval"
+        "nafnet and dehazeformer are no networks of the engine's: there is no model file of them; use the checkpoint with \
+         mcir-train eval"
     )]
     NoGraph,
     /// The weights do not fit the layer list.

@@ -6,11 +6,12 @@
 //! | BasicSR | `conv_first.weight`, `body.0.conv1.weight` | EDSR; the graph's names |
 //! | SwinIR | `conv_first.weight`, `layers.0.residual_group.…` | SwinIR with a 1-convolution residual |
 //! | NAFNet | `intro.weight`, `middle_blks.0.beta` | NAFNet; to start a training from, the engine cannot run it |
+//! | DehazeFormer | `patch_embed.proj.weight`, `layer1.blocks.0.attn.V.weight` | DehazeFormer; to start a training from, or to evaluate |
 //! | FFA-Net | `pre.0.weight`, `g1.gp.0.conv1.weight` | FFA-Net; normalises its input unless told not to |
 //! | EDSR-PyTorch | `head.0.weight`, `tail.0.0.weight` | EDSR; works on 0..255, means in `sub_mean`, `add_mean` |
 
 use crate::config::Model;
-use crate::net::{TABLE, nafnet};
+use crate::net::{TABLE, dehazeformer, nafnet};
 use crate::weights::{Tensors, WeightsError, mean_shift};
 use mcir_runtime::arch::edsr::{self, Tail};
 use mcir_runtime::arch::{ffanet, swinir};
@@ -25,7 +26,7 @@ pub enum ImportError {
     File(#[from] mcir_checkpoint::Error),
     /// The tensors are of no known network.
     #[error(
-        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR, NAFNet and FFA-Net can be"
+        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR, NAFNet, DehazeFormer and FFA-Net can be"
     )]
     Layout {
         /// The file.
@@ -77,6 +78,15 @@ pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportEr
     }
     if tensors.shape("intro.weight").is_some() {
         return Ok((Model::Nafnet(detect_nafnet(&tensors)?), tensors));
+    }
+    if tensors.shape("patch_embed.proj.weight").is_some() && tensors.shape("skip1.weight").is_some() {
+        let config = detect_dehazeformer(&tensors)?;
+        let mut named = Tensors::default();
+        // What follows from the window's size.
+        let parameters = tensors.iter().filter(|(name, ..)| !name.ends_with(".relative_positions"));
+        parameters
+            .for_each(|(name, shape, values)| named.insert(name.into(), shape.to_vec(), values.to_vec()));
+        return Ok((Model::Dehazeformer(config), named));
     }
     if tensors.shape("pre.0.weight").is_some() && tensors.shape("g1.gp.0.conv1.weight").is_some() {
         let (config, tensors) = from_ffanet(&tensors, options)?;
@@ -246,6 +256,34 @@ fn detect_nafnet(tensors: &Tensors) -> Result<nafnet::Config, ImportError> {
         middle_blk_num: blocks("middle_blks"),
         dec_blk_nums: (0..levels).map(|i| blocks(&format!("decoders.{i}"))).collect(),
     })
+}
+
+/// The DehazeFormer that has tensors of these shapes; the window has the published 8 pixels, which no shape tells.
+pub(crate) fn detect_dehazeformer(tensors: &Tensors) -> Result<dehazeformer::Config, ImportError> {
+    let block = |level: usize, i: usize| format!("layer{}.blocks.{i}", level + 1);
+    let mut config = dehazeformer::Config::tiny();
+    for level in 0..dehazeformer::LEVELS {
+        let mlp = format!("{}.mlp.mlp.0.weight", block(level, 0));
+        let [hidden, dim, ..] = shape4(tensors, &mlp, "[hidden, channels, 1, 1]")?;
+        let depth = count(tensors, |i| format!("{}.mlp.mlp.0.weight", block(level, i)));
+        let heads = |i: usize| tensors.shape(&format!("{}.attn.attn.meta.2.bias", block(level, i)));
+        let attending: Vec<usize> = (0..depth).filter(|&i| heads(i).is_some()).collect();
+        config.embed_dims[level] = small(dim);
+        config.mlp_ratios[level] = small(hidden / dim.max(1));
+        config.depths[level] = small(depth);
+        config.attn_ratio[level] = attending.len() as f32 / depth.max(1) as f32;
+        let heads = attending.first().and_then(|&i| heads(i));
+        // Where nothing attends they make no difference.
+        let published = Some(config.num_heads[level]).filter(|&n| config.embed_dims[level].is_multiple_of(n));
+        let found = heads.and_then(|shape| shape.first()).map(|&n| small(n));
+        config.num_heads[level] = found.or(published).unwrap_or(1);
+        if !config.embed_dims[level].is_multiple_of(config.num_heads[level].max(1)) || dim == 0 {
+            let name = format!("{}.attn.attn.meta.2.bias", block(level, attending.first().map_or(0, |&i| i)));
+            let found = tensors.shape(&name).unwrap_or_default().to_vec();
+            return Err(ImportError::Shape { name, found, expected: "a divisor of the channels" });
+        }
+    }
+    Ok(config)
 }
 
 /// Gives linear layers the shape of 1x1 convolutions and leaves out what follows from the image size.

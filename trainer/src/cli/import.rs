@@ -38,6 +38,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Model::Swinir(m) => format!("swinir-{}x{}-x{}", m.embed_dim, m.depths.len(), m.upscale),
         Model::Ffanet(m) => format!("ffanet-{}x{}x{}", m.num_feat, m.num_group, m.num_block),
         Model::Nafnet(m) => format!("nafnet-w{}", m.width),
+        Model::Dehazeformer(m) => {
+            format!("dehazeformer-{}x{}", m.embed_dims[0], m.depths.iter().sum::<u16>())
+        }
     };
     let metadata = [
         ("name", name),

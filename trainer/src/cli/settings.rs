@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub struct Settings {
     /// Preset to start from: edsr-light-xN, edsr-edge-xN, edsr-edge-m-xN, swinir-light-xN, swinir-edge-xN, nafnet-wN,
-    /// ffanet, ffanet-edge
+    /// ffanet, ffanet-edge, dehazeformer-t, -s, -b
     #[arg(short, long)]
     preset: Option<String>,
     /// Configuration file (TOML); may name a preset

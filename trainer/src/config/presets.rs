@@ -6,14 +6,14 @@ use super::{
 };
 use crate::conv::Precision;
 use crate::loss::pixel::Loss;
-use crate::net::nafnet;
+use crate::net::{dehazeformer, nafnet};
 use mcir_runtime::arch::{edsr, ffanet, swinir};
 use std::path::PathBuf;
 
 /// The names that [`Config::preset`] knows.
 pub const PRESETS: &str = "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 of 32), \
      swinir-light-xN and swinir-edge-xN with N from 2 to 4; nafnet-wN with N = 8, 16 (12 blocks) or 32, 64 (36 blocks); \
-     ffanet (3 groups of 19 blocks of 64), ffanet-edge (2 of 3 of 16)";
+     ffanet (3 groups of 19 blocks of 64), ffanet-edge (2 of 3 of 16); dehazeformer-t, -s, -b";
 
 impl Config {
     /// The configuration of a preset.
@@ -31,6 +31,15 @@ impl Config {
                 _ => return Err(unknown()),
             };
             return Ok(Self::with(name, Model::Nafnet(model), patch, train));
+        }
+        let dehazeformer = match name {
+            "dehazeformer-t" => Some((dehazeformer::Config::tiny(), 32, 4e-4)),
+            "dehazeformer-s" => Some((dehazeformer::Config::small(), 16, 2e-4)),
+            "dehazeformer-b" => Some((dehazeformer::Config::base(), 8, 2e-4)),
+            _ => None,
+        };
+        if let Some((model, batch, lr)) = dehazeformer {
+            return Ok(Self::with(name, Model::Dehazeformer(model), 256, dehazeformer_train(batch, lr)));
         }
         let ffanet = match name {
             "ffanet" => Some((ffanet::Config::paper(), 240, paper_ffanet())),
@@ -143,6 +152,11 @@ fn paper_nafnet() -> Train {
 /// FFA-Net's recipe for RESIDE's indoor images (ITS): 500k steps of 2 patches; the outdoor ones (OTS) have 1M.
 fn paper_ffanet() -> Train {
     Train { steps: 500_000, batch: 2, schedule: Schedule::Cosine { end: 0.0 }, ..paper() }
+}
+
+/// A recipe near that of DehazeFormer, which counts epochs and has AdamW: patches of 256, L1, half a cosine to a hundredth.
+fn dehazeformer_train(batch: usize, lr: f64) -> Train {
+    Train { steps: 300_000, batch, lr, schedule: Schedule::Cosine { end: lr / 100.0 }, ..paper() }
 }
 
 /// The same for a CPU.

@@ -184,6 +184,26 @@ fn a_stable_rate_falls_at_the_end_only() {
 }
 
 #[test]
+fn dehazeformers_resolve_and_mistakes_in_them_are_named() {
+    for name in ["dehazeformer-t", "dehazeformer-s", "dehazeformer-b"] {
+        let config = Config::resolve(Some(name), "", &[]).expect(name);
+        assert_eq!((config.model.upscale(), config.train.loss, config.data.patch), (1, Loss::L1, 256));
+        assert_eq!(Config::resolve(None, &config.to_toml(), &[]).expect(name), config);
+    }
+    for (over, key) in [
+        ("model.embed_dims=[24,48,96,48,23]", "model.embed_dims"),
+        ("model.num_heads=[2,5,6,1,1]", "model.num_heads"),
+        ("model.depths=[0,4,4,2,2]", "model.depths"),
+        ("model.attn_ratio=[2.0,0.5,1.0,0.0,0.0]", "model.attn_ratio"),
+        ("model.window_size=1", "model.window_size"),
+        ("train.expand=8", "train.expand"),
+    ] {
+        let error = Config::resolve(Some("dehazeformer-t"), "", &settings(&[over])).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
 fn ffanets_resolve_with_their_recipe() {
     for name in ["ffanet", "ffanet-edge"] {
         let config = Config::resolve(Some(name), "", &[]).expect(name);

@@ -2,16 +2,19 @@
 //!
 //! Networks that the engine runs are written down once, in `mcir_runtime::arch`, and lowered from there
 //! ([`graph`]). A network that the engine cannot run has no such description; it is written for burn alone
-//! ([`nafnet`]) and everything but export treats it like the others.
+//! ([`nafnet`], [`dehazeformer`]) and everything but export treats it like the others.
 
 pub mod branch;
+pub mod dehazeformer;
 mod gelu;
 pub mod graph;
 pub mod nafnet;
+mod named;
 mod norm;
 mod pooling;
 
 pub use branch::Branch;
+pub use dehazeformer::Dehazeformer;
 pub use graph::{GraphNet, TABLE};
 pub use nafnet::Nafnet;
 
@@ -28,6 +31,8 @@ pub enum Architecture {
     Graph(Graph),
     /// NAFNet, which only the trainer runs.
     Nafnet(nafnet::Config),
+    /// DehazeFormer, which only the trainer runs.
+    Dehazeformer(dehazeformer::Config),
 }
 
 impl From<Graph> for Architecture {
@@ -43,6 +48,8 @@ pub enum Net {
     Graph(GraphNet),
     /// NAFNet.
     Nafnet(Nafnet),
+    /// DehazeFormer.
+    Dehazeformer(Dehazeformer),
 }
 
 impl Net {
@@ -58,6 +65,9 @@ impl Net {
         Ok(match architecture {
             Architecture::Graph(graph) => Self::Graph(GraphNet::from_tensors(graph, tensors, device)?),
             Architecture::Nafnet(config) => Self::Nafnet(Nafnet::from_tensors(config, tensors, device)?),
+            Architecture::Dehazeformer(config) => {
+                Self::Dehazeformer(Dehazeformer::from_tensors(config, tensors, device)?)
+            }
         })
     }
 
@@ -69,6 +79,9 @@ impl Net {
         Ok(match architecture {
             Architecture::Graph(graph) => Self::Graph(GraphNet::random(graph, seed, device)?),
             Architecture::Nafnet(config) => Self::Nafnet(Nafnet::random(config, seed, device)?),
+            Architecture::Dehazeformer(config) => {
+                Self::Dehazeformer(Dehazeformer::random(config, seed, device)?)
+            }
         })
     }
 
@@ -77,6 +90,7 @@ impl Net {
         match self {
             Self::Graph(net) => Self::Graph(net.with_precision(precision)),
             Self::Nafnet(net) => Self::Nafnet(net.with_precision(precision)),
+            Self::Dehazeformer(net) => Self::Dehazeformer(net.with_precision(precision)),
         }
     }
 
@@ -85,6 +99,7 @@ impl Net {
         match self {
             Self::Graph(net) => net.precision(),
             Self::Nafnet(net) => net.precision(),
+            Self::Dehazeformer(net) => net.precision(),
         }
     }
 
@@ -93,6 +108,7 @@ impl Net {
         match self {
             Self::Graph(net) => Architecture::Graph(net.graph().clone()),
             Self::Nafnet(net) => Architecture::Nafnet(net.config().clone()),
+            Self::Dehazeformer(net) => Architecture::Dehazeformer(net.config().clone()),
         }
     }
 
@@ -100,7 +116,7 @@ impl Net {
     pub fn upscale(&self) -> usize {
         match self {
             Self::Graph(net) => net.upscale(),
-            Self::Nafnet(_) => 1,
+            Self::Nafnet(_) | Self::Dehazeformer(_) => 1,
         }
     }
 
@@ -109,6 +125,7 @@ impl Net {
         match self {
             Self::Graph(net) => net.in_channels(),
             Self::Nafnet(_) => nafnet::CHANNELS,
+            Self::Dehazeformer(_) => dehazeformer::CHANNELS,
         }
     }
 
@@ -122,6 +139,7 @@ impl Net {
         match self {
             Self::Graph(net) => net.to_tensors(),
             Self::Nafnet(net) => net.to_tensors(),
+            Self::Dehazeformer(net) => net.to_tensors(),
         }
     }
 
@@ -133,6 +151,7 @@ impl Net {
         match self {
             Self::Graph(net) => net.forward(image),
             Self::Nafnet(net) => net.forward(image),
+            Self::Dehazeformer(net) => net.forward(image),
         }
     }
 
@@ -140,7 +159,7 @@ impl Net {
     pub fn folded(&self) -> Self {
         match self {
             Self::Graph(net) => Self::Graph(net.folded()),
-            Self::Nafnet(net) => Self::Nafnet(net.clone()),
+            Self::Nafnet(_) | Self::Dehazeformer(_) => self.clone(),
         }
     }
 
@@ -153,7 +172,8 @@ impl Net {
         match (self, newer) {
             (Self::Graph(old), Self::Graph(new)) => Self::Graph(old.blend(new, keep)),
             (Self::Nafnet(old), Self::Nafnet(new)) => Self::Nafnet(old.blend(new, keep)),
-            (Self::Graph(_) | Self::Nafnet(_), _) => {
+            (Self::Dehazeformer(old), Self::Dehazeformer(new)) => Self::Dehazeformer(old.blend(new, keep)),
+            (Self::Graph(_) | Self::Nafnet(_) | Self::Dehazeformer(_), _) => {
                 panic!("only networks of one architecture can be blended")
             }
         }

@@ -6,12 +6,11 @@
 //! Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022. Parameters have the names and
 //! shapes of the published checkpoints.
 
-use super::{blend, param};
+use super::named::{Named, Spec, Start};
 use crate::conv::{Epilogue, Precision, conv_in};
-use crate::seed::{Purpose, Stream};
 use crate::shuffle::pixel_shuffle;
 use crate::weights::{Tensors, WeightsError};
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::module::{conv2d, layer_norm};
 use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, Tensor};
@@ -71,7 +70,7 @@ impl Config {
         for (k, &count) in self.dec_blk_nums.iter().enumerate() {
             let c = self.channels(levels - k);
             // No bias, as published.
-            specs.push(Spec::new(format!("ups.{k}.0.weight"), &[2 * c, c, 1, 1], bound(&[2 * c, c, 1, 1])));
+            specs.push(Spec::new(format!("ups.{k}.0.weight"), &[2 * c, c, 1, 1], Start::of_sum(c)));
             (0..count).for_each(|i| block(&mut specs, &format!("decoders.{k}.{i}"), c / 2));
         }
         conv(&mut specs, "ending", [CHANNELS, self.channels(0), 3, 3]);
@@ -79,34 +78,8 @@ impl Config {
     }
 }
 
-/// A parameter: what it is called, its shape and how it starts.
-struct Spec {
-    name: String,
-    shape: Vec<usize>,
-    start: Start,
-}
-
-/// First values of a parameter.
-#[derive(Clone, Copy)]
-enum Start {
-    Constant(f32),
-    Uniform(f32),
-}
-
-impl Spec {
-    fn new(name: String, shape: &[usize], start: Start) -> Self {
-        Self { name, shape: shape.to_vec(), start }
-    }
-}
-
-/// PyTorch's default for a convolution of this shape.
-fn bound(shape: &[usize; 4]) -> Start {
-    Start::Uniform(1.0 / ((shape[1] * shape[2] * shape[3]) as f32).sqrt())
-}
-
 fn conv(specs: &mut Vec<Spec>, name: &str, shape: [usize; 4]) {
-    specs.push(Spec::new(format!("{name}.weight"), &shape, bound(&shape)));
-    specs.push(Spec::new(format!("{name}.bias"), &shape[..1], bound(&shape)));
+    specs.extend(Spec::conv(name, shape));
 }
 
 fn block(specs: &mut Vec<Spec>, name: &str, c: usize) {
@@ -125,23 +98,10 @@ fn block(specs: &mut Vec<Spec>, name: &str, c: usize) {
     specs.push(Spec::new(format!("{name}.gamma"), &[1, c, 1, 1], Start::Constant(0.0)));
 }
 
-/// A parameter of either rank.
-#[derive(Module, Debug)]
-pub enum Value {
-    /// Biases and layer norms.
-    Vector(Param<Tensor<1>>),
-    /// Convolutions, `[out, in, kernel, kernel]`, and the factors of residuals, `[1, C, 1, 1]`.
-    Kernel(Param<Tensor<4>>),
-}
-
 /// A NAFNet.
 #[derive(Module, Debug)]
 pub struct Nafnet {
-    /// In the order of the names.
-    values: Vec<Value>,
-    /// Sorted.
-    #[module(skip)]
-    names: Vec<String>,
+    named: Named,
     #[module(skip)]
     config: Config,
     #[module(skip)]
@@ -154,20 +114,8 @@ impl Nafnet {
     /// # Errors
     /// A tensor that is missing, left over, of the wrong shape or not finite.
     pub fn from_tensors(config: &Config, tensors: &Tensors, device: &Device) -> Result<Self, WeightsError> {
-        let mut specs = config.specs();
-        specs.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut values = Vec::with_capacity(specs.len());
-        for (place, spec) in specs.iter().enumerate() {
-            let data = tensors.get(&spec.name, &spec.shape)?.to_vec();
-            values.push(match *spec.shape {
-                [n] => Value::Vector(param(place, data, [n], true, device)),
-                [o, i, h, w] => Value::Kernel(param(place, data, [o, i, h, w], true, device)),
-                _ => unreachable!("specs have one or four dimensions"),
-            });
-        }
-        tensors.expect_len(specs.len())?;
-        let names = specs.into_iter().map(|spec| spec.name).collect();
-        Ok(Self { values, names, config: config.clone(), precision: Precision::F32 })
+        let named = Named::from_tensors(config.specs(), tensors, device)?;
+        Ok(Self { named, config: config.clone(), precision: Precision::F32 })
     }
 
     /// A network with random weights as PyTorch draws them; every block is the identity at first.
@@ -175,17 +123,7 @@ impl Nafnet {
     /// # Errors
     /// None that a valid configuration can cause.
     pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self, WeightsError> {
-        let mut tensors = Tensors::default();
-        for (index, spec) in config.specs().into_iter().enumerate() {
-            let mut stream = Stream::new(seed, Purpose::Weights, index as u64);
-            let n = spec.shape.iter().product();
-            let values = match spec.start {
-                Start::Constant(value) => vec![value; n],
-                Start::Uniform(bound) => (0..n).map(|_| stream.symmetric(bound)).collect(),
-            };
-            tensors.insert(spec.name, spec.shape, values);
-        }
-        Self::from_tensors(config, &tensors, device)
+        Self::from_tensors(config, &Named::random(config.specs(), seed), device)
     }
 
     /// The same network with convolutions in another precision.
@@ -205,16 +143,7 @@ impl Nafnet {
 
     /// All values, as [`Nafnet::from_tensors`] takes them.
     pub fn to_tensors(&self) -> Tensors {
-        let mut tensors = Tensors::default();
-        for (name, value) in self.names.iter().zip(&self.values) {
-            let data = match value {
-                Value::Vector(v) => v.val().into_data(),
-                Value::Kernel(v) => v.val().into_data(),
-            };
-            let shape = data.shape().to_vec();
-            tensors.insert(name.clone(), shape, data.try_into_vec().expect("parameters are f32"));
-        }
-        tensors
+        self.named.to_tensors()
     }
 
     /// `keep · self + (1 − keep) · newer`, parameter by parameter.
@@ -223,12 +152,7 @@ impl Nafnet {
     /// If the two networks have different shapes.
     pub fn blend(self, newer: &Self, keep: f64) -> Self {
         assert_eq!(self.config, newer.config, "only networks of one architecture can be blended");
-        let values = self.values.into_iter().zip(&newer.values).map(|(old, new)| match (old, new) {
-            (Value::Vector(a), Value::Vector(b)) => Value::Vector(blend(a, b, keep)),
-            (Value::Kernel(a), Value::Kernel(b)) => Value::Kernel(blend(a, b, keep)),
-            (Value::Vector(_) | Value::Kernel(_), _) => unreachable!("equal shapes have equal parameters"),
-        });
-        Self { values: values.collect(), ..self }
+        Self { named: self.named.blend(&newer.named, keep), ..self }
     }
 
     /// The restored image.
@@ -305,23 +229,12 @@ impl Nafnet {
         layer_norm(x.permute([0, 2, 3, 1]), weight, Some(bias), EPS).permute([0, 3, 1, 2])
     }
 
-    fn value(&self, name: &str) -> &Value {
-        let place = self.names.binary_search_by(|n| n.as_str().cmp(name));
-        &self.values[place.expect("specs and forward name the same parameters")]
-    }
-
     fn kernel(&self, name: &str) -> Tensor<4> {
-        match self.value(name) {
-            Value::Kernel(v) => v.val(),
-            Value::Vector(_) => unreachable!("{name} has four dimensions"),
-        }
+        self.named.kernel(name)
     }
 
     fn vector(&self, name: &str) -> Tensor<1> {
-        match self.value(name) {
-            Value::Vector(v) => v.val(),
-            Value::Kernel(_) => unreachable!("{name} has one dimension"),
-        }
+        self.named.vector(name)
     }
 }
 

@@ -1,6 +1,8 @@
 use super::*;
 use crate::import;
+use crate::net::named::Value;
 use crate::net::{Architecture, Net};
+use crate::seed::{Purpose, Stream};
 use burn::tensor::TensorData;
 
 /// The network of `testdata/nafnet.py`.
@@ -37,9 +39,10 @@ fn output_and_gradients_are_those_of_pytorch() {
     let worst = (y.clone().inner() - output.clone()).abs().max().into_scalar::<f32>();
     assert!(worst < 1e-4 * output.abs().max().into_scalar::<f32>(), "{worst}");
     let grads = (y.clone() * y).mean().backward();
-    for (name, value) in net.names.iter().zip(&net.values) {
+    for (name, value) in net.named.iter() {
         let found = match value {
             Value::Vector(v) => v.val().grad(&grads).expect(name).into_data(),
+            Value::Matrix(v) => v.val().grad(&grads).expect(name).into_data(),
             Value::Kernel(v) => v.val().grad(&grads).expect(name).into_data(),
         };
         let found = found.try_into_vec::<f32>().expect("f32");

@@ -6,7 +6,7 @@ use crate::seed::{Purpose, Stream};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 
 /// Every architecture, small.
-const NETWORKS: [(&str, &[&str]); 6] = [
+const NETWORKS: [(&str, &[&str]); 8] = [
     ("edsr-edge-x2", &["model.num_feat=8", "model.num_block=1"]),
     ("edsr-light-x3", &["model.num_feat=8", "model.num_block=2", "model.mean_shift=true"]),
     ("swinir-light-x2", &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]"]),
@@ -16,6 +16,16 @@ const NETWORKS: [(&str, &[&str]); 6] = [
     (
         "swinir-light-x3",
         &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]", "model.tail={classical=8}"],
+    ),
+    ("ffanet-edge", &["model.num_block=1", "model.num_feat=8"]),
+    (
+        "dehazeformer-t",
+        &[
+            "model.embed_dims=[8,8,8,8,8]",
+            "model.depths=[1,2,1,1,1]",
+            "model.num_heads=[1,2,2,1,1]",
+            "model.window_size=4",
+        ],
     ),
 ];
 

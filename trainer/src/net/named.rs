@@ -1,0 +1,171 @@
+//! [`Named`]: parameters by their names in published checkpoints, for networks that are written for burn alone.
+
+use super::{blend, param};
+use crate::seed::{Purpose, Stream};
+use crate::weights::{Tensors, WeightsError};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+/// A parameter: what it is called, its shape and how it starts.
+pub(super) struct Spec {
+    name: String,
+    shape: Vec<usize>,
+    start: Start,
+}
+
+/// First values of a parameter.
+#[derive(Clone, Copy)]
+pub(super) enum Start {
+    Constant(f32),
+    Uniform(f32),
+    Normal(f32),
+}
+
+impl Start {
+    /// PyTorch's default for a layer whose outputs are sums of so many products.
+    pub(super) fn of_sum(terms: usize) -> Self {
+        Self::Uniform(1.0 / (terms as f32).sqrt())
+    }
+}
+
+impl Spec {
+    pub(super) fn new(name: String, shape: &[usize], start: Start) -> Self {
+        Self { name, shape: shape.to_vec(), start }
+    }
+
+    /// Weight and bias of a convolution `[out, in, kernel, kernel]`, as PyTorch starts them.
+    pub(super) fn conv(name: &str, shape: [usize; 4]) -> [Self; 2] {
+        let start = Start::of_sum(shape[1] * shape[2] * shape[3]);
+        [
+            Self::new(format!("{name}.weight"), &shape, start),
+            Self::new(format!("{name}.bias"), &shape[..1], start),
+        ]
+    }
+}
+
+/// A parameter of any rank.
+#[derive(Module, Debug)]
+pub enum Value {
+    /// Biases and layer norms.
+    Vector(Param<Tensor<1>>),
+    /// Linear layers, `[out, in]`.
+    Matrix(Param<Tensor<2>>),
+    /// Convolutions, `[out, in, kernel, kernel]`, and factors of channels, `[1, C, 1, 1]`.
+    Kernel(Param<Tensor<4>>),
+}
+
+/// Parameters by name.
+#[derive(Module, Debug)]
+pub struct Named {
+    /// In the order of the names.
+    values: Vec<Value>,
+    /// Sorted.
+    #[module(skip)]
+    names: Vec<String>,
+}
+
+impl Named {
+    /// Parameters with the given values.
+    ///
+    /// # Errors
+    /// A tensor that is missing, left over, of the wrong shape or not finite.
+    pub(super) fn from_tensors(
+        mut specs: Vec<Spec>,
+        tensors: &Tensors,
+        device: &Device,
+    ) -> Result<Self, WeightsError> {
+        specs.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut values = Vec::with_capacity(specs.len());
+        for (place, spec) in specs.iter().enumerate() {
+            let data = tensors.get(&spec.name, &spec.shape)?.to_vec();
+            values.push(match *spec.shape {
+                [n] => Value::Vector(param(place, data, [n], true, device)),
+                [o, i] => Value::Matrix(param(place, data, [o, i], true, device)),
+                [o, i, h, w] => Value::Kernel(param(place, data, [o, i, h, w], true, device)),
+                _ => unreachable!("specs have one, two or four dimensions"),
+            });
+        }
+        tensors.expect_len(specs.len())?;
+        Ok(Self { values, names: specs.into_iter().map(|spec| spec.name).collect() })
+    }
+
+    /// Values that a training begins with.
+    pub(super) fn random(specs: Vec<Spec>, seed: u64) -> Tensors {
+        let mut tensors = Tensors::default();
+        for (index, spec) in specs.into_iter().enumerate() {
+            let mut stream = Stream::new(seed, Purpose::Weights, index as u64);
+            let n = spec.shape.iter().product();
+            let values = match spec.start {
+                Start::Constant(value) => vec![value; n],
+                Start::Uniform(bound) => (0..n).map(|_| stream.symmetric(bound)).collect(),
+                Start::Normal(deviation) => (0..n).map(|_| deviation * stream.normal()).collect(),
+            };
+            tensors.insert(spec.name, spec.shape, values);
+        }
+        tensors
+    }
+
+    /// All values, as [`Named::from_tensors`] takes them.
+    pub fn to_tensors(&self) -> Tensors {
+        let mut tensors = Tensors::default();
+        for (name, value) in self.iter() {
+            let data = match value {
+                Value::Vector(v) => v.val().into_data(),
+                Value::Matrix(v) => v.val().into_data(),
+                Value::Kernel(v) => v.val().into_data(),
+            };
+            let shape = data.shape().to_vec();
+            tensors.insert(name.into(), shape, data.try_into_vec().expect("parameters are f32"));
+        }
+        tensors
+    }
+
+    /// `keep · self + (1 − keep) · newer`, parameter by parameter, of two networks of one shape.
+    pub(super) fn blend(self, newer: &Self, keep: f64) -> Self {
+        let values = self.values.into_iter().zip(&newer.values).map(|(old, new)| match (old, new) {
+            (Value::Vector(a), Value::Vector(b)) => Value::Vector(blend(a, b, keep)),
+            (Value::Matrix(a), Value::Matrix(b)) => Value::Matrix(blend(a, b, keep)),
+            (Value::Kernel(a), Value::Kernel(b)) => Value::Kernel(blend(a, b, keep)),
+            (Value::Vector(_) | Value::Matrix(_) | Value::Kernel(_), _) => {
+                unreachable!("equal shapes have equal parameters")
+            }
+        });
+        Self { values: values.collect(), ..self }
+    }
+
+    /// Names and parameters, in the order of the names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.names.iter().map(String::as_str).zip(&self.values)
+    }
+
+    /// Whether there is a parameter of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.binary_search_by(|n| n.as_str().cmp(name)).is_ok()
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        let place = self.names.binary_search_by(|n| n.as_str().cmp(name));
+        &self.values[place.expect("specs and forward name the same parameters")]
+    }
+
+    pub(super) fn kernel(&self, name: &str) -> Tensor<4> {
+        match self.value(name) {
+            Value::Kernel(v) => v.val(),
+            Value::Vector(_) | Value::Matrix(_) => unreachable!("{name} has four dimensions"),
+        }
+    }
+
+    pub(super) fn matrix(&self, name: &str) -> Tensor<2> {
+        match self.value(name) {
+            Value::Matrix(v) => v.val(),
+            Value::Vector(_) | Value::Kernel(_) => unreachable!("{name} has two dimensions"),
+        }
+    }
+
+    pub(super) fn vector(&self, name: &str) -> Tensor<1> {
+        match self.value(name) {
+            Value::Vector(v) => v.val(),
+            Value::Matrix(_) | Value::Kernel(_) => unreachable!("{name} has one dimension"),
+        }
+    }
+}
