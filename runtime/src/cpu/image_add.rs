@@ -99,11 +99,11 @@ impl Spread {
     }
 }
 
-/// Whether sums with these factors fit the arithmetic: `round(correction · factors[0] + image · factors[1])`. Rounding to
-/// even does not change when an even zero point is added first.
+/// Whether sums with these factors fit the arithmetic: `round(correction · factors[0] + image · factors[1])`. On aarch64 the zero
+/// point is added first: rounding to even does not change when it is even.
 pub(crate) fn fits(factors: [f32; 2], to: Narrowing) -> bool {
     let in_range = (factors[0].abs() + factors[1].abs()) * f32::from(i16::MAX) < MAX_ROUNDED;
-    in_range && to.zero_point % 2 == 0 && to.xor == 0
+    in_range && (cfg!(target_arch = "x86_64") || (to.zero_point % 2 == 0 && to.xor == 0))
 }
 
 /// Everything that the output rows between two rows of the image need.
@@ -119,8 +119,11 @@ pub(crate) struct ImageArgs<'a, 'b> {
     pub spread: &'a Spread,
     /// Phase of the first output row.
     pub dy: usize,
-    /// The image's zero point times the sum of a value's weights.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only aarch64 has a kernel"))]
+    /// The zero point of the image, of its bytes as unsigned ones on x86-64, times the sum of a value's weights.
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(dead_code, reason = "only aarch64 and x86-64 have a kernel")
+    )]
     pub zero: i32,
     /// Of the correction and of the image.
     pub factors: [f32; 2],
@@ -131,7 +134,10 @@ pub(crate) struct ImageArgs<'a, 'b> {
 
 impl ImageArgs<'_, '_> {
     /// Weights of the first output row.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "only aarch64 has a kernel"))]
+    #[cfg_attr(
+        not(any(target_arch = "aarch64", target_arch = "x86_64")),
+        expect(dead_code, reason = "only aarch64 and x86-64 have a kernel")
+    )]
     pub fn weights(&self) -> *const i8 {
         self.spread.weights_from(self.dy).as_ptr().cast()
     }

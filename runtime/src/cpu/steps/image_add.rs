@@ -24,7 +24,7 @@ pub(crate) struct ImageAddStep {
     spread: Spread,
     /// Phases down the rows; as many as the factor.
     phases: Vec<Phase>,
-    /// The image's zero point times the sum of a value's weights.
+    /// See [`ImageArgs::zero`].
     zero: i32,
     /// Of the correction and of the image.
     factors: [f32; 2],
@@ -55,7 +55,9 @@ impl ImageAddStep {
             .map(|p| Phase { first: p.first, weights: [p.weights[0] as i8, p.weights[1] as i8] })
             .collect();
         let spread = Spread::new(&phases, channels, cpu.i8.geometry.layout)?;
-        let zero = i32::from(zero_point) * (total * total) as i32;
+        // Kernels of x86-64 take bytes as unsigned, 128 larger.
+        let offset = if cfg!(target_arch = "x86_64") { 128 } else { 0 };
+        let zero = (i32::from(zero_point) + offset) * (total * total) as i32;
         Some(Self { entry, spread, phases, zero, factors, to })
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 pub(crate) mod epilogue;
 pub(crate) mod i16;
+pub(crate) mod image_add;
 pub(crate) mod norm;
 pub(crate) mod peak;
 pub(crate) mod post_ops;
@@ -34,7 +35,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     winograd: Some(WinogradKernel::F4x4(winograd_4x4::KERNEL)),
     narrow_out: None,
     rows: Some(rows::ROWS),
-    image_add: None,
+    image_add: Some(image_add::rows),
     attention: attention::ATTENTION,
     norm: Some(norm::KERNEL),
     lookup: portable::look_up,

@@ -20,6 +20,7 @@ use crate::cpu::conv::row::ConvKernel;
 use crate::cpu::isa::detected;
 use crate::cpu::kernels::{Elementwise, Kernels, Vectors};
 use crate::cpu::portable;
+use crate::cpu::x86::avx2;
 
 pub(crate) static KERNELS: Kernels = VNNI;
 /// With AVX-512 VBMI as well.
@@ -48,7 +49,7 @@ const VNNI: Kernels = Kernels {
     winograd: Some(WinogradKernel::F2x1(winograd_2x1::KERNEL)),
     narrow_out: Some(narrow_out::row),
     rows: Some(rows::ROWS),
-    image_add: None,
+    image_add: Some(avx2::image_add::rows),
     attention: attention::ATTENTION,
     norm: Some(norm::KERNEL),
     lookup: portable::look_up,

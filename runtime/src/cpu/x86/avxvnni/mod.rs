@@ -31,7 +31,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     winograd: Some(WinogradKernel::F4x4(winograd_4x4::KERNEL)),
     narrow_out: Some(narrow_out::row),
     rows: Some(avx2::rows::ROWS),
-    image_add: None,
+    image_add: Some(avx2::image_add::rows),
     attention: avx2::attention::WITH_VNNI,
     norm: Some(avx2::norm::KERNEL),
     lookup: portable::look_up,
