@@ -16,8 +16,9 @@ use std::vec::Vec;
 /// Turns of the waiting loop between two looks at the clock.
 const SPINS: usize = 64;
 /// How long a thread waits for another to finish its part of a step before it gives its processor away, beyond twice the time
-/// that its own part took.
-const PATIENCE: Duration = Duration::from_micros(50);
+/// that its own part took. Little beside the milliseconds for which a processor is taken, and more than parts differ by
+/// where one of them has all columns of a narrow edge.
+const PATIENCE: Duration = Duration::from_micros(300);
 /// How long a worker that has nothing to do looks for work before it sleeps: about the time between two bands.
 const IDLE: Duration = Duration::from_micros(100);
 /// How long a thread sleeps at most before it looks again who keeps it waiting.
