@@ -66,7 +66,10 @@ impl Elementwise for Row<'_> {
         let InterpolateStep { numbers, channels, from, to } = *self.step;
         let mut corners = [[[0.0_f32; CHUNK]; 2]; 2];
         let mut made = [0.0_f32; CHUNK];
-        for x in self.cols.clone() {
+        // Of a point, as a mean of the image is one, every pixel is the same.
+        let point = self.widths[0] == 1 && numbers.filter == Filter::Nearest;
+        let count = if point { self.cols.len().min(1) } else { self.cols.len() };
+        for x in self.cols.clone().take(count) {
             let (columns, right) = self.step.between(x, self.widths[0], self.widths[1]);
             let (left, upper, lower) = (1.0 - right, 1.0 - self.weight, self.weight);
             for first in (0..channels).step_by(CHUNK) {
@@ -84,5 +87,19 @@ impl Elementwise for Row<'_> {
                 to.store(&made[..n], self.out, (x - self.cols.start) * channels + first);
             }
         }
+        if point {
+            repeat(self.out, channels * to.size_bytes(), self.cols.len());
+        }
+    }
+}
+
+/// Copies the first pixel, of so many bytes, to all of so many.
+#[inline(always)]
+fn repeat(out: &mut [u8], pixel: usize, count: usize) {
+    let (mut done, all) = (pixel, pixel * count);
+    while done < all {
+        let more = done.min(all - done);
+        out.copy_within(..more, done);
+        done += more;
     }
 }
