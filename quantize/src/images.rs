@@ -28,7 +28,7 @@ pub struct Task {
 /// A high-resolution image and the low-resolution image that a network gets to see.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// `[height, width, channels]`, a multiple of the upscaling factor.
+    /// `[height, width, channels]`, a multiple of the upscaling factor; of one channel where the photograph is grey.
     pub hr: Image,
     /// `[height / upscale, width / upscale, channels]`.
     pub lr: Image,
@@ -84,12 +84,13 @@ pub fn load(path: &Path, task: Task) -> Result<Pair, String> {
     if width.min(height) < least {
         return Err(format!("has {width}x{height} pixels, at least {least}x{least} are needed"));
     }
-    let pixel = &hr.data()[..task.channels];
-    if hr.data().chunks_exact(task.channels).all(|p| p == pixel) {
+    let pixel = &hr.data()[..hr.channels()];
+    if hr.data().chunks_exact(hr.channels()).all(|p| p == pixel) {
         return Err("is a single colour".into());
     }
     let hr = hr.crop_to_multiple(task.upscale).map_err(|e| e.to_string())?;
     let (width, height) = (hr.width() / task.upscale, hr.height() / task.upscale);
+    let seen = |lr: Image| if task.channels > lr.channels() { lr.to_rgb() } else { lr };
     if let Some(path) = beside(path, task.upscale) {
         let lr = decode(&path, task.channels)
             .map_err(|why| format!("has a partner that {why}: {}", path.display()))?;
@@ -100,12 +101,13 @@ pub fn load(path: &Path, task: Task) -> Result<Pair, String> {
                 path.display()
             ));
         }
-        return Ok(Pair { lr, hr });
+        return Ok(Pair { lr: seen(lr), hr });
     }
-    let lr = resize_bicubic(&hr, width, height);
-    Ok(Pair { lr: lr.map_err(|e| format!("cannot be shrunk: {e}"))?, hr })
+    let lr = resize_bicubic(&hr, width, height).map_err(|e| format!("cannot be shrunk: {e}"))?;
+    Ok(Pair { lr: seen(lr), hr })
 }
 
+/// A photograph with so many channels, or a grey one.
 fn decode(path: &Path, channels: usize) -> Result<Image, String> {
     let told = |error: mcir_files::Error| match error {
         mcir_files::Error::NotAnImage { reason, .. } => format!("is not a readable image: {reason}"),
@@ -114,8 +116,7 @@ fn decode(path: &Path, channels: usize) -> Result<Image, String> {
         error => format!("cannot be used: {error}"),
     };
     let image = mcir_files::read(path).and_then(|p| p.into_image(&name_of(path))).map_err(told)?;
-    let image = if image.channels() == 3 { image } else { image.to_rgb() };
-    if channels == 3 {
+    if channels == 3 || image.channels() == 1 {
         return Ok(image);
     }
     // Networks for one channel work on the luma that PSNR is measured on.
@@ -275,6 +276,12 @@ mod tests {
         assert!(blue(2).unwrap_err().contains("ax2.png has 31x31"));
         std::fs::remove_file(set.join("LR/X1/a.png")).unwrap();
         assert!(blue(1).unwrap_err().starts_with("has a partner that"), "{:?}", blue(1));
+        let grey = folder.path().join("grey.png");
+        image::GrayImage::from_fn(83, 70, |x, y| image::Luma([(x + y) as u8])).save(&grey).unwrap();
+        for channels in [1, 3] {
+            let pair = load(&grey, Task { upscale: 2, channels }).unwrap();
+            assert_eq!((pair.lr.channels(), pair.hr.channels()), (channels, 1));
+        }
         let reason = load(&path, Task { upscale: 8, channels: 3 }).unwrap_err();
         assert!(reason.contains("83x70") && reason.contains("128x128"), "{reason}");
     }

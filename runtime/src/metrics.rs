@@ -3,8 +3,9 @@
 //!
 //! The conventions are those of the super-resolution literature: the output is rounded to 8 bits first,
 //! `crop_border` pixels (usually the upscaling factor) are left out on each side, and Y is BT.601 in 16..235,
-//! not rounded. A grey image is measured on its one channel; repeat it to RGB ([`Image::to_rgb`]) to get the
-//! figures that published tables have for grey benchmark images.
+//! not rounded. An original of one channel is Y itself, which then spans 0..255, as in the tables that MATLAB's scripts
+//! made; an RGB image is compared with it by its luma, stretched to that range. Programs that expand such an original to
+//! RGB ([`Image::to_rgb`]) before they take Y squeeze its range, which adds 20 log10(255 / 219) = 1.32 dB to it.
 
 #[cfg(test)]
 mod tests;
@@ -64,11 +65,12 @@ impl core::error::Error for MetricError {}
 /// dB with peak 255; infinite for equal images.
 ///
 /// # Errors
-/// [`MetricError::Mismatch`] when sizes or channels differ, [`MetricError::TooSmall`] when no pixel is left
-/// between the borders.
+/// [`MetricError::Mismatch`] when sizes or channels differ, except for an RGB image with a grey original;
+/// [`MetricError::TooSmall`] when no pixel is left between the borders.
 pub fn psnr_y(sr: &Image, hr: &Image, crop_border: usize) -> Result<f64, MetricError> {
-    let area = Area::new(sr, hr, crop_border, 1)?;
-    Ok(psnr(mean_squared_error(&area, &sr.luma(), &hr.luma(), 1)))
+    let area = Area::of_luma(sr, hr, crop_border, 1)?;
+    let [sr, hr] = brightness(sr, hr);
+    Ok(psnr(mean_squared_error(&area, &sr, &hr, 1)))
 }
 
 /// PSNR over all channels together, one mean squared error.
@@ -77,7 +79,8 @@ pub fn psnr_y(sr: &Image, hr: &Image, crop_border: usize) -> Result<f64, MetricE
 /// dB with peak 255; infinite for equal images.
 ///
 /// # Errors
-/// As [`psnr_y`].
+/// [`MetricError::Mismatch`] when sizes or channels differ, [`MetricError::TooSmall`] when no pixel is left
+/// between the borders.
 pub fn psnr_rgb(sr: &Image, hr: &Image, crop_border: usize) -> Result<f64, MetricError> {
     let area = Area::new(sr, hr, crop_border, 1)?;
     Ok(psnr(mean_squared_error(&area, sr.data(), hr.data(), sr.channels())))
@@ -89,14 +92,24 @@ pub fn psnr_rgb(sr: &Image, hr: &Image, crop_border: usize) -> Result<f64, Metri
 /// −1..=1; 1 for equal images.
 ///
 /// # Errors
-/// [`MetricError::Mismatch`] when sizes or channels differ, [`MetricError::TooSmall`] when the window does
-/// not fit between the borders.
+/// [`MetricError::Mismatch`] when sizes or channels differ, except for an RGB image with a grey original;
+/// [`MetricError::TooSmall`] when the window does not fit between the borders.
 ///
 /// # Source
 /// Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004.
 pub fn ssim_y(sr: &Image, hr: &Image, crop_border: usize) -> Result<f64, MetricError> {
-    let area = Area::new(sr, hr, crop_border, SSIM_WINDOW)?;
-    Ok(ssim(&area, &sr.luma(), &hr.luma()))
+    let area = Area::of_luma(sr, hr, crop_border, SSIM_WINDOW)?;
+    let [sr, hr] = brightness(sr, hr);
+    Ok(ssim(&area, &sr, &hr))
+}
+
+/// Y of an image and its original: in 16..235, or in 0..255 where the original is grey.
+fn brightness(sr: &Image, hr: &Image) -> [Vec<f64>; 2] {
+    let [mut y, original] = [sr, hr].map(Image::luma);
+    if sr.channels() != hr.channels() {
+        y.iter_mut().for_each(|y| *y = (*y - 16.0) * (255.0 / 219.0));
+    }
+    [y, original]
 }
 
 /// Mean over the channels of the SSIM of each.
@@ -126,6 +139,15 @@ struct Area {
 }
 
 impl Area {
+    /// [`Area::new`] where an RGB image may have a grey original.
+    fn of_luma(sr: &Image, hr: &Image, crop_border: usize, window: usize) -> Result<Self, MetricError> {
+        let size = |i: &Image| (i.height(), i.width());
+        match size(sr) == size(hr) && (sr.channels(), hr.channels()) == (3, 1) {
+            true => Self::new(sr, sr, crop_border, window),
+            false => Self::new(sr, hr, crop_border, window),
+        }
+    }
+
     /// `window` is the least side that must remain.
     fn new(sr: &Image, hr: &Image, crop_border: usize, window: usize) -> Result<Self, MetricError> {
         let dims = |i: &Image| [i.height(), i.width(), i.channels()];

@@ -1,6 +1,6 @@
 //! PSNR and SSIM of a network on pairs of images.
 
-use crate::data::pairs::Pair;
+use crate::data::pairs::{Pair, first_channel};
 use crate::net::Net;
 use burn::tensor::{Tensor, TensorData};
 use mcir_runtime::image::Image;
@@ -162,11 +162,14 @@ fn score(net: &Net, pair: &Pair) -> Result<ImageScore, EvalError> {
     let border = border(net.upscale());
     let sr = upscale(net, &pair.lr)?;
     let failed = |source| EvalError::Metric { name: pair.name.clone(), source };
+    // The one channel of a grey original is Y, as in published tables.
+    let original = pair.grey.then(|| first_channel(&pair.hr));
+    let original = original.as_ref().unwrap_or(&pair.hr);
     Ok(ImageScore {
         name: pair.name.clone(),
-        psnr_y_db: metrics::psnr_y(&sr, &pair.hr, border).map_err(failed)?,
+        psnr_y_db: metrics::psnr_y(&sr, original, border).map_err(failed)?,
         psnr_rgb_db: metrics::psnr_rgb(&sr, &pair.hr, border).map_err(failed)?,
-        ssim_y: metrics::ssim_y(&sr, &pair.hr, border).map_err(failed)?,
+        ssim_y: metrics::ssim_y(&sr, original, border).map_err(failed)?,
         ssim_rgb: metrics::ssim_rgb(&sr, &pair.hr, border).map_err(failed)?,
         input_psnr_rgb_db: match net.upscale() {
             1 => Some(metrics::psnr_rgb(&pair.lr, &pair.hr, border).map_err(failed)?),
@@ -203,7 +206,7 @@ mod tests {
         let image = |w, h| Image::new(w, h, 3, vec![7; w * h * 3]).expect("an image");
         let pair = |w: usize, h: usize| {
             let (name, path) = ("a".into(), PathBuf::from("b/a.png"));
-            vec![Pair { name, path, lr: image(w / 2, h / 2), hr: image(w, h) }]
+            vec![Pair { name, path, lr: image(w / 2, h / 2), hr: image(w, h), grey: false }]
         };
         assert!(check(&pair(16, 16), 2).is_ok());
         let error = check(&pair(20, 14), 2).expect_err("refused").to_string();

@@ -55,13 +55,36 @@ fn grey_is_its_own_luma() {
     close(psnr_rgb(&a, &b, 0), expected);
 }
 
+/// Three equal channels have the values of one; only expanding the original to RGB makes them nearer.
+#[test]
+fn rgb_is_compared_with_a_grey_original_by_its_luma() {
+    let (a, b) = (noise(3, 20, 16, 1), noise(4, 20, 16, 1));
+    let close_to = |found: Result<f64, MetricError>, expected: f64| {
+        let found = found.unwrap();
+        assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+    };
+    close_to(psnr_y(&a.to_rgb(), &b, 2), psnr_y(&a, &b, 2).unwrap());
+    close_to(ssim_y(&a.to_rgb(), &b, 2), ssim_y(&a, &b, 2).unwrap());
+    let lift = 20.0 * libm::log10(255.0 / 219.0);
+    close_to(psnr_y(&a.to_rgb(), &b.to_rgb(), 2), psnr_y(&a, &b, 2).unwrap() + lift);
+}
+
 #[test]
 fn images_that_cannot_be_compared() {
     let (a, _) = pair();
     let grey = noise(1, 20, 16, 1);
     let mismatch = MetricError::Mismatch { expected: [16, 20, 3], found: [16, 20, 1] };
-    assert_eq!(psnr_y(&a, &grey, 0), Err(mismatch));
+    assert_eq!(psnr_rgb(&a, &grey, 0), Err(mismatch));
     assert_eq!(ssim_rgb(&a, &grey, 0), Err(mismatch));
+    let mismatch = MetricError::Mismatch { expected: [16, 20, 1], found: [16, 20, 3] };
+    assert_eq!(psnr_y(&grey, &a, 0), Err(mismatch));
+    assert_eq!(ssim_y(&grey, &a, 0), Err(mismatch));
+    let narrow = noise(1, 19, 16, 1);
+    assert_eq!(
+        psnr_y(&a, &narrow, 0),
+        Err(MetricError::Mismatch { expected: [16, 20, 3], found: [16, 19, 1] })
+    );
+    assert_eq!(ssim_y(&a, &grey, 3), Err(MetricError::TooSmall { found: 16, limit: 17 }));
     assert_eq!(psnr_y(&a, &a, 8), Err(MetricError::TooSmall { found: 16, limit: 17 }));
     assert_eq!(ssim_y(&a, &a, 3), Err(MetricError::TooSmall { found: 16, limit: 17 }));
     assert_eq!(psnr_rgb(&a, &a, usize::MAX), Err(MetricError::TooSmall { found: 16, limit: usize::MAX }));

@@ -106,7 +106,7 @@ fn write_pairs(
     };
     let mut list = String::from("image,crc32,degradation\n");
     for (index, path) in (0u64..).zip(source.files()) {
-        let hr = pairs::decode(path)?;
+        let (hr, grey) = pairs::decode_told(path)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         for version in 0..u64::from(args.versions) {
             let small =
@@ -118,6 +118,7 @@ fn write_pairs(
             let name = if args.versions == 1 { stem.to_string() } else { format!("{stem}-{}", version + 1) };
             // Where the size stays, input and target share their name.
             let suffix = if upscale == 1 { String::new() } else { format!("x{upscale}") };
+            let hr = if grey { pairs::first_channel(&hr) } else { hr };
             write(&high.join(format!("{name}.png")), &hr)?;
             write(&low.join(format!("{name}{suffix}.png")), &lr)?;
             // Of the pixels: encoders of PNG differ, and the protocol does not depend on them.

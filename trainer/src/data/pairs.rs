@@ -18,6 +18,8 @@ pub struct Pair {
     pub lr: Image,
     /// High resolution, cropped to a multiple of the upscaling factor.
     pub hr: Image,
+    /// Whether the original's file has one channel, which is Y where the image is measured.
+    pub grey: bool,
 }
 
 /// The files of a data set, not yet read.
@@ -120,7 +122,7 @@ impl Source {
     /// Any [`DataError`].
     pub fn read(&self, index: usize) -> Result<Pair, DataError> {
         let (path, upscale) = (&self.files[index], self.upscale);
-        let (mut name, hr) = (stem(path), decode(path)?);
+        let (mut name, (hr, grey)) = (stem(path), decode_told(path)?);
         let is_same = |other: Option<usize>| other.and_then(|at| self.files.get(at)) == Some(path);
         if let Some((_, partners)) = &self.low
             && (is_same(index.checked_sub(1)) || is_same(Some(index + 1)))
@@ -141,7 +143,7 @@ impl Source {
             }
             None => degrade::downscale(&hr, upscale).map_err(|_| small())?,
         };
-        Ok(Pair { name, path: path.clone(), lr, hr })
+        Ok(Pair { name, path: path.clone(), lr, hr, grey })
     }
 }
 
@@ -170,11 +172,11 @@ pub fn load_degraded(
     let indices: Vec<usize> = (0..source.len()).collect();
     in_parallel(&indices, |&index| {
         let path = &source.files()[index];
-        let image = decode(path)?;
+        let (image, grey) = decode_told(path)?;
         let found = (image.width() / upscale, image.height() / upscale);
         let small = |_| DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 };
         let (lr, hr, _) = degrade::degrade(&image, upscale, settings, seed, index as u64).map_err(small)?;
-        Ok(Pair { name: stem(path), path: path.clone(), lr, hr })
+        Ok(Pair { name: stem(path), path: path.clone(), lr, hr, grey })
     })
 }
 
@@ -284,10 +286,24 @@ pub fn check_patch(pairs: &[Pair], patch: usize) -> Result<(), DataError> {
 /// # Errors
 /// [`DataError::Decode`].
 pub fn decode(path: &Path) -> Result<Image, DataError> {
+    Ok(decode_told(path)?.0)
+}
+
+/// The first channel of an image that was grey before it was decoded.
+pub fn first_channel(image: &Image) -> Image {
+    let values = image.data().iter().copied().step_by(image.channels()).collect();
+    Image::new(image.width(), image.height(), 1, values).expect("a value a pixel")
+}
+
+/// [`decode`], and whether the file is grey.
+///
+/// # Errors
+/// [`DataError::Decode`].
+pub fn decode_told(path: &Path) -> Result<(Image, bool), DataError> {
     let failed = |source| DataError::Decode { source };
     let name = mcir_files::name::text(path);
     let image = mcir_files::read(path).and_then(|picture| picture.into_image(&name)).map_err(failed)?;
-    Ok(if image.channels() == 3 { image } else { image.to_rgb() })
+    Ok(if image.channels() == 3 { (image, false) } else { (image.to_rgb(), true) })
 }
 
 /// Image files of a folder, by name.

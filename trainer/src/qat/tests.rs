@@ -27,7 +27,7 @@ fn recipe() -> Recipe {
         let pixel = |i: usize| ((i / 3 % side * 7) ^ (i / 3 / side * 5)) as u8;
         Image::new(side, side, 3, (0..side * side * 3).map(pixel).collect()).unwrap()
     };
-    let pair = Pair { name: "a".into(), path: "a.png".into(), hr: image(96), lr: image(48) };
+    let pair = Pair { name: "a".into(), path: "a.png".into(), hr: image(96), lr: image(48), grey: false };
     Recipe {
         images: Arc::new(vec![pair].into()),
         seed: 1,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 fn pair(index: u64, upscale: usize) -> Pair {
     let hr = crate::shared::picture(index, 48, 36);
     let (lr, hr) = crate::data::degrade::downscale(&hr, upscale).expect("large enough");
-    Pair { name: format!("p{index}"), path: PathBuf::from("p"), lr, hr }
+    Pair { name: format!("p{index}"), path: PathBuf::from("p"), lr, hr, grey: false }
 }
 
 fn config(steps: u64) -> Config {
@@ -168,7 +168,7 @@ fn a_nafnet_learns_to_restore() {
         let at = |i: usize| u32::from(data[i.min(data.len() - 1)]);
         let blur = (0..data.len()).map(|i| ((at(i) + at(i + 3) + at(i + 3 * w)) / 3) as u8).collect();
         let lr = Image::new(w, sharp.height(), 3, blur).expect("an image");
-        Pair { name: "p".into(), path: PathBuf::from("p"), lr, hr: sharp }
+        Pair { name: "p".into(), path: PathBuf::from("p"), lr, hr: sharp, grey: false }
     };
     let folder = tempfile::tempdir().expect("a folder");
     let mut trainer = Trainer::new(config, None, None, &Device::flex()).expect("starts");

@@ -50,6 +50,8 @@ impl Plate {
         results: Vec<(Image, Quality)>,
     ) -> Result<Self> {
         let of_image = Error::image(name);
+        // The others are RGB.
+        let hr = &if hr.channels() < results[0].0.channels() { hr.to_rgb() } else { hr.clone() };
         let (dx, dy) = busiest_detail(hr, &results);
         let (dw, dh) = (DETAIL.min(hr.width()), DETAIL.min(hr.height()));
         // A large image is cut to a part with the detail in the middle, as far as there is room.
