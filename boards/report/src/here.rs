@@ -5,7 +5,7 @@ use super::measure::{Method, Timed, Timing, border, crc32, quality};
 use super::page::Plate;
 use crate::bench::{BUSY, Reading, waited_ns};
 use crate::machine::{Machine, energy::Meter};
-use crate::report::{self, HERE, Quality, Report, SCHEMA, Section, Skipped, Target};
+use crate::report::{self, HERE, ImageSet, Quality, Report, SCHEMA, Section, Skipped, Target};
 use mcir_runtime::image::Image;
 use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::device::Accelerator;
@@ -169,7 +169,7 @@ fn measure_section(
     steps: &mut Steps<'_, '_>,
     busy: &mut Busy,
 ) -> Result<Option<Section>> {
-    let mut images = Vec::new();
+    let mut used = Vec::new();
     let mut qualities: Vec<Vec<(Quality, u32)>> = vec![Vec::new(); methods.len()];
     for image in &set.images {
         let what = format!("x{upscale} {}", image.name);
@@ -188,7 +188,7 @@ fn measure_section(
         });
         match measured {
             Ok((hr, results)) => {
-                images.push(image.name.clone());
+                used.push(image);
                 for (all, (sr, quality)) in qualities.iter_mut().zip(&results) {
                     all.push((*quality, crc32(sr)));
                 }
@@ -204,7 +204,7 @@ fn measure_section(
             }
         }
     }
-    if images.is_empty() {
+    if used.is_empty() {
         return Ok(None);
     }
     let mut rows = Vec::new();
@@ -219,7 +219,10 @@ fn measure_section(
         });
         steps.done += u64::from(timing.is_some());
     }
-    let mut section = Section { upscale, crop_border: border(upscale), images, rows };
+    let counts = set.count(used.iter().copied());
+    let sets = set.names().into_iter().zip(counts).map(|(name, images)| ImageSet { name, images });
+    let images = used.iter().map(|image| image.name.clone()).collect();
+    let mut section = Section { upscale, crop_border: border(upscale), images, sets: sets.collect(), rows };
     section.relate();
     Ok(Some(section))
 }

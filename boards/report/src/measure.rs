@@ -84,7 +84,7 @@ impl Method {
         let Timed { samples_ms, energy_mj, waited } = timed;
         let latency = Latency::of(&samples_ms);
         let (images, crc32): (Vec<_>, Vec<_>) = images.into_iter().unzip();
-        let mean = |value: fn(&Quality) -> f64| images.iter().map(value).sum::<f64>() / images.len() as f64;
+        let mean = Quality::mean(&images);
         let model = match self {
             Self::Bicubic | Self::Unchanged => None,
             Self::Model(upscaler) => Some(upscaler.model()),
@@ -93,9 +93,9 @@ impl Method {
             target: HERE.into(),
             name: model.map_or_else(|| self.baseline().into(), |m| m.name.clone()),
             precision: model.map(|m| m.precision().into()),
-            psnr_y_db: mean(|q| q.psnr_y_db),
+            psnr_y_db: mean.psnr_y_db,
             gain_db: None,
-            ssim_y: mean(|q| q.ssim_y),
+            ssim_y: mean.ssim_y,
             drop_db: None,
             latency_ms: latency.p50_ms,
             latency,
@@ -112,6 +112,7 @@ impl Method {
                 Self::Bicubic | Self::Unchanged => None,
                 Self::Model(upscaler) => upscaler.gpu().map(str::to_owned),
             },
+            sets: Vec::new(),
             images,
             crc32,
         }

@@ -37,9 +37,10 @@ pub struct Cmd {
     #[arg(short = 's', long = "upscale", value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(1..=8))]
     upscale: Option<u8>,
 
-    /// Folder of high-resolution images, or one with `HR` and `LR/X4`, `LR/X1` or `LR_bicubic/X4` in it [default: drawn test cards]
+    /// Folder of high-resolution images, or one with `HR` and `LR/X4`, `LR/X1` or `LR_bicubic/X4` in it; may be repeated, for
+    /// clean and damaged images side by side [default: drawn test cards]
     #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
 
     /// Size of the image that latency is measured with
     #[arg(long, value_name = "WxH", default_value = "320x180", value_parser = latency_size)]
@@ -83,7 +84,7 @@ pub struct Cmd {
 /// [`DeployError::SomeTargets`] when boards could not be measured.
 pub fn run(cmd: &Cmd) -> Result<()> {
     let models = cmd.open_models()?;
-    let set = cmd.data.as_deref().map_or_else(|| Ok(TestSet::cards()), TestSet::folder)?;
+    let set = if cmd.data.is_empty() { TestSet::cards() } else { TestSet::folders(&cmd.data)? };
     let timing = Timing { size: cmd.size, time: Duration::from_secs_f64(cmd.seconds) };
     // A page that cannot be written is told before anything is measured.
     let file = cmd.report.as_deref().map(Pending::create).transpose()?;

@@ -14,6 +14,11 @@ impl Report {
         }
         for mut section in of_target.sections {
             let here = reference.iter().find(|s| s.upscale == section.upscale && s.images == section.images);
+            if let Some(here) = here.filter(|_| section.sets.is_empty()) {
+                // A program from before there were sets.
+                section.sets.clone_from(&here.sets);
+                section.relate();
+            }
             for row in &mut section.rows {
                 row.target = target.into();
                 let same = here.and_then(|s| s.rows.iter().find(|r| r.label() == row.label()));

@@ -94,8 +94,20 @@ pub struct Section {
     pub crop_border: usize,
     /// Names of the images, in the order of [`Row::images`].
     pub images: Vec<String>,
+    /// The sets that the images are of, one after the other.
+    #[serde(default)]
+    pub sets: Vec<ImageSet>,
     /// One for each method of each machine, bicubic first.
     pub rows: Vec<Row>,
+}
+
+/// Images that belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSet {
+    /// What it is called.
+    pub name: String,
+    /// How many images it has.
+    pub images: usize,
 }
 
 /// Results of one method on one machine: averages over the images.
@@ -137,6 +149,9 @@ pub struct Row {
     pub device: Option<String>,
     /// Whether all images came out as on [`HERE`], to the bit; none where that was not compared.
     pub same_bits: Option<bool>,
+    /// Averages over the images of each of [`Section::sets`].
+    #[serde(default)]
+    pub sets: Vec<SetQuality>,
     /// Each image's values.
     pub images: Vec<Quality>,
     /// CRC-32 of each upscaled image's samples.
@@ -170,6 +185,24 @@ pub struct Quality {
     pub ssim_y: f64,
 }
 
+impl Quality {
+    /// The averages of several, which are not none.
+    pub fn mean(of: &[Self]) -> Self {
+        let mean = |value: fn(&Self) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
+        Self { psnr_y_db: mean(|q| q.psnr_y_db), ssim_y: mean(|q| q.ssim_y) }
+    }
+}
+
+/// Quality on one set of images: averages.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SetQuality {
+    /// PSNR and SSIM; none where no image of the set could be used.
+    #[serde(flatten)]
+    pub quality: Option<Quality>,
+    /// PSNR on Y above bicubic's, in dB; none for bicubic itself.
+    pub gain_db: Option<f64>,
+}
+
 /// A number, or infinity for the `null` that JSON has for it.
 fn or_infinite<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(input)?.unwrap_or(f64::INFINITY))
@@ -198,8 +231,10 @@ impl Section {
         ))
     }
 
-    /// Fills in what follows from all rows of a machine together: gain over bicubic and drop of int8 against f32.
+    /// Fills in what follows from all rows of a machine together: gain over bicubic and drop of int8 against f32; and the
+    /// averages of each set.
     pub fn relate(&mut self) {
+        self.relate_sets();
         let psnr = |of: &Row, name: &str, precision: Option<&str>| {
             let fits =
                 |r: &&Row| r.target == of.target && r.name == name && r.precision.as_deref() == precision;
@@ -221,17 +256,61 @@ impl Section {
         }
     }
 
-    /// Averages, a line a method of each machine. Columns that would be empty are left out, and so is that of the
-    /// machine when there is only this one.
+    fn relate_sets(&mut self) {
+        for row in &mut self.rows {
+            let mut at = 0;
+            let of_set = |set: &ImageSet| {
+                let images = row.images.get(at..at + set.images).unwrap_or_default();
+                at += set.images;
+                let quality = (!images.is_empty()).then(|| Quality::mean(images));
+                SetQuality { quality, gain_db: None }
+            };
+            row.sets = self.sets.iter().map(of_set).collect();
+        }
+        let psnr = |row: &Row, set: usize| row.sets[set].quality.map(|q| q.psnr_y_db);
+        let gains: Vec<Vec<_>> = self
+            .rows
+            .iter()
+            .map(|row| {
+                let without = self.rows.iter().find(|r| r.target == row.target && r.precision.is_none());
+                let gain = |set| Some(psnr(row, set)? - psnr(without?, set)?);
+                (0..self.sets.len()).map(|set| gain(set).filter(|_| row.precision.is_some())).collect()
+            })
+            .collect();
+        for (row, gains) in self.rows.iter_mut().zip(gains) {
+            row.sets.iter_mut().zip(gains).for_each(|(set, gain)| set.gain_db = gain);
+        }
+    }
+
+    /// Averages, a line a method of each machine; of several sets, those of each. Columns that would be empty are left out,
+    /// and so is that of the machine when there is only this one.
     pub fn summary(&self, targets: &[Target]) -> Table {
-        type Cell = fn(&Row) -> Option<String>;
-        let columns: [(&str, Cell); 13] = [
-            ("method", |r| Some(r.label())),
-            ("PSNR-Y dB", |r| Some(format!("{:.3}", r.psnr_y_db))),
-            (if self.upscale == 1 { "vs input" } else { "vs bicubic" }, |r| {
-                r.gain_db.map(|v| format!("{v:+.3}"))
-            }),
-            ("SSIM-Y", |r| Some(format!("{:.4}", r.ssim_y))),
+        type Cell = Box<dyn Fn(&Row) -> Option<String>>;
+        fn column(heading: &str, cell: impl Fn(&Row) -> Option<String> + 'static) -> (String, Cell) {
+            (heading.into(), Box::new(cell))
+        }
+        let versus = if self.upscale == 1 { "vs input" } else { "vs bicubic" };
+        let db = |v: f64| format!("{v:.3}");
+        let mut columns = vec![column("method", |r| Some(r.label()))];
+        match self.sets.as_slice() {
+            sets if sets.len() > 1 => {
+                for (n, set) in sets.iter().enumerate() {
+                    let of = move |r: &Row| r.sets.get(n).copied();
+                    let quality = move |r: &Row| of(r).and_then(|set| set.quality);
+                    columns.extend([
+                        column(&format!("{} dB", set.name), move |r| quality(r).map(|q| db(q.psnr_y_db))),
+                        column(versus, move |r| of(r)?.gain_db.map(|v| format!("{v:+.3}"))),
+                        column("SSIM-Y", move |r| quality(r).map(|q| format!("{:.4}", q.ssim_y))),
+                    ]);
+                }
+            }
+            _ => columns.extend([
+                column("PSNR-Y dB", move |r| Some(db(r.psnr_y_db))),
+                column(versus, |r| r.gain_db.map(|v| format!("{v:+.3}"))),
+                column("SSIM-Y", |r| Some(format!("{:.4}", r.ssim_y))),
+            ]),
+        }
+        let rest: [(&str, fn(&Row) -> Option<String>); 9] = [
             ("int8 drop dB", |r| r.drop_db.map(|v| format!("{v:.3}"))),
             ("latency ms", |r| Some(r.timed(format!("{:.1}", r.latency_ms)))),
             ("p99 ms", |r| Some(r.timed(format!("{:.1}", r.latency.p99_ms)))),
@@ -242,11 +321,13 @@ impl Section {
             ("file kB", |r| r.file_bytes.map(|v| format!("{:.1}", v as f64 / 1e3))),
             ("same bits", |r| r.same_bits.map(|same| if same { "yes" } else { "NO" }.into())),
         ];
+        columns.extend(rest.map(|(heading, cell)| column(heading, cell)));
         let named = targets.iter().any(|t| t.target != HERE);
         let used: Vec<_> =
             columns.into_iter().filter(|(_, cell)| self.rows.iter().any(|r| cell(r).is_some())).collect();
         let first = named.then_some("target");
-        let mut table = Table::new(first.into_iter().chain(used.iter().map(|(heading, _)| *heading)));
+        let headings = used.iter().map(|(heading, _)| heading.as_str());
+        let mut table = Table::new(first.into_iter().chain(headings));
         table.text_columns = 1 + usize::from(named);
         for target in targets {
             if let Some(failure) = &target.failed {

@@ -19,6 +19,7 @@ fn row(name: &str, precision: Option<&str>, psnr_y_db: f64) -> Row {
         memory_bytes: None,
         file_bytes: Some(1500),
         same_bits: None,
+        sets: Vec::new(),
         images: vec![Quality { psnr_y_db, ssim_y: 0.8 }],
         crc32: vec![7],
     }
@@ -31,7 +32,8 @@ fn report() -> Report {
         row("edge", Some("int8"), 29.25),
         row("other", Some("int8"), 27.5),
     ];
-    let mut section = Section { upscale: 4, crop_border: 4, images: vec!["bird".into()], rows };
+    let sets = vec![ImageSet { name: "a folder".into(), images: 1 }];
+    let mut section = Section { upscale: 4, crop_border: 4, images: vec!["bird".into()], sets, rows };
     section.relate();
     Report {
         schema: SCHEMA,
@@ -50,6 +52,34 @@ fn gain_is_against_bicubic_and_drop_against_the_float_model_of_the_same_name() {
     let rows = &report().sections[0].rows;
     assert_eq!(rows.iter().map(|r| r.gain_db).collect::<Vec<_>>(), [None, Some(1.5), Some(1.25), Some(-0.5)]);
     assert_eq!(rows.iter().map(|r| r.drop_db).collect::<Vec<_>>(), [None, None, Some(0.25), None]);
+}
+
+#[test]
+fn several_sets_stand_side_by_side() {
+    let mut report = report();
+    let section = &mut report.sections[0];
+    section.images = ["clean/bird", "clean/dog", "damaged/bird"].map(Into::into).to_vec();
+    section.sets =
+        [("clean", 2), ("damaged", 1)].map(|(name, images)| ImageSet { name: name.into(), images }).into();
+    section.rows.truncate(2);
+    for (row, psnr) in section.rows.iter_mut().zip([[28.0, 26.0, 24.0], [29.0, 28.0, 23.5]]) {
+        row.images = psnr.map(|psnr_y_db| Quality { psnr_y_db, ssim_y: psnr_y_db / 32.0 }).to_vec();
+        row.file_bytes = None;
+    }
+    section.relate();
+    let expected = "
+  method    clean dB  vs bicubic  SSIM-Y  damaged dB  vs bicubic  SSIM-Y  latency ms  p99 ms  frames/s
+  --------  --------  ----------  ------  ----------  ----------  ------  ----------  ------  --------
+  bicubic     27.000              0.8438      24.000              0.7500        12.3    15.0      81.0
+  edge f32    28.500      +1.500  0.8906      23.500      -0.500  0.7344        12.3    15.0      81.0
+";
+    let table = section.summary(&report.targets).to_string();
+    assert_eq!(table.trim(), expected.trim());
+    let json = serde_json::to_value(&*section).unwrap();
+    assert_eq!(json["sets"][0], serde_json::json!({ "name": "clean", "images": 2 }));
+    let damaged = &json["rows"][1]["sets"][1];
+    assert_eq!((damaged["psnr_y_db"].as_f64(), damaged["gain_db"].as_f64()), (Some(23.5), Some(-0.5)));
+    assert_eq!(serde_json::from_value::<Section>(json.clone()).unwrap(), *section);
 }
 
 #[test]

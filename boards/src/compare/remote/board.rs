@@ -75,9 +75,14 @@ fn measure(
     let time = Duration::try_from_secs_f64(order.seconds).map_err(|e| odd(e.to_string()))?;
     let timing = Some(Timing { size: order.size, time });
     let settings = Settings { options: engine.plan_options(1)?, gpu: None, timing };
-    let mut set = match order.images.is_empty() {
-        true => TestSet::cards(),
-        false => TestSet::folder(&data_folder(dir))?,
+    let data = data_folder(dir);
+    let mut set = match (order.images.is_empty(), order.sets.len()) {
+        (true, _) => TestSet::cards(),
+        (false, 0) => TestSet::folder(&data)?,
+        (false, sets) => {
+            let folders: Vec<_> = (0..sets).map(|n| data.join(n.to_string())).collect();
+            TestSet::folders(&folders)?.named(&order.sets).map_err(odd)?
+        }
     };
     set.description = order.data;
     here::measure(models, &set, &settings, None, tell)

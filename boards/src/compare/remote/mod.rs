@@ -62,6 +62,7 @@ impl Job {
             models: models.iter().zip(&model_bytes).map(part).collect(),
             images: parts,
             data: set.description.clone(),
+            sets: Some(set.names()).filter(|names| names.len() > 1).unwrap_or_default(),
             size: timing.size,
             seconds: timing.time.as_secs_f64(),
             threads: engine.threads,

@@ -23,6 +23,9 @@ pub struct Order {
     pub images: Vec<ImagePart>,
     /// What the images are called in the report.
     pub data: String,
+    /// Names of the sets, of several: the images lie in folders `0`, `1`, …. (Not sent for one: programs before it refuse it.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<String>,
     /// Size of the image that latency is measured with.
     pub size: (usize, usize),
     /// Seconds to measure each latency for.

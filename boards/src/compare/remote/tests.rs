@@ -17,6 +17,7 @@ fn order() -> Order {
         models: Vec::new(),
         images: Vec::new(),
         data: "photos".into(),
+        sets: Vec::new(),
         size: (24, 16),
         seconds: 0.01,
         threads: Some(1),
