@@ -26,7 +26,7 @@ fn a_coarse_jpeg_is_cleaned_up_and_everything_else_is_not() {
         let result = upscaled(&folder, &["-s", upscale]);
         let models: Vec<_> =
             (0..3).map(|i| result["images"][i]["model"].as_str().unwrap().to_owned()).collect();
-        let (clean, camera) = (format!("edsr-edge-x{upscale}"), format!("edsr-edge-x{upscale}-camera"));
+        let (clean, camera) = (format!("edsr-edge-x{upscale}"), format!("edsr-edge-x{upscale}-camera-75"));
         assert_eq!(models, [clean.clone(), camera, clean]);
         let note = result["images"][1]["notes"][0].as_str().unwrap();
         assert!(note.contains("JPEG of quality 60") && note.contains("--strength 0"), "{note}");

@@ -110,6 +110,25 @@ impl Drops {
     pub fn passes(&self, limits: Limits) -> bool {
         self.excess_db(limits) <= 0.0
     }
+
+    /// The limits that are exceeded and by what, the end of a sentence; none when all are kept.
+    pub fn missed(&self, limits: Limits) -> Option<String> {
+        let (mean, worst, agreement) = (self.mean_drop_db, self.worst(), self.agreement_db);
+        let worst_db = limits.worst_db.filter(|&limit| worst.drop_db > limit);
+        let least_db = limits.least_agreement_db.filter(|&least| agreement < least);
+        let missed: Vec<_> = (mean > limits.mean_db)
+            .then(|| format!("{mean:.4} dB lost, limit {}", limits.mean_db))
+            .into_iter()
+            .chain(
+                worst_db
+                    .map(|limit| format!("{:.4} dB lost on {}, limit {limit}", worst.drop_db, worst.name)),
+            )
+            .chain(least_db.map(|least| {
+                format!("int8 pictures agree with f32 ones to {agreement:.1} dB, limit {least}")
+            }))
+            .collect();
+        (!missed.is_empty()).then(|| missed.join("; "))
+    }
 }
 
 /// What quantization may cost, in dB.

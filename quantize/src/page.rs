@@ -103,13 +103,14 @@ pub fn page(name: &str, drops: &Drops, crops: &Crops, details: Details<'_>) -> S
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>{title}: int8 against f32</title><style>{STYLE}</style>\
          <h1>{title}: int8 against f32</h1><p>Mean PSNR-Y over {} images: {:.3} dB in f32, {:.3} dB in int8; \
-         <b>{:.4} dB lost</b>. Worst: {} loses {:.4} dB.</p>",
+         <b>{:.4} dB lost</b>. Worst: {} loses {:.4} dB. The int8 pictures agree with the f32 ones to {:.1} dB.</p>",
         drops.images.len(),
         drops.psnr_f32_db,
         drops.psnr_int8_db,
         drops.mean_drop_db,
         escape(&drops.worst().name),
-        drops.worst().drop_db
+        drops.worst().drop_db,
+        drops.agreement_db
     );
     if !details.kept.is_empty() {
         html += "<h2>Convolutions kept in more than int8</h2><table><tr><th>convolution<th>kept in<th>MAC/px<th>of \

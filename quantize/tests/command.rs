@@ -149,6 +149,11 @@ fn a_model_that_loses_too_much_is_not_written() {
     assert!(load(&place.path("model.int8")).is_quantized());
     let check = place.run(&["check", "model.f32", "model.int8", "photos", "--max-drop-db", "0.1"]);
     assert_eq!(check.status.code(), Some(3));
+    assert!(
+        stderr(&check).contains("gate not met:") && stderr(&check).contains("dB lost, limit 0.1"),
+        "{}",
+        stderr(&check)
+    );
 }
 
 /// A mean hides one picture that is spoilt: each has a limit of its own.

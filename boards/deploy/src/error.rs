@@ -92,6 +92,9 @@ pub enum DeployError {
         /// Why.
         reason: String,
     },
+    /// Neither a bundle nor a model was named.
+    #[error("there is nothing to flash: name a bundle, or a model with -m")]
+    NothingToFlash,
     /// A signature was asked for and there is none.
     #[error("{} is not signed", path.display())]
     Unsigned {
@@ -272,7 +275,8 @@ impl DeployError {
                 "copy the bundle again, or make it again with mcir-board bundle".into()
             }
             Self::Key { .. } => "make a pair with mcir-board keygen -o NAME, or use minisign's".into(),
-            Self::Unsigned { .. } => "sign it: mcir-board bundle … --sign NAME.key".into(),
+            Self::NothingToFlash => "mcir-board flash -m edsr-edge-x4 --target ssh://USER@HOST; mcir-board models lists others".into(),
+            Self::Unsigned { .. } => "sign it with --sign NAME.key, where it is made: mcir-board bundle, or flash -m".into(),
             Self::Signature { .. } => {
                 "do not flash it; ask its maker for the bundle and the key over another way".into()
             }
@@ -326,7 +330,7 @@ impl DeployError {
     /// 2 when the command itself asks for something impossible, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Target { .. } | Self::Usage { .. } => 2,
+            Self::Target { .. } | Self::Usage { .. } | Self::NothingToFlash => 2,
             _ => 1,
         }
     }

@@ -30,8 +30,8 @@ const SCHEMA: u32 = 1;
 /// running, and so does a health check that fails.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
-    /// The bundle
-    #[arg(value_name = "BUNDLE", required_unless_present = "model", conflicts_with_all = ["model", "program", "Making"])]
+    /// The bundle; or a model with -m
+    #[arg(value_name = "BUNDLE", conflicts_with_all = ["model", "program", "Making"])]
     bundle: Option<PathBuf>,
 
     /// Instead of a bundle: model file or folder, or name of an embedded model
@@ -171,8 +171,9 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let bar = cmd.print.bytes(0);
     let (bundle, prepared) = match (&cmd.bundle, &cmd.model) {
         (Some(path), _) => (open(path)?, None),
-        (None, model) => {
-            let model = NamedModel::open(model.as_deref().unwrap_or_default())?;
+        (None, None) => return Err(DeployError::NothingToFlash.into()),
+        (None, Some(model)) => {
+            let model = NamedModel::open(model)?;
             let author = cmd.making.author(cmd.key_password.clone())?;
             bar.set_message(format!("look at {target}"));
             let prepared = Prepared::look(target, reach, cmd.program.as_deref())?;

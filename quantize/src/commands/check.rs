@@ -72,11 +72,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         write_whole(report, page(name, &drops, &crops, Details::default()).as_bytes())?;
     }
     let mean_db = args.max_drop_db.unwrap_or(f64::INFINITY);
-    let passed = drops.passes(Limits {
-        mean_db,
-        worst_db: args.max_worst_drop_db,
-        least_agreement_db: args.min_agreement_db,
-    });
+    let limits =
+        Limits { mean_db, worst_db: args.max_worst_drop_db, least_agreement_db: args.min_agreement_db };
+    let (passed, missed) = (drops.passes(limits), drops.missed(limits));
     if args.common.json {
         let worst = drops.worst();
         print_json(&Output {
@@ -91,6 +89,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         })?;
     } else {
         print(&drops_to_text(&drops))?;
+    }
+    if let Some(missed) = missed {
+        args.common.note(&format!("gate not met: {missed}"));
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_GATE) })
 }

@@ -304,24 +304,17 @@ fn sensitivity_files(args: &Args, calibration: &[PathBuf], task: Task) -> Vec<Pa
 fn verdict(args: &Args, passed: bool, written: bool, drops: &Drops, limits: Limits, bytes: usize) -> String {
     let output = args.output.display();
     let (mean, worst) = (drops.mean_drop_db, drops.worst());
-    let worst_limit = limits.worst_db.unwrap_or(f64::INFINITY);
-    // The limit that is missed by more.
-    let apart = limits.least_agreement_db.map_or(0.0, |least| least - drops.agreement_db);
-    let lost = if apart > 0.0 && apart > mean - limits.mean_db {
-        format!(
-            "int8 pictures agree with f32 ones to {:.1} dB, limit {}",
-            drops.agreement_db,
-            drops.agreement_db + apart
-        )
-    } else if worst.drop_db - worst_limit > mean - limits.mean_db {
-        format!("{:.4} dB lost on {}, limit {worst_limit}", worst.drop_db, worst.name)
-    } else {
-        format!("{mean:.4} dB lost, limit {}", limits.mean_db)
-    };
+    let lost = drops.missed(limits).unwrap_or_default();
+    let limit = |db: Option<f64>| db.map_or(String::new(), |db| format!(" (limit {db})"));
     match (passed, written) {
         (true, _) => format!(
-            "wrote {output}: {bytes} bytes, {mean:.4} dB lost (limit {}), {:.4} on the worst image (limit {worst_limit})",
-            limits.mean_db, worst.drop_db
+            "wrote {output}: {bytes} bytes, {mean:.4} dB lost{}, {:.4} on the worst image{}; int8 pictures agree with f32 ones to \
+             {:.1} dB{}",
+            limit(Some(limits.mean_db)),
+            worst.drop_db,
+            limit(limits.worst_db),
+            drops.agreement_db,
+            limit(limits.least_agreement_db),
         ),
         (false, true) => format!("wrote {output} although the gate is not met: {lost}"),
         (false, false) => format!(

@@ -7,6 +7,7 @@ use super::{
 use crate::DeployError;
 use crate::manifest::{self, Manifest, PROGRAM, Part, check_file, slot_id};
 use crate::self_test::Outcome;
+use crate::target::shell;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -304,6 +305,14 @@ impl Locked<'_> {
         for name in names(&programs)? {
             if !slots.iter().any(|s| s.manifest.part(PROGRAM).sha256 == name) {
                 remove(&programs.join(name))?;
+                continue;
+            }
+            // What uploads that were killed have left there.
+            let uploads = names(&programs.join(&name))?;
+            for upload in
+                uploads.iter().filter(|upload| upload.starts_with('.') && !shell::is_uploading(upload))
+            {
+                remove(&programs.join(&name).join(upload))?;
             }
         }
         let incoming = store.root.join(INCOMING);

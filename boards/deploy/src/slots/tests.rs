@@ -2,6 +2,7 @@ use super::protocol::{Commit, Event, Request};
 use super::serve::serve;
 use super::*;
 use crate::manifest::{MODEL, ModelFacts, PROGRAM, Part, SCHEMA, SELF_TEST, SelfTest, sha256};
+use crate::target::shell;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -108,6 +109,29 @@ fn flash_rollback_and_prune() {
     store.verify(&status.current.unwrap().id).unwrap();
     talk(&store, &[(Request::Rollback(Commit::default()), b"")]);
     assert_eq!(current(&store).as_deref(), Some("three"));
+}
+
+#[test]
+fn prune_clears_away_what_killed_uploads_have_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path(), "");
+    flash(&store, &bundle("one", program(GOOD)), Commit::default());
+    let kept = folder.path().join("bin").join(names(&folder.path().join("bin")).unwrap().remove(0));
+    let script = format!("sleep 60; : {}", shell::HELLO);
+    let mut uploading = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    // Two that are no uploads, one whose number is another process's by now, and one that goes on.
+    let left = [".part".into(), ".4194305".into(), format!(".{}", std::process::id())];
+    let goes_on = format!(".{}", uploading.id());
+    for name in left.iter().chain([&goes_on]) {
+        std::fs::write(kept.join(name), "half").unwrap();
+    }
+    talk(&store, &[(Request::Prune, b"")]);
+    assert_eq!(names(&kept).unwrap(), [goes_on.as_str(), "mcir-board"]);
+    uploading.kill().unwrap();
+    // Its number is still its own until it is waited for.
+    talk(&store, &[(Request::Prune, b"")]);
+    assert_eq!(names(&kept).unwrap(), ["mcir-board"]);
+    uploading.wait().unwrap();
 }
 
 #[test]

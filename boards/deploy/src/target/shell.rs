@@ -15,13 +15,15 @@ const COUNTER: &str = r#"k=$(sed -n 's/^ *"counter": *\([0-9]*\),*$/\1/p' "$r"/c
 /// says `need` reads as many bytes as the program has; then the program speaks.
 ///
 /// The program gets its name only when it is complete and on the disk. What uploads that were killed have left is cleared
-/// away.
+/// away: a file whose number is that of no process that runs such a script. (A number may have gone to another process, and
+/// one that nobody waited for still has its own.)
 pub fn bootstrap(root: &str, sha256: &str, size: u64, run_with: &str, renew: bool) -> String {
     let renew = if renew { "rm -f \"$p\"; " } else { "" };
     format!(
         "umask 022; r={root}; {COUNTER}; d=\"$r\"/bin/{sha256}; p=\"$d\"/mcir-board; t=\"$d\"/.$$; \
          mkdir -p \"$d\" || exit 73; {renew}\
-         for o in \"$r\"/bin/*/.[0-9]*; do kill -0 \"${{o##*/.}}\" 2>/dev/null || rm -f \"$o\"; done; \
+         for o in \"$r\"/bin/*/.[0-9]*; do \
+         grep -q {HELLO} \"/proc/${{o##*/.}}/cmdline\" 2>/dev/null || rm -f \"$o\"; done; \
          if [ -x \"$p\" ]; then echo {HELLO} \"$(uname -m)\" have \"$k\"; else \
          echo {HELLO} \"$(uname -m)\" need \"$k\"; \
          trap 'rm -f \"$t\"' EXIT; \
@@ -30,6 +32,14 @@ pub fn bootstrap(root: &str, sha256: &str, size: u64, run_with: &str, renew: boo
          exec {run_with} \"$p\" slot serve --root \"$r\" --run-with {}",
         quote(run_with)
     )
+}
+
+/// Whether the file of this name, `.` and the number of a process, is one that [`bootstrap`]'s script writes now.
+pub fn is_uploading(name: &str) -> bool {
+    let process = name.trim_start_matches('.');
+    let is_number = !process.is_empty() && process.bytes().all(|b| b.is_ascii_digit());
+    let command = || std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    is_number && command().windows(HELLO.len()).any(|part| part == HELLO.as_bytes())
 }
 
 /// Runs the program of what is current, or of what was before when that one is gone.
