@@ -49,7 +49,13 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            mcir_files::terminal::fail_json(error.to_string().trim_end(), None, 2);
+        }
+        error.exit()
+    });
+    let result = match cli.verb {
         Verb::Upscale(cmd) => upscale::run(&cmd),
         Verb::Compare(cmd) => compare::run(&cmd),
         Verb::Bench(cmd) => bench::run(&cmd),
@@ -76,7 +82,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            mcir_files::terminal::tell(format_args!("error: {error}\n  help: {}", error.help()));
+            mcir_files::terminal::fail(&error.to_string(), Some(&error.help()), error.exit_code());
             ExitCode::from(error.exit_code())
         }
     }

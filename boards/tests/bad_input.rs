@@ -165,3 +165,27 @@ fn compare() {
     board(["compare", "-m", arg(&model), "--data", arg(&folder.path(".")), "--report", arg(&report)])
         .fails(1, &["cannot write", "nowhere"]);
 }
+
+/// Who asked for JSON gets it, whatever happens; results that name failures themselves are not followed by a second value.
+#[test]
+fn errors_are_json_where_results_would_be() {
+    let folder = Folder::new();
+    let output = folder.path("out.png");
+    let missing = ["upscale", "-i", "nowhere.png", "-o", arg(&output), "--json"];
+    let error = board(missing).fails(1, &["nowhere.png"]).json();
+    let [message, help] = ["message", "help"].map(|key| error["error"][key].as_str().unwrap().to_owned());
+    assert!(message.contains("nowhere.png") && !help.is_empty(), "{error}");
+    assert_eq!((&error["schema"], &error["error"]["exit_code"]), (&1.into(), &1.into()));
+    let usage = board(["bench", "--no-such-option", "--json"]).fails_plainly(2, &["--no-such-option"]).json();
+    assert_eq!(usage["error"]["exit_code"], 2);
+    assert!(usage["error"]["message"].as_str().unwrap().contains("--no-such-option"), "{usage}");
+    assert!(board(["bench", "--no-such-option"]).fails_plainly(2, &[]).stdout().is_empty());
+
+    std::fs::create_dir(folder.path("in")).unwrap();
+    folder.image("in/a.png", 20, 12);
+    folder.file("in/b.png", b"none");
+    let (input, output) = (folder.path("in"), folder.path("out"));
+    let partly =
+        board(["upscale", "-i", arg(&input), "-o", arg(&output), "-s", "2", "--json"]).fails(1, &["b.png"]);
+    assert_eq!(partly.json()["failed"].as_array().unwrap().len(), 1);
+}

@@ -29,7 +29,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            mcir_files::terminal::fail_json(error.to_string().trim_end(), None, 2);
+        }
+        error.exit()
+    });
+    let result = match cli.command {
         Command::Run(args) => commands::run::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
@@ -42,7 +48,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            mcir_files::terminal::tell(format_args!("error: {}", one_line(&error)));
+            mcir_files::terminal::fail(&one_line(&error), None, 1);
             ExitCode::FAILURE
         }
     }

@@ -6,11 +6,16 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = cli::Args::parse();
+    let args = cli::Args::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            mcir_files::terminal::fail_json(error.to_string().trim_end(), None, 2);
+        }
+        error.exit()
+    });
     match cli::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", describe(&error));
+            mcir_files::terminal::fail(&describe(&error), None, 1);
             ExitCode::FAILURE
         }
     }

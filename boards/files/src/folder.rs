@@ -46,11 +46,39 @@ impl Listing {
 /// # Errors
 /// [`Error::Missing`], or [`Error::Io`] when it cannot be listed.
 pub fn list(folder: &Path) -> Result<Listing> {
+    let mut listing = Listing::default();
+    gather(folder, &mut listing, &mut |_, listing| listing.folders += 1)?;
+    listing.images.sort();
+    Ok(listing)
+}
+
+/// The pictures of a folder and all folders in it, as [`list`] finds them. A folder that is a symbolic link is counted as left
+/// out, and so is `except`, where that lies inside.
+///
+/// # Errors
+/// As [`list`], for any of the folders.
+pub fn list_all(folder: &Path, except: &Path) -> Result<Listing> {
+    let except = except.canonicalize().ok();
+    let (mut listing, mut folders) = (Listing::default(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        gather(&next, &mut listing, &mut |path, listing| {
+            let is_left_out = path.is_symlink() || (except.is_some() && path.canonicalize().ok() == except);
+            match is_left_out {
+                true => listing.folders += 1,
+                false => folders.push(path),
+            }
+        })?;
+    }
+    listing.images.sort();
+    Ok(listing)
+}
+
+/// Adds what lies directly inside a folder; its folders are given to `inner`.
+fn gather(folder: &Path, listing: &mut Listing, inner: &mut dyn FnMut(PathBuf, &mut Listing)) -> Result<()> {
     let failed = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Missing { name: text(folder) },
         _ => Error::io("list", folder)(source),
     };
-    let mut listing = Listing::default();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
@@ -58,15 +86,14 @@ pub fn list(folder: &Path) -> Result<Listing> {
         }
         let path = entry.path();
         if path.is_dir() {
-            listing.folders += 1;
+            inner(path, listing);
         } else if is_picture(&path) && path.is_file() {
             listing.images.push(path);
         } else {
             listing.other_files += 1;
         }
     }
-    listing.images.sort();
-    Ok(listing)
+    Ok(())
 }
 
 /// The pictures of a folder where there have to be some.
@@ -117,5 +144,21 @@ mod tests {
         assert_eq!(names, ["a.jpg", "b.PNG", "e.jfif", "f.JPE", "g.pbm", "h.pnm"]);
         assert_eq!(listing.note().unwrap(), "left out, as no images by their names: 1 folder and 2 files");
         assert!(matches!(list(&folder.path().join("nowhere")), Err(Error::Missing { .. })));
+    }
+
+    #[test]
+    fn folders_within_are_listed_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["b/c/2.png", "b/1.png", "a.png", "out/3.png", ".git/4.png", "b/note.txt"] {
+            std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            std::fs::write(at(name), b"").unwrap();
+        }
+        // A loop, which would never end.
+        std::os::unix::fs::symlink(folder.path(), at("b/up")).unwrap();
+        let listing = list_all(folder.path(), &at("b/../out")).unwrap();
+        assert_eq!(listing.images, ["a.png", "b/1.png", "b/c/2.png"].map(at));
+        assert_eq!((listing.folders, listing.other_files), (2, 1));
+        assert_eq!(list_all(folder.path(), &at("elsewhere")).unwrap().images.len(), 4);
     }
 }

@@ -29,7 +29,7 @@ mod write;
 pub use about::{About, Density};
 pub use atomic::{Pending, behind_links, hand_down};
 pub use error::{Error, Result};
-pub use folder::{Listing, READABLE, images, list};
+pub use folder::{Listing, READABLE, images, list, list_all};
 pub use picture::Picture;
 pub use read::{Input, MAX_PIXELS, MAX_SIDE, buffer, bytes, end_strictly, read};
 pub use secret::without_passwords;

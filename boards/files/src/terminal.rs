@@ -7,6 +7,10 @@ use crate::{Error, Result, without_passwords};
 use indicatif::ProgressStyle;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a result was printed.
+static PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Prints a line to the standard error, without passwords: it may become a log. Where nobody reads it, as after
 /// `2>&1 | head`, the work goes on.
@@ -19,6 +23,7 @@ pub fn tell(line: impl Display) {
 /// # Errors
 /// [`Error::Io`] when it cannot be written to.
 pub fn print(text: impl Display) -> Result<()> {
+    PRINTED.store(true, Ordering::Relaxed);
     let mut out = io::stdout().lock();
     match writeln!(out, "{}", escaped_lines(&text.to_string())).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -26,6 +31,30 @@ pub fn print(text: impl Display) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Says why the program ends, and what to try next: to the standard error, and with `--json` to the standard output, too, as
+/// [`error_json`] has it. After a result, which is JSON already, nothing is added.
+pub fn fail(message: &str, help: Option<&str>, exit_code: u8) {
+    let next = help.map_or(String::new(), |help| format!("\n  help: {help}"));
+    tell(format_args!("error: {message}{next}"));
+    fail_json(message, help, exit_code);
+}
+
+/// The second half of [`fail`], for a message that is printed by others.
+pub fn fail_json(message: &str, help: Option<&str>, exit_code: u8) {
+    // Options that were not understood are asked for, too.
+    let asked = std::env::args_os().any(|argument| argument == "--json");
+    if asked && !PRINTED.load(Ordering::Relaxed) {
+        let _ = print(error_json(message, help, exit_code));
+    }
+}
+
+/// `{"schema": 1, "error": {"message": …, "help": …, "exit_code": …}}`, without passwords.
+pub fn error_json(message: &str, help: Option<&str>, exit_code: u8) -> String {
+    let message = without_passwords(message);
+    let error = serde_json::json!({ "message": message, "help": help, "exit_code": exit_code });
+    serde_json::json!({ "schema": 1, "error": error }).to_string()
 }
 
 /// The same above a bar that is being drawn.

@@ -45,6 +45,12 @@ pub enum Error {
         /// "folder" or "file".
         output: &'static str,
     },
+    /// Options that choose among the images of a folder, for a single one.
+    #[error("--recursive, --match and --shard are for folders, and {} is none", path.display())]
+    NotAFolder {
+        /// The input.
+        path: PathBuf,
+    },
     /// Two things would go to the standard output.
     #[error("{what} cannot both go to the standard output")]
     StdoutTwice {
@@ -242,6 +248,7 @@ impl Error {
             Self::OutputIsInput { .. } => "give another name or folder with -o".into(),
             Self::StdoutTwice { .. } => "give one of them a file".into(),
             Self::OutputKind { .. } => "give two files or two folders".into(),
+            Self::NotAFolder { .. } => "leave these options out, or name the folder with -i".into(),
             Self::SameName { .. } => "rename one of the two inputs".into(),
             Self::NoModel { embedded, .. } => {
                 format!("give the path of a model file to -m, or an embedded model: {embedded}")
@@ -301,6 +308,7 @@ impl Error {
         match self {
             Self::OutputIsInput { .. }
             | Self::OutputKind { .. }
+            | Self::NotAFolder { .. }
             | Self::StdoutTwice { .. }
             | Self::NoModel { .. }
             | Self::NoEmbedded { .. }

@@ -1,5 +1,8 @@
 //! `mcir-board upscale`: image files in, larger or restored image files out.
 
+mod many;
+
+use self::many::Many;
 use crate::args::{self, EngineArgs, Mode, OutputArgs};
 use crate::device::{Accelerator, DeviceArgs};
 use crate::embedded::Kind;
@@ -10,7 +13,6 @@ use mcir_files::Picture;
 use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, name, terminal};
 use mcir_runtime::plan::PlanOptions;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,9 @@ pub struct Cmd {
     format: Option<Format>,
 
     #[command(flatten)]
+    many: Many,
+
+    #[command(flatten)]
     device: DeviceArgs,
 
     #[command(flatten)]
@@ -76,6 +81,8 @@ struct Outcome {
     peak_memory_bytes: Option<u64>,
     images: Vec<Upscaled>,
     failed: Vec<Failed>,
+    /// Images that were left out because their output was there.
+    skipped: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,8 +116,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let mut models =
         Models::choose(&cmd.model, cmd.mode, cmd.engine.plan_options(0)?, cmd.device.open()?.as_ref())?;
     let is_folder = cmd.input.is_dir();
-    let jobs = if is_folder { cmd.folder_jobs()? } else { vec![cmd.file_job()?] };
-
+    let (jobs, skipped) = if is_folder { cmd.folder_jobs()? } else { cmd.file_job()? };
     let total = jobs.len();
     let bar = cmd.print.progress(if is_folder { total as u64 } else { 0 });
     let (mut images, mut failed) = (Vec::new(), Vec::new());
@@ -136,6 +142,9 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         }
     }
     bar.finish_and_clear();
+    if skipped > 0 {
+        cmd.print.note(&bar, format_args!("{skipped} left out, whose output is there"));
+    }
 
     let failures = failed.len();
     if cmd.print.json {
@@ -153,6 +162,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             peak_memory_bytes: peak_memory_bytes(),
             images,
             failed,
+            skipped,
         };
         cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"))?;
     }
@@ -160,7 +170,10 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 }
 
 impl Cmd {
-    fn file_job(&self) -> Result<Job> {
+    fn file_job(&self) -> Result<(Vec<Job>, usize)> {
+        if self.many.is_for_folders() {
+            return Err(Error::NotAFolder { path: self.input.clone() });
+        }
         let (input, output) = (Input::new(&self.input), Output::new(&self.output));
         if input.path().is_some_and(|path| !path.exists()) {
             return Err(Error::missing(&self.input));
@@ -179,10 +192,12 @@ impl Cmd {
                 (format, _) => format?,
             },
         };
-        Ok(Job { input, output: Ok(output), format })
+        let job = Job { input, output: Ok(output), format };
+        let is_done = self.many.is_done(&job);
+        Ok((if is_done { Vec::new() } else { vec![job] }, usize::from(is_done)))
     }
 
-    fn folder_jobs(&self) -> Result<Vec<Job>> {
+    fn folder_jobs(&self) -> Result<(Vec<Job>, usize)> {
         if self.output.is_file() || self.output == Path::new("-") {
             let path = self.output.clone();
             return Err(Error::OutputKind { path, input: "folder", output: "file" });
@@ -191,28 +206,7 @@ impl Cmd {
             return Err(Error::OutputIsInput { path: self.output.clone() });
         }
         let format = self.format.unwrap_or(Format::Png);
-        let listing = files::list(&self.input)?;
-        if let (Some(note), false) = (listing.note(), self.print.quiet) {
-            terminal::tell(format_args!("note: {} {note}", name::text(&self.input)));
-        }
-        if listing.images.is_empty() {
-            return Err(files::Error::NoImages { name: name::text(&self.input) }.into());
-        }
-        std::fs::create_dir_all(&self.output).map_err(Error::io("create", &self.output))?;
-        let mut taken = BTreeMap::new();
-        let job = |input: PathBuf| {
-            let name = Path::new(input.file_name().unwrap_or_default()).with_extension(format.extension());
-            let output = self.output.join(name);
-            let output = match taken.get(&output) {
-                Some(first) => Err((output, PathBuf::clone(first))),
-                None => {
-                    taken.insert(output.clone(), input.clone());
-                    Ok(Output::new(&output))
-                }
-            };
-            Job { input: Input::new(&input), output, format }
-        };
-        Ok(listing.images.into_iter().map(job).collect())
+        self.many.jobs(&self.input, &self.output, format, self.print.quiet)
     }
 
     fn tell(

@@ -1,0 +1,181 @@
+//! Which images of a folder are upscaled, and to where: for data sets that are too large for one folder, one run or one machine.
+
+use super::Job;
+use crate::error::{Error, Result};
+use mcir_files::{self as files, Format, Input, Output, name, terminal};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What to take of a folder.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Many {
+    /// Images of all folders in the input folder, too; the output folder gets the same folders
+    #[arg(short = 'r', long)]
+    recursive: bool,
+
+    /// Only images whose path in the input folder fits this pattern, such as '*_LR.png' or '2024/**'; may be repeated
+    #[arg(long = "match", value_name = "PATTERN")]
+    patterns: Vec<glob::Pattern>,
+
+    /// Leave out what has been upscaled already: images whose output is there
+    #[arg(long)]
+    pub skip_existing: bool,
+
+    /// The I-th of N parts of the images, 1/8 to 8/8 or 0/8 to 7/8: for as many jobs or machines
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<Shard>,
+}
+
+/// One part of so many, counted from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    index: usize,
+    of: usize,
+}
+
+fn shard(text: &str) -> std::result::Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        // Where jobs are counted from zero, number 0 has what number N has elsewhere: either way all parts are done.
+        Some((index, of)) if of > 0 && index <= of => Ok(Shard { index: (index + of - 1) % of, of }),
+        _ => Err("write which part of how many, such as 1/8".into()),
+    }
+}
+
+impl Many {
+    /// Whether anything was asked for that a single image has no use for.
+    pub fn is_for_folders(&self) -> bool {
+        self.recursive || !self.patterns.is_empty() || self.shard.is_some()
+    }
+
+    /// The images of a folder with the files to write, and how many of them were left out because they are there.
+    ///
+    /// Parts are made of the images in the order of their paths, one each in turn, before anything is left out: every
+    /// machine finds the same ones, whatever the others have done by then.
+    ///
+    /// # Errors
+    /// [`mcir_files::Error::NoImages`] when no image is left by name and pattern, whatever the part; what keeps the folder from
+    /// being listed.
+    pub fn jobs(
+        &self,
+        input: &Path,
+        output: &Path,
+        format: Format,
+        quiet: bool,
+    ) -> Result<(Vec<Job>, usize)> {
+        let listing = match self.recursive {
+            true => files::list_all(input, output)?,
+            false => files::list(input)?,
+        };
+        if let (Some(note), false) = (listing.note(), quiet) {
+            terminal::tell(format_args!("note: {} {note}", name::text(input)));
+        }
+        let inside = |path: &Path| path.strip_prefix(input).unwrap_or(path).to_owned();
+        let fits = |path: &PathBuf| {
+            self.patterns.is_empty()
+                || self.patterns.iter().any(|p| p.matches_path_with(&inside(path), RULES))
+        };
+        let images: Vec<_> = listing.images.into_iter().filter(fits).collect();
+        if images.is_empty() {
+            return Err(files::Error::NoImages { name: name::text(input) }.into());
+        }
+        std::fs::create_dir_all(output).map_err(Error::io("create", output))?;
+        let mut taken = BTreeMap::new();
+        let job = |image: PathBuf| {
+            let target = output.join(inside(&image).with_extension(format.extension()));
+            let target = match taken.get(&target) {
+                Some(first) => Err((target, PathBuf::clone(first))),
+                None => {
+                    taken.insert(target.clone(), image.clone());
+                    Ok(Output::new(&target))
+                }
+            };
+            Job { input: Input::new(&image), output: target, format }
+        };
+        let all: Vec<_> = images.into_iter().map(job).collect();
+        let Shard { index, of } = self.shard.unwrap_or(Shard { index: 0, of: 1 });
+        let part: Vec<_> = all.into_iter().skip(index).step_by(of).collect();
+        let before = part.len();
+        let jobs: Vec<_> = part.into_iter().filter(|job| !self.is_done(job)).collect();
+        for folder in jobs.iter().filter_map(|job| job.output.as_ref().ok()?.path()?.parent()) {
+            std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        }
+        let left_out = before - jobs.len();
+        Ok((jobs, left_out))
+    }
+
+    /// Whether there is nothing to do, as the output is there. It appears only when it is complete.
+    pub fn is_done(&self, job: &Job) -> bool {
+        let output = job.output.as_ref().ok().and_then(Output::path);
+        self.skip_existing && output.is_some_and(Path::is_file)
+    }
+}
+
+/// As shells have it: `*` stays in one folder, and capitals count.
+const RULES: glob::MatchOptions = glob::MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn many(options: &[&str]) -> Many {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            many: Many,
+        }
+        <Line as clap::Parser>::parse_from(["upscale"].iter().chain(options)).many
+    }
+
+    fn found(folder: &Path, options: &[&str]) -> (Vec<String>, usize) {
+        let (jobs, done) =
+            many(options).jobs(&folder.join("in"), &folder.join("out"), Format::Png, true).unwrap();
+        let text = |path: &Path| path.strip_prefix(folder.join("out")).unwrap().display().to_string();
+        let target = |job: &Job| {
+            job.output.as_ref().map_or_else(|(p, _)| text(p) + " taken", |o| text(o.path().unwrap()))
+        };
+        (jobs.iter().map(target).collect(), done)
+    }
+
+    #[test]
+    fn parts_make_the_whole_and_what_is_there_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.jpg", "a.png", "b.jpg", "x/c_LR.png", "x/d.png", "x/y/e.png"] {
+            let path = folder.path().join("in").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let of = |options: &[&str]| found(folder.path(), options).0;
+        let all = ["a.png", "a.png taken", "b.png", "x/c_LR.png", "x/d.png", "x/y/e.png"];
+        assert_eq!(of(&[]), all[..3]);
+        assert_eq!(of(&["-r"]), all);
+        assert_eq!(of(&["-r", "--shard", "1/2"]), ["a.png", "b.png", "x/d.png"]);
+        assert_eq!(of(&["-r", "--shard", "2/2"]), ["a.png taken", "x/c_LR.png", "x/y/e.png"]);
+        assert_eq!(of(&["-r", "--shard", "9/9"]), [""; 0]);
+        assert_eq!(of(&["-r", "--match", "x/*.png", "--match", "b*"]), ["b.png", "x/c_LR.png", "x/d.png"]);
+        assert_eq!(of(&["-r", "--match", "**/*_LR.png"]), ["x/c_LR.png"]);
+
+        std::fs::write(folder.path().join("out/x/d.png"), b"").unwrap();
+        let (left, done) = found(folder.path(), &["-r", "--skip-existing", "--shard", "1/2"]);
+        assert_eq!((left, done), (vec!["a.png".to_owned(), "b.png".into()], 1));
+        let nothing =
+            many(&["--match", "*.gif"]).jobs(&folder.path().join("in"), folder.path(), Format::Png, true);
+        assert!(matches!(nothing, Err(Error::Files(files::Error::NoImages { .. }))));
+    }
+
+    #[test]
+    fn parts_that_are_none_are_refused() {
+        for (text, expected) in
+            [("1/1", (0, 1)), ("0/1", (0, 1)), ("3/8", (2, 8)), ("8/8", (7, 8)), ("0/8", (7, 8))]
+        {
+            assert_eq!(shard(text).map(|s| (s.index, s.of)), Ok(expected));
+        }
+        for wrong in ["9/8", "8", "1/", "/2", "a/b", "1/0", "-1/2"] {
+            assert!(shard(wrong).is_err_and(|e| e.contains("1/8")), "{wrong}");
+        }
+    }
+}
