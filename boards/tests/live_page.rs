@@ -278,8 +278,8 @@ fn viewers_choose_zoom_one_to_one_and_record() {
 fn viewers_elsewhere_only_watch() {
     let folder = Folder::new();
     let source = video_source(&folder);
-    let start = |more: &[&str]| {
-        let args = [&["--source", &source, "-s", "2", "--loop", "--http", "0.0.0.0:0"], more].concat();
+    let start_at = |address: &str, more: &[&str]| {
+        let args = [&["--source", &source, "-s", "2", "--loop", "--http", address], more].concat();
         let mut child = camera(&folder, &args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines
@@ -290,6 +290,7 @@ fn viewers_elsewhere_only_watch() {
         let port = address.unwrap().trim_end_matches('/').rsplit(':').next().unwrap().to_owned();
         Live(child, format!("http://127.0.0.1:{port}/"))
     };
+    let start = |more: &[&str]| start_at("0.0.0.0:0", more);
     let change = "POST /control?model=edsr-edge-x2&strength=0 HTTP/1.1\r\nX-Mcir: control\r\nAccept: a";
     let live = start(&[]);
     assert!(http(&live.1, "GET /status.json").contains("\"control\":null"));
@@ -298,6 +299,14 @@ fn viewers_elsewhere_only_watch() {
     let live = start(&["--http-control"]);
     let answer = raw(&live.1, change);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"strength\":0"), "{answer}");
+    // Who comes through a proxy comes from this machine, whoever it is.
+    let live = start_at("127.0.0.1:0", &[]);
+    for header in ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 gate"] {
+        let answer = raw(&live.1, &format!("{change}\r\n{header}"));
+        assert!(answer.starts_with("HTTP/1.1 403"), "{header}: {answer}");
+        assert!(raw(&live.1, &format!("GET /status.json HTTP/1.1\r\n{header}")).contains("\"control\":null"));
+    }
+    assert!(raw(&live.1, change).starts_with("HTTP/1.1 200"));
 }
 
 /// The same with a head of one's own.

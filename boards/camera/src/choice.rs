@@ -31,8 +31,9 @@ pub struct Remake {
 
 impl Chooser {
     /// Offers the embedded families, and the model that the program was started with where it is none of them. With
-    /// `same_size` only those of its factor: a recording should not change its size at a viewer's whim.
-    pub fn new(hub: Arc<Hub>, own: NamedModel, remake: Remake, same_size: bool) -> Self {
+    /// `same_size` only those of its factor: a recording should not change its size at a viewer's whim. With `is_local` to
+    /// viewers on this machine alone.
+    pub fn new(hub: Arc<Hub>, own: NamedModel, remake: Remake, same_size: bool, is_local: bool) -> Self {
         let family = |(clean, strengths): (&mcir_upscale::embedded::Embedded, Vec<u8>)| Choice {
             name: clean.name.into(),
             upscale: clean.upscale,
@@ -52,7 +53,7 @@ impl Chooser {
                 Wish { model: name, strength: None }
             }
         };
-        hub.offer(Control { choices, wish });
+        hub.offer(Control { choices, wish, is_local });
         Self { hub, own, remake }
     }
 
@@ -97,7 +98,7 @@ mod tests {
     fn chooser(name: &str, same_size: bool) -> (Chooser, Arc<Hub>) {
         let hub = Arc::new(Hub::default());
         let own = NamedModel::open(name).unwrap();
-        (Chooser::new(Arc::clone(&hub), own, Remake::default(), same_size), hub)
+        (Chooser::new(Arc::clone(&hub), own, Remake::default(), same_size, true), hub)
     }
 
     #[test]

@@ -191,7 +191,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     // What can be chosen is known before anybody can ask.
     let chooser = hub.as_ref().filter(|_| cmd.may_choose()).map(|hub| {
         let remake = Remake { options, mode: cmd.mode, gpu };
-        Chooser::new(Arc::clone(hub), model, remake, cmd.output.is_some())
+        Chooser::new(Arc::clone(hub), model, remake, cmd.output.is_some(), !cmd.http_control)
     });
     let hub = match hub {
         Some(hub) => {

@@ -58,6 +58,9 @@ pub struct Control {
     /// What was chosen.
     #[serde(flatten)]
     pub wish: Wish,
+    /// Whether only viewers on this machine may choose, and none that come through a proxy on it.
+    #[serde(skip)]
+    pub is_local: bool,
 }
 
 /// A model, or a family of models that clean up more and more.
@@ -289,7 +292,11 @@ mod tests {
             strengths: strengths.into(),
         };
         let wish = Wish { model: "own".into(), strength: None };
-        hub.offer(Control { choices: vec![choice("own", &[]), choice("a", &[0, 50, 100])], wish });
+        hub.offer(Control {
+            choices: vec![choice("own", &[]), choice("a", &[0, 50, 100])],
+            wish,
+            is_local: false,
+        });
         assert_eq!(hub.choose("b", None), Err(Refusal::Unknown));
         assert_eq!(hub.choose("own", Some(50)), Err(Refusal::Unknown));
         assert_eq!(hub.choose("own", None), Ok(()));

@@ -11,6 +11,8 @@ pub const MAX_HEAD: usize = 8192;
 pub const CONTROL: &str = "/control";
 /// Most header lines.
 const MAX_HEADERS: usize = 64;
+/// Headers that proxies add.
+const PROXIED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// What a viewer wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Request {
     pub keep_alive: bool,
     /// Something is to be changed: POST, by a page of this server and of no other.
     pub change: bool,
+    /// It came through a proxy, as that says.
+    pub proxied: bool,
 }
 
 /// Why there is no request.
@@ -136,7 +140,7 @@ impl Request {
             Some("POST") if path == CONTROL => (false, true),
             _ => return Err(RequestError::Method),
         };
-        let mut ours = false;
+        let (mut ours, mut proxied) = (false, false);
         let mut keep_alive = head.version == Some(1);
         let mut host = None;
         for header in &*head.headers {
@@ -148,6 +152,8 @@ impl Request {
                     || value.eq_ignore_ascii_case("keep-alive");
             } else if is("host") && host.replace(value()?).is_some() {
                 return Err(RequestError::Malformed);
+            } else if PROXIED.iter().any(|name| is(name)) {
+                proxied = true;
             } else if is("x-mcir") {
                 ours = value()?.trim() == "control";
             } else if is("transfer-encoding") || (is("content-length") && value()?.trim() != "0") {
@@ -163,7 +169,7 @@ impl Request {
             return Err(RequestError::Foreign);
         }
         let (path, query) = (path.to_owned(), query.to_owned());
-        Ok(Some((Self { path, query, head_only, keep_alive, change }, length)))
+        Ok(Some((Self { path, query, head_only, keep_alive, change, proxied }, length)))
     }
 
     /// A word in the query, with its escapes (`%20`) resolved; none where they make no text.

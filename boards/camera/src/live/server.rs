@@ -1,7 +1,7 @@
 //! A small HTTP server: enough for the live page, with limits on everything a stranger can send or hold.
 
 use super::hosts::Hosts;
-use super::hub::{Frame, Hub, Refusal};
+use super::hub::{Frame, Hub, Refusal, Status};
 use super::metrics;
 use super::places::{Full, PER_ADDRESS, Place, Places};
 use super::request::{CONTROL, Request, RequestError};
@@ -300,9 +300,9 @@ fn answer(request: &Request, hub: &Hub) -> Answer {
         "/" | "/index.html" => Answer::ok("text/html; charset=utf-8", page()),
         "/frame" => {
             let frame = hub.newer_than(request.number("after").unwrap_or(0), PATIENCE);
-            Answer::ok("application/octet-stream", package(frame.as_deref(), hub))
+            Answer::ok("application/octet-stream", package(frame.as_deref(), &status(request, hub)))
         }
-        "/status.json" => Answer::ok("application/json", status(hub)),
+        "/status.json" => Answer::ok("application/json", json(&status(request, hub))),
         "/metrics" => Answer::ok(metrics::KIND, metrics::text(&hub.status())),
         CONTROL if request.change => control(request, hub),
         "/latest.jpg" => match hub.newer_than(0, PATIENCE) {
@@ -323,8 +323,12 @@ fn control(request: &Request, hub: &Hub) -> Answer {
         Some(Ok(percent)) => Some(percent.min(100) as u8),
         Some(Err(_)) => return Answer::text(400, "Bad Request", "a strength is a number from 0 to 100\n"),
     };
-    match hub.choose(&request.word("model").unwrap_or_default(), strength) {
-        Ok(()) => Answer::ok("application/json", status(hub)),
+    let chosen = match status(request, hub).control {
+        Some(_) => hub.choose(&request.word("model").unwrap_or_default(), strength),
+        None => Err(Refusal::Forbidden),
+    };
+    match chosen {
+        Ok(()) => Answer::ok("application/json", json(&status(request, hub))),
         Err(refusal) => {
             let (code, reason) = match refusal {
                 Refusal::Forbidden => (403, "Forbidden"),
@@ -340,13 +344,23 @@ fn page() -> String {
     PAGE.replace("/*style*/", STYLE).replace("/*script*/", SCRIPT)
 }
 
-fn status(hub: &Hub) -> Vec<u8> {
-    serde_json::to_vec(&hub.status()).expect("a status is plain data")
+/// What this viewer gets to know. Through a proxy on this machine everybody comes from this machine: that a choice is offered to
+/// viewers here is not meant for them.
+fn status(request: &Request, hub: &Hub) -> Status {
+    let mut status = hub.status();
+    if request.proxied && status.control.as_ref().is_some_and(|control| control.is_local) {
+        status.control = None;
+    }
+    status
+}
+
+fn json(status: &Status) -> Vec<u8> {
+    serde_json::to_vec(status).expect("a status is plain data")
 }
 
 /// What the page takes a frame from: lengths of the three parts as 32-bit little-endian numbers, then a JSON
 /// object, the camera's picture and the super-resolved one. Both pictures are empty when there is no new frame.
-fn package(frame: Option<&Frame>, hub: &Hub) -> Vec<u8> {
+fn package(frame: Option<&Frame>, status: &Status) -> Vec<u8> {
     let frame_json = frame.map(|f| {
         serde_json::json!({
             "id": f.id,
@@ -355,7 +369,7 @@ fn package(frame: Option<&Frame>, hub: &Hub) -> Vec<u8> {
             "times_ms": f.times.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
         })
     });
-    let json = serde_json::json!({ "status": hub.status(), "frame": frame_json }).to_string();
+    let json = serde_json::json!({ "status": status, "frame": frame_json }).to_string();
     let (small, large): (&[u8], &[u8]) = frame.map_or((&[], &[]), |f| (&f.small, &f.large));
     let parts = [json.as_bytes(), small, large];
     let mut bytes = Vec::with_capacity(12 + parts.iter().map(|p| p.len()).sum::<usize>());
