@@ -59,8 +59,8 @@ fn parts_of_a_folder_are_all_of_it_and_go_on_where_they_ended() {
     assert_eq!(after.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), LARGE);
     assert!(before.iter().all(|file| after.contains(file)));
     // A single picture may be left out, too, but has no parts.
-    let one =
-        ["upscale", "-i", arg(&photos.join("a.png")), "-o", arg(&large.join("a.png")), "--skip-existing"];
+    let (small, big) = (photos.join("a.png"), large.join("a.png"));
+    let one = ["upscale", "-i", arg(&small), "-o", arg(&big), "--skip-existing"];
     assert!(board(one).succeeds().stderr().contains("1 left out"));
     board(one.iter().chain(&["--shard", "1/2"])).fails(2, &["--shard", "for folders"]);
     assert_eq!(files(&large), after);

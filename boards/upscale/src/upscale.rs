@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::models::{ModelArgs, NamedModel};
 use crate::upscaler::Upscaler;
 use mcir_files::Picture;
-use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, name, terminal};
+use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, terminal};
 use mcir_runtime::plan::PlanOptions;
 use serde::Serialize;
 use std::path::{Path, PathBuf};

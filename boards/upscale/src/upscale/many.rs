@@ -34,7 +34,8 @@ struct Shard {
 }
 
 fn shard(text: &str) -> std::result::Result<Shard, String> {
-    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    let number = |text: &str| text.parse::<usize>().ok();
+    let parts = text.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
     match parts {
         // Where jobs are counted from zero, number 0 has what number N has elsewhere: either way all parts are done.
         Some((index, of)) if of > 0 && index <= of => Ok(Shard { index: (index + of - 1) % of, of }),
