@@ -1,4 +1,4 @@
-//! Threads that share the columns of each step of a band, the barrier between the steps, and the processors that they
+//! Threads that share the columns of each step of a band, the order of the steps, and the processors that they
 //! keep to.
 
 #[allow(unsafe_code, reason = "every thread gets the columns that no other has")]
