@@ -47,7 +47,7 @@ fn pictures() -> Vec<(String, Image)> {
 
 fn pair((name, hr): &(String, Image)) -> Pair {
     let (lr, hr) = degrade::downscale(hr, 2).expect("large enough");
-    Pair { name: name.clone(), path: name.into(), lr, hr }
+    Pair { name: name.clone(), path: name.into(), lr, hr, grey: false }
 }
 
 fn train(folder: &Path) -> Model {
