@@ -160,7 +160,7 @@ fn a_model_needs_no_bundle() {
     flash(&["--program", arg(&model)]).fails(1, &["not an ELF file"]);
     desk.run("flash", &[&bundle, "-m", arg(&model)]).fails_plainly(2, &["cannot be used with"]);
     desk.run("flash", &[&bundle, "--counter", "3"]).fails_plainly(2, &["cannot be used with"]);
-    desk.run("flash", &[]).fails_plainly(2, &["BUNDLE"]);
+    desk.run("flash", &[]).fails(2, &["name a bundle, or a model with -m"]);
     desk.run("flash", &["-m", "no-such-model"]).fails(2, &["no-such-model"]);
 }
 

@@ -286,6 +286,7 @@ impl Section {
     /// and so is that of the machine when there is only this one.
     pub fn summary(&self, targets: &[Target]) -> Table {
         type Cell = Box<dyn Fn(&Row) -> Option<String>>;
+        type Plain = fn(&Row) -> Option<String>;
         fn column(heading: &str, cell: impl Fn(&Row) -> Option<String> + 'static) -> (String, Cell) {
             (heading.into(), Box::new(cell))
         }
@@ -310,7 +311,7 @@ impl Section {
                 column("SSIM-Y", |r| Some(format!("{:.4}", r.ssim_y))),
             ]),
         }
-        let rest: [(&str, fn(&Row) -> Option<String>); 9] = [
+        let rest: [(&str, Plain); 9] = [
             ("int8 drop dB", |r| r.drop_db.map(|v| format!("{v:.3}"))),
             ("latency ms", |r| Some(r.timed(format!("{:.1}", r.latency_ms)))),
             ("p99 ms", |r| Some(r.timed(format!("{:.1}", r.latency.p99_ms)))),
