@@ -6,6 +6,7 @@ pub(crate) mod band;
 #[allow(unsafe_code, reason = "threads write different columns of the same rows")]
 pub(crate) mod columns;
 #[cfg(all(feature = "std", target_os = "linux"))]
+#[allow(unsafe_code, reason = "asks the C library for the processor")]
 mod pin;
 #[cfg(feature = "std")]
 #[allow(unsafe_code, reason = "threads borrow work that ends before they do")]

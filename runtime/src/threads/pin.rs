@@ -1,7 +1,7 @@
 //! Threads that keep to one processor each, and those that lend theirs to another, where the operating system is one that lets
 //! them.
 
-use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -45,6 +45,13 @@ pub(crate) fn pin(thread: usize) {
     }
 }
 
+/// The caller's processor; one that there is not, where the system does not say.
+fn here() -> usize {
+    // SAFETY: it takes nothing and changes nothing.
+    let cpu = unsafe { libc::sched_getcpu() };
+    usize::try_from(cpu).unwrap_or(usize::MAX - 1)
+}
+
 /// What others know of a thread's processor, and what they may do about it.
 pub(crate) struct Seat {
     /// Whether it keeps to one.
@@ -77,12 +84,12 @@ impl Seat {
         if cfg!(miri) {
             return;
         }
-        self.cpu.store(sched_getcpu(), Ordering::Relaxed);
+        self.cpu.store(here(), Ordering::Relaxed);
     }
 
     /// Whether it is on the caller's processor, so that it cannot run while the caller does.
     pub fn is_here(&self) -> bool {
-        !cfg!(miri) && self.cpu.load(Ordering::Relaxed) == sched_getcpu()
+        !cfg!(miri) && self.cpu.load(Ordering::Relaxed) == here()
     }
 
     /// Brings the thread to the caller's processor, which the caller is about to leave, and lets it go where it likes again.
@@ -93,7 +100,7 @@ impl Seat {
         if self.pinned || thread.is_none() || self.is_here() || self.moves.swap(true, Ordering::Acquire) {
             return;
         }
-        let here = sched_getcpu();
+        let here = here();
         if let Ok(allowed) = sched_getaffinity(thread)
             && allowed.count() > 1
             && here < CpuSet::MAX_CPU
