@@ -74,6 +74,8 @@ pub fn run(limit: Limit<'_>, program: &Path, args: &[&str]) -> Output {
         }
         None => Command::new("sh"),
     };
+    // Where an allocation has failed, printing where it was takes memory, too, and the standard library then waits for itself.
+    command.env_remove("RUST_BACKTRACE");
     command.args(["-c", script, "sh"]).arg(folder.unwrap_or(Path::new("")).as_os_str());
     let output = command.arg(number.to_string()).arg(program).args(args).output().unwrap();
     assert_ne!(output.status.code(), Some(99), "{limit:?}: {}", String::from_utf8_lossy(&output.stderr));

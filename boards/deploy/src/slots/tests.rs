@@ -116,7 +116,10 @@ fn prune_clears_away_what_killed_uploads_have_left() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path(), "");
     flash(&store, &bundle("one", program(GOOD)), Commit::default());
-    let kept = folder.path().join("bin").join(names(&folder.path().join("bin")).unwrap().remove(0));
+    // As the script leaves it that brings a program to the board.
+    let kept = folder.path().join("bin").join(sha256(&program(GOOD)));
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::write(kept.join("mcir-board"), program(GOOD)).unwrap();
     let script = format!("sleep 60; : {}", shell::HELLO);
     let mut uploading = Command::new("sh").args(["-c", &script]).spawn().unwrap();
     // Two that are no uploads, one whose number is another process's by now, and one that goes on.
