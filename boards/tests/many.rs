@@ -61,7 +61,7 @@ fn parts_of_a_folder_are_all_of_it_and_go_on_where_they_ended() {
     // A single picture may be left out, too, but has no parts.
     let (small, big) = (photos.join("a.png"), large.join("a.png"));
     let one = ["upscale", "-i", arg(&small), "-o", arg(&big), "--skip-existing"];
-    assert!(board(one).succeeds().stderr().contains("1 left out"));
+    assert!(board(one).succeeds().stderr().contains("1 skipped"));
     board(one.iter().chain(&["--shard", "1/2"])).fails(2, &["--shard", "for folders"]);
     assert_eq!(files(&large), after);
 }

@@ -154,6 +154,11 @@ fn histogram(images: &[ImageDrop]) -> Vec<Bin> {
     found
 }
 
+/// Pixels left out at each side, where upscaling lacks neighbours; restoration at one size is measured whole.
+fn border(upscale: usize) -> usize {
+    if upscale == 1 { 0 } else { upscale }
+}
+
 /// The images that two models are for.
 ///
 /// # Errors
@@ -212,7 +217,8 @@ impl<'a> Baseline<'a> {
             let pair = load(path, task)?;
             let picture = runner.upscale(&pair.lr)?;
             let bicubic = resize_bicubic(&pair.lr, pair.hr.width(), pair.hr.height())?;
-            let [model, bicubic] = [&picture, &bicubic].map(|image| psnr_y(image, &pair.hr, task.upscale));
+            let [model, bicubic] =
+                [&picture, &bicubic].map(|image| psnr_y(image, &pair.hr, border(task.upscale)));
             progress.step();
             Ok::<_, QuantizeError>((model?.min(CAP_DB), bicubic?.min(CAP_DB), picture))
         };
@@ -259,7 +265,7 @@ impl<'a> Baseline<'a> {
         let (images, _) = parallel::map(&rows, threads, init, |runner, &(path, psnr_f32_db, picture)| {
             let pair = load(path, task)?;
             let found = runner.upscale(&pair.lr)?;
-            let psnr_int8_db = psnr_y(&found, &pair.hr, task.upscale)?.min(CAP_DB);
+            let psnr_int8_db = psnr_y(&found, &pair.hr, border(task.upscale))?.min(CAP_DB);
             let agreement_db = psnr_rgb(&found, &self.pictures.read(picture)?.lr, 0)?.min(CAP_DB);
             progress.step();
             Ok::<_, QuantizeError>(ImageDrop {

@@ -38,10 +38,9 @@ pub struct Pair {
 /// `X2` and so on.
 const HIGH: &str = "HR";
 /// As [`HIGH`].
-const LOW: &str = "LR";
+const LOW: [&str; 2] = ["LR", "LR_bicubic"];
 
-/// The image files of a folder (not of its subfolders) in the order of their names; of a folder with `HR` and `LR` in it, those of
-/// `HR`.
+/// The image files of a folder (not of its subfolders) in the order of their names; of a folder with `HR` in it, those of that.
 ///
 /// # Errors
 /// [`QuantizeError::Folder`] when it cannot be listed.
@@ -53,8 +52,8 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, QuantizeError> {
             error => error.to_string(),
         },
     };
-    let set = folder.join(HIGH).is_dir() && folder.join(LOW).is_dir();
-    let folder = if set { &folder.join(HIGH) } else { folder };
+    let set = folder.join(HIGH);
+    let folder = if set.is_dir() { &set } else { folder };
     Ok(mcir_files::list(folder).map_err(failed)?.images)
 }
 
@@ -62,10 +61,14 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, QuantizeError> {
 /// there is no such folder for this factor.
 fn beside(path: &Path, upscale: usize) -> Option<PathBuf> {
     let parent = path.parent().filter(|folder| folder.file_name().is_some_and(|name| name == HIGH))?;
-    let folder = parent.parent()?.join(LOW).join(format!("X{upscale}"));
+    let set = parent.parent()?;
+    let folder = LOW
+        .map(|low| set.join(low).join(format!("X{upscale}")))
+        .into_iter()
+        .find(|folder| folder.is_dir())?;
     let stem = path.file_stem()?.to_string_lossy();
     let name = if upscale == 1 { format!("{stem}.png") } else { format!("{stem}x{upscale}.png") };
-    folder.is_dir().then(|| folder.join(name))
+    Some(folder.join(name))
 }
 
 /// Whether a model of this task sees photographs as they are: it does not enlarge, and nothing damaged lies beside them.

@@ -13,7 +13,8 @@ fn main() -> ExitCode {
         error.exit()
     });
     match cli::run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if cli::is_written() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
         Err(error) => {
             mcir_files::terminal::fail(&describe(&error), None, 1);
             ExitCode::FAILURE

@@ -154,6 +154,11 @@ impl TestSet {
         Ok(self)
     }
 
+    /// Whether the images are drawn by the program itself.
+    pub fn is_drawn(&self) -> bool {
+        self.images.iter().all(|image| matches!(image.source, Source::Drawn(_)))
+    }
+
     /// What the sets are called.
     pub fn names(&self) -> Vec<String> {
         self.parts.iter().map(|part| part.name.clone()).collect()
@@ -206,19 +211,23 @@ impl TestSet {
     }
 
     /// The files for these factors, each with its path in a folder that [`TestSet::folder`] reads the same set from; of
-    /// several sets, in folders `0`, `1`, … there. None for drawn images. A low-resolution image that is not there is left out:
-    /// [`TestSet::pair`] will say so.
+    /// several sets, in folders `0`, `1`, … there. None for drawn images, nor for one whose low-resolution image is not there:
+    /// [`TestSet::pair`] says so, and elsewhere another one would be made.
     pub fn files(&self, upscales: &[usize]) -> Vec<(String, PathBuf)> {
         let mut files = Vec::new();
         for image in &self.images {
             let Source::File(path, beside) = &image.source else { continue };
+            let mut low = upscales.iter().filter_map(|&upscale| self.lr_file(image, upscale));
+            if low.any(|path| !path.is_file()) {
+                continue;
+            }
             let folder = if self.parts.len() > 1 { format!("{}/", image.part) } else { String::new() };
             for path in std::iter::once(path).chain(beside.as_ref().map(Beside::path)) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 files.push((format!("{folder}HR/{name}"), path.clone()));
             }
             for upscale in upscales {
-                let lr = self.lr_file(image, *upscale).filter(|path| path.is_file());
+                let lr = self.lr_file(image, *upscale);
                 let name = format!("{folder}LR_bicubic/X{upscale}/{}", low_name(&image.stem, *upscale));
                 files.extend(lr.map(|lr| (name, lr)));
             }

@@ -105,8 +105,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         let job = remote::Job::new(&models, &set, timing, &cmd.engine)?;
         let reference =
             here::measure(models, &set, &settings, plates.as_mut(), &mut progress(&bar, &cmd.print))?;
-        let mut report =
-            Report { targets: Vec::new(), sections: Vec::new(), skipped: Vec::new(), ..reference.clone() };
+        let mut report = Report { targets: Vec::new(), sections: Vec::new(), ..reference.clone() };
         report.latency = Latency {
             width: cmd.size.0,
             height: cmd.size.1,

@@ -51,6 +51,14 @@ pub enum Error {
         /// The input.
         path: PathBuf,
     },
+    /// No image of a folder fits the patterns.
+    #[error("none of the {images} images of {} fits --match", path.display())]
+    NoMatch {
+        /// The folder.
+        path: PathBuf,
+        /// How many there are.
+        images: usize,
+    },
     /// Two things would go to the standard output.
     #[error("{what} cannot both go to the standard output")]
     StdoutTwice {
@@ -248,6 +256,7 @@ impl Error {
             Self::OutputIsInput { .. } => "give another name or folder with -o".into(),
             Self::StdoutTwice { .. } => "give one of them a file".into(),
             Self::OutputKind { .. } => "give two files or two folders".into(),
+            Self::NoMatch { .. } => "patterns are for paths in the folder: '*.png' for those right in it, '**/*.png' with -r for all".into(),
             Self::NotAFolder { .. } => "leave these options out, or name the folder with -i".into(),
             Self::SameName { .. } => "rename one of the two inputs".into(),
             Self::NoModel { embedded, .. } => {

@@ -35,7 +35,7 @@ pub struct ModelArgs {
 
 /// How much is cleaned up, unless someone says: on damaged pictures as good as all of it, on clean ones and on the noise of a
 /// real camera better by 0.1 to 0.4 dB (`boards/models/README.md` has the table).
-const CAMERA_STRENGTH: f32 = 0.75;
+pub const CAMERA_STRENGTH: f32 = 0.75;
 
 impl ModelArgs {
     fn upscale(&self) -> Option<usize> {

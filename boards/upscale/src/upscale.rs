@@ -143,7 +143,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     }
     bar.finish_and_clear();
     if skipped > 0 {
-        cmd.print.note(&bar, format_args!("{skipped} left out, whose output is there"));
+        cmd.print.note(&bar, format_args!("{skipped} skipped: the output exists already"));
     }
 
     let failures = failed.len();
@@ -171,12 +171,12 @@ pub fn run(cmd: &Cmd) -> Result<()> {
 
 impl Cmd {
     fn file_job(&self) -> Result<(Vec<Job>, usize)> {
-        if self.many.is_for_folders() {
-            return Err(Error::NotAFolder { path: self.input.clone() });
-        }
         let (input, output) = (Input::new(&self.input), Output::new(&self.output));
         if input.path().is_some_and(|path| !path.exists()) {
             return Err(Error::missing(&self.input));
+        }
+        if self.many.is_for_folders() {
+            return Err(Error::NotAFolder { path: self.input.clone() });
         }
         if self.output.is_dir() {
             let path = self.output.clone();

@@ -66,15 +66,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let config = ablate::config(&base, settings, seed)?;
             let folder = args.output.join(ablate::folder_name(settings, seed));
             if !args.common.quiet {
-                eprintln!("run {number} of {total}: {}", folder.display());
+                tell!("run {number} of {total}: {}", folder.display());
             }
             match runner.run(config, &folder)? {
                 Some(end) => runs.push(end.outcome),
                 None => {
                     if args.common.json {
-                        println!("{}", report(&rows, false));
+                        say!("{}", report(&rows, false));
                     } else {
-                        println!("stopped in run {number} of {total}; the same command continues");
+                        say!("stopped in run {number} of {total}; the same command continues");
                     }
                     return Ok(());
                 }
@@ -91,9 +91,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         write(&args.output.join("table.json"), &report(&rows, complete).to_string())?;
     }
     if args.common.json {
-        println!("{}", report(&rows, true));
+        say!("{}", report(&rows, true));
     } else {
-        print!("{}", ablate::table(&rows));
+        say!("{}", ablate::table(&rows));
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.sheet {
         let drawn = write_sheet(&source, &settings, upscale, args.seed, path)?;
         if !args.json && !args.quiet {
-            print!("{drawn}");
+            say!("{drawn}");
         }
     }
     let mut written = 0;
@@ -66,13 +66,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "schema": 1, "images": written, "upscale": upscale, "seed": args.seed, "versions": args.versions,
             "output": args.output, "sheet": args.sheet, "degrade": settings,
         });
-        println!("{report}");
+        say!("{report}");
     } else if !args.quiet {
         if let Some(folder) = &args.output {
-            println!("{written} pairs in {}", folder.display());
+            say!("{written} pairs in {}", folder.display());
         }
         if let Some(path) = &args.sheet {
-            println!("{}", path.display());
+            say!("{}", path.display());
         }
     }
     Ok(())

@@ -35,10 +35,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let report = serde_json::json!({
             "schema": 1, "upscale": upscale, "measured": measured(upscale).trim(), "scores": scores,
         });
-        println!("{report}");
+        say!("{report}");
         return Ok(());
     }
-    print!("{}", table(&scores, upscale));
+    say!("{}", table(&scores, upscale));
     Ok(())
 }
 

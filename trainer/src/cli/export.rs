@@ -44,8 +44,8 @@ pub fn report(model: &mcir_runtime::model::Model, path: &std::path::Path, json: 
             "schema": 1, "model": path, "upscale": model.upscale(), "parameters": parameters,
             "macs_per_pixel": macs,
         });
-        println!("{report}");
+        say!("{report}");
     } else {
-        println!("{}: x{}, {parameters} parameters, {macs} MAC per pixel", path.display(), model.upscale());
+        say!("{}: x{}, {parameters} parameters, {macs} MAC per pixel", path.display(), model.upscale());
     }
 }

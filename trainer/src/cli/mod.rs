@@ -1,5 +1,14 @@
 //! Command line: one file a verb.
 
+/// A line of the result, or several, on the standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::say(&format!($($text)*)) };
+}
+/// A line for the user on the standard error.
+macro_rules! tell {
+    ($($text:tt)*) => { mcir_files::terminal::tell(format_args!($($text)*)) };
+}
+
 mod ablate;
 mod blend;
 mod degrade;
@@ -16,6 +25,7 @@ mod train;
 use burn::tensor::Device;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use mcir_trainer::device::Backend;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Trains, evaluates, imports and exports super-resolution networks.
 #[derive(Debug, Parser)]
@@ -84,4 +94,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Verb::Blend(args) => blend::run(args),
         Verb::Degrade(args) => degrade::run(args),
     }
+}
+
+/// Whether a result could not be written.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// Prints a result. A reader that has gone away does not end a training; nor does a full disk, but it is told, and
+/// [`is_written`] knows.
+fn say(text: &str) {
+    if let Err(error) = mcir_files::terminal::print(text.trim_end_matches('\n')) {
+        UNWRITTEN.store(true, Ordering::Relaxed);
+        tell!("error: {error}");
+    }
+}
+
+/// Whether all results could be written.
+pub fn is_written() -> bool {
+    !UNWRITTEN.load(Ordering::Relaxed)
 }

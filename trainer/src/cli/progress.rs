@@ -60,7 +60,7 @@ impl Line {
         let rate = (step - self.first) as f64 / seconds.max(1e-9);
         let left = (self.total - step) as f64 / rate.max(1e-9);
         let left = Duration::from_secs(left.min(1e9) as u64);
-        eprintln!("step {step}/{} {} · {rate:.2} steps/s · {left:?} left", self.total, self.message());
+        tell!("step {step}/{} {} · {rate:.2} steps/s · {left:?} left", self.total, self.message());
         self.printed = Instant::now();
     }
 }

@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let tuned = qat::tune(&model, recipe, settings, &device, &mut |step, loss| {
         (sum, count) = (sum + f64::from(loss), count + 1.0);
         if (step % 100 == 0 || step == args.steps) && !args.common.quiet && !args.common.no_progress {
-            eprintln!("step {step} of {}: {:.6} from the float model", args.steps, sum / count);
+            tell!("step {step} of {}: {:.6} from the float model", args.steps, sum / count);
             (sum, count) = (0.0, 0.0);
         }
     })?;

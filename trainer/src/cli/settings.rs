@@ -135,7 +135,7 @@ pub fn images(config: &Config, folder: &Path, quiet: bool) -> anyhow::Result<Ima
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Some thousand large photographs take minutes.
     if !quiet && source.len() >= 500 {
-        eprintln!("decoding {} images", source.len());
+        tell!("decoding {} images", source.len());
     }
     let train = Library::load(&source, *patch, memory_mb.saturating_mul(1 << 20), folder)?;
     let mut val = Vec::new();
@@ -180,7 +180,7 @@ pub fn needs_stand_in(config: &Config) -> bool {
 /// Says what the stand-in means, if there is one.
 pub fn warn_of_stand_in(config: &Config) {
     if needs_stand_in(config) {
-        eprintln!(
+        tell!(
             "warning: no feature network given (--features); a random one stands in, so results of this SPN run \
              do not compare with published ones"
         );
@@ -204,7 +204,7 @@ pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
         }
         // Mostly it is over by then, and the message would come after the result.
         std::thread::sleep(Duration::from_millis(400));
-        eprintln!("stopping after this step; once more to stop at once");
+        tell!("stopping after this step; once more to stop at once");
     });
     Ok(stop)
 }

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.dry_run {
         for run in &runs {
             let state = if left.contains(&run) { "to do" } else { "done" };
-            println!("{}: {} steps, {state}", run.name, run.config.train.steps);
+            say!("{}: {} steps, {state}", run.name, run.config.train.steps);
         }
         return Ok(());
     }
@@ -81,14 +81,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let before = runs.len() - left.len();
     for (i, run) in left.iter().enumerate() {
         if !args.common.quiet {
-            eprintln!("run {} of {}: {}", before + i + 1, runs.len(), run.name);
+            tell!("run {} of {}: {}", before + i + 1, runs.len(), run.name);
         }
         if stop.load(Ordering::Relaxed) || !one(args, &mut runner, run)? {
-            println!("stopped with {} of {} runs done; the same command continues", before + i, runs.len());
+            say!("stopped with {} of {} runs done; the same command continues", before + i, runs.len());
             return Ok(());
         }
     }
-    println!("all {} runs are done: {}", runs.len(), args.output.display());
+    say!("all {} runs are done: {}", runs.len(), args.output.display());
     Ok(())
 }
 
@@ -109,7 +109,7 @@ fn one(args: &Args, runner: &mut Runner<'_>, run: &Run) -> anyhow::Result<bool> 
     let Some(end) = runner.run(run.config.clone(), &folder)? else { return Ok(false) };
     let steps = run.config.train.steps;
     let Some(trainer) = &end.trainer else {
-        println!("{}: diverged", run.name);
+        say!("{}: diverged", run.name);
         return Ok(true);
     };
     match export::model(trainer.averaged(), export::metadata(&run.config, steps)) {
@@ -122,7 +122,7 @@ fn one(args: &Args, runner: &mut Runner<'_>, run: &Run) -> anyhow::Result<bool> 
     let (done, seconds) = end.done;
     let speed =
         if seconds > 0.0 { format!("{:.2} steps/s", done as f64 / seconds) } else { "done before".into() };
-    println!("{}: {speed}{}{}", run.name, if scores.is_empty() { "" } else { ", " }, scores.join(", "));
+    say!("{}: {speed}{}{}", run.name, if scores.is_empty() { "" } else { ", " }, scores.join(", "));
     Ok(true)
 }
 

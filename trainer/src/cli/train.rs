@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             (true, Some(folder)) => args.settings.resolve_over(&Checkpoint::load(folder)?)?,
             (false, _) => args.settings.resolve()?,
         };
-        print!("{}", config.to_toml());
+        say!("{}", config.to_toml());
         return Ok(());
     }
     let folder = args.output.as_ref().context("name a folder for the run with --output")?;
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = trainer.config().clone();
     let (train, val) = settings::images(&config, folder, args.common.quiet)?;
     if !args.common.quiet {
-        eprintln!(
+        tell!(
             "{}: {} parameters · {} training images · {} for validation · steps {} to {}",
             config.name,
             trainer.averaged().num_params(),
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     settings::warn_of_stand_in(&config);
     if !args.common.quiet && config.is_short_of_a_start() && trainer.steps_done() == 0 {
-        eprintln!(
+        tell!(
             "note: the paper trains {} from the weights of x2, for which its steps are meant; name them with --from",
             config.name
         );
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if 2 * taken < of || !args.common.quiet {
             let (warning, path) = (if 2 * taken < of { "warning: only " } else { "" }, path.display());
             let rest = if taken < of { ", where name and shape fit; the rest is random" } else { "" };
-            eprintln!("{warning}{taken} of {of} tensors start from {path}{rest}");
+            tell!("{warning}{taken} of {of} tensors start from {path}{rest}");
         }
     }
     let stop = settings::stop_flag()?;
@@ -106,16 +106,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "schema": 2, "name": config.name, "steps": summary.steps, "stopped": summary.stopped,
             "model": path, "validation": summary.scores, "images_per_s": images_per_s,
         });
-        println!("{report}");
+        say!("{report}");
     } else {
         let state = if summary.stopped { "stopped" } else { "done" };
         let speed = images_per_s.map_or(String::new(), |rate| format!(" ({rate:.3} patches/s)"));
-        println!("{state} after {} steps{speed}: {}", summary.steps, path.display());
+        say!("{state} after {} steps{speed}: {}", summary.steps, path.display());
         for SetScores { set, scores } in &summary.scores {
             let rgb = scores.input_psnr_rgb_db.map_or(String::new(), |input| {
                 format!(", PSNR-RGB {:.3} dB ({input:.3} dB before)", scores.psnr_rgb_db)
             });
-            println!("{set}: PSNR-Y {:.3} dB, SSIM-Y {:.4}{rgb}", scores.psnr_y_db, scores.ssim_y);
+            say!("{set}: PSNR-Y {:.3} dB, SSIM-Y {:.4}{rgb}", scores.psnr_y_db, scores.ssim_y);
         }
     }
     Ok(())

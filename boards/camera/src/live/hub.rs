@@ -1,10 +1,14 @@
 //! Where the pipeline leaves its newest frame and viewers take it, and where viewers leave what they want.
 
 use crate::stats::Latency;
+use mcir_upscale::models::CAMERA_STRENGTH;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How much a family cleans up unless a viewer says, in percent.
+const DEFAULT_STRENGTH: u8 = (100.0 * CAMERA_STRENGTH) as u8;
 
 /// After the last request, frames are encoded for this long.
 const INTEREST: Duration = Duration::from_secs(5);
@@ -189,8 +193,10 @@ impl Hub {
         let strength = match (strength, choice.strengths.is_empty()) {
             (Some(asked), false) => choice.strengths.iter().copied().min_by_key(|step| step.abs_diff(asked)),
             (None, true) => None,
-            // A family at its default: all that it can clean up.
-            (None, false) => choice.strengths.last().copied(),
+            // A family at its default, as the program starts with it.
+            (None, false) => {
+                choice.strengths.iter().copied().min_by_key(|step| step.abs_diff(DEFAULT_STRENGTH))
+            }
             (Some(_), true) => return Err(Refusal::Unknown),
         };
         let wish = Wish { model: choice.name.clone(), strength };

@@ -40,7 +40,7 @@ impl Job {
     /// Models and images as they will be sent.
     ///
     /// # Errors
-    /// [`Error::Files`] when an image cannot be read.
+    /// [`Error::Files`] when an image cannot be read, or none can be sent.
     pub fn new(models: &[NamedModel], set: &TestSet, timing: Timing, engine: &EngineArgs) -> Result<Self> {
         let mut upscales: Vec<_> = models.iter().map(NamedModel::upscale).collect();
         upscales.sort_unstable();
@@ -51,6 +51,9 @@ impl Job {
             let bytes = std::fs::metadata(&file).map_err(&failed)?.len();
             parts.push(ImagePart { path, bytes });
             images.push(file);
+        }
+        if parts.is_empty() && !set.is_drawn() {
+            return Err(mcir_files::Error::NoImages { name: set.description.clone() }.into());
         }
         let model_bytes: Vec<_> = models.iter().map(|m| m.model.to_bytes()).collect();
         let part = |(model, bytes): (&NamedModel, &Vec<u8>)| ModelPart {

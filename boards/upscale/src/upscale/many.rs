@@ -3,7 +3,7 @@
 use super::Job;
 use crate::error::{Error, Result};
 use mcir_files::{self as files, Format, Input, Output, name, terminal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What to take of a folder.
@@ -38,7 +38,9 @@ fn shard(text: &str) -> std::result::Result<Shard, String> {
     let parts = text.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
     match parts {
         // Where jobs are counted from zero, number 0 has what number N has elsewhere: either way all parts are done.
-        Some((index, of)) if of > 0 && index <= of => Ok(Shard { index: (index + of - 1) % of, of }),
+        Some((index, of)) if of > 0 && index <= of => {
+            Ok(Shard { index: index.checked_sub(1).unwrap_or(of - 1), of })
+        }
         _ => Err("write which part of how many, such as 1/8".into()),
     }
 }
@@ -55,8 +57,8 @@ impl Many {
     /// machine finds the same ones, whatever the others have done by then.
     ///
     /// # Errors
-    /// [`mcir_files::Error::NoImages`] when no image is left by name and pattern, whatever the part; what keeps the folder from
-    /// being listed.
+    /// [`mcir_files::Error::NoImages`] and [`Error::NoMatch`] when no image is left by name and pattern, whatever the part;
+    /// [`Error::OutputIsInput`] when an image of the folder would be replaced; what keeps the folder from being listed.
     pub fn jobs(
         &self,
         input: &Path,
@@ -76,11 +78,17 @@ impl Many {
             self.patterns.is_empty()
                 || self.patterns.iter().any(|p| p.matches_path_with(&inside(path), RULES))
         };
+        let all = listing.images.len();
         let images: Vec<_> = listing.images.into_iter().filter(fits).collect();
+        if images.is_empty() && all > 0 {
+            return Err(Error::NoMatch { path: input.to_owned(), images: all });
+        }
         if images.is_empty() {
             return Err(files::Error::NoImages { name: name::text(input) }.into());
         }
         std::fs::create_dir_all(output).map_err(Error::io("create", output))?;
+        // By whatever way an output leads there, links included, no image is replaced that is yet to be read.
+        let sources: BTreeSet<_> = images.iter().filter_map(|image| image.canonicalize().ok()).collect();
         let mut taken = BTreeMap::new();
         let job = |image: PathBuf| {
             let target = output.join(inside(&image).with_extension(format.extension()));
@@ -94,6 +102,11 @@ impl Many {
             Job { input: Input::new(&image), output: target, format }
         };
         let all: Vec<_> = images.into_iter().map(job).collect();
+        for target in all.iter().filter_map(|job| job.output.as_ref().ok()?.path()) {
+            if target.canonicalize().is_ok_and(|target| sources.contains(&target)) {
+                return Err(Error::OutputIsInput { path: target.to_owned() });
+            }
+        }
         let Shard { index, of } = self.shard.unwrap_or(Shard { index: 0, of: 1 });
         let part: Vec<_> = all.into_iter().skip(index).step_by(of).collect();
         let before = part.len();
@@ -165,7 +178,7 @@ mod tests {
         assert_eq!((left, done), (vec!["a.png".to_owned(), "b.png".into()], 1));
         let nothing =
             many(&["--match", "*.gif"]).jobs(&folder.path().join("in"), folder.path(), Format::Png, true);
-        assert!(matches!(nothing, Err(Error::Files(files::Error::NoImages { .. }))));
+        assert!(matches!(nothing, Err(Error::NoMatch { images: 2, .. })));
     }
 
     #[test]
@@ -175,6 +188,7 @@ mod tests {
         {
             assert_eq!(shard(text).map(|s| (s.index, s.of)), Ok(expected));
         }
+        assert!(shard(&format!("1/{}", usize::MAX)).is_ok());
         for wrong in ["9/8", "8", "1/", "/2", "a/b", "1/0", "-1/2"] {
             assert!(shard(wrong).is_err_and(|e| e.contains("1/8")), "{wrong}");
         }
