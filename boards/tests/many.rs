@@ -66,6 +66,31 @@ fn parts_of_a_folder_are_all_of_it_and_go_on_where_they_ended() {
     assert_eq!(files(&large), after);
 }
 
+/// Through a link in the output folder, or where it lies above the input, an output may be a picture that is yet to be read.
+#[test]
+fn no_original_is_replaced() {
+    let folder = Folder::new();
+    photos(&folder);
+    let (photos, large) = (folder.path("photos"), folder.path("large"));
+    let before = files(&photos);
+    let upscale = |input: &Path, output: &Path| {
+        board(["upscale", "-i", arg(input), "-o", arg(output), "-s", "2", "-r"])
+            .fails(2, &["is the input itself"])
+    };
+    std::fs::create_dir(&large).unwrap();
+    std::os::unix::fs::symlink(photos.join("one"), large.join("one")).unwrap();
+    upscale(&photos, &large);
+    std::fs::remove_file(large.join("one")).unwrap();
+    std::os::unix::fs::symlink(photos.join("a.png"), large.join("a.png")).unwrap();
+    upscale(&photos, &large);
+    // photos/one/c.png would be made of photos/one/one/c.png.
+    std::fs::create_dir(folder.path("photos/one/one")).unwrap();
+    std::fs::copy(folder.path("photos/one/c.png"), folder.path("photos/one/one/c.png")).unwrap();
+    upscale(&photos.join("one"), &photos);
+    std::fs::remove_dir_all(folder.path("photos/one/one")).unwrap();
+    assert_eq!(files(&photos), before);
+}
+
 #[test]
 fn gnu_parallel_shares_a_folder_out() {
     if Command::new("parallel").arg("--version").output().is_err() {

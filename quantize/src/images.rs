@@ -277,6 +277,12 @@ mod tests {
         assert_eq!([blue(2), blue(4)], [Ok(32), Ok(64)]);
         std::fs::copy(save("other.png", 31), low).unwrap();
         assert!(blue(2).unwrap_err().contains("ax2.png has 31x31"));
+        let published = folder.path().join("published");
+        std::fs::create_dir_all(published.join("LR_bicubic/X2")).unwrap();
+        std::fs::rename(set.join("HR"), published.join("HR")).unwrap();
+        assert_eq!(list(&published).unwrap(), [published.join("HR/a.png")]);
+        assert!(beside(&published.join("HR/a.png"), 2).unwrap().ends_with("LR_bicubic/X2/ax2.png"));
+        std::fs::rename(published.join("HR"), set.join("HR")).unwrap();
         std::fs::remove_file(set.join("LR/X1/a.png")).unwrap();
         assert!(blue(1).unwrap_err().starts_with("has a partner that"), "{:?}", blue(1));
         let grey = folder.path().join("grey.png");

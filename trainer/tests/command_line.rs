@@ -157,3 +157,29 @@ fn a_restoration_network_goes_from_photographs_to_its_score() {
         assert!(json["scores"][key].is_number() && json["scores"]["images"][1][key].is_number(), "{json}");
     }
 }
+
+/// `mcir-train … 2>&1 | head -1`: who reads no more does not end hours of training.
+#[test]
+fn a_training_goes_on_when_nobody_reads_what_it_prints() {
+    use std::process::Stdio;
+    let root = tempfile::tempdir().expect("a folder");
+    images(&root.path().join("images"));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let args = [&["train", "--no-progress", "-o", "run"], &SMALL[..]].concat();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcir-train"));
+    command.current_dir(root.path()).args(args).env("RAYON_NUM_THREADS", "1");
+    let end = command.stdout(writer.try_clone().expect("cloned")).stderr(Stdio::from(writer)).status();
+    assert!(end.expect("started").success());
+    assert!(root.path().join("run/model.mcir").exists());
+    // A full disk is no reader that went away.
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcir-train"));
+    command.current_dir(root.path()).args(["eval", "-m", "run/model.mcir", "--data", "images"]);
+    let output = command.stdout(full).output().expect("started");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("No space left on device")
+            && !text(&output.stderr).contains("panicked")
+    );
+}

@@ -426,6 +426,9 @@ mod tests {
         let copy = copy.named(&set.names()).unwrap();
         assert_eq!([lr(&copy, 0), lr(&copy, 1), lr(&copy, 2)], [10, 30, 50]);
         assert!(copy.images.iter().zip(&set.images).all(|(a, b)| a.name == b.name));
+        // Where an input is missing none is made in its place.
+        std::fs::remove_file(folder.path().join("damaged/set/LR/X2/ax2.png")).unwrap();
+        assert!(set.files(&[2]).iter().all(|(name, _)| !name.starts_with("1/")));
         assert!(copy.named(&["x".into()]).is_err_and(|e| e.contains("1 names for 3 sets")));
     }
 }
