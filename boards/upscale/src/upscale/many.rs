@@ -178,7 +178,7 @@ mod tests {
         assert_eq!((left, done), (vec!["a.png".to_owned(), "b.png".into()], 1));
         let nothing =
             many(&["--match", "*.gif"]).jobs(&folder.path().join("in"), folder.path(), Format::Png, true);
-        assert!(matches!(nothing, Err(Error::NoMatch { images: 2, .. })));
+        assert!(matches!(nothing, Err(Error::NoMatch { images: 3, .. })));
     }
 
     #[test]
