@@ -301,19 +301,43 @@ fn viewers_elsewhere_only_watch() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"strength\":0"), "{answer}");
     // Who comes through a proxy comes from this machine, whoever it is.
     let live = start_at("127.0.0.1:0", &[]);
-    for header in ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 gate"] {
+    for header in [
+        "X-Forwarded-For: 203.0.113.7",
+        "X-Forwarded-Host: cam.example",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Server: gate",
+        "CF-Connecting-IP: 203.0.113.7",
+        "True-Client-IP: 203.0.113.7",
+        "Forwarded: for=203.0.113.7",
+        "Via: 1.1 gate",
+    ] {
         let answer = raw(&live.1, &format!("{change}\r\n{header}"));
         assert!(answer.starts_with("HTTP/1.1 403"), "{header}: {answer}");
         assert!(raw(&live.1, &format!("GET /status.json HTTP/1.1\r\n{header}")).contains("\"control\":null"));
+    }
+    // One that says nothing: the page is asked for under another name, or was.
+    let port = live.1.trim_end_matches('/').rsplit(':').next().unwrap();
+    for (host, header, code) in [
+        ("pi.local", "Accept: b", 403),
+        ("localhost", "Origin: https://cam.example", 403),
+        ("localhost", &format!("Origin: http://localhost:{port}"), 200),
+    ] {
+        let answer = raw_for(&live.1, host, &format!("{change}\r\n{header}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{host}, {header}: {answer}");
     }
     assert!(raw(&live.1, change).starts_with("HTTP/1.1 200"));
 }
 
 /// The same with a head of one's own.
 fn raw(address: &str, head: &str) -> String {
+    raw_for(address, address.trim_start_matches("http://").trim_end_matches('/'), head)
+}
+
+/// The same, asked of a host by another name.
+fn raw_for(address: &str, host: &str, head: &str) -> String {
     use std::io::{Read, Write};
-    let host = address.trim_start_matches("http://").trim_end_matches('/');
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let socket = address.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = std::net::TcpStream::connect(socket).unwrap();
     write!(stream, "{head}\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

@@ -27,7 +27,7 @@ impl Hosts {
 
     /// Whether a request with this in its `Host` is answered.
     pub fn is_ours(&self, host: &str) -> bool {
-        let Some(name) = name(host) else { return false };
+        let Some(name) = host_name(host) else { return false };
         let ends_in = |end: &str| name.strip_suffix(end).is_some_and(|rest| rest.ends_with('.'));
         name.parse::<IpAddr>().is_ok()
             || !name.contains('.')
@@ -37,7 +37,7 @@ impl Hosts {
 }
 
 /// The name in front of a port, in lower case and without a dot at the end. `None` where it is malformed.
-fn name(host: &str) -> Option<String> {
+pub(super) fn host_name(host: &str) -> Option<String> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;

@@ -9,6 +9,7 @@ mod hosts;
 mod hub;
 mod metrics;
 mod places;
+mod proxy;
 mod request;
 mod server;
 mod sink;

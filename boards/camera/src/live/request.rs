@@ -1,6 +1,7 @@
 //! Reading HTTP requests from strangers.
 
 use super::hosts::Hosts;
+use super::proxy;
 use mcir_files::name::escaped;
 use std::io::{self, Read};
 use std::time::Instant;
@@ -11,8 +12,6 @@ pub const MAX_HEAD: usize = 8192;
 pub const CONTROL: &str = "/control";
 /// Most header lines.
 const MAX_HEADERS: usize = 64;
-/// Headers that proxies add.
-const PROXIED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// What a viewer wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub struct Request {
     pub keep_alive: bool,
     /// Something is to be changed: POST, by a page of this server and of no other.
     pub change: bool,
-    /// It came through a proxy, as that says.
+    /// It came through a proxy, as that says or as it asks for another machine.
     pub proxied: bool,
 }
 
@@ -146,14 +145,13 @@ impl Request {
         for header in &*head.headers {
             let value = || std::str::from_utf8(header.value).map_err(|_| RequestError::Malformed);
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            proxied |= proxy::tells(header.name, header.value);
             if is("connection") {
                 let value = value()?;
                 keep_alive = (keep_alive && !value.eq_ignore_ascii_case("close"))
                     || value.eq_ignore_ascii_case("keep-alive");
             } else if is("host") && host.replace(value()?).is_some() {
                 return Err(RequestError::Malformed);
-            } else if PROXIED.iter().any(|name| is(name)) {
-                proxied = true;
             } else if is("x-mcir") {
                 ours = value()?.trim() == "control";
             } else if is("transfer-encoding") || (is("content-length") && value()?.trim() != "0") {
