@@ -55,6 +55,22 @@ pub enum QuantizeError {
          the f32 model that it was tuned from"
     )]
     WinogradOfTypes,
+    /// An edge has a zero point where the engine that the model is for knows none.
+    #[error(
+        "the edge of node `{node}` has zero point {zero_point}, and TensorRT takes only 0; quantize the f32 model with \
+         `mcir-quantize run --for tensorrt`, or with `prepare --for tensorrt` before `mcir-train qat`"
+    )]
+    ZeroPoint {
+        /// Node.
+        node: String,
+        /// Its zero point.
+        zero_point: i8,
+    },
+    /// TensorRT quantizes to 8 bits only.
+    #[error(
+        "TensorRT has no 16-bit sums; leave out `--sums int16`: sums then stay floats, which is more precise"
+    )]
+    SumsOfTensorRt,
     /// An edge of the f32 model takes infinite or undefined values.
     #[error(
         "the edge of node `{node}` reaches infinity or NaN on {image}; train again with a lower learning rate"

@@ -38,11 +38,22 @@ pub struct EdgeTypes {
     pub wide: DType,
 }
 
+/// Which 8-bit types there are to choose from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Levels {
+    /// 256 levels around any zero point: values that are never negative have all of them.
+    #[default]
+    Any,
+    /// Zero point 0, for engines that know no other; values that are never negative have 128 levels. Edges that hold the image's
+    /// pixels exactly stay as they are.
+    Symmetric,
+}
+
 /// The types of all edges of a float model; `seen` holds the histogram of each edge.
 ///
 /// # Panics
 /// If `seen` does not have an entry for each node.
-pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
+pub fn edge_types(model: &Model, seen: &[Histogram], levels: Levels) -> Vec<EdgeTypes> {
     let graph = model.graph();
     assert_eq!(seen.len(), graph.nodes.len(), "one histogram for each edge");
     let pixel = EdgeTypes { narrow: DType::PIXEL, wide: DType::PIXEL };
@@ -57,8 +68,8 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
         } else {
             exact(model, id).unwrap_or_else(|| EdgeTypes {
                 narrow: match flattened_by(graph, id) {
-                    Some(activation) => search_i8_through(histogram, activation),
-                    None => search_i8(histogram),
+                    Some(activation) => search_i8_through(histogram, activation, levels),
+                    None => search_i8(histogram, levels),
                 },
                 wide: i16_for(histogram.max_abs()),
             })
@@ -74,6 +85,25 @@ pub fn edge_types(model: &Model, seen: &[Histogram]) -> Vec<EdgeTypes> {
         types[usize::from(id)].narrow = DType::PIXEL;
     }
     types
+}
+
+/// Edges whose 8-bit values are pixels: those of the image, before anything was computed from them, and those of the output.
+pub fn hold_pixels(graph: &Graph) -> Vec<bool> {
+    let mut pixels: Vec<bool> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        pixels.push(match node.op {
+            Op::Input { .. } => true,
+            Op::Convert | Op::Affine | Op::Resize { .. } => pixels[usize::from(node.inputs[0])],
+            _ => false,
+        });
+    }
+    let mut id = graph.output();
+    pixels[usize::from(id)] = true;
+    while let Op::PixelShuffle { .. } | Op::Convert = graph.node(id).op {
+        id = graph.node(id).inputs[0];
+        pixels[usize::from(id)] = true;
+    }
+    pixels
 }
 
 /// The activation by which alone an edge is read in 8 bits, if it is one that has flat parts: values that lie there need no
@@ -195,14 +225,14 @@ pub fn i16_for(max_abs: f32) -> DType {
 /// The 8-bit type with the least mean of `|error|³` over the observed values.
 ///
 /// Real zero is always one of the levels, as padding needs it. Values that are never negative (after a
-/// ReLU) get the zero point −128 and so all levels.
-pub fn search_i8(seen: &Histogram) -> DType {
-    search(seen, LEAST_CLIP, cubed_error)
+/// ReLU) get the zero point −128 and so all levels, where any zero point will do.
+pub fn search_i8(seen: &Histogram, levels: Levels) -> DType {
+    search(seen, levels, LEAST_CLIP, cubed_error)
 }
 
 /// The same for values of which only the activation matters.
-fn search_i8_through(seen: &Histogram, activation: Activation) -> DType {
-    search(seen, LEAST_CLIP_FLAT, |counts, dtype| {
+fn search_i8_through(seen: &Histogram, activation: Activation, levels: Levels) -> DType {
+    search(seen, levels, LEAST_CLIP_FLAT, |counts, dtype| {
         let DType::I8 { scale, zero_point } = dtype else { unreachable!("the search is for 8 bits") };
         let (scale, zero) = (f64::from(scale), f64::from(zero_point));
         let level = |stored: f64| activated(activation, (stored - zero) * scale);
@@ -233,14 +263,22 @@ fn activated(activation: Activation, x: f64) -> f64 {
 
 /// The 8-bit type of the least cost, that of the whole range if it is no better with less than all; ranges from `least` of what
 /// was seen are tried.
-fn search(seen: &Histogram, least: f64, cost: impl Fn(&[(f64, u64)], DType) -> f64) -> DType {
-    let (min, max) = (f64::from(seen.min()), f64::from(seen.max()));
+fn search(seen: &Histogram, levels: Levels, least: f64, cost: impl Fn(&[(f64, u64)], DType) -> f64) -> DType {
+    let (min, max) = match levels {
+        Levels::Any => (f64::from(seen.min()), f64::from(seen.max())),
+        // One side to search: the other is as long.
+        Levels::Symmetric => (0.0, f64::from(seen.max_abs())),
+    };
+    let dtype_for = |lo: f64, hi: f64| match levels {
+        Levels::Any => i8_for(lo, hi),
+        Levels::Symmetric => DType::I8 { scale: ((hi / 127.0).max(1e-11)) as f32, zero_point: 0 },
+    };
     if min == 0.0 && max == 0.0 {
-        return i8_for(0.0, f64::from(RANGE_OF_ZERO));
+        return dtype_for(0.0, f64::from(RANGE_OF_ZERO));
     }
     let counts: Vec<(f64, u64)> = seen.counts().collect();
     let cost = |lo: f64, hi: f64| {
-        let dtype = i8_for(lo * min, hi * max);
+        let dtype = dtype_for(lo * min, hi * max);
         (cost(&counts, dtype), dtype)
     };
     // The whole range comes first, so that of equal errors it wins.

@@ -7,7 +7,7 @@ use crate::equalize::{STRENGTH, equalize};
 use crate::error::QuantizeError;
 use crate::fold::fold;
 use crate::parallel::{self, Progress};
-use crate::params::{EdgeTypes, edge_types};
+use crate::params::{EdgeTypes, Levels, edge_types};
 use crate::rewrite::{Precision, Recipe, Rewritten, is_point, rewrite};
 use crate::round;
 use crate::samples::Samples;
@@ -40,6 +40,27 @@ pub enum Effort {
     High,
 }
 
+/// What a quantized model is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// The engine, as accurate as it can be.
+    #[default]
+    Engine,
+    /// The engine's [Winograd's convolution in 8 bits](winograd).
+    Winograd,
+    /// Engines that quantize symmetrically, as TensorRT does, by way of an [ONNX file](crate::onnx).
+    Symmetric,
+}
+
+impl Purpose {
+    const fn levels(self) -> Levels {
+        match self {
+            Self::Engine | Self::Winograd => Levels::Any,
+            Self::Symmetric => Levels::Symmetric,
+        }
+    }
+}
+
 /// What differs between the models that are tried.
 #[derive(Debug, Clone, Copy)]
 struct Choice {
@@ -63,8 +84,8 @@ const OTHERS: [Choice; 3] = [
 pub struct Settings<'a> {
     /// How much of it.
     pub effort: Effort,
-    /// Whether the model is made for [Winograd's convolution in 8 bits](winograd).
-    pub winograd: bool,
+    /// What the model is made for.
+    pub purpose: Purpose,
     /// Threads; the result does not depend on it.
     pub threads: usize,
     /// Where progress goes.
@@ -94,8 +115,10 @@ impl<'a> Calibrated<'a> {
     pub fn new(model: &Model, samples: &'a Samples, settings: Settings<'a>) -> Result<Self, QuantizeError> {
         let folded = fold(model)?;
         if let Some(types) = types::from_metadata(&folded)? {
-            if settings.winograd {
-                return Err(QuantizeError::WinogradOfTypes);
+            match settings.purpose {
+                Purpose::Engine => {}
+                Purpose::Winograd => return Err(QuantizeError::WinogradOfTypes),
+                Purpose::Symmetric => types::symmetric(&folded, &types)?,
             }
             return Ok(Self::tuned(folded, samples, settings, types));
         }
@@ -133,12 +156,13 @@ impl<'a> Calibrated<'a> {
         progress.begin("calibrating", samples.len());
         let seen = observe(&folded, samples, Detail::All, threads, progress)?;
         progress.end();
-        let mut types = edge_types(&folded, &seen.histograms);
-        if settings.winograd {
+        let mut types = edge_types(&folded, &seen.histograms, settings.purpose.levels());
+        let winograd = settings.purpose == Purpose::Winograd;
+        if winograd {
             winograd::narrow(&folded, &seen.histograms, &mut types);
         }
         let weights = (0..folded.graph().nodes.len() as NodeId)
-            .map(|id| quantized_weights(&folded, id, &seen, &types, settings.winograd))
+            .map(|id| quantized_weights(&folded, id, &seen, &types, winograd))
             .collect();
         let mut calibrated = Self { samples, settings, folded, seen: Some(seen), types, weights };
         if choice.rounding {
@@ -200,7 +224,8 @@ impl<'a> Calibrated<'a> {
     fn round_weights(&mut self) -> Result<(), QuantizeError> {
         let mut convolutions = self.convolutions();
         // Moved by a step, the weights might not fit any more.
-        convolutions.retain(|&id| !(self.settings.winograd && winograd::is_for(&self.folded, id)));
+        let winograd = self.settings.purpose == Purpose::Winograd;
+        convolutions.retain(|&id| !(winograd && winograd::is_for(&self.folded, id)));
         let int8 = self.build(&[])?;
         let Settings { threads, progress, .. } = self.settings;
         let nodes: Vec<NodeId> = convolutions.iter().map(|&id| int8.node[usize::from(id)]).collect();

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::error::QuantizeError;
-use crate::params::EdgeTypes;
+use crate::params::{EdgeTypes, hold_pixels};
 use mcir_runtime::model::{DType, Model};
 use std::fmt::Write as _;
 
@@ -54,6 +54,31 @@ pub fn from_metadata(model: &Model) -> Result<Option<Vec<EdgeTypes>>, QuantizeEr
     let missing = |name: &str| QuantizeError::Types { what: format!("the lack of a line for node `{name}`") };
     let all = nodes.iter().zip(found).map(|(node, types)| types.ok_or_else(|| missing(&node.name)));
     all.collect::<Result<Vec<EdgeTypes>, QuantizeError>>().map(Some)
+}
+
+/// Whether the types are those of a [symmetric](crate::pipeline::Purpose::Symmetric) model.
+///
+/// # Errors
+/// [`QuantizeError::ZeroPoint`] for an edge with another zero point than 0 that does not hold pixels.
+pub fn symmetric(model: &Model, types: &[EdgeTypes]) -> Result<(), QuantizeError> {
+    all_symmetric(model, types.iter().map(|types| types.narrow))
+}
+
+/// The same of the types that edges have.
+///
+/// # Errors
+/// As [`symmetric`].
+pub fn all_symmetric(model: &Model, types: impl Iterator<Item = DType>) -> Result<(), QuantizeError> {
+    let nodes = model.graph().nodes.iter().zip(hold_pixels(model.graph()));
+    for ((node, pixels), dtype) in nodes.zip(types) {
+        if let DType::I8 { zero_point, .. } = dtype
+            && zero_point != 0
+            && !pixels
+        {
+            return Err(QuantizeError::ZeroPoint { node: node.name.clone(), zero_point });
+        }
+    }
+    Ok(())
 }
 
 fn word(dtype: DType) -> String {

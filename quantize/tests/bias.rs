@@ -4,14 +4,14 @@ mod support;
 
 use mcir_quantize::bias;
 use mcir_quantize::calibrate::{Detail, observe};
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::rewrite::Precision;
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::model::{Conv2d, DType, Filter, Graph, Model, NodeId, Op, Role, TensorData};
 use support::{node, random, samples};
 
 const SETTINGS: Settings<'static> =
-    Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
+    Settings { effort: Effort::Normal, purpose: Purpose::Engine, threads: 2, progress: &() };
 
 /// Convolutions and PReLUs in a row, as SRVGGNetCompact has them: no skip carries a mean past any of them.
 fn chain(convolutions: usize) -> Graph {
@@ -97,7 +97,11 @@ fn a_perfect_recipe_leaves_the_bias_alone() {
     let model = calibrated.folded();
     let nodes = model.graph().nodes.len();
     let recipe = mcir_quantize::rewrite::Recipe {
-        types: mcir_quantize::params::edge_types(model, &calibrated.seen().unwrap().histograms),
+        types: mcir_quantize::params::edge_types(
+            model,
+            &calibrated.seen().unwrap().histograms,
+            mcir_quantize::params::Levels::Any,
+        ),
         precision: vec![Precision::F32; nodes],
         weights: vec![None; nodes],
         bias: vec![],

@@ -8,7 +8,7 @@ use mcir_quantize::cost;
 use mcir_quantize::engine::Runner;
 use mcir_quantize::equalize::{STRENGTH, equalize};
 use mcir_quantize::fold::fold;
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::report::summary;
 use mcir_quantize::rewrite::{Precision, Rewritten};
 use mcir_quantize::samples::Sample;
@@ -22,7 +22,7 @@ use mcir_runtime::plan::{Plan, PlanOptions};
 use support::{Rng, attention, lr_image, node, pooled, random, samples};
 
 const SETTINGS: Settings<'static> =
-    Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
+    Settings { effort: Effort::Normal, purpose: Purpose::Engine, threads: 2, progress: &() };
 
 /// PSNR between what two models make of a picture that was not calibrated on.
 fn agreement(float: &Model, int8: &Model) -> f64 {
@@ -169,7 +169,7 @@ fn weights_are_rounded_with_regard_to_each_other() {
     // The first convolution reads exact pixels, so its only error is that of the weights.
     assert!(normal > low + 2.0, "{normal:.1} dB with, {low:.1} dB without");
     let threads = [1, 3].map(|threads| {
-        let settings = Settings { effort: Effort::High, winograd: false, threads, progress: &() };
+        let settings = Settings { effort: Effort::High, purpose: Purpose::Engine, threads, progress: &() };
         Calibrated::new(&model, &samples, settings).unwrap().build(&[]).unwrap().model.to_bytes()
     });
     assert!(threads[0] == threads[1], "on any number of threads");

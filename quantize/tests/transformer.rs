@@ -5,7 +5,7 @@ mod support;
 use mcir_quantize::calibrate::{Detail, observe};
 use mcir_quantize::engine::Runner;
 use mcir_quantize::fold::fold;
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::rewrite::Precision;
 use mcir_quantize::spread::spread;
 use mcir_quantize::transformer::balance;
@@ -15,7 +15,7 @@ use mcir_runtime::model::{DType, Model, NodeId, Op, TensorData};
 use support::{lr_image, node, random, samples};
 
 const SETTINGS: Settings<'static> =
-    Settings { effort: Effort::Normal, winograd: false, threads: 2, progress: &() };
+    Settings { effort: Effort::Normal, purpose: Purpose::Engine, threads: 2, progress: &() };
 
 fn small(upscale: u8) -> Config {
     Config {

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use mcir_boards::{models::NamedModel, upscaler::Upscaler};
 use mcir_quantize::gate;
 use mcir_quantize::images::{self, Task};
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::samples::Samples;
 use mcir_runtime::image::Image;
 use mcir_runtime::metrics::psnr_y;
@@ -99,7 +99,7 @@ fn photographs_become_an_int8_model_that_upscales_a_file() {
     let (calibration, held_out) = images::split(&images::list(&photos).expect("lists"), 100);
     let (samples, skipped) = Samples::gather(&photos, &calibration, task, 2, &()).expect("reads");
     assert!(skipped.is_empty());
-    let settings = Settings { threads: 2, progress: &(), effort: Effort::Normal, winograd: false };
+    let settings = Settings { threads: 2, progress: &(), effort: Effort::Normal, purpose: Purpose::Engine };
     let int8 =
         Calibrated::new(&float, &samples, settings).expect("calibrates").build(&[]).expect("builds").model;
     let drops = gate::measure(&float, &int8, &held_out, 2, &()).expect("measures");

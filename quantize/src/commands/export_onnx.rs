@@ -11,7 +11,8 @@ use std::process::ExitCode;
 ///
 /// A float model becomes a float graph: input `image`, [1, 3, height, width] in 0..1, output `upscaled`. A quantized
 /// model becomes the same graph with QuantizeLinear and DequantizeLinear pairs; its input and output are pixels of
-/// 8 bits. Height and width are free unless `--size` is given.
+/// 8 bits. Height and width are free unless `--size` is given. For TensorRT, input and output stay floats, and so do the
+/// convolutions that read the image; the others are quantized as it takes them: signed, symmetric, biases in floats.
 #[derive(clap::Args)]
 pub struct Args {
     /// Model file, f32 or int8
@@ -26,6 +27,9 @@ pub struct Args {
     /// only fuse those, which costs accuracy; `int16` as here, which needs opset 21
     #[arg(long, value_enum, default_value_t = SumsArg::Float)]
     sums: SumsArg,
+    /// The engine that the file is for: any that reads ONNX, or TensorRT, for int8 models of `run --for tensorrt`
+    #[arg(long = "for", value_enum, value_name = "ENGINE")]
+    engine: Option<Dialect>,
     /// Print one JSON object instead of a line
     #[arg(long)]
     json: bool,
@@ -36,6 +40,11 @@ enum SumsArg {
     Float,
     Int8,
     Int16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Dialect {
+    Tensorrt,
 }
 
 impl From<SumsArg> for Sums {
@@ -61,7 +70,8 @@ struct Written {
 pub fn run(args: &Args) -> Result<ExitCode> {
     check_output(&args.output, &[&args.model])?;
     let model = load_model(&args.model)?;
-    let options = Options { size: args.size, sums: args.sums.into() };
+    let options =
+        Options { size: args.size, sums: args.sums.into(), tensorrt: args.engine == Some(Dialect::Tensorrt) };
     let proto = onnx::model(&model, &options)?;
     let bytes = onnx::encode(&proto);
     write_whole(&args.output, &bytes)?;

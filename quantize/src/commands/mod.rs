@@ -65,6 +65,15 @@ impl Common {
     }
 }
 
+/// The engine that a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// Ours
+    Mcir,
+    /// NVIDIA's: symmetric activations, by way of `export-onnx --for tensorrt`
+    Tensorrt,
+}
+
 /// A bar on the standard error, hidden when that is not a terminal.
 pub struct Bar(terminal::ProgressBar);
 

@@ -1,11 +1,11 @@
 //! `mcir-quantize prepare`.
 
-use super::{Common, check_output, load_model, write_whole};
+use super::{Common, Engine, check_output, load_model, write_whole};
 use anyhow::Result;
 use mcir_quantize::fold::fold;
 use mcir_quantize::gate::task_of;
 use mcir_quantize::images::{self, DEFAULT_CALIBRATION};
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::samples::Samples;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +24,9 @@ pub struct Args {
     /// Most images to calibrate on, spread evenly over the folder
     #[arg(long, default_value_t = DEFAULT_CALIBRATION)]
     images: usize,
+    /// The engine that the tuned model will be for; TensorRT wants symmetric activations
+    #[arg(long = "for", value_enum, value_name = "ENGINE", default_value = "mcir")]
+    engine: Engine,
     #[command(flatten)]
     common: Common,
 }
@@ -38,7 +41,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (samples, skipped) = Samples::gather(&args.calibration, &files, task, threads, &progress)?;
     args.common.warn_skipped(&args.calibration, &skipped);
     // The weights will be tuned, so their rounding does not matter here.
-    let settings = Settings { effort: Effort::Low, winograd: false, threads, progress: &progress };
+    let purpose = match args.engine {
+        Engine::Mcir => Purpose::Engine,
+        Engine::Tensorrt => Purpose::Symmetric,
+    };
+    let settings = Settings { effort: Effort::Low, purpose, threads, progress: &progress };
     let bytes = Calibrated::new(&model, &samples, settings)?.prepared()?.to_bytes();
     write_whole(&args.output, &bytes)?;
     if args.common.json {

@@ -1,6 +1,6 @@
 //! `mcir-quantize run`.
 
-use super::{Common, EXIT_GATE, check_output, load_model, print, print_json, write_whole};
+use super::{Common, EXIT_GATE, Engine, check_output, load_model, print, print_json, write_whole};
 use anyhow::Result;
 use mcir_quantize::QuantizeError;
 use mcir_quantize::cost::{BASIS, KeptNode, kept_nodes, total_ms};
@@ -11,7 +11,7 @@ use mcir_quantize::gate::{Baseline, Drops, Limits, common_task};
 use mcir_quantize::images::{self, DEFAULT_CALIBRATION, Task};
 use mcir_quantize::ladder::{Candidate, climb, try_with};
 use mcir_quantize::page::{Details, crops, page};
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::report::{SCHEMA, drops_to_text, kept_to_text, sensitivity_to_text};
 use mcir_quantize::rewrite::Precision;
 use mcir_quantize::samples::Samples;
@@ -61,6 +61,10 @@ pub struct Args {
     /// AVX-512 VNNI, at some loss: Winograd's convolution in 8 bits, with 7 bits for activations and smaller weights
     #[arg(long)]
     winograd: bool,
+    /// The engine that the model is for. TensorRT wants symmetric activations, which costs some PSNR, as values after a ReLU then
+    /// have half the levels; the model also runs here, with the same values up to rounding
+    #[arg(long = "for", value_enum, value_name = "ENGINE", default_value = "mcir")]
+    engine: Engine,
     /// Convolution to keep in f32, by name; can be given several times
     #[arg(long, value_name = "NAME")]
     keep_float: Vec<String>,
@@ -144,6 +148,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         "--min-agreement-db {} is not a number of dB from 0 to 99; try 40",
         args.min_agreement_db.unwrap_or_default()
     );
+    let purpose = match (args.engine, args.winograd) {
+        (Engine::Mcir, false) => Purpose::Engine,
+        (Engine::Mcir, true) => Purpose::Winograd,
+        (Engine::Tensorrt, false) => Purpose::Symmetric,
+        (Engine::Tensorrt, true) => anyhow::bail!(
+            "--winograd is for this engine's convolutions and not TensorRT's; leave out one of --winograd and --for"
+        ),
+    };
     let limits = Limits {
         mean_db: args.max_drop_db,
         worst_db: Some(worst_db),
@@ -180,8 +192,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     args.common.warn_skipped(held_out_folder, &more);
     skipped.extend::<Vec<Skipped>>(more);
 
-    let settings =
-        Settings { effort: args.effort.into(), winograd: args.winograd, threads, progress: &progress };
+    let settings = Settings { effort: args.effort.into(), purpose, threads, progress: &progress };
     let calibrated = Calibrated::new(&model, &samples, settings)?;
     let mut kept = named(&calibrated, &args.keep_float, Precision::F32)?;
     kept.extend(named(&calibrated, &args.keep_int16, Precision::Int16)?);

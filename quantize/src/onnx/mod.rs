@@ -5,18 +5,23 @@
 //! model becomes a graph with pairs of `QuantizeLinear` and `DequantizeLinear` on its 8-bit edges, which
 //! engines with int8 kernels fuse; 16-bit edges stay floats, which is more precise than the engine. 8-bit
 //! edges are unsigned in the file (`zero point + 128`), as x86 kernels like them; the values are the same.
+//!
+//! For TensorRT 8-bit edges are signed and without zero points, biases are floats, and what reads the image computes in floats, as
+//! its pixels do not fit 127 levels: see [`Options::tensorrt`].
 
 mod activation;
 mod attention;
 mod build;
+mod conv;
 mod pool;
 mod resize;
 pub use mcir_import::onnx::proto;
 
 use crate::error::QuantizeError;
+use crate::types::all_symmetric;
 use attention::Windows;
 use build::{Attribute, Builder};
-use mcir_runtime::model::{Conv2d, DType, Model, NodeId, Op, Role, Statistic};
+use mcir_runtime::model::{DType, Model, NodeId, Op, Role, Statistic};
 use prost::Message as _;
 use proto::{
     DimensionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
@@ -43,6 +48,9 @@ pub struct Options {
     pub size: Option<(usize, usize)>,
     /// What becomes of 16-bit edges.
     pub sums: Sums,
+    /// Whether the file is for TensorRT's explicit quantization, which takes pairs of `QuantizeLinear` and `DequantizeLinear` with
+    /// signed bytes and zero points of 0, and no quantized biases.
+    pub tensorrt: bool,
 }
 
 /// What becomes of the 16-bit edges, the residual sums, in an ONNX file.
@@ -65,7 +73,8 @@ pub enum Sums {
 ///
 /// # Errors
 /// [`QuantizeError::SizeNeeded`] for window attention without a size, [`QuantizeError::Size`] for one that
-/// cannot be extended to whole windows.
+/// cannot be extended to whole windows. [`QuantizeError::ZeroPoint`] and [`QuantizeError::SumsOfTensorRt`] for what TensorRT does not
+/// take.
 pub fn model(model: &Model, options: &Options) -> Result<ModelProto, QuantizeError> {
     let mut export = Export::new(model, options)?;
     for id in 0..model.graph().nodes.len() as NodeId {
@@ -111,6 +120,14 @@ struct Edge {
     layout: Layout,
     /// Its name in the other layout, once somebody asked for it.
     other: Option<String>,
+    /// Whether it comes from 8-bit values.
+    quantized: bool,
+}
+
+impl Edge {
+    fn float(name: String, layout: Layout) -> Self {
+        Self { name, layout, other: None, quantized: false }
+    }
 }
 
 struct Export<'m> {
@@ -118,6 +135,7 @@ struct Export<'m> {
     builder: Builder,
     edges: Vec<Edge>,
     sums: Sums,
+    tensorrt: bool,
     /// Width and height that the network sees: whole windows. Only known when a size was given.
     windows: Option<Windows>,
     /// Width and height of the input image.
@@ -142,8 +160,15 @@ impl<'m> Export<'m> {
                 Some(Windows { width: graph.seen(width), height: graph.seen(height) })
             }
         };
+        if options.tensorrt {
+            if options.sums == Sums::Int16 {
+                return Err(QuantizeError::SumsOfTensorRt);
+            }
+            all_symmetric(model, model.graph().nodes.iter().map(|node| node.dtype))?;
+        }
         let (builder, edges) = (Builder::default(), Vec::new());
-        Ok(Self { model, builder, edges, sums: options.sums, windows, size: options.size })
+        let Options { size, sums, tensorrt } = *options;
+        Ok(Self { model, builder, edges, sums, tensorrt, windows, size })
     }
 
     fn node(&mut self, id: NodeId) {
@@ -153,8 +178,8 @@ impl<'m> Export<'m> {
         let (value, layout) = match node.op {
             Op::Input { channels } => {
                 let image = self.input(usize::from(channels));
-                if node.dtype == DType::F32 {
-                    self.edges.push(Edge { name: image, layout: Layout::Planes, other: None });
+                if node.dtype == DType::F32 || self.tensorrt {
+                    self.edges.push(Edge::float(image, Layout::Planes));
                 } else {
                     self.dequantized(&name, &image, Layout::Planes, node.dtype);
                 }
@@ -277,14 +302,24 @@ impl<'m> Export<'m> {
             }
             other => other,
         };
-        self.edges.push(Edge { name: value, layout, other: None });
+        self.edges.push(Edge::float(value, layout));
         if id == self.model.graph().output() {
             let value = self.edge(id, Layout::Planes);
             self.output(&node.name.clone(), value, dtype);
-        } else if dtype.is_quantized() && (dtype.size_bytes() == 1 || self.sums == Sums::Int16) {
+        } else if self.is_in_file(dtype) {
             let edge = self.edges.pop().expect("just pushed");
             let quantized = self.quantize(&node.name, &edge.name, dtype);
             self.dequantized(&node.name, &quantized, layout, dtype);
+        }
+    }
+
+    /// Whether the file has quantized values of an edge of this type.
+    fn is_in_file(&self, dtype: DType) -> bool {
+        match dtype {
+            DType::F32 => false,
+            // Other zero points are those of pixels.
+            DType::I8 { zero_point, .. } => !self.tensorrt || zero_point == 0,
+            DType::I16 { .. } => self.sums == Sums::Int16,
         }
     }
 
@@ -350,7 +385,9 @@ impl<'m> Export<'m> {
             let inputs = [value.as_str(), &starts, &ends, &axes];
             value = self.builder.node(&format!("{name}.cropped"), "Slice", &inputs, &[]);
         }
-        if let DType::I8 { .. } = dtype {
+        if let DType::I8 { .. } = dtype
+            && !self.tensorrt
+        {
             value = self.quantize(name, &value, dtype);
         }
         // The last operator writes the output itself.
@@ -369,8 +406,8 @@ impl<'m> Export<'m> {
 
     fn pixel_type(&self, id: NodeId) -> i32 {
         match self.model.graph().node(id).dtype {
-            DType::I8 { .. } => data_type::UINT8,
-            DType::F32 | DType::I16 { .. } => data_type::FLOAT,
+            DType::I8 { .. } if !self.tensorrt => data_type::UINT8,
+            DType::F32 | DType::I8 { .. } | DType::I16 { .. } => data_type::FLOAT,
         }
     }
 
@@ -378,6 +415,7 @@ impl<'m> Export<'m> {
     fn edge_params(&mut self, name: &str, dtype: DType) -> [String; 2] {
         let (scale_name, zero_name) = (format!("{name}.scale"), format!("{name}.zero_point"));
         let (scale, zero) = match dtype {
+            DType::I8 { scale, .. } if self.tensorrt => (scale, self.builder.i8s(&zero_name, &[], &[0])),
             DType::I8 { scale, zero_point } => {
                 (scale, self.builder.u8(&zero_name, zero_point.cast_unsigned() ^ 0x80))
             }
@@ -397,79 +435,7 @@ impl<'m> Export<'m> {
         let [scale, zero_point] = self.edge_params(name, dtype);
         let inputs = [quantized, scale.as_str(), &zero_point];
         let name = self.builder.node(&format!("{name}.dq"), "DequantizeLinear", &inputs, &[]);
-        self.edges.push(Edge { name, layout, other: None });
-    }
-
-    /// A convolution, or a matrix product where a linear layer reads pixels.
-    fn conv(&mut self, id: NodeId, name: &str, input: NodeId, conv: Conv2d) -> (String, Layout) {
-        let layout = match self.edges[usize::from(input)].layout {
-            Layout::Pixels if conv.kernel == 1 => Layout::Pixels,
-            _ => Layout::Planes,
-        };
-        let x = self.edge(input, layout);
-        let (weight, bias) = self.conv_params(id, name, conv, layout);
-        let out = format!("{name}.out");
-        let value = match layout {
-            Layout::Planes => {
-                let (k, half) = (i64::from(conv.kernel), i64::from(conv.kernel / 2));
-                let attributes =
-                    [("kernel_shape", Attribute::Ints(&[k, k])), ("pads", Attribute::Ints(&[half; 4]))];
-                self.builder.node(&out, "Conv", &[&x, &weight, &bias], &attributes)
-            }
-            Layout::Pixels => {
-                let product = self.builder.node(&format!("{name}.product"), "MatMul", &[&x, &weight], &[]);
-                self.builder.node(&out, "Add", &[&product, &bias], &[])
-            }
-        };
-        let value = match conv.activation {
-            Some(activation) => activation::export(&mut self.builder, name, &value, activation),
-            None => value,
-        };
-        (value, layout)
-    }
-
-    /// Names of the weights, `[out, in, k, k]` or `[in, out]`, and the bias, as floats.
-    fn conv_params(&mut self, id: NodeId, name: &str, conv: Conv2d, layout: Layout) -> (String, String) {
-        let (out, channels) = (usize::from(conv.out_channels), usize::from(conv.in_channels));
-        let k = usize::from(conv.kernel);
-        let (dims, axis) = match layout {
-            Layout::Planes => (vec![out, channels, k, k], 0),
-            Layout::Pixels => (vec![channels, out], 1),
-        };
-        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
-        let input = self.model.graph().node(self.model.graph().node(id).inputs[0]).dtype;
-        let (DType::I8 { scale, .. } | DType::I16 { scale }) = input else {
-            let weight = reorder(&self.model.f32s(id, Role::Weight), out, k, channels, layout);
-            let bias = self.model.f32s(id, Role::Bias);
-            return (
-                self.builder.f32s(&weight_name, &dims, &weight),
-                self.builder.f32s(&bias_name, &[out], &bias),
-            );
-        };
-        let weight = reorder(self.model.i8s(id, Role::Weight), out, k, channels, layout);
-        let scales = self.model.f32s(id, Role::WeightScale);
-        let bias_scales: Vec<f32> = scales.iter().map(|w| w * scale).collect();
-        let b = &mut self.builder;
-        let quantized = b.i8s(&format!("{weight_name}.q"), &dims, &weight);
-        let scales = b.f32s(&format!("{weight_name}.scale"), &[out], &scales);
-        let along = [("axis", Attribute::Int(axis))];
-        let weight = b.node(&weight_name, "DequantizeLinear", &[&quantized, &scales], &along);
-        let quantized = b.i32s(&format!("{bias_name}.q"), &[out], &self.model.i32s(id, Role::Bias));
-        let scales = b.f32s(&format!("{bias_name}.scale"), &[out], &bias_scales);
-        let along = [("axis", Attribute::Int(0))];
-        let bias = b.node(&bias_name, "DequantizeLinear", &[&quantized, &scales], &along);
-        (weight, bias)
-    }
-}
-
-/// Weights `[out, k, k, in]` in the order of a layout.
-fn reorder<T: Copy>(weights: &[T], out: usize, k: usize, channels: usize, layout: Layout) -> Vec<T> {
-    let at = |o: usize, tap: usize, c: usize| weights[(o * k * k + tap) * channels + c];
-    match layout {
-        Layout::Planes => (0..out * channels * k * k)
-            .map(|i| at(i / (channels * k * k), i % (k * k), i / (k * k) % channels))
-            .collect(),
-        Layout::Pixels => (0..channels * out).map(|i| at(i % out, 0, i / out)).collect(),
+        self.edges.push(Edge { quantized: true, ..Edge::float(name, layout) });
     }
 }
 

@@ -31,7 +31,7 @@ fn parts(dtype: DType) -> (f32, i32) {
 #[test]
 fn uniform_values_keep_their_whole_range() {
     let values: Vec<f32> = uniform(20_000).map(|x| 3.0 * x + 1.0).collect();
-    let (scale, zero_point) = parts(search_i8(&seen(&values)));
+    let (scale, zero_point) = parts(search_i8(&seen(&values), Levels::Any));
     assert!((scale * 255.0 / 6.0 - 1.0).abs() < 0.01, "{scale}");
     assert_eq!(zero_point, -43);
 }
@@ -39,17 +39,59 @@ fn uniform_values_keep_their_whole_range() {
 #[test]
 fn values_after_a_relu_use_all_levels() {
     let values: Vec<f32> = uniform(20_000).map(|x| (5.0 * x).max(0.0)).collect();
-    let (scale, zero_point) = parts(search_i8(&seen(&values)));
+    let (scale, zero_point) = parts(search_i8(&seen(&values), Levels::Any));
     assert_eq!(zero_point, -128);
     assert!((scale * 255.0 / 5.0 - 1.0).abs() < 0.01, "{scale}");
-    let (_, zero_point) = parts(search_i8(&seen(&[-1.0, -0.5, 0.0])));
+    let (_, zero_point) = parts(search_i8(&seen(&[-1.0, -0.5, 0.0]), Levels::Any));
     assert_eq!(zero_point, 127);
+}
+
+#[test]
+fn symmetric_levels_lie_around_zero() {
+    let values: Vec<f32> = uniform(20_000).map(|x| 5.0 * x).collect();
+    let positive: Vec<f32> = values.iter().map(|x| x.max(0.0)).collect();
+    let negative: Vec<f32> = values.iter().map(|x| x.min(0.0)).collect();
+    for values in [values, positive, negative] {
+        let (scale, zero_point) = parts(search_i8(&seen(&values), Levels::Symmetric));
+        assert_eq!(zero_point, 0);
+        // Half a step at the ends may be clipped as well as rounded.
+        assert!((scale * 127.0 / 5.0 - 1.0).abs() < 0.02, "{scale}");
+    }
+    // One wild value among many is clipped, on whichever side it is.
+    let mut histogram = seen(&normal(100_000));
+    for _ in 0..10 {
+        let copy = histogram.clone();
+        histogram.merge(&copy);
+    }
+    histogram.add(&[-60.0]);
+    let (scale, _) = parts(search_i8(&histogram, Levels::Symmetric));
+    assert!(127.0 * scale < 30.0, "{scale}");
+    let (scale, zero_point) = parts(search_i8(&Histogram::default(), Levels::Symmetric));
+    assert_eq!((scale, zero_point), (1.0 / 127.0, 0));
+}
+
+/// The image and what is sent out keep all levels of a pixel; everything between has a zero point of 0.
+#[test]
+fn symmetric_models_keep_pixels() {
+    let model = model(&Config { mean_shift: true, ..Config::edge(2, 4, 2) }, [1.0; 3], [-110.0 / 255.0; 3]);
+    let histograms = vec![seen(&[-1.0, 2.0]); model.graph().nodes.len()];
+    let types = edge_types(&model, &histograms, Levels::Symmetric);
+    let pixels = hold_pixels(model.graph());
+    for ((node, types), pixels) in model.graph().nodes.iter().zip(&types).zip(pixels) {
+        let (_, zero_point) = parts(types.narrow);
+        assert!(pixels || zero_point == 0, "{}: {zero_point}", node.name);
+    }
+    assert_eq!(types[0].narrow, DType::PIXEL);
+    assert_eq!(types.last().unwrap().narrow, DType::PIXEL);
+    assert!(crate::types::symmetric(&model, &types).is_ok());
+    let free = edge_types(&model, &histograms, Levels::Any);
+    assert!(crate::types::symmetric(&model, &free).is_err());
 }
 
 #[test]
 fn the_range_of_a_normal_distribution_is_the_best_one() {
     let values = normal(50_000);
-    let (scale, zero_point) = parts(search_i8(&seen(&values)));
+    let (scale, zero_point) = parts(search_i8(&seen(&values), Levels::Any));
     let error = |scale: f32, zero_point: i32| -> f64 {
         let level = |x: f32| (x / scale).round().clamp((-128 - zero_point) as f32, (127 - zero_point) as f32);
         values.iter().map(|&x| f64::from((x - level(x) * scale).abs()).powi(3)).sum()
@@ -69,7 +111,7 @@ fn a_wild_value_counts_by_how_rare_it_is() {
     let with_one = |histogram: &Histogram| {
         let mut histogram = histogram.clone();
         histogram.add(&[60.0]);
-        255.0 * parts(search_i8(&histogram)).0
+        255.0 * parts(search_i8(&histogram, Levels::Any)).0
     };
     let often = with_one(&histogram);
     assert!(often > 60.0, "one in a hundred thousand is kept: {often}");
@@ -83,7 +125,7 @@ fn a_wild_value_counts_by_how_rare_it_is() {
 
 #[test]
 fn an_edge_of_zeros_gets_a_sane_type() {
-    let (scale, zero_point) = parts(search_i8(&Histogram::default()));
+    let (scale, zero_point) = parts(search_i8(&Histogram::default(), Levels::Any));
     assert_eq!((scale, zero_point), (1.0 / 255.0, -128));
     assert_eq!(i16_for(0.0), DType::I16 { scale: 2.0 / 32767.0 });
 }
@@ -115,7 +157,7 @@ fn model(config: &Config, weight: [f32; 3], bias: [f32; 3]) -> Model {
 }
 
 fn types_of(model: &Model) -> Vec<EdgeTypes> {
-    edge_types(model, &vec![seen(&[-1.0, 2.0]); model.graph().nodes.len()])
+    edge_types(model, &vec![seen(&[-1.0, 2.0]); model.graph().nodes.len()], Levels::Any)
 }
 
 fn index(model: &Model, name: &str) -> usize {
@@ -172,7 +214,7 @@ fn edges_that_meet_in_sums_share_the_largest_scale() {
     let with = |name: &str, largest: f32| {
         let mut histograms = vec![seen(&[-1.0, 1.0]); chained.graph().nodes.len()];
         histograms[index(&chained, name)] = seen(&[-largest, largest]);
-        edge_types(&chained, &histograms)
+        edge_types(&chained, &histograms, Levels::Any)
     };
     let DType::I16 { scale: of_eight } = i16_for(8.0) else { unreachable!() };
     let found = with("body.1.conv2", 8.0);
@@ -213,9 +255,9 @@ fn levels_are_where_the_activation_is_steep() {
             };
             (real(-128.0), real(127.0), values.iter().map(error).sum::<f64>())
         };
-        let (from, to, error) = off(search_i8_through(&seen, activation));
+        let (from, to, error) = off(search_i8_through(&seen, activation, Levels::Any));
         assert!(low <= from && to <= high, "{activation:?}: {from} .. {to}");
-        let (.., plain) = off(search_i8(&seen));
+        let (.., plain) = off(search_i8(&seen, Levels::Any));
         assert!(error < 0.6 * plain, "{activation:?}: {error} against {plain}");
     }
 }

@@ -9,7 +9,7 @@ use mcir_quantize::gate::{Baseline, Drops, Limits, common_task};
 use mcir_quantize::images;
 use mcir_quantize::ladder::{climb, try_with};
 use mcir_quantize::parallel::default_threads;
-use mcir_quantize::pipeline::{Calibrated, Effort, Settings};
+use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_quantize::samples::Samples;
 use mcir_quantize::sensitivity::sensitivities;
 use mcir_upscale::models::NamedModel;
@@ -109,7 +109,8 @@ fn run(float: &NamedModel, order: &Order) -> Result<(mcir_runtime::model::Model,
     };
     let (samples, _) = Samples::gather(&order.calibration, &calibration, task, threads, quiet)?;
     let (held_out, _) = images::usable(folder, held_out, task, threads, quiet)?;
-    let settings = Settings { effort: order.effort, winograd: order.winograd, threads, progress: quiet };
+    let purpose = if order.winograd { Purpose::Winograd } else { Purpose::Engine };
+    let settings = Settings { effort: order.effort, purpose, threads, progress: quiet };
     let calibrated = Calibrated::new(model, &samples, settings)?;
     let baseline = Baseline::new(model, &held_out, threads, quiet)?;
     let mut candidate = try_with(&baseline, &calibrated, Vec::new())?;
