@@ -434,6 +434,28 @@ fn a_prepared_model_is_quantized_with_its_types() {
 }
 
 #[test]
+fn models_for_tensorrt_are_symmetric() {
+    let place = Place::new(&random(graph(&Config::edge(2, 8, 1)), 4));
+    let symmetric = ["run", "model.f32", "-c", "photos", "--max-drop-db", "9", "--for", "tensorrt", "-o"];
+    let done = |output: Output| assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    done(place.run(&[&symmetric[..], &["model.trt"]].concat()));
+    done(place.run(&["export-onnx", "model.trt", "--for", "tensorrt", "-o", "model.onnx"]));
+    done(place.run(&[&RUN[..], &["--max-drop-db", "9"]].concat()));
+    let export = ["export-onnx", "model.int8", "--for", "tensorrt", "-o", "x.onnx"];
+    place.fails(&export, 1, "`mcir-quantize run --for tensorrt`");
+    let sums = ["export-onnx", "model.trt", "--for", "tensorrt", "--sums", "int16", "-o", "x.onnx"];
+    place.fails(&sums, 1, "no 16-bit sums");
+    place.fails(&[&symmetric[..], &["x.trt", "--winograd"]].concat(), 1, "leave out one");
+    // Types that were prepared for this engine are not TensorRT's; those that were prepared for it are.
+    done(place.run(&["prepare", "model.f32", "-c", "photos", "-o", "model.prepared"]));
+    let tuned = ["run", "model.prepared", "-c", "photos", "--for", "tensorrt", "-o", "x.trt"];
+    place.fails(&tuned, 1, "`prepare --for tensorrt`");
+    done(place.run(&["prepare", "model.f32", "-c", "photos", "--for", "tensorrt", "-o", "model.prepared"]));
+    done(place.run(&[&tuned[..], &["--max-drop-db", "9", "--write-failed"]].concat()));
+    done(place.run(&["export-onnx", "x.trt", "--for", "tensorrt", "-o", "tuned.onnx"]));
+}
+
+#[test]
 fn damaged_weights_are_refused() {
     let model = sharpener(2, 0.5, 0.0);
     let place = Place::new(&model);
