@@ -6,7 +6,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use mcir_boards::deploy::{bundle, flash, keygen, raw, resident, slots};
 use mcir_boards::{
-    bench, camera, compare, completions, estimate, gpu_check, info, list, results, shipped, upscale,
+    bench, camera, compare, completions, estimate, gpu_check, info, list, results, shipped, studio, upscale,
 };
 use std::process::ExitCode;
 
@@ -26,6 +26,7 @@ enum Verb {
     Bench(bench::Cmd),
     Results(results::Cmd),
     Camera(camera::Cmd),
+    Studio(studio::Cmd),
     Models(shipped::Cmd),
     List(list::Cmd),
     Info(info::Cmd),
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Bench(cmd) => bench::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
         Verb::Camera(cmd) => camera::run(&cmd),
+        Verb::Studio(cmd) => studio::run(&cmd),
         Verb::Models(cmd) => shipped::run(&cmd),
         Verb::List(cmd) => list::run(&cmd),
         Verb::Info(cmd) => info::run(&cmd),

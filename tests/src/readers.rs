@@ -12,7 +12,8 @@ use mcir_boards::deploy::manifest::Manifest;
 use mcir_boards::deploy::sign;
 use mcir_boards::deploy::target::Target;
 use mcir_boards::gpio::LineSpec;
-use mcir_boards::live::{Hosts, Request, parse_host};
+use mcir_boards::studio::{MAX_BODY, Order};
+use mcir_boards::web::{Hosts, Post, Request, Rules, parse_host};
 use mcir_files::{self as files, Error, Format, Header, Input, Output};
 use mcir_runtime::Isa;
 use mcir_runtime::error::RunError;
@@ -207,11 +208,25 @@ pub fn picture(data: &[u8]) {
         .expect("a whole picture");
 }
 
-/// Requests to the live page, from whoever reaches its port.
+/// Requests to the pages, from whoever reaches their port: to the live page, where nothing has a body, and to the studio.
 pub fn http_request(data: &[u8]) {
-    if let Ok(Some((request, length))) = Request::parse(data, &Hosts::default()) {
-        assert!(length <= data.len());
-        let _ = (request.number("quality"), request.number(""));
+    const CONTROL: &[Post] = &[Post { path: "/control", max_body: 0 }];
+    const UPSCALE: &[Post] = &[Post { path: "/upscale", max_body: MAX_BODY }];
+    for posts in [CONTROL, UPSCALE] {
+        match Request::parse(data, &Rules { hosts: Hosts::default(), posts }) {
+            Ok(Some((request, length))) => {
+                assert!(length <= data.len());
+                let post = posts.iter().find(|post| request.change && post.path == request.path);
+                assert_eq!(request.change, post.is_some(), "only what can be posted is posted");
+                assert!(request.body <= post.map_or(0, |post| post.max_body));
+                let _ = (request.number("quality"), request.number(""), request.word("name"));
+                if let Ok(order) = Order::of(&request) {
+                    assert!(order.strength.is_none_or(|percent| percent <= 100));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::source::{Request, Spec};
 use super::stats::{Counts, Latency};
 use super::work::Worker;
-use crate::live::{self, Hosts, Hub, LiveSink, Server, Status, parse_address, parse_host};
+use crate::live::{Hub, Live, LiveSink, Status};
 use mcir_files::{Format, terminal};
 use mcir_upscale::args::{self, EngineArgs, Mode, OutputArgs};
 use mcir_upscale::device::DeviceArgs;
@@ -21,6 +21,7 @@ use mcir_upscale::error::Result;
 use mcir_upscale::models::{ModelArgs, NamedModel};
 use mcir_upscale::table::Table;
 use mcir_upscale::upscaler::Upscaler;
+use mcir_web::{self as web, Hosts, Server, parse_address, parse_host};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,8 @@ pub struct Cmd {
     http_allow_host: Vec<String>,
 
     /// Connections to the live page that one address may have, of 32 in all; of IPv6 the first 64 bits are an address
-    #[arg(long, value_name = "N", requires = "http", default_value_t = live::PER_ADDRESS as u8,
-          value_parser = clap::value_parser!(u8).range(1..=live::MAX_CONNECTIONS as i64))]
+    #[arg(long, value_name = "N", requires = "http", default_value_t = web::PER_ADDRESS as u8,
+          value_parser = clap::value_parser!(u8).range(1..=web::MAX_CONNECTIONS as i64))]
     http_per_address: u8,
 
     /// Let viewers choose the model and how much it cleans up also where the page is served to other machines; on a loopback
@@ -284,12 +285,12 @@ impl Cmd {
             ..Status::default()
         };
         hub.set_status(status.clone());
-        let options = live::Options {
+        let options = web::Options {
             hosts: Hosts::new(self.http_allow_host.clone()),
             per_address: self.http_per_address.into(),
         };
         let Some(address) = self.http else { return Ok(status) };
-        let address = Server::start(address, options, Arc::clone(hub))?.address();
+        let address = Server::start(address, options, Arc::new(Live(Arc::clone(hub))))?.address();
         tell(format!("live page: http://{address}/"));
         if !address.ip().is_loopback() {
             tell("note: everybody who reaches this address can see the camera".into());

@@ -186,20 +186,6 @@ pub enum CameraError {
         /// As given.
         path: PathBuf,
     },
-    /// The address of the live page is taken.
-    #[error("the port {address} is in use by another program")]
-    PortInUse {
-        /// Address and port.
-        address: String,
-    },
-    /// The live page cannot be served there.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Address and port.
-        address: String,
-        /// What the system says.
-        source: io::Error,
-    },
     /// No thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -271,19 +257,6 @@ impl CameraError {
                 "use a name that ends in .y4m, - for the standard output, or a folder, with -f for the format of \
                  its images"
                     .into()
-            }
-            Self::PortInUse { address } => {
-                let port = address.rsplit(':').next().unwrap_or_default();
-                format!(
-                    "`ss -ltnp 'sport = :{port}'` names the program; stop it, or use another port, for example \
-                     --http 8081"
-                )
-            }
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "ports below 1024 are reserved; use for example --http 8080".into()
-            }
-            Self::Listen { .. } => {
-                "`ip addr` lists the addresses of this machine; 0.0.0.0:8080 listens on all of them".into()
             }
             Self::Thread(_) => "close other programs; `ulimit -u` shows the limit".into(),
             Self::Died(_) => "this is a fault of the program; please report it with the message above".into(),

@@ -122,6 +122,15 @@ impl Browser {
         }
     }
 
+    /// Lets the page save files to this folder, under the names that it gives them.
+    pub fn saves_to(&mut self, folder: &std::path::Path) {
+        // A matter of the browser and not of the page.
+        let session = self.session.take();
+        let params = json!({ "behavior": "allow", "downloadPath": folder });
+        self.call("Browser.setDownloadBehavior", params);
+        self.session = session;
+    }
+
     /// What the page looks like, as a PNG file.
     pub fn screenshot(&mut self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));

@@ -204,6 +204,12 @@ pub enum Error {
         /// Value asked for.
         limit: f64,
     },
+    /// Whoever wanted a picture wants it no more.
+    #[error("{name} was given up before it was complete")]
+    Stopped {
+        /// The picture.
+        name: String,
+    },
     /// Some images of a folder failed; each was reported when it did.
     #[error("{failed} of {total} images failed")]
     Some {
@@ -306,6 +312,7 @@ impl Error {
             Self::Floor { .. } => {
                 "see the table of nodes for where the time goes, or lower the floor for this machine".into()
             }
+            Self::Stopped { .. } => "ask for it again".into(),
             Self::Some { .. } => "see the message for each of them above".into(),
             Self::Room(error) => error.help(),
         }

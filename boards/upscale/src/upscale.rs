@@ -1,20 +1,18 @@
 //! `mcir-board upscale`: image files in, larger or restored image files out.
 
 mod many;
+mod one;
 
 use self::many::Many;
+pub use self::one::{Models, Step, Upscaled, Why};
 use crate::args::{self, EngineArgs, Mode, OutputArgs};
-use crate::device::{Accelerator, DeviceArgs};
-use crate::embedded::Kind;
+use crate::device::DeviceArgs;
 use crate::error::{Error, Result};
-use crate::models::{ModelArgs, NamedModel};
+use crate::models::ModelArgs;
 use crate::upscaler::Upscaler;
-use mcir_files::Picture;
-use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, terminal};
-use mcir_runtime::plan::PlanOptions;
+use mcir_files::{Format, Input, Output, terminal};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
@@ -83,19 +81,6 @@ struct Outcome {
     failed: Vec<Failed>,
     /// Images that were left out because their output was there.
     skipped: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Upscaled {
-    input: String,
-    output: String,
-    model: String,
-    /// Size of the output in pixels.
-    width: usize,
-    height: usize,
-    /// Time in the engine, without reading and writing files.
-    engine_ms: f64,
-    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -276,95 +261,14 @@ impl Job {
             .output
             .as_ref()
             .map_err(|(output, first)| Error::SameName { output: output.clone(), first: first.clone() })?;
-        let mut picture = self.input.read(MAX_PIXELS)?;
-        picture.spread_colours(&self.input.name())?;
-        let (upscaler, why) = models.of(&picture);
-        let upscale = upscaler.model().upscale();
-        let (width, height) = (picture.width() * upscale, picture.height() * upscale);
-        if rows_on_bar {
-            bar.set_length(picture.height() as u64);
-        }
-        let header = Header {
-            width,
-            height,
-            channels: picture.channels(),
-            icc_profile: picture.icc_profile.as_deref(),
-            about: picture.about,
+        let mut watch = |step| {
+            if let (Step::Rows { done, of }, true) = (step, rows_on_bar) {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            }
+            true
         };
-        let (engine, written) = files::write(output, self.format, &header, |sink| {
-            let (start, mut encoding) = (Instant::now(), Duration::ZERO);
-            let mut progress = |row| {
-                if rows_on_bar {
-                    bar.set_position(row as u64);
-                }
-            };
-            let mut take = |row: &[u8]| {
-                let start = Instant::now();
-                let more = sink(row);
-                encoding += start.elapsed();
-                more
-            };
-            upscaler.run_rows(&picture, &mut take, &mut progress)?;
-            Ok::<_, Error>(start.elapsed().saturating_sub(encoding))
-        })?;
-        let mut notes = picture.notes;
-        notes.extend(written);
-        notes.extend(why);
-        let told = upscaler.take_note().map(|note| format!("is made without the GPU: {note}"));
-        notes.extend(told);
-        let model = upscaler.model().name.clone();
-        let (input, output, engine_ms) = (self.input.name(), output.name(), engine.as_secs_f64() * 1e3);
-        Ok(Upscaled { input, output, model, width, height, engine_ms, notes })
-    }
-}
-
-/// The model that was asked for, or the two that are chosen from for each picture.
-struct Models {
-    /// The one that was asked for, or the one for clean pictures.
-    first: Upscaler,
-    /// The one for damaged pictures, where the picture decides.
-    camera: Option<Upscaler>,
-    /// Whether the last picture was for that one.
-    damaged: bool,
-}
-
-/// JPEGs of lower quality are better off cleaned up: on Set14 at x4 a strength of 0.75 and one of 0 are equal at 90
-/// (`boards/models/README.md` has the table).
-const CLEAN_JPEG: u8 = 90;
-
-impl Models {
-    fn choose(args: &ModelArgs, mode: Mode, options: PlanOptions, gpu: Option<&Accelerator>) -> Result<Self> {
-        let with = |model| Upscaler::new(model, options).mode(mode).on(gpu);
-        let first = with(NamedModel::choose(args, Kind::Clean)?);
-        let asked = args.model.is_some() || args.strength.is_some();
-        // Without a camera model for the factor there is nothing to choose from.
-        let camera = if asked { None } else { NamedModel::choose(args, Kind::Camera).ok() };
-        Ok(Self { first, camera: camera.map(with), damaged: false })
-    }
-
-    /// What to upscale a picture with, and why if it is not just enlarged.
-    fn of(&mut self, picture: &Picture) -> (&mut Upscaler, Option<String>) {
-        let quality = picture.jpeg_quality.filter(|&quality| quality < CLEAN_JPEG);
-        match (&mut self.camera, quality) {
-            (Some(camera), Some(quality)) => {
-                self.damaged = true;
-                let note = format!(
-                    "is a JPEG of quality {quality}: cleaned up with {}; -m {} or --strength 0 enlarges it as it is",
-                    camera.model().name,
-                    self.first.model().name
-                );
-                (camera, Some(note))
-            }
-            _ => {
-                self.damaged = false;
-                (&mut self.first, None)
-            }
-        }
-    }
-
-    /// What the last picture was upscaled with.
-    fn last(&self) -> &Upscaler {
-        self.camera.as_ref().filter(|_| self.damaged).unwrap_or(&self.first)
+        models.upscale(&self.input, output, self.format, &mut watch)
     }
 }
 

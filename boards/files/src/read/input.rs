@@ -1,11 +1,12 @@
 //! Where a picture comes from.
 
-use crate::name::text;
+use crate::name::{escaped, text};
 use crate::{Error, Result};
 use image::ImageFormat;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::SpooledTempFile;
 
 /// Bytes of a pipe that are kept in memory; more go to a temporary file.
@@ -14,10 +15,15 @@ const IN_MEMORY: usize = 1 << 23;
 const MAX_KEPT: u64 = 1 << 31;
 
 /// A file, a pipe or the standard input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
-    /// `None` for the standard input.
-    path: Option<PathBuf>,
+#[derive(Debug, Clone)]
+pub struct Input(Place);
+
+#[derive(Debug, Clone)]
+enum Place {
+    StandardInput,
+    Path(PathBuf),
+    /// An open file, and what to call it.
+    Open(Arc<File>, String),
 }
 
 /// What decoders read from.
@@ -29,27 +35,47 @@ pub(super) enum Source {
 impl Input {
     /// What `-i` names: `-` is the standard input, everything else a path.
     pub fn new(path: &Path) -> Self {
-        Self { path: (path != Path::new("-")).then(|| path.into()) }
+        if path == Path::new("-") { Self(Place::StandardInput) } else { Self::from(path) }
     }
 
     /// A path, whatever its name is.
     pub fn from(path: &Path) -> Self {
-        Self { path: Some(path.into()) }
+        Self(Place::Path(path.into()))
     }
 
-    /// The path; `None` for the standard input.
+    /// A file that is open for reading, from its beginning; it need not have a name in any folder. `name` is what to call it, whose
+    /// extension tells the format where the content does not.
+    ///
+    /// Reading moves the position of the file, which whoever else has it shares.
+    pub fn open_file(file: File, name: &str) -> Self {
+        Self(Place::Open(Arc::new(file), name.into()))
+    }
+
+    /// The path; `None` for the standard input and for an open file.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        match &self.0 {
+            Place::Path(path) => Some(path),
+            Place::StandardInput | Place::Open(..) => None,
+        }
     }
 
     /// What to call it in messages.
     pub fn name(&self) -> String {
-        self.path.as_deref().map_or_else(|| "the standard input".into(), text)
+        match &self.0 {
+            Place::StandardInput => "the standard input".into(),
+            Place::Path(path) => text(path),
+            Place::Open(_, name) => escaped(name),
+        }
     }
 
     /// What the extension says, for formats that have no mark of their own.
     pub(super) fn format_by_extension(&self) -> Option<ImageFormat> {
-        self.path.as_deref().and_then(|path| ImageFormat::from_path(path).ok())
+        let path = match &self.0 {
+            Place::StandardInput => return None,
+            Place::Path(path) => path.as_path(),
+            Place::Open(_, name) => Path::new(name),
+        };
+        ImageFormat::from_path(path).ok()
     }
 
     pub(super) fn failed(&self, source: io::Error) -> Error {
@@ -60,8 +86,12 @@ impl Input {
     }
 
     pub(super) fn open(&self) -> Result<Source> {
-        let Some(path) = &self.path else { return self.keep(io::stdin().lock()) };
-        let file = File::open(path).map_err(|e| self.failed(e))?;
+        let file = match &self.0 {
+            Place::StandardInput => return self.keep(io::stdin().lock()),
+            Place::Path(path) => File::open(path),
+            Place::Open(file, _) => file.try_clone().and_then(|mut file| file.rewind().map(|()| file)),
+        };
+        let file = file.map_err(|e| self.failed(e))?;
         let kind = file.metadata().map_err(|e| self.failed(e))?;
         if kind.is_dir() {
             return Err(self.failed(io::ErrorKind::IsADirectory.into()));

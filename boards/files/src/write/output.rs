@@ -2,28 +2,43 @@
 
 use super::EncodeError;
 use crate::atomic::copy_all;
-use crate::name::text;
+use crate::name::{escaped, text};
 use crate::{Error, Pending, Result};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::SpooledTempFile;
 
 /// Bytes for a pipe that are kept in memory; more go to a temporary file.
 const IN_MEMORY: usize = 1 << 23;
 
 /// A file, a pipe or the standard output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Output {
-    /// `None` for the standard output.
-    path: Option<PathBuf>,
+    place: Place,
     sync: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    StandardOutput,
+    Path(PathBuf),
+    /// An open file, and what to call it.
+    Open(Arc<fs::File>, String),
 }
 
 impl Output {
     /// What `-o` names: `-` is the standard output, everything else a path.
     pub fn new(path: &Path) -> Self {
-        Self { path: (path != Path::new("-")).then(|| path.into()), sync: true }
+        let place = if path == Path::new("-") { Place::StandardOutput } else { Place::Path(path.into()) };
+        Self { place, sync: true }
+    }
+
+    /// An empty file that is open for writing, called so; it need not have a name in any folder. What was written when an error
+    /// comes stays in it.
+    pub fn open_file(file: fs::File, name: &str) -> Self {
+        Self { place: Place::Open(Arc::new(file), name.into()), sync: false }
     }
 
     /// The same without waiting until the disk has it, as [`Pending::finish_without_sync`] does.
@@ -32,23 +47,34 @@ impl Output {
         Self { sync: false, ..self }
     }
 
-    /// The path; `None` for the standard output.
+    /// The path; `None` for the standard output and for an open file.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        match &self.place {
+            Place::Path(path) => Some(path),
+            Place::StandardOutput | Place::Open(..) => None,
+        }
     }
 
     /// What to call it in messages.
     pub fn name(&self) -> String {
-        self.path.as_deref().map_or_else(|| "the standard output".into(), text)
+        match &self.place {
+            Place::StandardOutput => "the standard output".into(),
+            Place::Path(path) => text(path),
+            Place::Open(_, name) => escaped(name),
+        }
     }
 
     /// Files are written beside their place. What is no file, a pipe or a device, gets everything at the end: some
     /// formats go back to their header.
     pub(super) fn create(&self) -> Result<File> {
         let is_file = |path: &Path| fs::metadata(path).map_or(true, |m| m.is_file() || m.is_dir());
-        match &self.path {
-            Some(path) if is_file(path) => Ok(File::Pending(Pending::create(path)?)),
-            _ => Ok(File::Kept(tempfile::spooled_tempfile(IN_MEMORY))),
+        match &self.place {
+            Place::Path(path) if is_file(path) => Ok(File::Pending(Pending::create(path)?)),
+            Place::Open(file, _) => {
+                let file = file.try_clone().map_err(self.failed())?;
+                Ok(File::Open(BufWriter::new(file)))
+            }
+            Place::Path(_) | Place::StandardOutput => Ok(File::Kept(tempfile::spooled_tempfile(IN_MEMORY))),
         }
     }
 
@@ -68,14 +94,16 @@ impl Output {
 /// What encoders write to.
 pub(super) enum File {
     Pending(Pending),
+    Open(BufWriter<fs::File>),
     Kept(SpooledTempFile),
 }
 
 impl File {
     pub(super) fn finish(self, to: &Output) -> Result<()> {
-        match (self, &to.path) {
+        match (self, to.path()) {
             (Self::Pending(pending), _) if to.sync => pending.finish(),
             (Self::Pending(pending), _) => pending.finish_without_sync(),
+            (Self::Open(mut file), _) => file.flush().map_err(to.failed()),
             (Self::Kept(mut kept), None) => match copy_all(&mut kept, &mut io::stdout().lock()) {
                 // A reader that has seen enough, as `head` does, is no error.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -93,6 +121,7 @@ impl Write for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Pending(file) => file.write(bytes),
+            Self::Open(file) => file.write(bytes),
             Self::Kept(file) => file.write(bytes),
         }
     }
@@ -100,6 +129,7 @@ impl Write for File {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Pending(file) => file.flush(),
+            Self::Open(file) => file.flush(),
             Self::Kept(file) => file.flush(),
         }
     }
@@ -109,6 +139,7 @@ impl Seek for File {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match self {
             Self::Pending(file) => file.seek(to),
+            Self::Open(file) => file.seek(to),
             Self::Kept(file) => file.seek(to),
         }
     }

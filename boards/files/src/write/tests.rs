@@ -220,3 +220,40 @@ fn what_describes_a_picture_travels_or_is_named() {
         }
     }
 }
+
+#[test]
+fn open_files_need_no_name_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = picture(9, 7, 3);
+    for format in Format::ALL {
+        let path = folder.path().join("named").with_extension(format.extension());
+        save(&path, &picture, format);
+        let mut open = tempfile::tempfile().unwrap();
+        let header = Header {
+            width: 9,
+            height: 7,
+            channels: 3,
+            icc_profile: picture.icc_profile.as_deref(),
+            about: picture.about,
+        };
+        let output = Output::open_file(open.try_clone().unwrap(), "the result");
+        let all = pixels(&picture);
+        write(&output, format, &header, |sink| {
+            let _ = all.chunks_exact(27).all(sink);
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+        let mut bytes = Vec::new();
+        io::Seek::rewind(&mut open).unwrap();
+        io::Read::read_to_end(&mut open, &mut bytes).unwrap();
+        assert!(bytes == fs::read(&path).unwrap(), "{format:?}");
+        // Read twice: each time from the beginning.
+        let input = Input::open_file(open, "a\x1b.png");
+        assert!(input.path().is_none() && input.name() == "a\\x1b.png");
+        for _ in 0..2 {
+            assert_eq!(pixels(&input.read(63).unwrap()), pixels(&read(&path).unwrap()));
+        }
+        let error = input.read(62).unwrap_err().to_string();
+        assert!(error.starts_with("a\\x1b.png has 9x7 pixels"), "{error}");
+    }
+}

@@ -4,7 +4,7 @@
 //! in a header; those that say nothing (nginx without further settings) still hand on the name under which the viewer knows the
 //! page, in `Host` or at least in the `Origin` of a change. Only a program here that rewrites both cannot be told from a viewer here.
 
-use super::hosts::host_name;
+use crate::hosts::host_name;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Headers by which proxies, load balancers, tunnels and content delivery networks tell who is behind them.
