@@ -27,7 +27,8 @@ impl Studio {
         command.args(["studio", "--http", "0"]).args(args).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let page = lines.by_ref().map_while(Result::ok).find_map(|l| Some(l.strip_prefix("studio: ")?.to_owned()));
+        let page =
+            lines.by_ref().map_while(Result::ok).find_map(|l| Some(l.strip_prefix("studio: ")?.to_owned()));
         std::thread::spawn(move || lines.for_each(drop));
         Self(child, page.expect("the program tells where its page is"))
     }
@@ -61,14 +62,17 @@ fn transfer(files: &[&Path]) -> String {
     let file = |path: &&Path| {
         let text = base64::engine::general_purpose::STANDARD.encode(std::fs::read(path).unwrap());
         let name = path.file_name().unwrap().to_str().unwrap();
-        format!("transfer.items.add(new File([Uint8Array.from(atob('{text}'), c => c.charCodeAt(0))], '{name}'));")
+        format!(
+            "transfer.items.add(new File([Uint8Array.from(atob('{text}'), c => c.charCodeAt(0))], '{name}'));"
+        )
     };
     let add: String = files.iter().map(file).collect();
     format!("const transfer = new DataTransfer(); {add}")
 }
 
 fn drop_files(browser: &mut Browser, files: &[&Path]) {
-    let drop = "dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))";
+    let drop =
+        "dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))";
     browser.value(&format!("(() => {{ {} {drop}; }})()", transfer(files)));
 }
 
@@ -213,11 +217,14 @@ fn several_pictures_are_a_strip_and_what_is_none_is_said_in_words() {
 
     // The first was cleaned up, and the page says why.
     browser.value("document.querySelector('.strip .pick').click()");
-    browser.wait_for(&format!("{DONE} && document.getElementById('about').textContent.startsWith('damaged.jpg')"));
+    browser.wait_for(&format!(
+        "{DONE} && document.getElementById('about').textContent.startsWith('damaged.jpg')"
+    ));
     let why = browser.value("document.getElementById('why').textContent");
     let why = why.as_str().unwrap();
     assert!(why.contains("quality 30") && why.contains("edsr-edge-x2-camera-75"), "{why}");
-    let drawn = |browser: &mut Browser| browser.value("Number(document.body.dataset.drawn)").as_u64().unwrap();
+    let drawn =
+        |browser: &mut Browser| browser.value("Number(document.body.dataset.drawn)").as_u64().unwrap();
     browser.wait_for(&format!("mcir.size()[0] === {}", cards::SIDE));
     keep("studio-phone.png", &mut browser);
     assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth"), true);

@@ -1,5 +1,7 @@
 //! PSNR and SSIM of a network on pairs of images.
 
+pub mod parts;
+
 use crate::data::pairs::{Pair, first_channel};
 use crate::net::Net;
 use burn::tensor::{Tensor, TensorData};
@@ -8,7 +10,7 @@ use mcir_runtime::metrics::{self, MetricError};
 use std::path::{Path, PathBuf};
 
 /// Quality of one image.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ImageScore {
     /// Name of the image.
     pub name: String,
@@ -21,7 +23,7 @@ pub struct ImageScore {
     /// Mean SSIM of R, G and B, same border.
     pub ssim_rgb: f64,
     /// PSNR on RGB in dB of what the network was given, where that is as large as the target.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_psnr_rgb_db: Option<f64>,
 }
 
@@ -144,7 +146,18 @@ pub fn evaluate(net: &Net, pairs: &[Pair]) -> Result<Scores, EvalError> {
     if pairs.is_empty() {
         return Err(EvalError::Empty);
     }
-    let images: Vec<_> = pairs.iter().map(|pair| score(net, pair)).collect::<Result<_, _>>()?;
+    let images = pairs.iter().map(|pair| score(net, pair)).collect::<Result<_, _>>()?;
+    mean(images)
+}
+
+/// The means of images that were measured one by one, whoever did that.
+///
+/// # Errors
+/// [`EvalError::Empty`].
+pub fn mean(images: Vec<ImageScore>) -> Result<Scores, EvalError> {
+    if images.is_empty() {
+        return Err(EvalError::Empty);
+    }
     let mean = |f: fn(&ImageScore) -> f64| images.iter().map(f).sum::<f64>() / images.len() as f64;
     let psnr_rgb_db = mean(|i| i.psnr_rgb_db);
     let inputs: Option<f64> = images.iter().map(|i| i.input_psnr_rgb_db).sum();
@@ -158,7 +171,11 @@ pub fn evaluate(net: &Net, pairs: &[Pair]) -> Result<Scores, EvalError> {
     })
 }
 
-fn score(net: &Net, pair: &Pair) -> Result<ImageScore, EvalError> {
+/// Upscales a pair's low-resolution image and compares it with the original.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn score(net: &Net, pair: &Pair) -> Result<ImageScore, EvalError> {
     let border = border(net.upscale());
     let sr = upscale(net, &pair.lr)?;
     let failed = |source| EvalError::Metric { name: pair.name.clone(), source };

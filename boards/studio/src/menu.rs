@@ -49,12 +49,7 @@ pub struct Order {
 
 impl Menu {
     /// The embedded families, and these models.
-    pub fn new(
-        own: Vec<NamedModel>,
-        options: PlanOptions,
-        mode: Mode,
-        gpu: Option<Accelerator>,
-    ) -> Self {
+    pub fn new(own: Vec<NamedModel>, options: PlanOptions, mode: Mode, gpu: Option<Accelerator>) -> Self {
         let mut menu = Self { own: Vec::new(), options, mode, gpu };
         for model in own {
             // A file that is called like a family is not to be taken for it.
@@ -72,8 +67,11 @@ impl Menu {
             let (name, upscale) = (name.clone(), model.upscale());
             Choice { name, upscale, strengths: Vec::new(), own: true }
         });
-        let families = families().map(|(clean, strengths)| {
-            Choice { name: clean.name.into(), upscale: clean.upscale, strengths, own: false }
+        let families = families().map(|(clean, strengths)| Choice {
+            name: clean.name.into(),
+            upscale: clean.upscale,
+            strengths,
+            own: false,
         });
         own.chain(families).collect()
     }

@@ -1,6 +1,6 @@
 // The studio: pictures that are dropped, picked or pasted, one result for each and for each choice of a model. The stage is drawn by
 // viewer.js.
-import { $, canvas, download, maxSide, number, pixel, place, show, size, view } from "/viewer.js";
+import { $, canvas, clear, download, maxSide, number, pixel, place, show, size, view, zoom } from "/viewer.js";
 
 /** Pictures of more pixels are shown smaller than they are: a browser holds four bytes for each. */
 const MOST_PIXELS = 1.2e8;
@@ -164,6 +164,7 @@ async function preview(item) {
 function pick(item) {
   if (current === item) return;
   current = item;
+  zoom(1);
   if (work && !current.results.has(order()) && work.item !== current) work.abort.abort();
   refresh();
   next();
@@ -300,7 +301,7 @@ function tell({ model, precision, upscale, width, height, notes, why }) {
   $("right").textContent = upscale > 1 ? `super-resolved ×${upscale}` : "restored";
   const lines = notes.map(note => `${current.name} ${note}.`);
   if (why) lines.unshift(`It is a JPEG of quality ${why.jpeg_quality}, whose damage shows when it is enlarged: cleaned up with ${why.camera}. Choose ${why.clean} to enlarge it as it is.`);
-  if (current.shrunk) lines.push(`It is shown at ${number(100 * current.shrunk, 0)} % of its size, which is too large for this browser; what is saved is whole.`);
+  if (current.shrunk) lines.push(`It is shown at ${number(100 * current.shrunk, 0)} % of its size, and 1:1 means that: all of it is too much for this browser. What is saved is whole.`);
   $("why").textContent = lines.join(" ");
 }
 
@@ -346,6 +347,8 @@ async function paint(item, result) {
     if (mine !== painting) return;
     console.warn(error);
     delete document.body.dataset.result;
+    clear();
+    $("about").textContent = item.name;
     if (result) state("done", "done", "the result is too large for this browser to show; Save writes it");
   }
 }

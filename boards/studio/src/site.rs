@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, Progress, Seat};
 use crate::menu::{Menu, Order};
-use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, READABLE, name};
+use mcir_files::{self as files, Format, Header, Input, MAX_PIXELS, Output, READABLE};
 use mcir_upscale::error::Error;
 use mcir_upscale::upscale::{Models, Step, Why};
 use mcir_web::{Answer, Body, BodyError, Post, Request, RequestError, STYLE, Site, VIEWER, Visit};
@@ -115,7 +115,11 @@ impl Studio {
                 width: done.width,
                 height: done.height,
                 engine_ms: done.engine_ms,
-                notes: done.notes.iter().filter(|note| done.why.as_ref().map(Why::to_string) != Some((*note).clone())).collect(),
+                notes: done
+                    .notes
+                    .iter()
+                    .filter(|note| done.why.as_ref().map(Why::to_string) != Some((*note).clone()))
+                    .collect(),
                 why: done.why.as_ref(),
             };
             serde_json::to_string(&told).expect("what is told is plain data")
@@ -157,7 +161,8 @@ fn original(input: &Input, output: &Output, seat: &Seat) -> Result<String, Refus
         Ok::<_, files::Error>(())
     })
     .map_err(Error::from)?;
-    let told = serde_json::json!({ "schema": SCHEMA, "width": width, "height": height, "notes": picture.notes });
+    let told =
+        serde_json::json!({ "schema": SCHEMA, "width": width, "height": height, "notes": picture.notes });
     Ok(told.to_string())
 }
 
@@ -202,8 +207,13 @@ fn ascii(json: &str) -> String {
 
 /// The name of a job, which its client has made up.
 fn job(text: String) -> Result<String, Refusal> {
-    let fits = (1..=MAX_JOB).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if fits { Ok(text) } else { Err(Refusal::bad("a job is named with up to 64 letters, digits and hyphens")) }
+    let fits =
+        (1..=MAX_JOB).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fits {
+        Ok(text)
+    } else {
+        Err(Refusal::bad("a job is named with up to 64 letters, digits and hyphens"))
+    }
 }
 
 /// What a picture is called in messages. Its extension tells the format where the content does not.
@@ -257,7 +267,9 @@ impl From<Error> for Refusal {
             {
                 (507, "Insufficient Storage")
             }
-            Error::Files(files::Error::Io { .. } | files::Error::Memory { .. }) => (500, "Internal Server Error"),
+            Error::Files(files::Error::Io { .. } | files::Error::Memory { .. }) => {
+                (500, "Internal Server Error")
+            }
             Error::Files(files::Error::TooLarge { .. }) => (413, "Content Too Large"),
             Error::NoModel { .. } | Error::Strength { .. } | Error::Upscale { .. } => (400, "Bad Request"),
             _ => (422, "Unprocessable Content"),
@@ -275,7 +287,8 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::Kept(error) => kept(error),
             BodyError::Client(RequestError::Slow) => {
-                let (message, help) = ("the picture came too slowly".into(), "try a faster connection".into());
+                let (message, help) =
+                    ("the picture came too slowly".into(), "try a faster connection".into());
                 Self { status: (408, "Request Timeout"), message, help }
             }
             _ => {
@@ -304,9 +317,7 @@ impl Site for Studio {
             "/viewer.js" => Answer::asset("text/javascript; charset=utf-8", VIEWER),
             "/status.json" => Answer::json(200, "OK", self.status()),
             "/progress" => self.progress(request),
-            UPSCALE | ORIGINAL if request.change => {
-                self.work(request, visit).unwrap_or_else(Refusal::answer)
-            }
+            UPSCALE | ORIGINAL if request.change => self.work(request, visit).unwrap_or_else(Refusal::answer),
             UPSCALE | ORIGINAL => self.refuse(405, "Method Not Allowed", "a picture is posted here"),
             _ => {
                 let all = "there are /, /status.json, /progress, and POST to /upscale and /original";

@@ -108,7 +108,10 @@ mod tests {
     fn heads_have_lengths_and_no_lines_of_others() {
         let head = Answer::text(404, "Not Found", "no\n").header("X-A", "b\r\nX-C: d").head(true);
         assert!(head.starts_with("HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n"));
-        assert!(head.contains("\r\nContent-Length: 3\r\nX-A: bX-C: d\r\nConnection: keep-alive\r\n"), "{head}");
+        assert!(
+            head.contains("\r\nContent-Length: 3\r\nX-A: bX-C: d\r\nConnection: keep-alive\r\n"),
+            "{head}"
+        );
         assert!(head.ends_with("\r\n\r\n") && head.matches("\r\n\r\n").count() == 1);
         let stream = Answer { body: Body::Stream(Box::new(|_| Ok(()))), ..Answer::ok("a/b", &b""[..]) };
         let head = stream.head(true);

@@ -20,7 +20,7 @@ pub use answer::{Answer, Body, Take};
 pub use error::WebError;
 pub use hosts::{Hosts, parse_host};
 pub use places::{MAX_CONNECTIONS, PER_ADDRESS};
-pub use request::{MAX_HEAD, MARK, Post, Request, RequestError, Rules};
+pub use request::{MARK, MAX_HEAD, Post, Request, RequestError, Rules};
 pub use server::{Options, Server, Site, parse_address};
 pub use visit::{BodyError, MIN_RATE, Visit};
 

@@ -230,7 +230,9 @@ impl Request {
         };
         let foreign = origin.filter(|origin| !told && !is_same(origin, host) && !silent(origin));
         if let (true, Some(origin)) = (change, foreign.or(other_site.then_some("another site"))) {
-            return Err(RequestError::Origin { origin: escaped(&origin.chars().take(80).collect::<String>()) });
+            return Err(RequestError::Origin {
+                origin: escaped(&origin.chars().take(80).collect::<String>()),
+            });
         }
         let body = length.unwrap_or(0);
         match max_body {
@@ -343,10 +345,7 @@ mod tests {
         let two = format!("{text}HEAD / HTTP/1.0\r\n\r\n");
         let (mut input, mut buffer) = (two.as_bytes(), Vec::new());
         let deadline = Instant::now() + Duration::from_secs(60);
-        assert_eq!(
-            Request::read(&mut input, &mut buffer, deadline, &rules()).unwrap().path,
-            "/frame"
-        );
+        assert_eq!(Request::read(&mut input, &mut buffer, deadline, &rules()).unwrap().path, "/frame");
         let second = Request::read(&mut input, &mut buffer, deadline, &rules()).unwrap();
         assert!(second.head_only && !second.keep_alive);
         assert!(matches!(
@@ -381,11 +380,10 @@ mod tests {
 
         let endless = "GET /".to_owned() + &"a".repeat(20_000);
         let deadline = Instant::now() + Duration::from_secs(60);
-        let error =
-            Request::read(&mut endless.as_bytes(), &mut Vec::new(), deadline, &rules()).unwrap_err();
+        let error = Request::read(&mut endless.as_bytes(), &mut Vec::new(), deadline, &rules()).unwrap_err();
         assert_eq!(error.answer().unwrap().0, 431);
-        let error = Request::read(&mut &b""[..], &mut b"GET /".to_vec(), Instant::now(), &rules())
-            .unwrap_err();
+        let error =
+            Request::read(&mut &b""[..], &mut b"GET /".to_vec(), Instant::now(), &rules()).unwrap_err();
         assert_eq!(error.answer().unwrap().0, 408);
     }
 

@@ -188,8 +188,16 @@ export function show(images) {
   painter.load(images);
   if (shown) for (const image of new Set(shown)) if (!images.includes(image)) image.close();
   shown = images;
+  canvas.style.visibility = "";
   fit();
   draw();
+}
+
+/** Shows nothing. */
+export function clear() {
+  if (shown) for (const image of new Set(shown)) image.close();
+  shown = null;
+  canvas.style.visibility = "hidden";
 }
 
 /** The bitmaps that are shown; null before the first. */

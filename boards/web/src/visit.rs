@@ -41,12 +41,7 @@ pub enum BodyError {
 }
 
 impl<'a> Visit<'a> {
-    pub(crate) fn new(
-        stream: &'a mut TcpStream,
-        early: &'a mut Vec<u8>,
-        length: u64,
-        waits: bool,
-    ) -> Self {
+    pub(crate) fn new(stream: &'a mut TcpStream, early: &'a mut Vec<u8>, length: u64, waits: bool) -> Self {
         Self { stream, early, left: length, waits }
     }
 
@@ -59,11 +54,7 @@ impl<'a> Visit<'a> {
     ///
     /// # Errors
     /// [`BodyError`].
-    pub fn take_body(
-        &mut self,
-        out: &mut dyn Write,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), BodyError> {
+    pub fn take_body(&mut self, out: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<(), BodyError> {
         if std::mem::take(&mut self.waits) {
             self.stream
                 .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")

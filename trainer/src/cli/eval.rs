@@ -1,8 +1,9 @@
 //! `mcir-train eval`
 
 use super::Common;
-use mcir_trainer::data::pairs;
-use mcir_trainer::eval::{self, Scores};
+use mcir_files::{Pattern, Shard};
+use mcir_trainer::eval::Scores;
+use mcir_trainer::eval::parts::{self, Choice};
 use mcir_trainer::trained;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -19,6 +20,21 @@ pub struct Args {
     /// Folder of low-resolution images; made by bicubic downscaling without it
     #[arg(long)]
     lr: Option<PathBuf>,
+    /// Images of all folders in the folder, too; with --lr that has the same folders
+    #[arg(short, long)]
+    recursive: bool,
+    /// Only images whose path in the folder fits this pattern, such as '*_HR.png' or '2024/**'; may be repeated
+    #[arg(long = "match", value_name = "PATTERN")]
+    patterns: Vec<Pattern>,
+    /// The I-th of N parts of the images, 1/8 to 8/8 or 0/8 to 7/8: for as many jobs or machines
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Folder to write the score of each image to, as JSON
+    #[arg(long, value_name = "FOLDER")]
+    scores: Option<PathBuf>,
+    /// Do not measure again what has its score in that folder: when all parts are there, this gives the table of all
+    #[arg(long, requires = "scores")]
+    skip_existing: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -28,15 +44,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let device = args.common.device()?;
     let net = trained::load(&args.model)?.net(&device)?;
     let upscale = net.upscale();
-    let pairs = pairs::load(&args.data, args.lr.as_deref(), upscale)?;
-    eval::check(&pairs, upscale)?;
-    let scores = eval::evaluate(&net, &pairs)?;
+    let choice = Choice {
+        recursive: args.recursive,
+        patterns: args.patterns.clone(),
+        shard: args.shard.unwrap_or_default(),
+        scores: args.scores.clone(),
+        skip_existing: args.skip_existing,
+    };
+    let (scores, skipped) = parts::evaluate(&net, &args.data, args.lr.as_deref(), &choice)?;
     if args.common.json {
         let report = serde_json::json!({
-            "schema": 1, "upscale": upscale, "measured": measured(upscale).trim(), "scores": scores,
+            "schema": 1, "upscale": upscale, "measured": measured(upscale).trim(), "scores": scores, "skipped": skipped,
         });
         say!("{report}");
         return Ok(());
+    }
+    if skipped > 0 && !args.common.quiet {
+        tell!("{skipped} of {} images were measured before", scores.images.len());
     }
     say!("{}", table(&scores, upscale));
     Ok(())

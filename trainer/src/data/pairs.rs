@@ -115,6 +115,18 @@ impl Source {
         self.low.as_ref().map(|(folder, _)| folder.as_path())
     }
 
+    /// The file that a pair is called by: its target, or, of several pairs of one target, the low-resolution image.
+    pub fn named_by(&self, index: usize) -> &Path {
+        let path = &self.files[index];
+        let is_same = |other: Option<usize>| other.and_then(|at| self.files.get(at)) == Some(path);
+        match &self.low {
+            Some((_, partners)) if is_same(index.checked_sub(1)) || is_same(Some(index + 1)) => {
+                &partners[index]
+            }
+            _ => path,
+        }
+    }
+
     /// Reads a pair. The low-resolution image is read or made by [`degrade::downscale`] from the whole original (so
     /// that patches see no artificial borders).
     ///
@@ -122,14 +134,7 @@ impl Source {
     /// Any [`DataError`].
     pub fn read(&self, index: usize) -> Result<Pair, DataError> {
         let (path, upscale) = (&self.files[index], self.upscale);
-        let (mut name, (hr, grey)) = (stem(path), decode_told(path)?);
-        let is_same = |other: Option<usize>| other.and_then(|at| self.files.get(at)) == Some(path);
-        if let Some((_, partners)) = &self.low
-            && (is_same(index.checked_sub(1)) || is_same(Some(index + 1)))
-        {
-            // Of several pairs of one target, each has its own name.
-            name = stem(&partners[index]);
-        }
+        let (name, (hr, grey)) = (stem(self.named_by(index)), decode_told(path)?);
         let small = || {
             let found = (hr.width() / upscale, hr.height() / upscale);
             DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 }
@@ -321,7 +326,7 @@ fn stem(path: &Path) -> String {
 }
 
 /// Applies `f` to each item on all cores and keeps the order; the error of the first failing item wins.
-pub(super) fn in_parallel<T: Sync, R: Send, E: Send>(
+pub(crate) fn in_parallel<T: Sync, R: Send, E: Send>(
     items: &[T],
     f: impl Fn(&T) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {

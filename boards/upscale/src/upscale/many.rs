@@ -2,7 +2,7 @@
 
 use super::Job;
 use crate::error::{Error, Result};
-use mcir_files::{self as files, Format, Input, Output, name, terminal};
+use mcir_files::{self as files, Format, Input, Output, Pattern, Shard, name, terminal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -15,34 +15,15 @@ pub struct Many {
 
     /// Only images whose path in the input folder fits this pattern, such as '*_LR.png' or '2024/**'; may be repeated
     #[arg(long = "match", value_name = "PATTERN")]
-    patterns: Vec<glob::Pattern>,
+    patterns: Vec<Pattern>,
 
     /// Leave out what has been upscaled already: images whose output is there
     #[arg(long)]
     pub skip_existing: bool,
 
     /// The I-th of N parts of the images, 1/8 to 8/8 or 0/8 to 7/8: for as many jobs or machines
-    #[arg(long, value_name = "I/N", value_parser = shard)]
+    #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-}
-
-/// One part of so many, counted from zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shard {
-    index: usize,
-    of: usize,
-}
-
-fn shard(text: &str) -> std::result::Result<Shard, String> {
-    let number = |text: &str| text.parse::<usize>().ok();
-    let parts = text.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
-    match parts {
-        // Where jobs are counted from zero, number 0 has what number N has elsewhere: either way all parts are done.
-        Some((index, of)) if of > 0 && index <= of => {
-            Ok(Shard { index: index.checked_sub(1).unwrap_or(of - 1), of })
-        }
-        _ => Err("write which part of how many, such as 1/8".into()),
-    }
 }
 
 impl Many {
@@ -74,10 +55,7 @@ impl Many {
             terminal::tell(format_args!("note: {} {note}", name::text(input)));
         }
         let inside = |path: &Path| path.strip_prefix(input).unwrap_or(path).to_owned();
-        let fits = |path: &PathBuf| {
-            self.patterns.is_empty()
-                || self.patterns.iter().any(|p| p.matches_path_with(&inside(path), RULES))
-        };
+        let fits = |path: &PathBuf| files::fits(&self.patterns, &inside(path));
         let all = listing.images.len();
         let images: Vec<_> = listing.images.into_iter().filter(fits).collect();
         if images.is_empty() && all > 0 {
@@ -107,8 +85,7 @@ impl Many {
                 return Err(Error::OutputIsInput { path: target.to_owned() });
             }
         }
-        let Shard { index, of } = self.shard.unwrap_or(Shard { index: 0, of: 1 });
-        let part: Vec<_> = all.into_iter().skip(index).step_by(of).collect();
+        let part = self.shard.unwrap_or_default().part(all);
         let before = part.len();
         let jobs: Vec<_> = part.into_iter().filter(|job| !self.is_done(job)).collect();
         for folder in jobs.iter().filter_map(|job| job.output.as_ref().ok()?.path()?.parent()) {
@@ -124,13 +101,6 @@ impl Many {
         self.skip_existing && output.is_some_and(Path::is_file)
     }
 }
-
-/// As shells have it: `*` stays in one folder, and capitals count.
-const RULES: glob::MatchOptions = glob::MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: false,
-};
 
 #[cfg(test)]
 mod tests {
@@ -179,18 +149,5 @@ mod tests {
         let nothing =
             many(&["--match", "*.gif"]).jobs(&folder.path().join("in"), folder.path(), Format::Png, true);
         assert!(matches!(nothing, Err(Error::NoMatch { images: 3, .. })));
-    }
-
-    #[test]
-    fn parts_that_are_none_are_refused() {
-        for (text, expected) in
-            [("1/1", (0, 1)), ("0/1", (0, 1)), ("3/8", (2, 8)), ("8/8", (7, 8)), ("0/8", (7, 8))]
-        {
-            assert_eq!(shard(text).map(|s| (s.index, s.of)), Ok(expected));
-        }
-        assert!(shard(&format!("1/{}", usize::MAX)).is_ok());
-        for wrong in ["9/8", "8", "1/", "/2", "a/b", "1/0", "-1/2"] {
-            assert!(shard(wrong).is_err_and(|e| e.contains("1/8")), "{wrong}");
-        }
     }
 }

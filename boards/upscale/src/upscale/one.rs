@@ -212,12 +212,7 @@ mod tests {
                 steps.push(step);
                 steps.len() <= stop_at
             };
-            let result = models.upscale(
-                &Input::new(&input),
-                &Output::new(&output),
-                Format::Png,
-                &mut watch,
-            );
+            let result = models.upscale(&Input::new(&input), &Output::new(&output), Format::Png, &mut watch);
             assert!(matches!(result, Err(Error::Stopped { .. })), "{stop_at}");
             assert!(!output.exists());
         }
