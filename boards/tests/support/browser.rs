@@ -123,6 +123,7 @@ impl Browser {
     }
 
     /// Lets the page save files to this folder, under the names that it gives them.
+    #[allow(dead_code, reason = "not every test program saves")]
     pub fn saves_to(&mut self, folder: &std::path::Path) {
         // A matter of the browser and not of the page.
         let session = self.session.take();

@@ -20,6 +20,9 @@ pub struct Answer {
 /// Takes a piece of a stream to the client; fails when that has gone or takes nothing.
 pub type Take<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
+/// Sends a stream, piece by piece.
+pub type Run = dyn FnOnce(&mut Take<'_>) -> io::Result<()> + Send;
+
 /// The content of an answer.
 pub enum Body {
     /// All of it.
@@ -27,7 +30,7 @@ pub enum Body {
     /// So many bytes of this, which is dropped when they are sent, or cannot be.
     Reader(Box<dyn Read + Send>, u64),
     /// Pieces without a length before them; the connection ends with the last one.
-    Stream(Box<dyn FnOnce(&mut Take<'_>) -> io::Result<()> + Send>),
+    Stream(Box<Run>),
 }
 
 impl fmt::Debug for Body {

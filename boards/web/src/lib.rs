@@ -16,7 +16,7 @@ mod request;
 mod server;
 mod visit;
 
-pub use answer::{Answer, Body, Take};
+pub use answer::{Answer, Body, Run, Take};
 pub use error::WebError;
 pub use hosts::{Hosts, parse_host};
 pub use places::{MAX_CONNECTIONS, PER_ADDRESS};
