@@ -1,0 +1,84 @@
+//! Every JSON that `mcir-train` prints is as its schema in `schemas/` says, with no field more; and scores in parts.
+
+#[path = "../../tests/src/schema.rs"]
+#[allow(dead_code, reason = "shared by test programs of several crates")]
+mod schema;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcir-train"));
+    command.current_dir(folder).args(args).env("RAYON_NUM_THREADS", "1").output().expect("started")
+}
+
+#[track_caller]
+fn is(folder: &Path, name: &str, args: &[&str]) -> Value {
+    let output = run(folder, &[args, &["--json"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {stderr}"));
+    schema::check(name, &value);
+    value
+}
+
+fn image(path: &Path, seed: u32) {
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    let pixel = |x: u32, y: u32| image::Rgb([(x * (5 + seed) + y) as u8, (y * 7) as u8, (x * y) as u8]);
+    image::RgbImage::from_fn(40, 36, pixel).save(path).expect("saved");
+}
+
+const SMALL: [&str; 18] = [
+    "-p",
+    "edsr-edge-x2",
+    "--data",
+    "images",
+    "--val",
+    "images",
+    "--steps",
+    "2",
+    "--batch",
+    "2",
+    "--no-progress",
+    "--set",
+    "data.patch=12",
+    "--set",
+    "model.num_feat=8",
+    "--set",
+    "model.num_block=1",
+    "--set=train.warmup=0",
+];
+
+#[test]
+fn verbs() {
+    let root = tempfile::tempdir().expect("a folder");
+    let at = root.path();
+    (0..2).for_each(|k| image(&at.join(format!("images/{k}.png")), k));
+    is(at, "train-train", &[&["train", "-o", "a"], &SMALL[..]].concat());
+    is(at, "train-train", &[&["train", "-o", "b", "--from", "a"], &SMALL[..]].concat());
+    is(at, "train-model", &["export", "-i", "a", "-o", "a.mcir"]);
+    is(at, "train-model", &["blend", "a", "b", "--strength", "0.5", "--name", "c", "-o", "c.mcir"]);
+    is(at, "train-ablate", &[&["ablate", "-o", "grid", "--seeds", "1,2"], &SMALL[..]].concat());
+    is(at, "train-degrade", &["degrade", "--data", "images", "-s", "2", "-o", "damaged"]);
+    is(at, "error", &["eval", "-m", "nothing", "--data", "images"]);
+    is(at, "error", &["eval", "--no-such-option"]);
+    let scores = is(at, "train-eval", &["eval", "-m", "a", "--data", "damaged"]);
+    assert_eq!(scores["skipped"], 0);
+
+    // In parts, as on several machines, and then the table of all, which is that of one run.
+    image(&at.join("images/more/2.png"), 9);
+    let whole = is(at, "train-eval", &["eval", "-m", "a", "--data", "images", "-r"]);
+    let parts = ["eval", "-m", "a", "--data", "images", "-r", "--scores", "scores", "--skip-existing"];
+    for part in ["1/2", "2/2"] {
+        is(at, "train-eval", &[&parts[..], &["--shard", part]].concat());
+    }
+    let merged = is(at, "train-eval", &parts);
+    assert_eq!((&merged["scores"], &merged["skipped"]), (&whole["scores"], &Value::from(3)));
+    let kept = std::fs::read_to_string(at.join("scores/more/2.png.json")).expect("a score");
+    schema::check("train-score", &serde_json::from_str(&kept).expect("JSON"));
+    let other = run(at, &["eval", "-m", "b", "--data", "images", "-r", "--scores", "scores", "--skip-existing"]);
+    let message = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(1) && message.contains("the score of another network"), "{message}");
+    let alone = run(at, &["eval", "-m", "a", "--data", "images", "--skip-existing"]);
+    assert_eq!(alone.status.code(), Some(2), "--skip-existing needs --scores");
+}
