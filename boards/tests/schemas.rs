@@ -76,7 +76,10 @@ fn pictures_and_reports() {
     let path = |name: &str| arg(&folder.path(name)).to_owned();
     let many = is("board-upscale", &["upscale", "-i", arg(&input), "-o", arg(&output), "-s", "2"]);
     assert!(many["failed"].as_array().unwrap().len() == 1 && many["images"].as_array().unwrap().len() == 1);
-    is("board-upscale", &["upscale", "-i", &path("in/a.png"), "-o", &path("a.png"), "-s", "2", "--mode", "y"]);
+    is(
+        "board-upscale",
+        &["upscale", "-i", &path("in/a.png"), "-o", &path("a.png"), "-s", "2", "--mode", "y"],
+    );
     is("error", &["upscale", "-i", &path("nothing.png"), "-o", &path("a.png")]);
     is("error", &["upscale", "--no-such-option"]);
     std::fs::remove_file(folder.path("in/b.png")).unwrap();
@@ -84,7 +87,8 @@ fn pictures_and_reports() {
     is("board-models", &["models"]);
     let boards = is("board-list", &["list"]);
     // A minute of measuring is too long here: what `profile` prints is a profile, as `list` prints them.
-    let profile = json!({ "schema": 1, "command": "profile", "output": "p.toml", "profile": boards["boards"][0] });
+    let profile =
+        json!({ "schema": 1, "command": "profile", "output": "p.toml", "profile": boards["boards"][0] });
     schema::check("board-profile", &profile);
     is("board-info", &["info"]);
     for known in ["raspberry-pi-5", "jetson-orin-nano"] {
@@ -136,7 +140,9 @@ fn bundles_and_boards() {
     is("board-rollback", &[&["rollback"], &to[..]].concat());
     folder.file("flash.img", &vec![0xff; 1 << 21]);
     let on = ["--device", &path("flash.img")];
-    for args in [&["raw", "flash", &one][..], &["raw", "flash", &two], &["raw", "status"], &["raw", "rollback"]] {
+    for args in
+        [&["raw", "flash", &one][..], &["raw", "flash", &two], &["raw", "status"], &["raw", "rollback"]]
+    {
         is("board-raw", &[args, &on].concat());
     }
 }
@@ -176,7 +182,8 @@ fn cameras_and_pages() {
     let mut live = camera(&folder, &["--source", &source, "-s", "2", "--loop", "--http", "0"]);
     let mut live = Guard(live.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(live.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let host = lines.find_map(|l| Some(l.strip_prefix("live page: http://")?.trim_end_matches('/').to_owned()));
+    let host =
+        lines.find_map(|l| Some(l.strip_prefix("live page: http://")?.trim_end_matches('/').to_owned()));
     let host = host.unwrap();
     std::thread::spawn(move || lines.for_each(drop));
     let (head, _) = ask(&host, "GET /latest.jpg", &[]);
@@ -192,7 +199,8 @@ fn cameras_and_pages() {
     BufReader::new(studio.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let begun: Value = serde_json::from_str(&line).unwrap();
     schema::check("board-studio", &begun);
-    let host = begun["address"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let host =
+        begun["address"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
     schema::check("studio-status", &body(ask(&host, "GET /status.json", &[])));
     schema::check("studio-progress", &body(ask(&host, "GET /progress?job=nobody", &[])));
     schema::check("studio-error", &body(ask(&host, "GET /nothing", &[])));

@@ -10,7 +10,7 @@ use mcir_runtime::arch::edsr::{Config, graph};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use support::{sharpener, write_pictures};
+use support::{random, write_pictures};
 
 #[track_caller]
 fn is(folder: &Path, name: &str, args: &[&str]) -> Value {
@@ -26,13 +26,13 @@ fn is(folder: &Path, name: &str, args: &[&str]) -> Value {
 fn verbs() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let model = sharpener(&graph(&Config::edge(2, 8, 1)));
+    let model = random(graph(&Config::edge(2, 8, 1)), 1);
     std::fs::write(at.join("model.f32"), model.to_bytes()).unwrap();
     write_pictures(&at.join("photos"), 6, 72, 64);
     let run = ["run", "model.f32", "-c", "photos", "-o", "model.int8"];
     is(at, "quantize-run", &[&run[..], &["--max-drop-db", "10"]].concat());
     // A gate that is not met, with a model that is not written.
-    let missed = [&run[..], &["--max-drop-db", "10", "--min-agreement-db", "200"]].concat();
+    let missed = [&run[..], &["--max-drop-db", "10", "--min-agreement-db", "99", "--no-fallback"]].concat();
     assert_eq!(is(at, "quantize-run", &missed)["passed"], false);
     is(at, "quantize-check", &["check", "model.f32", "model.int8", "photos"]);
     is(at, "quantize-inspect", &["inspect", "model.f32"]);

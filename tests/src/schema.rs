@@ -108,19 +108,17 @@ fn hold(schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
                 wrong.push(format!("{at}: {length} items"));
             }
             if let Some(schema) = schema.get("items") {
-                items.iter().enumerate().for_each(|(i, item)| hold(schema, item, &format!("{at}/{i}"), wrong));
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, item)| hold(schema, item, &format!("{at}/{i}"), wrong));
             }
         }
         _ => {}
     }
 }
 
-fn hold_object(
-    schema: &Map<String, Value>,
-    object: &Map<String, Value>,
-    at: &str,
-    wrong: &mut Vec<String>,
-) {
+fn hold_object(schema: &Map<String, Value>, object: &Map<String, Value>, at: &str, wrong: &mut Vec<String>) {
     for name in list(schema, "required").into_iter().flatten() {
         if !object.contains_key(name.as_str().expect("a name is a text")) {
             wrong.push(format!("{at}: {name} is missing"));

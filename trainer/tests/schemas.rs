@@ -76,7 +76,8 @@ fn verbs() {
     assert_eq!((&merged["scores"], &merged["skipped"]), (&whole["scores"], &Value::from(3)));
     let kept = std::fs::read_to_string(at.join("scores/more/2.png.json")).expect("a score");
     schema::check("train-score", &serde_json::from_str(&kept).expect("JSON"));
-    let other = run(at, &["eval", "-m", "b", "--data", "images", "-r", "--scores", "scores", "--skip-existing"]);
+    let other =
+        run(at, &["eval", "-m", "b", "--data", "images", "-r", "--scores", "scores", "--skip-existing"]);
     let message = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(other.status.code() == Some(1) && message.contains("the score of another network"), "{message}");
     let alone = run(at, &["eval", "-m", "a", "--data", "images", "--skip-existing"]);

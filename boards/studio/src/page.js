@@ -115,7 +115,12 @@ function entry(item) {
   away.textContent = "×";
   away.setAttribute("aria-label", `Remove ${item.name}`);
   button.append(thumb, name, tells);
-  button.addEventListener("click", () => pick(item));
+  button.addEventListener("click", () => {
+    // What has failed is tried again.
+    item.failed = null;
+    pick(item);
+    next();
+  });
   button.addEventListener("keydown", event => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const other = step && !event.shiftKey && items[items.indexOf(item) + step];
@@ -199,6 +204,9 @@ async function post(path, item, signal, job) {
   if (item.file.size > known.limits.bytes) {
     throw new Error(`the file has ${number(item.file.size / 1e6, 0)} MB; the limit is ${number(known.limits.bytes / 1e6, 0)} MB`);
   }
+  await item.file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Error(`${item.name} cannot be read: is it a folder, or was it changed?`);
+  });
   const query = [`name=${encodeURIComponent(item.name)}`, job && `job=${job}`].filter(Boolean).join("&");
   const url = `${path}${path.includes("?") ? "&" : "?"}${query}`;
   for (;;) {

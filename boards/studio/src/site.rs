@@ -107,6 +107,8 @@ impl Studio {
         let done = models.upscale(input, output, Format::Png, &mut watch);
         let told = done.map(|done| {
             let model = models.last().model();
+            // The page has words of its own for why.
+            let why = done.why.as_ref().map(Why::to_string);
             let told = Told {
                 schema: SCHEMA,
                 model: &done.model,
@@ -115,11 +117,7 @@ impl Studio {
                 width: done.width,
                 height: done.height,
                 engine_ms: done.engine_ms,
-                notes: done
-                    .notes
-                    .iter()
-                    .filter(|note| done.why.as_ref().map(Why::to_string) != Some((*note).clone()))
-                    .collect(),
+                notes: done.notes.iter().filter(|note| Some(*note) != why.as_ref()).collect(),
                 why: done.why.as_ref(),
             };
             serde_json::to_string(&told).expect("what is told is plain data")
