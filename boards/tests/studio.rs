@@ -223,7 +223,12 @@ fn what_strangers_send_is_refused_in_words() {
     refuses(
         post(&format!("Host: {host}\r\nX-Mcir: control\r\nOrigin: http://evil.example")),
         403,
-        &["evil.example"],
+        &["this machine alone"],
+    );
+    refuses(
+        post(&format!("Host: {host}\r\nX-Mcir: control\r\nOrigin: http://127.0.0.1:1")),
+        403,
+        &["a page of http://127.0.0.1:1, which is not this one"],
     );
     refuses(
         post(&format!("Host: {host}\r\nX-Mcir: control\r\nSec-Fetch-Site: cross-site")),

@@ -304,7 +304,7 @@ impl Site for Studio {
 
     fn answer(&self, request: &Request, visit: &mut Visit<'_>) -> Answer {
         if self.is_local && request.proxied {
-            let why = "this page is for this machine alone, and the request came through a proxy; --http 0.0.0.0:PORT serves others";
+            let why = "this page is for this machine alone, and the request came from elsewhere or through a proxy; --http 0.0.0.0:PORT serves others";
             return self.refuse(403, "Forbidden", why);
         }
         match request.path.as_str() {

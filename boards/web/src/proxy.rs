@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn names_of_this_machine_alone() {
-        for here in ["localhost:8080", "LOCALHOST", "127.0.0.1:80", "127.1.2.3", "[::1]:8080", "cam.localhost"] {
+        for here in
+            ["localhost:8080", "LOCALHOST", "127.0.0.1:80", "127.1.2.3", "[::1]:8080", "cam.localhost"]
+        {
             assert!(!tells("Host", here.as_bytes()), "{here}");
             assert!(!tells("Origin", format!("http://{here}").as_bytes()), "{here}");
         }

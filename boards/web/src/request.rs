@@ -276,10 +276,13 @@ fn digits(text: &str) -> Result<u64, RequestError> {
     number.ok_or(RequestError::Malformed)
 }
 
-/// Whether a page of this origin came from the server that the request calls so.
+/// Whether a page of this origin came from the server that the request calls so. Whoever leaves the port out there means any.
 fn is_same(origin: &str, host: Option<&str>) -> bool {
     let name = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    matches!((name, host), (Some(name), Some(host)) if name.eq_ignore_ascii_case(host.trim()))
+    let (Some(name), Some(host)) = (name, host.map(str::trim)) else { return false };
+    let (start, rest) = name.split_at_checked(host.len()).unwrap_or((name, ""));
+    start.eq_ignore_ascii_case(host)
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| digits(port).is_ok()))
 }
 
 fn and_post(posts: &[Post]) -> String {
@@ -431,7 +434,17 @@ mod tests {
                 "POST /control HTTP/1.1\r\nHost: pi.local:8080\r\nX-Mcir: control\r\nOrigin: {origin}\r\n\r\n"
             ))
         };
-        assert!(named("http://pi.local:8080").is_ok());
+        assert!(named("http://pi.local:8080").is_ok() && named("http://PI.local:8080").is_ok());
+        for (origin, host, same) in [
+            ("http://a:81", "a", true),
+            ("http://a", "a:81", false),
+            ("http://a.b", "a", false),
+            ("http://a:b", "a", false),
+            ("a", "a", false),
+            ("http://[::1]:81", "[::1]:81", true),
+        ] {
+            assert_eq!(is_same(origin, Some(host)), same, "{origin}, {host}");
+        }
         assert_eq!(named("http://evil.example").unwrap_err().answer().unwrap().0, 403);
         let two = "Origin: http://127.0.0.1:8080\r\nOrigin: http://127.0.0.1:8080";
         assert_eq!(post(two).unwrap_err().answer().unwrap().0, 400);
