@@ -94,7 +94,7 @@ fn pictures_and_reports() {
     for known in ["raspberry-pi-5", "jetson-orin-nano"] {
         is("board-estimate", &["estimate", "-m", "edsr-edge-x2", "--board", known, "--size", "64x36"]);
     }
-    let bench = ["bench", "-m", "edsr-edge-x2", "--size", "32x18", "--samples", "3", "--seconds", "0"];
+    let bench = ["bench", "-m", "edsr-edge-x2", "--size", "32x18", "--samples", "3", "--seconds", "0.1"];
     is("board-bench", &bench);
     is("board-bench", &[&bench[..], &["--sustained", "1"]].concat());
     is("board-compare", &["compare", "-s", "2", "-m", "edsr-edge-x2", "--data", arg(&input)]);
