@@ -15,7 +15,7 @@ use std::fmt;
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
 
-/// Hold a GPU's pictures against the processor's, to the bit, and take the time of every embedded int8 model
+/// Compare a GPU's pictures with the processor's, bit for bit, and time every embedded int8 model
 ///
 /// Runs every operator that the GPU has a kernel for and all embedded int8 models. The exit code is 3 when a single byte differs.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,7 +24,7 @@ pub struct Cmd {
     #[arg(long, value_name = "DEVICE", default_value = "gpu")]
     device: Device,
 
-    /// Size of the picture that the time is taken with, in pixels
+    /// Size of the picture that is timed, in pixels
     #[arg(long, value_name = "WxH", default_value = "320x180", value_parser = crate::estimate::size)]
     size: (usize, usize),
 

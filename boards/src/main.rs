@@ -20,12 +20,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    #[command(visible_alias = "restore")]
     Upscale(upscale::Cmd),
+    /// Restore an image, or all images of a folder, at the same size: with a model that does not enlarge
+    ///
+    /// The model, such as one against haze or rain, is named with --model; images come out as large as they went in. Everything else
+    /// is as with `upscale`.
+    Restore(upscale::Cmd),
     Compare(compare::Cmd),
     Bench(bench::Cmd),
     Results(results::Cmd),
     Camera(camera::Cmd),
+    Video(camera::video::Cmd),
     Studio(studio::Cmd),
     Models(shipped::Cmd),
     List(list::Cmd),
@@ -58,10 +63,12 @@ fn main() -> ExitCode {
     });
     let result = match cli.verb {
         Verb::Upscale(cmd) => upscale::run(&cmd),
+        Verb::Restore(cmd) => upscale::restore(&cmd),
         Verb::Compare(cmd) => compare::run(&cmd),
         Verb::Bench(cmd) => bench::run(&cmd),
         Verb::Results(cmd) => results::run(&cmd),
         Verb::Camera(cmd) => camera::run(&cmd),
+        Verb::Video(cmd) => camera::video::run(&cmd),
         Verb::Studio(cmd) => studio::run(&cmd),
         Verb::Models(cmd) => shipped::run(&cmd),
         Verb::List(cmd) => list::run(&cmd),

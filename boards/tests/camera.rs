@@ -292,12 +292,12 @@ fn wrong_cameras_and_pins() {
     let source = format!("file:{}", arg(&folder.y4m("in.y4m", 16, 16, 2)));
     run(&folder, &["--source", "v4l2:/dev/video987"])
         .fails(1, &["there is no camera /dev/video987", "v4l2-ctl --list-devices", "--source rpicam:"]);
-    run(&folder, &["--source", "v4l2:/dev/null"]).fails(1, &["/dev/null is no camera"]);
-    run(&folder, &["--source", "v4l2:/tmp"]).fails(1, &["/tmp is no camera"]);
+    run(&folder, &["--source", "v4l2:/dev/null"]).fails(1, &["/dev/null is not a camera"]);
+    run(&folder, &["--source", "v4l2:/tmp"]).fails(1, &["/tmp is not a camera"]);
     run(&folder, &["--source", &source, "--led", "gpiochip987:4"])
         .fails(1, &["there is no GPIO chip /dev/gpiochip987", "gpiodetect"]);
-    run(&folder, &["--source", &source, "--led", "/dev/null:4"]).fails(1, &["/dev/null is no GPIO chip"]);
-    run(&folder, &["--source", &source, "--led", "27"]).fails(2, &["`27` is no GPIO line", "gpioinfo"]);
+    run(&folder, &["--source", &source, "--led", "/dev/null:4"]).fails(1, &["/dev/null is not a GPIO chip"]);
+    run(&folder, &["--source", &source, "--led", "27"]).fails(2, &["`27` is not a GPIO line", "gpioinfo"]);
     let limits = ["--source", &source, "--fan", "gpiochip987:4", "--fan-on", "50", "--fan-off", "60"];
     run(&folder, &limits).fails(2, &["off must be lower", "--fan-on 65 --fan-off 55"]);
 }

@@ -216,7 +216,7 @@ fn bad_input_is_named_and_changes_nothing() {
     let output = desk.folder.path("x.bundle");
     let bundle = |more: &[&str]| board(["bundle", "-m", arg(&model), "-o", arg(&output)].iter().chain(more));
     bundle(&["--board", "raspberry-pi-6"]).fails(2, &["raspberry-pi-6", "raspberry-pi-5"]);
-    bundle(&["--board", "missing.toml"]).fails(1, &["missing.toml", "no board profile"]);
+    bundle(&["--board", "missing.toml"]).fails(1, &["missing.toml", "not a board profile"]);
     bundle(&["--binary", arg(&model)]).fails(1, &["not an ELF file", "--target aarch64-unknown-linux-musl"]);
     bundle(&["--binary", "/nowhere"]).fails(1, &["/nowhere"]);
     bundle(&["--sign", arg(&model)]).fails(1, &["one.mcir"]);
@@ -237,7 +237,7 @@ fn bad_input_is_named_and_changes_nothing() {
     desk.run("rollback", &[]).fails(1, &["no previous slot"]);
     // What the parser of the command line refuses has a next thing to try, too.
     board(["flash", &one, "--target", "pi@board"])
-        .fails(2, &["`pi@board` is no target", "say ssh://user@host"]);
+        .fails(2, &["`pi@board` is not a target", "say ssh://user@host"]);
     // Another program is at work.
     let lock = std::fs::File::options().write(true).open(desk.folder.path("board/lock")).unwrap();
     lock.lock().unwrap();

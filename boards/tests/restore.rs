@@ -26,6 +26,20 @@ fn folder() -> (Folder, PathBuf, PathBuf) {
     (folder, file, set)
 }
 
+/// What enlarges is no restoration, and what is not said cannot be guessed.
+#[test]
+fn restoring_takes_a_model_that_keeps_the_size() {
+    let (folder, _, set) = folder();
+    let (input, output) = (set.join("LR/X1/a.png"), folder.path("clear.png"));
+    let restore =
+        |more: &[&str]| board(["restore", "-i", arg(&input), "-o", arg(&output)].iter().chain(more));
+    restore(&[]).fails(2, &["restore needs a model", "-m", "mcir-board upscale"]);
+    restore(&["-s", "2"]).fails(2, &["restore needs a model"]);
+    restore(&["-m", "edsr-edge-x2"]).fails(2, &["edsr-edge-x2 enlarges 2 times", "mcir-board upscale"]);
+    assert!(!output.exists());
+    assert!(board(["restore", "--help"]).succeeds().stdout().contains("at the same size"));
+}
+
 #[test]
 fn images_keep_their_size() {
     let (folder, file, set) = folder();

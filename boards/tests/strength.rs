@@ -27,9 +27,14 @@ fn a_coarse_jpeg_is_cleaned_up_and_everything_else_is_not() {
         let models: Vec<_> =
             (0..3).map(|i| result["images"][i]["model"].as_str().unwrap().to_owned()).collect();
         let (clean, camera) = (format!("edsr-edge-x{upscale}"), format!("edsr-edge-x{upscale}-camera-75"));
-        assert_eq!(models, [clean.clone(), camera, clean]);
+        assert_eq!(models, [clean.clone(), camera.clone(), clean.clone()]);
         let note = result["images"][1]["notes"][0].as_str().unwrap();
-        assert!(note.contains("JPEG of quality 60") && note.contains("--strength 0"), "{note}");
+        assert!(note.contains("JPEG of quality 60") && note.contains("--strength 0 enlarges"), "{note}");
+        // The options that it names give the same again.
+        let options = note.split("cleaned up: ").nth(1).unwrap().split(';').next().unwrap();
+        assert_eq!(options, format!("-m {clean} --strength 0.75"));
+        let again = upscaled(&folder, &options.split(' ').collect::<Vec<_>>());
+        assert_eq!(again["images"][1]["model"], camera);
     }
     let models = |options: &[&str]| -> Vec<String> {
         let result = upscaled(&folder, options);

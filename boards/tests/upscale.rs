@@ -4,7 +4,7 @@ mod support;
 
 use image::{DynamicImage, GenericImageView, GrayImage, Luma, LumaA, RgbaImage};
 use mcir_runtime::image::{Image, resize_bicubic};
-use support::{Folder, arg, board, picture};
+use support::{Folder, Run, arg, board, picture};
 
 #[test]
 fn upscales_a_file_to_the_format_of_its_extension() {
@@ -216,6 +216,48 @@ fn pipes_at_both_ends() {
         .fails(2, &["the input is a folder"]);
 }
 
+/// One folder that cannot be listed keeps no other from being upscaled.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_read_is_told_and_the_others_are_done() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+    let folder = Folder::new();
+    let (inputs, outputs, model) = (folder.path("in"), folder.path("out"), folder.model("m", 2));
+    for name in ["a", "b", "closed"] {
+        std::fs::create_dir_all(inputs.join(name)).unwrap();
+        folder.image(&format!("in/{name}/1.png"), 9, 9);
+    }
+    let close = |mode| {
+        std::fs::set_permissions(inputs.join("closed"), std::fs::Permissions::from_mode(mode)).unwrap()
+    };
+    close(0o000);
+    let program = env!("CARGO_BIN_EXE_mcir-board");
+    // Who may read everything has to let go of that first.
+    let mut command = match std::fs::read_dir(inputs.join("closed")) {
+        Err(_) => Command::new(program),
+        Ok(_) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set", "-all", program]);
+            command
+        }
+    };
+    let args = ["upscale", "-r", "-i", arg(&inputs), "-o", arg(&outputs), "-m", arg(&model), "--json"];
+    let output = command.args(args).output();
+    close(0o755);
+    let Ok(output) = output else { return support::skip::skip("setpriv is not installed") };
+    let run = Run::of(output).fails(1, &["cannot list", "in/closed", "1 folder could not be read"]);
+    let json = run.stdout();
+    assert!(
+        outputs.join("a/1.png").is_file()
+            && outputs.join("b/1.png").is_file()
+            && !outputs.join("closed").exists()
+    );
+    let json: serde_json::Value =
+        serde_json::Deserializer::from_str(&json).into_iter().next().unwrap().unwrap();
+    assert_eq!((json["images"].as_array().unwrap().len(), json["failed"].as_array().unwrap().len()), (2, 1));
+}
+
 /// What a reader of JSON or a terminal cannot take is escaped, and nothing panics when nobody reads any more.
 #[cfg(unix)]
 #[test]
@@ -233,7 +275,11 @@ fn any_name_and_any_reader() {
     deep.save(inputs.join("deeper.png")).unwrap();
     let args = ["upscale", "-i", arg(&inputs), "-o", arg(&outputs), "-m", arg(&model)];
     let run = board(args.iter().chain(&["--json"])).succeeds();
-    assert!(run.stderr().contains("left out, as no images by their names: 1 folder\n"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("left out: 1 folder in it (-r takes folders in it, too)\n"),
+        "{}",
+        run.stderr()
+    );
     assert!(!run.stderr().contains('\x1b') && !run.stdout().contains('\x1b'));
     let names: Vec<_> =
         run.json()["images"].as_array().unwrap().iter().map(|i| i["input"].to_string()).collect();

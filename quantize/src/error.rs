@@ -1,5 +1,6 @@
 //! What can go wrong: [`QuantizeError`].
 
+use crate::images::MIN_CALIBRATION;
 use mcir_runtime::error::{LoadError, PlanError, RunError};
 use mcir_runtime::image::ImageError;
 use mcir_runtime::metrics::MetricError;
@@ -171,7 +172,15 @@ pub enum QuantizeError {
 }
 
 fn too_few(path: &Path, found: usize, needed: usize, skipped: &[Skipped]) -> String {
-    let mut text = format!("{} has {found} usable images, at least {needed} are needed", path.display());
+    let found = mcir_files::name::counted(found, "usable image");
+    let are = if needed == 1 { "is" } else { "are" };
+    let mut text = format!("{} has {found}, and at least {needed} {are} needed", path.display());
+    if needed > MIN_CALIBRATION {
+        let _ = write!(
+            text,
+            " ({MIN_CALIBRATION} to calibrate on, and one held out to measure the drop unless -v names others)"
+        );
+    }
     for Skipped { name, reason } in skipped.iter().take(3) {
         let _ = write!(text, "; {name} {reason}");
     }

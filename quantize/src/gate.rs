@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// PSNR of images that are equal, so that means and drops stay finite.
-const CAP_DB: f64 = 100.0;
+pub const CAP_DB: f64 = 100.0;
 
 /// What quantization costs on one image. PSNR on Y, with the upscaling factor as crop border.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -194,12 +194,11 @@ pub fn usable(
     Ok((good, skipped))
 }
 
-pub(crate) fn enough(
-    folder: &Path,
-    found: usize,
-    needed: usize,
-    skipped: &[Skipped],
-) -> Result<(), QuantizeError> {
+/// Whether a folder has the images that are needed.
+///
+/// # Errors
+/// [`QuantizeError::TooFewImages`] when it has not.
+pub fn enough(folder: &Path, found: usize, needed: usize, skipped: &[Skipped]) -> Result<(), QuantizeError> {
     if found >= needed {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! What the commands print: tables for people, the same values as JSON.
 
 use crate::cost::{BASIS, KeptNode, precision_of, total_ms};
-use crate::gate::Drops;
+use crate::gate::{CAP_DB, Drops};
 use crate::params::dtype_name;
 use crate::rewrite::Precision;
 use crate::sensitivity::{EdgeSnr, Sensitivity};
@@ -224,6 +224,11 @@ pub fn drops_to_text(drops: &Drops) -> String {
             let _ = writeln!(text, "{range:>20}  {:>6}  {bar}", bin.images);
         }
     }
+    let exact = drops.images.iter().filter(|i| i.psnr_f32_db.max(i.psnr_int8_db) >= CAP_DB).count();
+    if exact > 0 {
+        let images = mcir_files::name::counted(exact, "image");
+        let _ = writeln!(text, "{images} came out exact, which counts as {CAP_DB} dB in the means");
+    }
     let worst = drops.worst();
     let _ = writeln!(text, "worst: {} loses {:.4} dB", worst.name, worst.drop_db);
     let _ = writeln!(text, "int8 pictures against f32 ones: {:.1} dB", drops.agreement_db);
@@ -320,6 +325,10 @@ mod tests {
         let text = drops_to_text(&drops);
         assert!(text.contains("worst: a.png loses 0.5000 dB"), "{text}");
         assert!(text.contains("mean") && text.contains("0.1250") && text.contains("-0.2500"), "{text}");
+        assert!(!text.contains("exact"), "{text}");
+        let exact =
+            drops_to_text(&Drops::new(vec![image("a.png", CAP_DB, CAP_DB), image("b.png", 33.0, 33.25)]));
+        assert!(exact.contains("1 image came out exact, which counts as 100 dB in the means"), "{exact}");
         let limits = |mean_db, worst_db| Limits { mean_db, worst_db, least_agreement_db: None };
         assert!(drops.passes(limits(0.125, None)) && !drops.passes(limits(0.12, None)));
         assert!(drops.passes(limits(0.125, Some(0.5))) && !drops.passes(limits(0.125, Some(0.4))));

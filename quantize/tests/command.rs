@@ -320,6 +320,16 @@ fn usage_errors_exit_with_2() {
     place.fails(&["run", "model.f32", "-o", "x"], 2, "--calibration");
     place.fails(&["quantise"], 2, "unrecognized subcommand");
     place.fails(&[&RUN[..], &["--max-drop-db", "much"]].concat(), 2, "invalid value");
+    // A limit below 0 would be missed by a model that loses nothing.
+    let check = ["check", "model.f32", "model.f32", "photos"];
+    for (option, value) in
+        [("--max-drop-db", "-1"), ("--max-worst-drop-db", "-0.5"), ("--min-agreement-db", "-3")]
+    {
+        for command in [&RUN[..], &check] {
+            let message = format!("{option} {value} is not a number of dB from 0");
+            place.fails(&[command, &[option, value]].concat(), 1, &message);
+        }
+    }
 }
 
 #[test]
@@ -334,11 +344,15 @@ fn bad_folders_are_refused() {
         fill(&place.path(name));
     };
     folder("empty", &|_| {});
-    place.fails(&with("empty"), 1, "empty has 0 usable images, at least 4 are needed");
+    place.fails(
+        &with("empty"),
+        1,
+        "empty has 0 usable images, and at least 5 are needed (4 to calibrate on, and one held out",
+    );
     folder("notes", &|p| std::fs::write(p.join("a.txt"), "not a picture").unwrap());
     place.fails(&with("notes"), 1, "notes has 0 usable images");
     folder("few", &|p| write_pictures(p, 3, 64, 64));
-    place.fails(&with("few"), 1, "usable images, at least 4 are needed");
+    place.fails(&with("few"), 1, "few has 3 usable images, and at least 5 are needed");
     folder("small", &|p| write_pictures(p, 6, 31, 64));
     place.fails(&with("small"), 1, "has 31x64 pixels, at least 32x32 are needed");
     for (name, level) in [("black", 0), ("white", 255)] {
@@ -373,7 +387,11 @@ fn bad_folders_are_refused() {
     std::fs::remove_file(place.path("model.int8")).unwrap();
 
     // The validation folder is held to the same.
-    place.fails(&[&RUN[..], &["-v", "empty"]].concat(), 1, "empty has 0 usable images, at least 1");
+    place.fails(
+        &[&RUN[..], &["-v", "empty"]].concat(),
+        1,
+        "empty has 0 usable images, and at least 1 is needed",
+    );
 }
 
 #[test]

@@ -51,16 +51,23 @@ pub enum CheckpointError {
         help: &'static str,
     },
     /// Not a checkpoint, or a damaged one.
-    #[error(
-        "{path} is not a usable checkpoint: {what}; the one before it is {PREVIOUS} in the same folder: rename it to \
-         {FILE} to go on from there"
-    )]
+    #[error("{path} is not a usable checkpoint: {what}; {}", instead_of(path))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         what: String,
     },
+}
+
+/// What to use instead of a damaged checkpoint, or of a file that never was one.
+fn instead_of(path: &Path) -> String {
+    match path.with_file_name(PREVIOUS).exists() {
+        true => format!(
+            "the one before it is {PREVIOUS} in the same folder: rename it to {FILE} to go on from there"
+        ),
+        false => format!("name the folder of a run, or a {FILE} in one"),
+    }
 }
 
 impl Checkpoint {

@@ -30,7 +30,7 @@ pub struct ImageScore {
 /// Quality on a set of images: means, and each of them.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Scores {
-    /// Mean of the images' PSNR on Y in dB.
+    /// Mean of the images' PSNR on Y in dB; of all means of PSNR, exact images (infinite) are left out if there are others.
     pub psnr_y_db: f64,
     /// Mean of the images' PSNR on RGB in dB.
     pub psnr_rgb_db: f64,
@@ -159,16 +159,21 @@ pub fn mean(images: Vec<ImageScore>) -> Result<Scores, EvalError> {
         return Err(EvalError::Empty);
     }
     let mean = |f: fn(&ImageScore) -> f64| images.iter().map(f).sum::<f64>() / images.len() as f64;
-    let psnr_rgb_db = mean(|i| i.psnr_rgb_db);
-    let inputs: Option<f64> = images.iter().map(|i| i.input_psnr_rgb_db).sum();
+    let inputs: Option<Vec<f64>> = images.iter().map(|i| i.input_psnr_rgb_db).collect();
     Ok(Scores {
-        psnr_y_db: mean(|i| i.psnr_y_db),
-        psnr_rgb_db,
+        psnr_y_db: mean_db(images.iter().map(|i| i.psnr_y_db)),
+        psnr_rgb_db: mean_db(images.iter().map(|i| i.psnr_rgb_db)),
         ssim_y: mean(|i| i.ssim_y),
         ssim_rgb: mean(|i| i.ssim_rgb),
-        input_psnr_rgb_db: inputs.map(|sum| sum / images.len() as f64),
+        input_psnr_rgb_db: inputs.map(|inputs| mean_db(inputs.into_iter())),
         images,
     })
+}
+
+/// The mean of PSNRs. Those of exact images are infinite and would hide all others: they are left out, unless there are no others.
+fn mean_db(all: impl Iterator<Item = f64>) -> f64 {
+    let finite: Vec<f64> = all.filter(|db| db.is_finite()).collect();
+    if finite.is_empty() { f64::INFINITY } else { finite.iter().sum::<f64>() / finite.len() as f64 }
 }
 
 /// Upscales a pair's low-resolution image and compares it with the original.
@@ -233,6 +238,12 @@ mod tests {
             assert_eq!(metrics::ssim_y(&image(side, 20), &image(side, 20), 2).is_ok(), fits);
         }
         assert!(check(&pair(12, 12), 1).is_ok());
+    }
+
+    #[test]
+    fn exact_images_do_not_hide_the_others() {
+        assert_eq!(mean_db([30.0, f64::INFINITY, 33.0].into_iter()), 31.5);
+        assert_eq!(mean_db([f64::INFINITY; 2].into_iter()), f64::INFINITY);
     }
 
     #[test]

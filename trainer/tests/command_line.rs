@@ -101,6 +101,9 @@ fn a_dry_run_prints_the_configuration_and_leaves_nothing() {
         (config.train.steps, config.train.batch, config.spn.expect("set").lambda),
         (250_000, 64, 1e-4)
     );
+    let output = run(root.path(), &["train", "--dry-run", "--json", "-p", "edsr-edge-x2"]);
+    let json: serde_json::Value = serde_json::from_str(&text(&output.stdout)).expect("JSON");
+    assert_eq!((&json["name"], &json["config"]["model"]["arch"]), (&"edsr-edge-x2".into(), &"edsr".into()));
     assert_eq!(std::fs::read_dir(root.path()).expect("listed").count(), 0);
     let output = run(root.path(), &["train", "-p", "edsr-edge-x2"]);
     assert_eq!(output.status.code(), Some(2), "no folder to write to");
@@ -136,6 +139,10 @@ fn a_restoration_network_goes_from_photographs_to_its_score() {
     let made = ok(&["degrade", "--data", "images", "-p", "haze", "-o", "set"]);
     assert!(made.starts_with("2 pairs in set"), "{made}");
     ok(&["degrade", "--data", "images", "-p", "haze", "-o", "again"]);
+    // A second set in the same folder would be mixed with the first; another factor of the same originals is no other set.
+    let mixed = run(root.path(), &["degrade", "--data", "images", "-p", "rain", "-o", "again"]);
+    assert!(!mixed.status.success() && text(&mixed.stderr).contains("--force"), "{}", text(&mixed.stderr));
+    ok(&["degrade", "--data", "images", "-p", "haze", "-o", "again", "--force"]);
     let list = |folder: &str| {
         std::fs::read_to_string(root.path().join(folder).join("degradations.csv")).expect("a list")
     };

@@ -1,6 +1,7 @@
 //! Models that viewers of the live page choose while it runs.
 
 use crate::live::{Choice, Control, Hub, Running, Wish};
+use crate::raw::Space;
 use mcir_runtime::plan::PlanOptions;
 use mcir_upscale::args::Mode;
 use mcir_upscale::device::Accelerator;
@@ -80,15 +81,21 @@ impl Chooser {
 
     /// This one is run from now on.
     pub fn runs(&self, upscaler: &Upscaler) {
-        let model = upscaler.model();
-        let (precision, upscale) = (model.precision(), model.upscale());
-        self.hub.runs(Running { model: model.name.clone(), precision, upscale });
+        self.hub.runs(running(upscaler));
     }
 
     /// What ran before goes on, and the page shows it.
     pub fn keep(&self) {
         self.hub.keeps();
     }
+}
+
+/// What a model is called, and how it is run.
+pub fn running(upscaler: &Upscaler) -> Running {
+    let model = upscaler.model();
+    let (precision, upscale) = (model.precision(), model.upscale());
+    let mode = if upscaler.space() == Space::YCbCr { "y" } else { "rgb" };
+    Running { model: model.name.clone(), precision, upscale, mode }
 }
 
 #[cfg(test)]
@@ -119,6 +126,7 @@ mod tests {
                 assert_eq!(found, Some((choice.name.as_str(), strength)));
                 chooser.runs(&upscaler);
                 assert_eq!(hub.status().model, upscaler.model().name);
+                assert_eq!(hub.status().mode, "rgb");
             }
         }
     }

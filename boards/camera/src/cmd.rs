@@ -1,16 +1,19 @@
 //! The verb: options, putting the pipeline together, and the report at the end.
 
+mod report;
+
+use self::report::About;
 use super::choice::{Chooser, Remake};
 use super::error::CameraError;
 use super::health;
+use super::loopback::Loopback;
 use super::output::{Folder, Sink, Stills, Y4m};
 use super::pins::PinArgs;
-use super::pipeline::{Outcome, Pipeline, Tell};
+use super::pipeline::{Pipeline, Tell};
 use super::queue::{self, Queue};
 use super::raw::Matrix;
 use super::shared::Shared;
 use super::source::{Request, Spec};
-use super::stats::{Counts, Latency};
 use super::work::Worker;
 use crate::live::{Hub, Live, LiveSink, Status};
 use mcir_files::{Format, terminal};
@@ -19,10 +22,8 @@ use mcir_upscale::device::DeviceArgs;
 use mcir_upscale::embedded::Kind;
 use mcir_upscale::error::Result;
 use mcir_upscale::models::{ModelArgs, NamedModel};
-use mcir_upscale::table::Table;
 use mcir_upscale::upscaler::Upscaler;
 use mcir_web::{self as web, Hosts, Server, parse_address, parse_host};
-use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,9 @@ const SCHEMA: u32 = 1;
 ///
 /// Capture, super-resolution and output overlap. When the board is too slow for the camera, the oldest waiting
 /// frame makes room and is counted; when the camera goes away, it is looked for until it is back.
+///
+/// Frames are cleaned up while they are enlarged, with strength 0.75, unless -m names a model or --strength another one; --strength
+/// 0 enlarges them as they are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// file:x.y4m, - (y4m or JPEG frames on the standard input), dir:frames/, rpicam:[OPTIONS], gst:PIPELINE or
@@ -66,7 +70,8 @@ pub struct Cmd {
     #[arg(long, requires = "http")]
     http_control: bool,
 
-    /// Write frames: - or x.y4m for a y4m stream, or a folder for numbered images
+    /// Write frames: - or x.y4m for a y4m stream, v4l2:/dev/video10 for a camera that other programs open (v4l2loopback), or a
+    /// folder for numbered images
     #[arg(short = 'o', long, value_name = "PATH")]
     output: Option<PathBuf>,
 
@@ -103,7 +108,7 @@ pub struct Cmd {
     #[arg(long = "loop")]
     repeat: bool,
 
-    /// How a file or folder is played [default: realtime with --http, otherwise fast]
+    /// How a file or folder is played [default: realtime with --http and -o v4l2:, otherwise fast]
     #[arg(long, value_name = "PACE")]
     pace: Option<Pace>,
 
@@ -172,7 +177,8 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         mode: if cmd.mode == Mode::Y || model.model.in_channels() == 1 { "y" } else { "rgb" },
     };
     let recorded = spec.can_loop();
-    let paced = recorded && cmd.pace.map_or(cmd.http.is_some(), |pace| pace == Pace::Realtime);
+    let watched = cmd.http.is_some() || cmd.loopback().is_some();
+    let paced = recorded && cmd.pace.map_or(watched, |pace| pace == Pace::Realtime);
     let fresh = spec.is_camera() || paced;
     let policy = cmd.drop.unwrap_or(if fresh { queue::Drop::Oldest } else { queue::Drop::Never });
     let shared = Arc::new(Shared::new(Queue::new(cmd.queue.into(), policy)));
@@ -182,6 +188,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             terminal::tell(line);
         }
     });
+    tell(enlarging_with(&model));
     let interrupted = Arc::new(AtomicBool::new(false));
     watch_signals(&interrupted);
 
@@ -249,10 +256,14 @@ impl Cmd {
         if let Some(path) = &self.output {
             let is = |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
             let special = path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
-            if path == Path::new("-") || is("y4m") || special {
+            let facts = || {
                 let shared = Arc::clone(shared);
-                let facts = Box::new(move || shared.facts());
-                sinks.push(Box::new(Y4m::create(path, self.matrix, is_camera, facts, teller(tell))?));
+                Box::new(move || shared.facts())
+            };
+            if let Some(device) = self.loopback() {
+                sinks.push(Box::new(Loopback::create(&device, self.matrix, facts(), teller(tell))?));
+            } else if path == Path::new("-") || is("y4m") || special {
+                sinks.push(Box::new(Y4m::create(path, self.matrix, is_camera, facts(), teller(tell))?));
             } else if path.extension().is_some() && !path.is_dir() {
                 return Err(CameraError::Output { path: path.clone() }.into());
             } else {
@@ -265,6 +276,16 @@ impl Cmd {
             sinks.push(Box::new(Stills::create(path, Arc::clone(pressed), tell)?));
         }
         Ok(sinks)
+    }
+
+    /// The device of `-o v4l2:/dev/video10`, also where somebody writes its name alone.
+    fn loopback(&self) -> Option<PathBuf> {
+        let path = self.output.as_deref()?;
+        if let Some(device) = path.to_str().and_then(|text| text.strip_prefix("v4l2:")) {
+            return Some(if device.is_empty() { "/dev/video10".into() } else { device.into() });
+        }
+        let name = path.strip_prefix("/dev").ok()?.to_str()?.strip_prefix("video")?;
+        (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit())).then(|| path.into())
     }
 
     /// Whether viewers may change the model: on this machine, or where the user lets them.
@@ -299,6 +320,19 @@ impl Cmd {
     }
 }
 
+/// The model, and whether frames are cleaned up with it: that is what it does unless the user says otherwise.
+fn enlarging_with(model: &NamedModel) -> String {
+    let (name, precision, upscale) = (&model.name, model.precision(), model.upscale());
+    match model.cleans_up() {
+        Some(percent) => format!(
+            "{name} {precision} x{upscale}: frames are cleaned up while they are enlarged, with strength {}; --strength 0 enlarges \
+             them as they are",
+            f32::from(percent) / 100.0
+        ),
+        None => format!("{name} {precision} x{upscale}"),
+    }
+}
+
 /// What sinks tell the user with.
 fn teller(tell: &Tell) -> super::output::Tell {
     let tell = Arc::clone(tell);
@@ -322,103 +356,6 @@ fn watch_signals(interrupted: &Arc<AtomicBool>) {
     }
 }
 
-/// What does not change while it runs.
-struct About {
-    source: String,
-    model: String,
-    precision: &'static str,
-    upscale: usize,
-    mode: &'static str,
-}
-
-/// What was done.
-#[derive(Debug, Serialize)]
-struct Report {
-    schema: u32,
-    command: &'static str,
-    source: String,
-    model: String,
-    precision: &'static str,
-    upscale: usize,
-    mode: &'static str,
-    isa: Option<&'static str>,
-    threads: usize,
-    /// The GPU that the last frame was made on; none for the processor.
-    gpu: Option<String>,
-    /// Width and height of the camera's frames.
-    size: Option<(usize, usize)>,
-    frames: Counts,
-    /// How often the camera came back.
-    reconnects: u64,
-    fps: Option<f64>,
-    latency: Vec<Latency>,
-    memory: Memory,
-}
-
-/// Memory of the program in bytes.
-#[derive(Debug, Serialize)]
-struct Memory {
-    /// After the first frames.
-    warm_bytes: Option<u64>,
-    end_bytes: Option<u64>,
-    peak_bytes: Option<u64>,
-}
-
-impl About {
-    fn report(self, shared: &Shared, outcome: Option<&Outcome>) -> Report {
-        let outcome = outcome.cloned().unwrap_or_default();
-        Report {
-            schema: SCHEMA,
-            command: "camera",
-            source: self.source,
-            model: self.model,
-            precision: self.precision,
-            upscale: self.upscale,
-            mode: self.mode,
-            isa: outcome.isa,
-            threads: outcome.threads,
-            gpu: outcome.gpu,
-            size: outcome.size,
-            frames: shared.stats.counts(),
-            reconnects: shared.stats.reconnects(),
-            fps: shared.stats.rate(),
-            latency: shared.stats.latencies(),
-            memory: Memory {
-                warm_bytes: outcome.memory[0],
-                end_bytes: outcome.memory[1],
-                peak_bytes: health::peak_bytes(),
-            },
-        }
-    }
-}
-
-impl Report {
-    fn text(&self) -> String {
-        let Counts { captured, output, dropped, broken, unfinished } = self.frames;
-        let mut text = format!("{captured} frames came, {output} left, {dropped} were dropped");
-        for (n, what) in [(broken, "were damaged"), (unfinished, "were given up at the end")] {
-            if n > 0 {
-                text += &format!(", {n} {what}");
-            }
-        }
-        if let Some(fps) = self.fps {
-            text += &format!("; {fps:.1} a second");
-        }
-        if self.reconnects > 0 {
-            text += &format!("; the camera came back {} times", self.reconnects);
-        }
-        let ms = |v: f64| format!("{v:.2}");
-        let mut table = Table::new(["latency, ms", "p50", "p99"]);
-        for stage in &self.latency {
-            table.push([stage.stage.to_owned(), ms(stage.p50_ms), ms(stage.p99_ms)]);
-        }
-        if !table.lines.is_empty() {
-            text += &format!("\n{}", table.to_string().trim_end());
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,5 +367,39 @@ mod tests {
         for wrong in ["", "320", "0x10", "10x0", "axb", "10x", "-1x5", "1x2x3", "10x99999999"] {
             assert!(parse_size(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_loopback_device_is_known_by_its_prefix_and_by_its_name() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            cmd: Cmd,
+        }
+        let device = |output: &str| {
+            let line = <Line as clap::Parser>::parse_from(["camera", "--source", "-", "-o", output]);
+            line.cmd.loopback().map(|path| path.display().to_string())
+        };
+        for (output, expected) in [
+            ("v4l2:/dev/video3", Some("/dev/video3")),
+            ("v4l2:", Some("/dev/video10")),
+            ("/dev/video0", Some("/dev/video0")),
+            ("/dev/stdout", None),
+            ("/dev/video", None),
+            ("/dev/videos/1", None),
+            ("video0", None),
+            ("out.y4m", None),
+            ("-", None),
+        ] {
+            assert_eq!(device(output).as_deref(), expected, "{output}");
+        }
+    }
+
+    #[test]
+    fn what_cleans_up_says_so_and_how_not_to() {
+        let line = |name: &str| enlarging_with(&NamedModel::open(name).unwrap());
+        let text = line("edsr-edge-x2-camera-75");
+        assert!(text.contains("cleaned up") && text.contains("strength 0.75; --strength 0"), "{text}");
+        assert_eq!(line("edsr-edge-x2"), "edsr-edge-x2 int8 x2");
     }
 }

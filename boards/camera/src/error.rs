@@ -1,5 +1,6 @@
 //! What can go wrong between a camera and its viewers.
 
+use super::loopback::LoopbackError;
 use super::mjpeg::JpegError;
 use super::raw::RawError;
 use super::y4m::Y4mError;
@@ -118,7 +119,7 @@ pub enum CameraError {
         found: String,
     },
     /// A device that is no camera.
-    #[error("{} is no camera: {why}", path.display())]
+    #[error("{} is not a camera: {why}", path.display())]
     NotACamera {
         /// The device.
         path: PathBuf,
@@ -186,6 +187,9 @@ pub enum CameraError {
         /// As given.
         path: PathBuf,
     },
+    /// A device that shows frames to other programs.
+    #[error(transparent)]
+    Loopback(LoopbackError),
     /// No thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -254,10 +258,11 @@ impl CameraError {
             Self::Changed { .. } => "record each size by itself, or write files to a folder, which may differ in size".into(),
             Self::StdoutTwice => "write the frames to a file or a pipe with -o".into(),
             Self::Output { .. } => {
-                "use a name that ends in .y4m, - for the standard output, or a folder, with -f for the format of \
-                 its images"
+                "use a name that ends in .y4m, - for the standard output, v4l2:/dev/video10 for a loopback device, or a \
+                 folder, with -f for the format of its images"
                     .into()
             }
+            Self::Loopback(error) => error.help(),
             Self::Thread(_) => "close other programs; `ulimit -u` shows the limit".into(),
             Self::Died(_) => "this is a fault of the program; please report it with the message above".into(),
         }
@@ -280,6 +285,7 @@ impl CameraError {
             | Self::Size { .. }
             | Self::StdoutTwice
             | Self::Output { .. } => 2,
+            Self::Loopback(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -69,6 +69,42 @@ pub fn encode_rows(rows: &Rows, quality: u8, waited: &mut Duration) -> Option<Ve
     bytes.filter(|_| !broken.get())
 }
 
+/// Encodes rows as a picture whose sides are so many times smaller, of means. `None` as of [`encode_rows`].
+///
+/// # Panics
+/// If `factor` is 0 or larger than a side.
+pub fn encode_reduced(rows: &Rows, factor: usize, quality: u8, waited: &mut Duration) -> Option<Vec<u8>> {
+    let ((width, height), channels) = (rows.size(), rows.space().channels());
+    let (small_width, small_height) = (width / factor, height / factor);
+    assert!(
+        small_width > 0 && small_height > 0,
+        "a picture of {width}x{height} cannot be {factor} times smaller"
+    );
+    let area = (factor * factor) as u32;
+    let mut data = Vec::with_capacity(small_width * small_height * channels);
+    let mut sums = vec![0_u32; small_width * channels];
+    for y in 0..small_height * factor {
+        let row = rows.row(y, waited)?;
+        for (pixel, sums) in row.chunks_exact(factor * channels).zip(sums.chunks_exact_mut(channels)) {
+            for (n, sample) in pixel.iter().enumerate() {
+                sums[n % channels] += u32::from(*sample);
+            }
+        }
+        if (y + 1).is_multiple_of(factor) {
+            data.extend(sums.iter_mut().map(|sum| ((std::mem::take(sum) + area / 2) / area) as u8));
+        }
+    }
+    // Nobody is shown a picture whose last rows failed.
+    rows.row(height - 1, waited)?;
+    let image = Image::new(small_width, small_height, channels, data).ok()?;
+    let row = |y| Some(image.row(y));
+    encode(
+        Buffer { size: (small_width, small_height), space: rows.space(), row },
+        quality,
+        SamplingFactor::F_2_2,
+    )
+}
+
 /// Encodes an image with its colour in full resolution.
 pub fn encode_image(image: &Image, space: Space, quality: u8) -> Option<Vec<u8>> {
     let row = |y| Some(image.row(y));
@@ -139,6 +175,27 @@ mod tests {
         // With one pixel's colour for four, and not their mean, it would be 6.3 instead of 5.4.
         let halving = mean(&halved(&card), &card);
         assert!(mean(&decoded, &card) < halving + 2.0, "{} and {halving}", mean(&decoded, &card));
+    }
+
+    #[test]
+    fn a_reduced_picture_is_of_means() {
+        let (rows, mut writer) = Rows::new((35, 22), Space::Rgb);
+        // Stripes whose mean is the same everywhere; a row and a column are left over.
+        (0..22).for_each(|y| {
+            writer.push(&[if y % 2 == 0 { [90, 20, 250] } else { [110, 40, 230] }; 35].concat())
+        });
+        writer.finish(Duration::ZERO);
+        let bytes = encode_reduced(&rows, 2, 100, &mut Duration::default()).unwrap();
+        let (decoded, _) = mjpeg::decode(&bytes, Space::Rgb).unwrap();
+        assert_eq!((decoded.width(), decoded.height()), (17, 11));
+        let off = decoded
+            .data()
+            .chunks_exact(3)
+            .flat_map(|p| [p[0].abs_diff(100), p[1].abs_diff(30), p[2].abs_diff(240)]);
+        assert!(off.max() <= Some(2));
+        let (rows, writer) = Rows::new((8, 8), Space::Rgb);
+        drop(writer);
+        assert_eq!(encode_reduced(&rows, 2, 90, &mut Duration::default()), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`raw`], [`y4m`] and [`mjpeg`] turn bytes into images and touch no device; [`source`] gets the bytes from
 //! cameras; [`pipeline`] lets capture, engine and outputs overlap; [`output`] and [`live`] are where
-//! pictures go; [`gpio`] are button, light and fan.
+//! pictures go, [`loopback`] among them; [`gpio`] are button, light and fan. [`video`] puts
+//! all of it between two ffmpegs, for files.
 
 pub mod capture;
 mod choice;
@@ -12,6 +13,7 @@ pub mod gpio;
 pub mod health;
 pub mod jpeg;
 pub mod live;
+pub mod loopback;
 pub mod mjpeg;
 pub mod notify;
 pub mod output;
@@ -24,6 +26,7 @@ pub mod rows;
 pub mod shared;
 pub mod source;
 pub mod stats;
+pub mod video;
 pub mod work;
 pub mod y4m;
 

@@ -7,6 +7,7 @@
 //! Encoding of a frame begins while the engine still works on its lower rows.
 
 use super::capture::Capture;
+use super::choice::running;
 use super::error::CameraError;
 use super::health::{self, Thermometer};
 use super::notify::Notifier;
@@ -17,7 +18,7 @@ use super::shared::{Phase, Shared};
 use super::source::{Request, Spec};
 use super::stats::{Counts, STAGES};
 use super::work::{Job, Worker};
-use crate::live::{Hub, Status};
+use crate::live::{Hub, Running, Status};
 use mcir_runtime::image::Image;
 use mcir_upscale::error::{Error, Result};
 use std::collections::VecDeque;
@@ -76,6 +77,8 @@ pub struct Outcome {
     pub isa: Option<&'static str>,
     /// Threads of the engine.
     pub threads: usize,
+    /// The model that ran last: viewers may have chosen another than the first.
+    pub ran: Option<Running>,
     /// The GPU that the last frame was made on; none for the processor.
     pub gpu: Option<String>,
     /// Memory of the program when it was warm, and at the end, in bytes.
@@ -266,8 +269,12 @@ fn work(
 fn note(worker: &mut Worker, shared: &Shared, tell: &Tell, outcome: &Mutex<Outcome>, small: &Image) {
     let note = worker.take_note();
     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-    if outcome.size.is_none() || note.is_some() {
-        let upscaler = worker.upscaler();
+    let upscaler = worker.upscaler();
+    let model = upscaler.model();
+    let is_known =
+        outcome.ran.as_ref().is_some_and(|ran| ran.model == model.name && ran.precision == model.precision());
+    if outcome.size.is_none() || note.is_some() || !is_known {
+        outcome.ran = Some(running(upscaler));
         outcome.size = Some((small.width(), small.height()));
         outcome.gpu = upscaler.gpu().map(str::to_owned);
         shared.set_gpu(outcome.gpu.clone());

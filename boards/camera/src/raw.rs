@@ -4,11 +4,13 @@
 //! once, in [`Layout::check`] and [`to_image`], before a row is read.
 
 mod colour;
+mod pack;
 #[cfg(test)]
 mod tests;
 
-pub use colour::{Matrix, Studio};
+pub use colour::Matrix;
 pub use mcir_upscale::colour::{Space, from_rgb, ycbcr_to_rgb};
+pub use pack::Packer;
 
 use colour::Tables;
 use mcir_runtime::image::Image;
@@ -114,6 +116,17 @@ pub enum Packing {
     },
 }
 
+impl Packing {
+    /// Bytes that a row of the first plane needs at least.
+    pub(crate) const fn min_stride(self, width: usize) -> usize {
+        match self {
+            Self::Planar { .. } | Self::Grey | Self::SemiPlanar { .. } => width,
+            Self::Packed422 { .. } => 4 * width.div_ceil(2),
+            Self::Rgb { .. } => 3 * width,
+        }
+    }
+}
+
 /// Everything that must be known to read a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
@@ -143,7 +156,7 @@ impl Layout {
         full_range: bool,
         matrix: Matrix,
     ) -> Result<Self, RawError> {
-        let stride = min_stride(packing, width.min(MAX_SIDE));
+        let stride = packing.min_stride(width.min(MAX_SIDE));
         let layout = Self { packing, width, height, stride, full_range, matrix };
         layout.check()?;
         Ok(layout)
@@ -159,7 +172,7 @@ impl Layout {
         if !side.contains(&width) || !side.contains(&height) || width * height > MAX_PIXELS {
             return Err(RawError::Size { width, height });
         }
-        let expected = min_stride(self.packing, width);
+        let expected = self.packing.min_stride(width);
         // The upper bound keeps the sums in `bytes` far from overflow.
         if stride < expected || stride > 16 * MAX_SIDE {
             return Err(RawError::Stride { expected, found: stride });
@@ -246,14 +259,6 @@ impl Layout {
             Packing::Planar { siting, .. } => siting,
             _ => Siting::Left,
         }
-    }
-}
-
-const fn min_stride(packing: Packing, width: usize) -> usize {
-    match packing {
-        Packing::Planar { .. } | Packing::Grey | Packing::SemiPlanar { .. } => width,
-        Packing::Packed422 { .. } => 4 * width.div_ceil(2),
-        Packing::Rgb { .. } => 3 * width,
     }
 }
 

@@ -41,7 +41,7 @@ pub enum Y4mError {
         limit: u64,
     },
     /// A header field that means nothing.
-    #[error("its header has {field}, which is no {what}")]
+    #[error("its header has {field}, which is not a {what}")]
     Field {
         /// As found.
         field: String,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum DeployError {
     /// A target that is neither form.
-    #[error("`{text}` is no target: {reason}")]
+    #[error("`{text}` is not a target: {reason}")]
     Target {
         /// As given.
         text: String,
@@ -110,7 +110,7 @@ pub enum DeployError {
         reason: String,
     },
     /// A program that is no ELF executable or not for Linux.
-    #[error("{} is no program for a board: {reason}", path.display())]
+    #[error("{} is not a program for boards: {reason}", path.display())]
     Program {
         /// The file.
         path: PathBuf,
@@ -281,7 +281,7 @@ impl DeployError {
                 "do not flash it; ask its maker for the bundle and the key over another way".into()
             }
             Self::Program { .. } => "build it: cargo build --release -p mcir-boards --target \
-                 aarch64-unknown-linux-musl, and give target/…/release/mcir-board to --binary"
+                 aarch64-unknown-linux-musl, and give target/…/release/mcir-board to --program (--binary of bundle and compare)"
                 .into(),
             Self::Architecture { found, .. } => advice::program_for(found),
             Self::OtherBoard { .. } => {

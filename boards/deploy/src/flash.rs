@@ -61,7 +61,7 @@ pub struct Cmd {
     #[arg(long)]
     any_board: bool,
 
-    /// Flash a bundle whose counter is below that of what runs: an older one, which may have faults that are known
+    /// Flash a bundle whose counter is below that of what runs: an older one, which may have known faults
     #[arg(long)]
     allow_downgrade: bool,
 

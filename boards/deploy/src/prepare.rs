@@ -31,7 +31,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`DeployError::Connect`] when the board cannot be reached or does not tell what it is, [`DeployError::Architecture`] when
-    /// there is no program for it or `given` is for another.
+    /// there is no program for it or `given` is for another, [`DeployError::Program`] when `given` is something else.
     pub fn look(target: &Target, reach: &Reach, given: Option<&Path>) -> Result<Self, DeployError> {
         let machine = Machine::of(&target.snapshot(reach)?);
         // What an emulator stands for is not what the files of its host say.
@@ -49,6 +49,7 @@ impl Prepared {
         let (program, found) = match given {
             Some(path) => {
                 let own = program::architecture(path)?;
+                program::is_ours(path)?;
                 // Of an emulator that is not known the user knows more.
                 let known = architecture
                     .as_deref()

@@ -19,6 +19,18 @@ pub fn architecture(path: &Path) -> Result<&'static str, DeployError> {
     machine(&head).map_err(|reason| DeployError::Program { path: path.into(), reason })
 }
 
+/// Whether a file is this program, as built for some machine: of any other, a board would only find out when it runs it.
+///
+/// # Errors
+/// [`DeployError::Program`] where it is something else, [`DeployError::Io`].
+pub fn is_ours(path: &Path) -> Result<(), DeployError> {
+    let bytes = std::fs::read(path).map_err(DeployError::io("read", path))?;
+    // What every version prints in its help.
+    let ours = bytes.windows(PROGRAM.len()).any(|found| found == PROGRAM.as_bytes());
+    let reason = || format!("it is another program than {PROGRAM}");
+    ours.then_some(()).ok_or_else(|| DeployError::Program { path: path.into(), reason: reason() })
+}
+
 /// From the first bytes of a file.
 fn machine(head: &[u8]) -> Result<&'static str, String> {
     if head.len() < 20 || &head[..4] != b"\x7fELF" {
@@ -144,6 +156,21 @@ mod tests {
         assert_eq!(find(&released, "aarch64"), Some((released.clone(), Found::Own)));
         let seven = file("release/mcir-board-armv7-unknown-linux-musleabihf", 40);
         assert_eq!(find(&released, "armv7l"), Some((seven, Found::Release)));
+    }
+
+    #[test]
+    fn other_programs_are_told_from_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |text: &[u8]| {
+            let path = folder.path().join("program");
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        assert!(is_ours(&file(b"\x7fELF... usage: mcir-board <COMMAND>")).is_ok());
+        for other in [&b"\x7fELF usage: ls [FILE]"[..], b"", b"mcir-boar"] {
+            let error = is_ours(&file(other)).unwrap_err().to_string();
+            assert!(error.contains("is another program than mcir-board"), "{error}");
+        }
     }
 
     #[test]

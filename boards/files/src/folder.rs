@@ -29,12 +29,13 @@ impl Listing {
             1 => Some(format!("1 {what}")),
             n => Some(format!("{n} {what}s")),
         };
-        let parts = [count(self.folders, "folder"), count(self.other_files, "file")];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
-        if parts.is_empty() {
-            return None;
-        }
-        Some(format!("left out, as no images by their names: {}", parts.join(" and ")))
+        let folders = count(self.folders, "folder").map(|text| text + " in it");
+        let files = count(self.other_files, "file").map(|text| match self.other_files {
+            1 => format!("{text} whose name is not that of an image"),
+            _ => format!("{text} whose names are not those of images"),
+        });
+        let parts: Vec<_> = [folders, files].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("left out: {}", parts.join(" and ")))
     }
 }
 
@@ -53,24 +54,30 @@ pub fn list(folder: &Path) -> Result<Listing> {
 }
 
 /// The pictures of a folder and all folders in it, as [`list`] finds them. A folder that is a symbolic link is counted as left
-/// out, and so is `except`, where that lies inside.
+/// out, and so is `except`, where that lies inside. One inside that cannot be listed keeps no other from being; it is among the
+/// errors that come back.
 ///
 /// # Errors
-/// As [`list`], for any of the folders.
-pub fn list_all(folder: &Path, except: &Path) -> Result<Listing> {
+/// As [`list`], for the folder itself.
+pub fn list_all(folder: &Path, except: &Path) -> Result<(Listing, Vec<Error>)> {
     let except = except.canonicalize().ok();
     let (mut listing, mut folders) = (Listing::default(), vec![folder.to_owned()]);
+    let mut failed = Vec::new();
     while let Some(next) = folders.pop() {
-        gather(&next, &mut listing, &mut |path, listing| {
+        let listed = gather(&next, &mut listing, &mut |path, listing| {
             let is_left_out = path.is_symlink() || (except.is_some() && path.canonicalize().ok() == except);
             match is_left_out {
                 true => listing.folders += 1,
                 false => folders.push(path),
             }
-        })?;
+        });
+        match listed {
+            Err(error) if next == folder => return Err(error),
+            listed => failed.extend(listed.err()),
+        }
     }
     listing.images.sort();
-    Ok(listing)
+    Ok((listing, failed))
 }
 
 /// Adds what lies directly inside a folder; its folders are given to `inner`.
@@ -142,7 +149,10 @@ mod tests {
         let listing = list(folder.path()).unwrap();
         let names: Vec<_> = listing.images.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.jpg", "b.PNG", "e.jfif", "f.JPE", "g.pbm", "h.pnm"]);
-        assert_eq!(listing.note().unwrap(), "left out, as no images by their names: 1 folder and 2 files");
+        assert_eq!(
+            listing.note().unwrap(),
+            "left out: 1 folder in it and 2 files whose names are not those of images"
+        );
         assert!(matches!(list(&folder.path().join("nowhere")), Err(Error::Missing { .. })));
     }
 
@@ -156,9 +166,11 @@ mod tests {
         }
         // A loop, which would never end.
         std::os::unix::fs::symlink(folder.path(), at("b/up")).unwrap();
-        let listing = list_all(folder.path(), &at("b/../out")).unwrap();
+        let (listing, failed) = list_all(folder.path(), &at("b/../out")).unwrap();
+        assert!(failed.is_empty());
         assert_eq!(listing.images, ["a.png", "b/1.png", "b/c/2.png"].map(at));
         assert_eq!((listing.folders, listing.other_files), (2, 1));
-        assert_eq!(list_all(folder.path(), &at("elsewhere")).unwrap().images.len(), 4);
+        assert_eq!(list_all(folder.path(), &at("elsewhere")).unwrap().0.images.len(), 4);
+        assert!(matches!(list_all(&at("nowhere"), &at("out")), Err(Error::Missing { .. })));
     }
 }

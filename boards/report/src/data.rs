@@ -78,6 +78,37 @@ fn describe(path: &Path) -> String {
     }
 }
 
+/// Names of several folders: those of one name are told apart by the folders that they are in, and one that is given twice by its
+/// number.
+fn told_apart(paths: &[&Path], names: &[String]) -> Vec<String> {
+    let paths: Vec<_> =
+        paths.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())).collect();
+    let longer = |n: usize, more: usize| {
+        let depth = Path::new(&names[n]).components().count() + more;
+        let parts: Vec<_> =
+            paths[n].components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
+        parts[parts.len().saturating_sub(depth)..].join("/").replacen("//", "/", 1)
+    };
+    let deepest = paths.iter().map(|path| path.components().count()).max().unwrap_or(0);
+    let name = |n: usize| {
+        let others =
+            || (0..names.len()).filter(|&other| names[other] == names[n] && paths[other] != paths[n]);
+        if others().next().is_none() {
+            return names[n].clone();
+        }
+        let differs = |more: &usize| others().all(|other| longer(other, *more) != longer(n, *more));
+        longer(n, (0..deepest).find(differs).unwrap_or(deepest))
+    };
+    let same =
+        |n: usize, range: std::ops::Range<usize>| range.filter(|&other| paths[other] == paths[n]).count();
+    (0..names.len())
+        .map(|n| match same(n, 0..names.len()) {
+            1 => name(n),
+            _ => format!("{} ({})", name(n), same(n, 0..n + 1)),
+        })
+        .collect()
+}
+
 impl TestSet {
     /// The cards that the project draws itself.
     pub fn cards() -> Self {
@@ -109,12 +140,9 @@ impl TestSet {
             return Ok(sets.remove(0));
         }
         let names: Vec<_> = sets.iter().map(|set| set.description.clone()).collect();
-        for (n, set) in sets.iter_mut().enumerate() {
-            // Folders of one name are told apart by their numbers.
-            let of_name = |all: &[String]| all.iter().filter(|name| **name == names[n]).count();
-            if of_name(&names) > 1 {
-                set.description = format!("{} ({})", names[n], of_name(&names[..=n]));
-            }
+        let paths: Vec<_> = paths.iter().map(|path| path.as_ref()).collect();
+        for (set, (n, name)) in sets.iter_mut().zip(told_apart(&paths, &names).into_iter().enumerate()) {
+            set.description = name;
             set.rename(&set.description.clone());
             set.images.iter_mut().for_each(|image| image.part = n);
         }
@@ -394,6 +422,19 @@ mod tests {
     }
 
     #[test]
+    fn folders_of_one_name_are_told_apart() {
+        let of = |paths: &[&str]| {
+            let paths: Vec<_> = paths.iter().map(Path::new).collect();
+            told_apart(&paths, &paths.iter().map(|path| describe(path)).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["/d/clean/s5", "/d/hazy/s5", "/d/s14"]), ["clean/s5", "hazy/s5", "s14"]);
+        assert_eq!(of(&["/a/x/s5", "/b/x/s5"]), ["a/x/s5", "b/x/s5"]);
+        assert_eq!(of(&["/s5", "/b/s5"]), ["/s5", "b/s5"]);
+        assert_eq!(of(&["/a/Set5/HR", "/b/Set5/HR"]), ["a/Set5/HR", "b/Set5/HR"]);
+        assert_eq!(of(&["/a/s5", "/a/s5", "/b/s5"]), ["a/s5 (1)", "a/s5 (2)", "b/s5"]);
+    }
+
+    #[test]
     fn several_sets_keep_their_names_and_their_low_resolution_images() {
         let folder = tempfile::tempdir().unwrap();
         let grey = |width, value| Image::new(width, 12, 1, vec![value; width * 12]).unwrap();
@@ -409,9 +450,9 @@ mod tests {
         write("noise/b_real.png", &grey(12, 50));
         let paths = ["clean/set", "damaged/set", "noise"].map(|path| folder.path().join(path));
         let set = TestSet::folders(&paths).unwrap();
-        assert_eq!(set.names(), ["set (1)", "set (2)", "noise"]);
+        assert_eq!(set.names(), ["clean/set", "damaged/set", "noise"]);
         let names: Vec<_> = set.images.iter().map(|image| image.name.as_str()).collect();
-        assert_eq!(names, ["set (1)/a", "set (2)/a", "noise/b_mean"]);
+        assert_eq!(names, ["clean/set/a", "damaged/set/a", "noise/b_mean"]);
         let lr = |set: &TestSet, n: usize| set.pair(&set.images[n], 2).unwrap().lr.data()[0];
         assert_eq!([lr(&set, 0), lr(&set, 1), lr(&set, 2)], [10, 30, 50]);
         assert_eq!(set.count(set.images[1..].iter()), [0, 1, 1]);

@@ -150,7 +150,7 @@ impl Busy {
         let part = self.waited.as_secs_f64() / could;
         (part > BUSY).then(|| {
             format!(
-                "other programs had the processors {:.0} % of the time; measure again when they rest",
+                "other programs used the processors for {:.0} % of the time; measure again when they are idle",
                 part * 100.0
             )
         })
@@ -237,7 +237,7 @@ mod tests {
             Busy { waited: Duration::from_millis(waited), elapsed: Duration::from_millis(elapsed) }.reason(2)
         };
         assert_eq!((of(0, 0), of(8, 100)), (None, None));
-        assert!(of(100, 100).unwrap().contains("had the processors 50 % of the time"));
+        assert!(of(100, 100).unwrap().contains("used the processors for 50 % of the time"));
         let mut busy = Busy::default();
         assert_eq!(busy.during(|| 7), 7);
     }

@@ -134,7 +134,22 @@ pub fn run(cmd: &Cmd) -> Result<()> {
             format!("{:.2}", row.scores.set14_camera_db),
         ]);
     }
-    cmd.print.result(format!("{}\n{}", table.to_string().trim_end(), quality.licence))
+    cmd.print.result(format!("{}\n{}\n{}", table.to_string().trim_end(), strengths(), quality.licence))
+}
+
+/// The steps between a model and its camera model, and how to ask for them.
+fn strengths() -> String {
+    let Some((first, _)) = embedded::families().next() else { return String::new() };
+    let mut steps: Vec<u8> = embedded::families().flat_map(|(_, steps)| steps).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    let between: Vec<_> = steps.iter().map(|percent| (f32::from(*percent) / 100.0).to_string()).collect();
+    format!(
+        "models with a camera model clean up as much as --strength says, in steps of {}: 0 is the model, 1 its camera model; for \
+         example -m {} --strength 0.5",
+        between.join(", "),
+        first.name
+    )
 }
 
 #[cfg(test)]
@@ -157,5 +172,15 @@ mod tests {
             }
         }
         assert_eq!(quality.model.len(), embedded::MODELS.len(), "nothing that is not there");
+    }
+
+    #[test]
+    fn the_steps_of_strength_are_listed_as_they_are_asked_for() {
+        let text = strengths();
+        assert!(text.contains("steps of 0, 0.25, 0.5, 0.75, 1:"), "{text}");
+        let options = text.split("for example -m ").nth(1).unwrap();
+        let (name, strength) = options.split_once(" --strength ").unwrap();
+        let model = NamedModel::at_strength(name, strength.parse().unwrap()).unwrap();
+        assert_eq!(model.asked_for(), format!("-m {options}"));
     }
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 ///
 /// Without arguments, the embedded models on test cards that the program draws itself, on this machine. With `--target`,
 /// on each of these boards, by the program that is flashed there or one that is uploaded and removed again; a board
-/// that cannot be measured is a line with its cause.
+/// that cannot be measured gets a line with the reason.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// Model file, folder with model.f32.mcir and model.int8.mcir, or embedded model; may be repeated
@@ -154,7 +154,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         0 => Ok(()),
         failed => {
             let done: usize = report.sections.iter().map(|s| s.images.len()).sum();
-            Err(Error::Some { failed, total: done + failed })
+            Err(Error::Some { failed, total: done + failed, folders: 0 })
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct EngineArgs {
     #[arg(short = 'j', long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
 
-    /// Keep each thread of the engine to one of the processors that this program was given, for example by taskset (Linux)
+    /// Pin each thread of the engine to one of the processors that this program may run on, for example those that taskset gives it (Linux)
     #[arg(long)]
     pub pin: bool,
 
@@ -71,7 +71,7 @@ pub struct OutputArgs {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Tell more about what is done
+    /// Say more about what is being done
     #[arg(short, long)]
     pub verbose: bool,
 

@@ -95,6 +95,16 @@ pub fn family_of(name: &str) -> Option<(&'static str, u8)> {
     })
 }
 
+/// The options that ask for a quantized embedded model by the name that [`family_of`] knows; any other name as it is.
+pub fn asked_for(name: &str) -> String {
+    match family_of(name) {
+        Some((family, percent)) if percent > 0 => {
+            format!("-m {family} --strength {}", f32::from(percent) / 100.0)
+        }
+        _ => name.to_owned(),
+    }
+}
+
 /// The model that cleans up with about this strength, 0 to 1: of the steps from the clean model to the camera model of a
 /// family (either name), the nearest. Gives its bytes, the family's name and the strength in percent.
 pub fn at_strength(name: &str, strength: f32) -> Option<(&'static [u8], &'static str, u8)> {

@@ -46,7 +46,7 @@ pub enum Error {
         output: &'static str,
     },
     /// Options that choose among the images of a folder, for a single one.
-    #[error("--recursive, --match and --shard are for folders, and {} is none", path.display())]
+    #[error("--recursive, --match and --shard are for folders, and {} is not a folder", path.display())]
     NotAFolder {
         /// The input.
         path: PathBuf,
@@ -210,17 +210,48 @@ pub enum Error {
         /// The picture.
         name: String,
     },
-    /// Some images of a folder failed; each was reported when it did.
-    #[error("{failed} of {total} images failed")]
+    /// Some images of a folder failed, or folders in it could not be listed; each was reported when it did.
+    #[error("{}", some(*failed, *total, *folders))]
     Some {
         /// Images that failed.
         failed: usize,
         /// Images in the folder.
         total: usize,
+        /// Folders that could not be listed.
+        folders: usize,
+    },
+    /// `restore` without a model that does not enlarge.
+    #[error("{}", not_restoring(found.as_ref()))]
+    NotRestoring {
+        /// The model that was named, and its factor.
+        found: Option<(String, usize)>,
     },
     /// An error of another room.
     #[error("{0}")]
     Room(Box<dyn Advice>),
+}
+
+fn some(failed: usize, total: usize, folders: usize) -> String {
+    let images = match (failed, total) {
+        (0, _) => None,
+        (1, 1) => Some("the only image failed".into()),
+        (failed, total) => Some(format!("{failed} of {total} images failed")),
+    };
+    let folders = match folders {
+        0 => None,
+        1 => Some("1 folder could not be read".into()),
+        n => Some(format!("{n} folders could not be read")),
+    };
+    images.into_iter().chain(folders).collect::<Vec<String>>().join(", and ")
+}
+
+fn not_restoring(found: Option<&(String, usize)>) -> String {
+    match found {
+        Some((name, upscale)) => {
+            format!("the model {name} enlarges {upscale} times, and restore keeps the size")
+        }
+        None => "restore needs a model, and none of the embedded ones keeps the size".into(),
+    }
 }
 
 impl Error {
@@ -314,6 +345,10 @@ impl Error {
             }
             Self::Stopped { .. } => "ask for it again".into(),
             Self::Some { .. } => "see the message for each of them above".into(),
+            Self::NotRestoring { found: Some(_) } => "enlarge with mcir-board upscale".into(),
+            Self::NotRestoring { found: None } => {
+                "name one with -m, trained with mcir-train or imported; mcir-board upscale enlarges, and cleans up with --strength".into()
+            }
             Self::Room(error) => error.help(),
         }
     }
@@ -331,6 +366,7 @@ impl Error {
             | Self::Strength { .. }
             | Self::Upscale { .. }
             | Self::NotLuma { .. }
+            | Self::NotRestoring { .. }
             | Self::Gpu { .. }
             | Self::Isa { .. } => 2,
             Self::Files(error) => error.exit_code(),

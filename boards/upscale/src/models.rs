@@ -115,6 +115,12 @@ impl NamedModel {
         if path.exists() {
             return Ok(vec![Self::from_file(path)?]);
         }
+        // A step of strength, as reports name it.
+        if let Some((family, percent)) =
+            embedded::family_of(name).filter(|(_, percent)| !matches!(percent, 0 | 100))
+        {
+            return Ok(vec![Self::at_strength(family, f32::from(percent) / 100.0)?]);
+        }
         let suffix = FORMS.into_iter().find(|form| name.ends_with(form));
         let base = suffix.and_then(|form| name.strip_suffix(form)).unwrap_or(name);
         let embedded = embedded::MODELS.iter().find(|m| m.name == base).ok_or_else(missing)?;
@@ -212,6 +218,16 @@ impl NamedModel {
         }
     }
 
+    /// The options that ask for this model, where it is an embedded one that cleans up to some strength; otherwise its name.
+    pub fn asked_for(&self) -> String {
+        if self.precision() == "int8" { embedded::asked_for(&self.name) } else { self.name.clone() }
+    }
+
+    /// How much it cleans up, in percent, where it is an embedded one that does.
+    pub fn cleans_up(&self) -> Option<u8> {
+        embedded::family_of(&self.name).map(|(_, percent)| percent).filter(|&percent| percent > 0)
+    }
+
     /// Upscaling factor.
     pub fn upscale(&self) -> usize {
         usize::from(self.model.upscale())
@@ -278,6 +294,10 @@ mod tests {
                 assert_eq!(step.name, format!("{}-{percent}", camera.name));
                 assert_eq!((step.upscale(), step.precision()), (camera.upscale, "int8"));
                 assert!(bytes(&step) != bytes(&clean));
+                // What reports call it works as a name, and so do the options that notes name.
+                assert!(bytes(&NamedModel::open(&step.name).unwrap()) == bytes(&step));
+                let percent = f32::from(*percent) / 100.0;
+                assert_eq!(step.asked_for(), format!("-m {family} --strength {percent}"));
             }
             let args =
                 ModelArgs { model: None, upscale: Some(camera.upscale.to_string()), strength: Some(0.5) };
@@ -289,6 +309,8 @@ mod tests {
             let expected = [small.clone(), format!("{small}{}-75", embedded::CAMERA)];
             assert_eq!([chosen(Kind::Clean), chosen(Kind::Camera)], expected);
         }
+        let clean = NamedModel::open("edsr-edge-x4").unwrap();
+        assert_eq!((clean.asked_for().as_str(), clean.cleans_up()), ("edsr-edge-x4", None));
         let error = NamedModel::at_strength("none.mcir", 0.5).unwrap_err();
         assert!(error.to_string().contains("none.mcir") && error.help().contains("edsr-edge-x4"), "{error}");
     }

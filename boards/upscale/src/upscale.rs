@@ -17,17 +17,14 @@ use std::path::{Path, PathBuf};
 /// Version of the JSON output.
 const SCHEMA: u32 = 1;
 
-/// Upscale an image, or all images of a folder; with a model for it, restore at the same size
+/// Upscale an image, or all images of a folder
 ///
-/// A model that does not enlarge, such as one against haze, is named with --model and gives images of the size of those that went
-/// in.
-///
-/// Without --model and --strength the picture decides: a JPEG that was compressed so much that it shows is cleaned up with a
-/// camera model, which is told; everything else is enlarged as it is.
+/// Without --model and --strength the picture decides: a JPEG that was compressed so much that it shows is cleaned up while it is
+/// enlarged, and a note says so; everything else is enlarged as it is.
 ///
 /// Opacity is kept, grey images stay grey, photographs are turned upright. Output files appear only when they are complete;
 /// a file that is replaced hands down its permissions. Images are written while they are computed, so that memory does not
-/// grow with their height; only webp is held whole.
+/// grow with their height; only webp is held in memory as a whole.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cmd {
     /// Image or folder of images; - is the standard input
@@ -101,10 +98,16 @@ pub fn run(cmd: &Cmd) -> Result<()> {
     let mut models =
         Models::choose(&cmd.model, cmd.mode, cmd.engine.plan_options(0)?, cmd.device.open()?.as_ref())?;
     let is_folder = cmd.input.is_dir();
-    let (jobs, skipped) = if is_folder { cmd.folder_jobs()? } else { cmd.file_job()? };
-    let total = jobs.len();
+    let (jobs, skipped, unread) = if is_folder { cmd.folder_jobs()? } else { cmd.file_job()? };
+    let (total, folders) = (jobs.len(), unread.len());
     let bar = cmd.print.progress(if is_folder { total as u64 } else { 0 });
     let (mut images, mut failed) = (Vec::new(), Vec::new());
+    // What is in them is not known; all else is done.
+    for error in unread {
+        terminal::tell_above(&bar, format_args!("error: {error}\n  help: {}", error.help()));
+        let input = if let files::Error::Io { name, .. } = &error { name.clone() } else { String::new() };
+        failed.push(Failed { input, error: error.to_string(), help: error.help() });
+    }
     for job in jobs {
         bar.set_message(job.input.name());
         match job.run(&mut models, &bar, !is_folder) {
@@ -151,11 +154,23 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         };
         cmd.print.result(serde_json::to_string_pretty(&outcome).expect("an outcome is plain data"))?;
     }
-    if failures > 0 { Err(Error::Some { failed: failures, total }) } else { Ok(()) }
+    if failures > 0 { Err(Error::Some { failed: failures - folders, total, folders }) } else { Ok(()) }
+}
+
+/// The verb `restore`: with a model that does not enlarge.
+///
+/// # Errors
+/// [`Error::NotRestoring`] without such a model, and as [`run`].
+pub fn restore(cmd: &Cmd) -> Result<()> {
+    let model = cmd.model.model.as_deref().map(NamedModel::open).transpose()?;
+    match model {
+        Some(model) if model.upscale() == 1 => run(cmd),
+        model => Err(Error::NotRestoring { found: model.map(|model| (model.name.clone(), model.upscale())) }),
+    }
 }
 
 impl Cmd {
-    fn file_job(&self) -> Result<(Vec<Job>, usize)> {
+    fn file_job(&self) -> Result<(Vec<Job>, usize, Vec<files::Error>)> {
         let (input, output) = (Input::new(&self.input), Output::new(&self.output));
         if input.path().is_some_and(|path| !path.exists()) {
             return Err(Error::missing(&self.input));
@@ -179,10 +194,10 @@ impl Cmd {
         };
         let job = Job { input, output: Ok(output), format };
         let is_done = self.many.is_done(&job);
-        Ok((if is_done { Vec::new() } else { vec![job] }, usize::from(is_done)))
+        Ok((if is_done { Vec::new() } else { vec![job] }, usize::from(is_done), Vec::new()))
     }
 
-    fn folder_jobs(&self) -> Result<(Vec<Job>, usize)> {
+    fn folder_jobs(&self) -> Result<(Vec<Job>, usize, Vec<files::Error>)> {
         if self.output.is_file() || self.output == Path::new("-") {
             let path = self.output.clone();
             return Err(Error::OutputKind { path, input: "folder", output: "file" });

@@ -20,13 +20,13 @@ pub struct Args {
     /// Folder of high-resolution photographs
     folder: PathBuf,
     /// End with exit code 3 when the mean drop of PSNR-Y exceeds this, in dB
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_drop_db: Option<f64>,
     /// End with exit code 3 when any one image drops by more than this, in dB
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_worst_drop_db: Option<f64>,
     /// End with exit code 3 when the int8 model's pictures are further from the float model's than this PSNR, in dB, mean over the images
-    #[arg(long, value_name = "DB")]
+    #[arg(long, value_name = "DB", allow_negative_numbers = true)]
     min_agreement_db: Option<f64>,
     /// Write an HTML page with the drops and crops of the worst image
     #[arg(long, value_name = "FILE.html")]
@@ -52,11 +52,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(report) = &args.report {
         check_output(report, &[&args.float, &args.int8])?;
     }
-    let limits = [args.max_drop_db, args.max_worst_drop_db, args.min_agreement_db];
-    anyhow::ensure!(
-        !limits.into_iter().flatten().any(f64::is_nan),
-        "a limit is a number of dB, as 0.1 or 40"
-    );
+    let limits = [
+        ("--max-drop-db", args.max_drop_db, "0.1"),
+        ("--max-worst-drop-db", args.max_worst_drop_db, "0.4"),
+        ("--min-agreement-db", args.min_agreement_db, "40"),
+    ];
+    for (option, limit, example) in limits {
+        // Nor is what is no number at all.
+        if let Some(db) = limit.filter(|db| db.is_nan() || *db < 0.0) {
+            anyhow::bail!("{option} {db} is not a number of dB from 0 on; try {example}");
+        }
+    }
     let (float, int8) = (load_model(&args.float)?, load_model(&args.int8)?);
     let task = common_task(&float, &int8)?;
     let progress = args.common.progress();

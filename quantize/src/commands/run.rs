@@ -39,14 +39,14 @@ pub struct Args {
     #[arg(long, value_name = "MODEL")]
     against: Option<PathBuf>,
     /// Largest allowed mean drop of PSNR-Y against the float model on held-out images, in dB
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     max_drop_db: f64,
     /// Largest allowed drop of PSNR-Y of any one held-out image, in dB [default: three times --max-drop-db and 0.1 more]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_worst_drop_db: Option<f64>,
     /// Least PSNR of the int8 model's pictures against the float model's, mean over the held-out images, in dB; 40 is hard to see.
     /// For networks trained to look sharp (GANs), whose distance from the photograph says little
-    #[arg(long, value_name = "DB")]
+    #[arg(long, value_name = "DB", allow_negative_numbers = true)]
     min_agreement_db: Option<f64>,
     /// Where the int8 model file goes
     #[arg(short, long)]
@@ -182,6 +182,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (calibration, held_out, held_out_folder) = match &args.validation {
         Some(folder) => (images::spread(&files, args.images), images::list(folder)?, folder),
         None => {
+            images::enough(&args.calibration, files.len(), images::MIN_CALIBRATION + 1, &[])?;
             let (calibration, held_out) = images::split(&files, args.images);
             (calibration, held_out, &args.calibration)
         }

@@ -7,6 +7,7 @@ use mcir_trainer::data::degrade::{self, Degrade};
 use mcir_trainer::data::layout::Part;
 use mcir_trainer::data::pairs::{self, Source};
 use mcir_trainer::{files, sheet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,9 @@ pub struct Args {
     /// Folder for the test set: HR, LR/XN, and a list of what was done to each, with checksums, as degradations.csv
     #[arg(short, long, required_unless_present = "sheet")]
     output: Option<PathBuf>,
+    /// Write although the folder has images of another set: those of the same names are replaced, and the others stay
+    #[arg(long)]
+    force: bool,
     /// A picture of examples to look at (PNG): the middle of up to eight images, and of each five damaged versions
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
@@ -95,6 +99,9 @@ fn write_pairs(
     folder: &Path,
 ) -> anyhow::Result<usize> {
     let (high, low) = (folder.join("HR"), folder.join("LR").join(format!("X{upscale}")));
+    if !args.force {
+        unmixed(source, args.versions, &high, &low)?;
+    }
     for folder in [&high, &low] {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
@@ -115,7 +122,7 @@ fn write_pairs(
             let index = version << 32 | index;
             let (lr, hr, drawn) =
                 degrade::degrade(&hr, upscale, settings, args.seed, index).with_context(small)?;
-            let name = if args.versions == 1 { stem.to_string() } else { format!("{stem}-{}", version + 1) };
+            let name = name_of(&stem, version, args.versions);
             // Where the size stays, input and target share their name.
             let suffix = if upscale == 1 { String::new() } else { format!("x{upscale}") };
             let hr = if grey { pairs::first_channel(&hr) } else { hr };
@@ -129,6 +136,38 @@ fn write_pairs(
     let target = folder.join("degradations.csv");
     files::replace(&target, list.as_bytes()).with_context(|| format!("cannot write {}", target.display()))?;
     Ok(source.len() * usize::from(args.versions))
+}
+
+/// The name of a version of an image.
+fn name_of(stem: &str, version: u64, versions: u16) -> String {
+    if versions == 1 { stem.to_owned() } else { format!("{stem}-{}", version + 1) }
+}
+
+/// Refuses a folder that would be a mixture of two sets afterwards: one with images of this factor, or of other originals. The same
+/// originals for another factor belong together.
+fn unmixed(source: &Source, versions: u16, high: &Path, low: &Path) -> anyhow::Result<()> {
+    let found = |folder: &Path| match folder.is_dir() {
+        true => mcir_files::list(folder).map(|listing| listing.images),
+        false => Ok(Vec::new()),
+    };
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let own: BTreeSet<String> = source
+        .files()
+        .iter()
+        .flat_map(|path| {
+            (0..u64::from(versions))
+                .map(|version| name_of(&stem(path), version, versions))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let other = found(high)?.into_iter().find(|path| !own.contains(&stem(path)));
+    if let Some(path) = found(low)?.into_iter().next().or(other) {
+        bail!(
+            "{} is there from another set, and the two would be mixed; choose another folder, or write into this one with --force",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// Side of a part on the sheet, in high-resolution pixels.

@@ -1,9 +1,11 @@
 //! `mcir-train eval`
 
 use super::Common;
+use anyhow::anyhow;
 use mcir_files::{Pattern, Shard};
+use mcir_trainer::data::DataError;
 use mcir_trainer::eval::Scores;
-use mcir_trainer::eval::parts::{self, Choice};
+use mcir_trainer::eval::parts::{self, Choice, PartsError};
 use mcir_trainer::trained;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -51,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         scores: args.scores.clone(),
         skip_existing: args.skip_existing,
     };
-    let (scores, skipped) = parts::evaluate(&net, &args.data, args.lr.as_deref(), &choice)?;
+    let (scores, skipped) = parts::evaluate(&net, &args.data, args.lr.as_deref(), &choice).map_err(told)?;
     if args.common.json {
         let report = serde_json::json!({
             "schema": 1, "upscale": upscale, "measured": measured(upscale).trim(), "scores": scores, "skipped": skipped,
@@ -64,6 +66,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     say!("{}", table(&scores, upscale));
     Ok(())
+}
+
+/// Errors of the folders with the options that name them here.
+fn told(error: PartsError) -> anyhow::Error {
+    match error {
+        PartsError::Data(DataError::NoInput { hr }) => anyhow!(
+            "a network that does not upscale is measured on pairs of images: besides {}, name the folder of the degraded ones with \
+             --lr; mcir-train degrade makes both",
+            hr.display()
+        ),
+        PartsError::Data(DataError::Folder { path, source }) => {
+            anyhow!("cannot read the folder {}: {source}; check --data and --lr", path.display())
+        }
+        other => other.into(),
+    }
 }
 
 /// What was measured, and how: tables of dehazing and deblurring are in RGB, those of deraining and super-resolution in Y.
@@ -81,6 +98,11 @@ fn table(scores: &Scores, upscale: usize) -> String {
     }
     let s = scores;
     row("average", [s.psnr_y_db, s.ssim_y, s.psnr_rgb_db, s.ssim_rgb], s.input_psnr_rgb_db);
+    let exact = s.images.iter().filter(|i| i.psnr_y_db.is_infinite() || i.psnr_rgb_db.is_infinite()).count();
+    if exact > 0 {
+        let images = mcir_files::name::counted(exact, "image");
+        let _ = writeln!(text, "{images} came out exact (infinite PSNR), and averages of PSNR are without");
+    }
     text += &measured(upscale);
     text
 }

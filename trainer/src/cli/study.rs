@@ -60,6 +60,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             left.push(run);
         }
     }
+    if args.dry_run && args.common.json {
+        let mut list = Vec::new();
+        for run in &runs {
+            let (steps, done) = (run.config.train.steps, !left.contains(&run));
+            list.push(serde_json::json!({ "name": run.name, "steps": steps, "done": done }));
+        }
+        say!("{}", serde_json::json!({ "schema": 1, "output": args.output, "runs": list }));
+        return Ok(());
+    }
     if args.dry_run {
         for run in &runs {
             let state = if left.contains(&run) { "to do" } else { "done" };

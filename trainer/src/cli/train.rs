@@ -19,7 +19,7 @@ pub struct Args {
     /// Continue the run in the output folder
     #[arg(long)]
     resume: bool,
-    /// Print the configuration that a run would have, as TOML, and train nothing
+    /// Print the configuration that a run would have, as TOML, with --json as JSON, and train nothing
     #[arg(long)]
     dry_run: bool,
     /// Folder for config.toml, log.csv, validation.csv, curves.svg, samples, checkpoints and model.mcir
@@ -37,7 +37,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             (true, Some(folder)) => args.settings.resolve_over(&Checkpoint::load(folder)?)?,
             (false, _) => args.settings.resolve()?,
         };
-        say!("{}", config.to_toml());
+        match args.common.json {
+            true => say!("{}", serde_json::json!({ "schema": 1, "name": config.name, "config": config })),
+            false => say!("{}", config.to_toml()),
+        }
         return Ok(());
     }
     let folder = args.output.as_ref().context("name a folder for the run with --output")?;

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum DataError {
     /// The folder cannot be listed.
-    #[error("cannot read the folder {path}: {source}; check data.hr, data.lr, data.val_hr and data.val_lr")]
+    #[error(
+        "cannot read the folder {path}: {source}; check the paths of --data and --val (data.hr, data.lr, data.val_hr and data.val_lr)"
+    )]
     Folder {
         /// The folder.
         path: PathBuf,

@@ -72,7 +72,7 @@ impl std::fmt::Display for LineSpec {
 #[non_exhaustive]
 pub enum GpioError {
     /// Not a line.
-    #[error("`{text}` is no GPIO line")]
+    #[error("`{text}` is not a GPIO line")]
     Spec {
         /// As given.
         text: String,
@@ -97,7 +97,7 @@ pub enum GpioError {
         found: String,
     },
     /// The device file is something else.
-    #[error("{} is no GPIO chip", chip.display())]
+    #[error("{} is not a GPIO chip", chip.display())]
     NotAChip {
         /// The file.
         chip: PathBuf,

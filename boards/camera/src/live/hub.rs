@@ -96,6 +96,8 @@ pub struct Running {
     pub precision: &'static str,
     /// The model's factor.
     pub upscale: usize,
+    /// `rgb` or `y`.
+    pub mode: &'static str,
 }
 
 /// Why nothing was chosen.
@@ -171,6 +173,7 @@ impl Hub {
         if let Some(running) = &state.running {
             status.model.clone_from(&running.model);
             (status.precision, status.upscale) = (running.precision, running.upscale);
+            status.mode = running.mode;
         }
         status
     }
@@ -311,8 +314,8 @@ mod tests {
         let chosen = Wish { model: "a".into(), strength: Some(50) };
         assert_eq!(hub.status().control.unwrap().wish, chosen);
         assert_eq!((hub.take_wish(), hub.take_wish()), (Some(chosen), None));
-        hub.runs(Running { model: "a-50".into(), precision: "int8", upscale: 2 });
-        assert_eq!(hub.status().model, "a-50");
+        hub.runs(Running { model: "a-50".into(), precision: "int8", upscale: 2, mode: "y" });
+        assert_eq!((hub.status().model.as_str(), hub.status().mode), ("a-50", "y"));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const LARGE_QUALITY: u8 = 88;
 /// Quality of the camera's picture: it is enlarged, which would show its errors.
 const SMALL_QUALITY: u8 = 96;
+/// Longest side of a picture that all browsers show.
+const MAX_SHOWN: usize = 16_383;
 /// How far the encoder stands back behind the engine: this many steps of niceness are a tenth of the engine's weight.
 const NICENESS: i32 = 10;
 
@@ -109,7 +111,11 @@ fn encode(job: &Job, hub: &Hub) {
     let start = Instant::now();
     let mut waited = Duration::ZERO;
     let Some(small) = jpeg::encode_image(&job.small, job.space, SMALL_QUALITY) else { return };
-    let Some(large) = jpeg::encode_rows(&job.rows, LARGE_QUALITY, &mut waited) else { return };
+    let large = match reduced_by(job.rows.size()) {
+        1 => jpeg::encode_rows(&job.rows, LARGE_QUALITY, &mut waited),
+        factor => jpeg::encode_reduced(&job.rows, factor, LARGE_QUALITY, &mut waited),
+    };
+    let Some(large) = large else { return };
     let encode = start.elapsed().saturating_sub(waited);
     let [capture, queue, convert] = job.before;
     let infer = job.rows.spent().unwrap_or_default();
@@ -127,6 +133,13 @@ fn encode(job: &Job, hub: &Hub) {
     hub.publish(Frame { id: job.id, size, times, small, large });
 }
 
+/// How many times smaller viewers see a picture: browsers do not show longer sides than [`MAX_SHOWN`].
+fn reduced_by((width, height): (usize, usize)) -> usize {
+    let factor = width.max(height).div_ceil(MAX_SHOWN);
+    // A long and thin one cannot be made thinner than a pixel.
+    factor.min(width).min(height).max(1)
+}
+
 /// Lets the engine's threads go first. Where that is not possible the encoder competes with them, as any program does.
 fn give_way() {
     #[cfg(target_os = "linux")]
@@ -134,5 +147,24 @@ fn give_way() {
         // Of a thread, although the call is named after processes: Linux counts them as such.
         let thread = rustix::thread::gettid();
         let _ = rustix::process::setpriority_process(Some(thread), NICENESS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_that_browsers_do_not_show_are_reduced() {
+        for (size, factor) in [
+            ((1280, 720), 1),
+            ((16_383, 16_383), 1),
+            ((16_384, 8), 2),
+            ((40, 65_536), 5),
+            ((65_536, 2), 2),
+            ((65_536, 1), 1),
+        ] {
+            assert_eq!(reduced_by(size), factor, "{size:?}");
+        }
     }
 }

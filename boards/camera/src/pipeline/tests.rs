@@ -1,6 +1,7 @@
 //! A thread that panics ends the pipeline with an error, and never leaves another one waiting.
 
 use super::*;
+use crate::choice::{Chooser, Remake};
 use crate::queue::{Drop, Queue};
 use crate::raw::Matrix;
 use mcir_runtime::plan::PlanOptions;
@@ -52,7 +53,9 @@ fn run(recording: &[u8], sink: Box<dyn Sink>, tell: Tell) -> Result<Outcome> {
         interrupted: Arc::default(),
     };
     let (done, ended) = std::sync::mpsc::channel();
-    thread::spawn(move || done.send(pipeline.run(&Arc::new(Shared::new(Queue::new(1, Drop::Never))))));
+    thread::spawn(move || {
+        done.send(pipeline.run(&Arc::new(Shared::new(Queue::new(1, Drop::Never))))).is_ok()
+    });
     ended.recv_timeout(Duration::from_secs(120)).expect("the pipeline ends")
 }
 
@@ -79,4 +82,26 @@ fn an_engine_that_panics() {
     let error =
         run(&recording, Box::new(Patient), Arc::new(|text| panic!("on purpose: {text}"))).unwrap_err();
     assert!(matches!(error.room(), Some(CameraError::Died("inference"))), "{error}");
+}
+
+/// A report names what made the last frame, and not what the program was started with.
+#[test]
+fn what_a_viewer_has_chosen_is_what_ran() {
+    let hub = Arc::new(Hub::default());
+    let model = NamedModel::open("edsr-edge-x2").unwrap();
+    let chooser = Chooser::new(Arc::clone(&hub), model.clone(), Remake::default(), false, true);
+    let upscaler = Upscaler::new(model, PlanOptions::default());
+    let mut worker = Worker::new(upscaler).chosen_by(Some(chooser));
+    let shared = Shared::new(Queue::new(1, Drop::Never));
+    let (tell, outcome): (Tell, _) = (Arc::new(|_| ()), Mutex::default());
+    let small = Image::new(8, 8, 3, vec![0; 192]).unwrap();
+    let ran = |worker: &mut Worker| {
+        note(worker, &shared, &tell, &outcome, &small);
+        let ran = outcome.lock().unwrap().ran.clone().unwrap();
+        (ran.model, ran.upscale, ran.mode)
+    };
+    assert_eq!(ran(&mut worker), ("edsr-edge-x2".into(), 2, "rgb"));
+    hub.choose("edsr-edge-x4", Some(50)).unwrap();
+    worker.follow().unwrap();
+    assert_eq!(ran(&mut worker), ("edsr-edge-x4-camera-50".into(), 4, "rgb"));
 }

@@ -1,5 +1,6 @@
 //! Frames of every layout against the picture they were made from, and against hostile bytes.
 
+use super::colour::Studio;
 use super::*;
 use proptest::prelude::*;
 

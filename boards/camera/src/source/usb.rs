@@ -201,7 +201,7 @@ fn device_error(path: &Path, action: &'static str, source: io::Error) -> Error {
     match errno {
         Some(Errno::BUSY) => CameraError::InUse { path },
         Some(Errno::ACCESS | Errno::PERM) => CameraError::Permission { path, group: "video" },
-        Some(Errno::NOTTY) => CameraError::NotACamera { path, why: "it is no video device".into() },
+        Some(Errno::NOTTY) => CameraError::NotACamera { path, why: "it is not a video device".into() },
         _ => CameraError::Device { path, action, source },
     }
     .into()
@@ -265,7 +265,7 @@ mod tests {
         assert!(busy.contains("/dev/video7 is in use") && busy.contains("fuser -v /dev/video7"), "{busy}");
         let access = message(rustix::io::Errno::ACCESS);
         assert!(access.contains("no permission") && access.contains("usermod -aG video"), "{access}");
-        assert!(message(rustix::io::Errno::NOTTY).contains("no video device"));
+        assert!(message(rustix::io::Errno::NOTTY).contains("not a video device"));
         let gone = message(rustix::io::Errno::NODEV);
         assert!(gone.contains("cannot open it") && gone.contains("plug"), "{gone}");
         let error = pixel_format_error(path, &[*b"H264", *b"BA81"]);

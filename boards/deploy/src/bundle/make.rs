@@ -65,7 +65,7 @@ impl Making {
             given.to_str().and_then(|text| text.parse::<i64>().ok()).and_then(|s| u64::try_from(s).ok());
         seconds.ok_or_else(|| DeployError::Usage {
             what: format!(
-                "{EPOCH} is {}, which is no number of seconds",
+                "{EPOCH} is {}, which is not a number of seconds",
                 given.to_string_lossy().escape_debug()
             ),
             help: "unset it, or give --counter a number",

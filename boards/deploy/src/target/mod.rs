@@ -46,7 +46,7 @@ pub struct Reach {
     #[arg(long, value_name = "COMMAND", env = "MCIR_RUN_WITH", default_value = "")]
     pub run_with: String,
 
-    /// Give a board up that says nothing for this long
+    /// Give up on a board that says nothing for this many seconds
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience: u64,
 }

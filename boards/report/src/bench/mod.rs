@@ -120,7 +120,7 @@ pub fn run(cmd: &Cmd) -> Result<()> {
         cmd.print.note(
             &bar,
             format_args!(
-                "warning: other programs had the processors {percent:.0} % of the time; trust the processor time, or \
+                "warning: other programs used the processors for {percent:.0} % of the time; trust the processor time, or \
                  stop them and run again"
             ),
         );

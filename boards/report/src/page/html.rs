@@ -52,15 +52,18 @@ impl Page<'_> {
         let upscale = section.upscale;
         write!(
             f,
-            "<section>\n<h2>×{upscale}</h2>\n<p class=\"note\">{} images, PSNR and SSIM on Y, {} pixels of border \
+            "<section>\n<h2>×{upscale}</h2>\n<p class=\"note\">{}, PSNR and SSIM on Y, {} pixels of border \
              left out. Latency: {}. The details are where the models differ most from bicubic, for better or worse.</p>\n",
-            section.images.len(),
+            mcir_files::name::counted(section.images.len(), "image"),
             section.crop_border,
             Text(&self.report.latency.describe(upscale, &self.report.targets)),
         )?;
         table(f, &section.summary(&self.report.targets))?;
         if let Some(note) = section.note() {
             writeln!(f, "<p class=\"note wrong\">{}</p>", Text(&note))?;
+        }
+        if let Some(note) = section.exact_note() {
+            writeln!(f, "<p class=\"note\">{}</p>", Text(&note))?;
         }
         plots(f, section, key)?;
         f.write_str("<details><summary>Every image</summary>\n")?;

@@ -16,7 +16,7 @@ pub enum ProfileError {
         known: String,
     },
     /// A profile file that cannot be used.
-    #[error("{} is no board profile: {reason}", path.display())]
+    #[error("{} is not a board profile: {reason}", path.display())]
     Profile {
         /// The file.
         path: PathBuf,

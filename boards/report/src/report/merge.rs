@@ -30,9 +30,9 @@ impl Report {
                     let machine = self.targets.last_mut().filter(|t| t.target == target);
                     if let Some(machine) = machine {
                         machine.invalid_because.push(format!(
-                            "x{}: {} images could be used, elsewhere {}",
+                            "x{}: {} could be used, elsewhere {}",
                             section.upscale,
-                            section.images.len(),
+                            mcir_files::name::counted(section.images.len(), "image"),
                             known.images.len()
                         ));
                     }

@@ -7,6 +7,7 @@ mod tests;
 pub use mcir_upscale::table::{Line, Table};
 
 use crate::bench;
+use mcir_files::name::counted;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
@@ -186,10 +187,24 @@ pub struct Quality {
 }
 
 impl Quality {
-    /// The averages of several, which are not none.
+    /// The averages of several, which are not none. An infinite PSNR would hide all others, and is left out, unless all are.
     pub fn mean(of: &[Self]) -> Self {
-        let mean = |value: fn(&Self) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
-        Self { psnr_y_db: mean(|q| q.psnr_y_db), ssim_y: mean(|q| q.ssim_y) }
+        Self::mean_of(of, &vec![false; of.len()])
+    }
+
+    /// The averages; that of PSNR without those that are marked, or that are infinite, if others are left.
+    fn mean_of(of: &[Self], marked: &[bool]) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let psnr = || of.iter().map(|q| q.psnr_y_db);
+        let unmarked: Vec<_> =
+            psnr().zip(marked).filter(|(db, m)| !**m && db.is_finite()).map(|(db, _)| db).collect();
+        let finite: Vec<_> = psnr().filter(|db| db.is_finite()).collect();
+        let psnr_y_db = match (unmarked.as_slice(), finite.as_slice()) {
+            ([], []) => f64::INFINITY,
+            ([], finite) => mean(finite),
+            (unmarked, _) => mean(unmarked),
+        };
+        Self { psnr_y_db, ssim_y: mean(&of.iter().map(|q| q.ssim_y).collect::<Vec<_>>()) }
     }
 }
 
@@ -221,12 +236,35 @@ pub struct Skipped {
 const MARK: char = '*';
 
 impl Section {
+    /// Which images some method met to the bit, so that its PSNR is infinite: means of PSNR are without them for all methods, or
+    /// they would be means over different images.
+    fn exact(&self) -> Vec<bool> {
+        let is_exact =
+            |n: usize| self.rows.iter().any(|r| r.images.get(n).is_some_and(|q| q.psnr_y_db.is_infinite()));
+        (0..self.images.len()).map(is_exact).collect()
+    }
+
+    /// Which images are not in the means, where there are any.
+    pub fn exact_note(&self) -> Option<String> {
+        let exact: Vec<_> =
+            self.exact().into_iter().zip(&self.images).filter(|(e, _)| *e).map(|(_, name)| name).collect();
+        let (first, more) = (exact.first()?, exact.len() - 1);
+        let which = match more {
+            0 => format!("{first} came out exact (infinite PSNR)"),
+            n => format!("{first} and {n} more came out exact (infinite PSNR)"),
+        };
+        Some(match self.images.len() - exact.len() {
+            0 => format!("{which}: there is no other image to average"),
+            left => format!("{which} with at least one method; means of PSNR are over the other {left}"),
+        })
+    }
+
     /// What the marks of figures mean, where there are any.
     pub fn note(&self) -> Option<String> {
         let most = self.rows.iter().filter_map(Row::disturbed).max_by(f64::total_cmp)?;
         Some(format!(
-            "{MARK} not valid: other programs had the processors up to {:.0} % of the time in which this was measured; \
-             measure again when they rest",
+            "{MARK} not valid: other programs used the processors for up to {:.0} % of the time of this measurement; \
+             measure again when they are idle",
             most * 100.0
         ))
     }
@@ -235,6 +273,11 @@ impl Section {
     /// averages of each set.
     pub fn relate(&mut self) {
         self.relate_sets();
+        let exact = self.exact();
+        for row in self.rows.iter_mut().filter(|row| row.images.len() == exact.len() && !exact.is_empty()) {
+            row.psnr_y_db = Quality::mean_of(&row.images, &exact).psnr_y_db;
+        }
+        let difference = |a: f64, b: f64| Some(a - b).filter(|db| db.is_finite());
         let psnr = |of: &Row, name: &str, precision: Option<&str>| {
             let fits =
                 |r: &&Row| r.target == of.target && r.name == name && r.precision.as_deref() == precision;
@@ -246,9 +289,9 @@ impl Section {
             .map(|row| {
                 let precision = row.precision.as_deref()?;
                 let without = psnr(row, BICUBIC, None).or_else(|| psnr(row, UNCHANGED, None));
-                let gain = without.map(|bicubic| row.psnr_y_db - bicubic);
+                let gain = without.and_then(|bicubic| difference(row.psnr_y_db, bicubic));
                 let float = psnr(row, &row.name, Some("f32")).filter(|_| precision == "int8");
-                Some((gain, float.map(|float| float - row.psnr_y_db)))
+                Some((gain, float.and_then(|float| difference(float, row.psnr_y_db))))
             })
             .collect();
         for (row, relation) in self.rows.iter_mut().zip(relations) {
@@ -257,12 +300,15 @@ impl Section {
     }
 
     fn relate_sets(&mut self) {
+        let exact = self.exact();
         for row in &mut self.rows {
             let mut at = 0;
             let of_set = |set: &ImageSet| {
-                let images = row.images.get(at..at + set.images).unwrap_or_default();
+                let range = at..at + set.images;
+                let images = row.images.get(range.clone()).unwrap_or_default();
+                let marked = exact.get(range).unwrap_or_default();
                 at += set.images;
-                let quality = (!images.is_empty()).then(|| Quality::mean(images));
+                let quality = (!images.is_empty()).then(|| Quality::mean_of(images, marked));
                 SetQuality { quality, gain_db: None }
             };
             row.sets = self.sets.iter().map(of_set).collect();
@@ -273,7 +319,7 @@ impl Section {
             .iter()
             .map(|row| {
                 let without = self.rows.iter().find(|r| r.target == row.target && r.precision.is_none());
-                let gain = |set| Some(psnr(row, set)? - psnr(without?, set)?);
+                let gain = |set| Some(psnr(row, set)? - psnr(without?, set)?).filter(|db| db.is_finite());
                 (0..self.sets.len()).map(|set| gain(set).filter(|_| row.precision.is_some())).collect()
             })
             .collect();
@@ -401,12 +447,14 @@ impl fmt::Display for Report {
             let (images, border) = (section.images.len(), section.crop_border);
             writeln!(
                 f,
-                "x{}: {}, {images} images, {border} pixels of border left out",
-                section.upscale, self.data
+                "x{}: {}, {}, {border} pixels of border left out",
+                section.upscale,
+                self.data,
+                counted(images, "image")
             )?;
             writeln!(f, "latency: {}\n", self.latency.describe(section.upscale, &self.targets))?;
             writeln!(f, "{}", section.summary(&self.targets))?;
-            if let Some(note) = section.note() {
+            for note in section.note().into_iter().chain(section.exact_note()) {
                 writeln!(f, "{note}\n")?;
             }
             writeln!(f, "{}", section.details())?;

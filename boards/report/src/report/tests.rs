@@ -85,7 +85,7 @@ fn several_sets_stand_side_by_side() {
 #[test]
 fn prints_aligned_columns() {
     let expected = "\
-x4: a folder, 1 images, 4 pixels of border left out
+x4: a folder, 1 image, 4 pixels of border left out
 latency: 320x180 to 1280x720, median, 2 threads, scalar
 
   method      PSNR-Y dB  vs bicubic  SSIM-Y  int8 drop dB  latency ms  p99 ms  frames/s  file kB
@@ -115,7 +115,10 @@ fn figures_that_others_spoiled_are_marked() {
         |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned();
     assert!(line("edge int8").contains(" 12.3*") && line("edge int8").contains(" 15.0*"), "{text}");
     assert!(!line("edge f32").contains('*') && !line("other int8").contains('*'), "{text}");
-    assert!(text.contains("* not valid: other programs had the processors up to 21 % of the time"), "{text}");
+    assert!(
+        text.contains("* not valid: other programs used the processors for up to 21 % of the time"),
+        "{text}"
+    );
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["sections"][0]["rows"][2]["waited"], 0.21);
     // Reports of older programs have no such field.
@@ -183,8 +186,48 @@ fn machines_with_other_images_are_marked() {
     let mut fewer = sent(&here);
     fewer.sections[0].images = vec!["dog".into()];
     all.add("ssh://x", fewer, &here.sections);
-    assert!(all.targets[1].invalid_because[0].contains("1 images could be used"), "{all}");
+    assert!(all.targets[1].invalid_because[0].contains("1 image could be used"), "{all}");
     assert_eq!(all.sections[0].rows[4].same_bits, None);
+}
+
+/// An infinite mean would say nothing of the other images, and a gain over it nothing at all.
+#[test]
+fn exact_images_are_left_out_of_means_for_all_methods() {
+    let mut report = report();
+    let section = &mut report.sections[0];
+    section.images = ["flat", "bird", "dog"].map(Into::into).to_vec();
+    section.sets = [("a", 2), ("b", 1)].map(|(name, images)| ImageSet { name: name.into(), images }).into();
+    section.rows.truncate(3);
+    let infinite = f64::INFINITY;
+    for (row, psnr) in
+        section.rows.iter_mut().zip([[50.0, 26.0, 24.0], [infinite, 28.0, 25.0], [48.0, 27.5, 24.5]])
+    {
+        row.images = psnr.map(|psnr_y_db| Quality { psnr_y_db, ssim_y: 0.5 }).to_vec();
+    }
+    section.relate();
+    let of = |value: fn(&Row) -> Option<f64>| section.rows.iter().map(value).collect::<Vec<_>>();
+    assert_eq!(of(|r| Some(r.psnr_y_db)), [Some(25.0), Some(26.5), Some(26.0)]);
+    assert_eq!(of(|r| r.gain_db), [None, Some(1.5), Some(1.0)]);
+    assert_eq!(of(|r| r.drop_db), [None, None, Some(0.5)]);
+    assert_eq!(of(|r| r.sets[0].quality.map(|q| q.psnr_y_db)), [Some(26.0), Some(28.0), Some(27.5)]);
+    assert_eq!(of(|r| r.sets[0].gain_db), [None, Some(2.0), Some(1.5)]);
+    let note = section.exact_note().unwrap();
+    assert_eq!(
+        note,
+        "flat came out exact (infinite PSNR) with at least one method; means of PSNR are over the other 2"
+    );
+    assert!(report.to_string().contains(&note));
+
+    // All of them: there is nothing to compare.
+    let section = &mut report.sections[0];
+    section.rows.iter_mut().for_each(|row| {
+        row.images.iter_mut().for_each(|q| q.psnr_y_db = infinite);
+    });
+    section.relate();
+    assert!(
+        section.rows.iter().all(|r| r.psnr_y_db == infinite && r.gain_db.is_none() && r.drop_db.is_none())
+    );
+    assert!(section.exact_note().unwrap().contains("flat and 2 more came out exact"));
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Cost {
         let waited = self.waited.filter(|&waited| waited > BUSY)?;
         let percent = waited * 100.0;
         Some(format!(
-            "other programs had the processors {percent:.0} % of the time in which latency was measured"
+            "other programs used the processors for {percent:.0} % of the time in which latency was measured"
         ))
     }
 }

@@ -32,7 +32,8 @@ impl Many {
         self.recursive || !self.patterns.is_empty() || self.shard.is_some()
     }
 
-    /// The images of a folder with the files to write, and how many of them were left out because they are there.
+    /// The images of a folder with the files to write, how many of them were left out because they are there, and why folders in it
+    /// could not be listed.
     ///
     /// Parts are made of the images in the order of their paths, one each in turn, before anything is left out: every
     /// machine finds the same ones, whatever the others have done by then.
@@ -46,18 +47,23 @@ impl Many {
         output: &Path,
         format: Format,
         quiet: bool,
-    ) -> Result<(Vec<Job>, usize)> {
-        let listing = match self.recursive {
+    ) -> Result<(Vec<Job>, usize, Vec<files::Error>)> {
+        let (listing, mut unread) = match self.recursive {
             true => files::list_all(input, output)?,
-            false => files::list(input)?,
+            false => (files::list(input)?, Vec::new()),
         };
         if let (Some(note), false) = (listing.note(), quiet) {
-            terminal::tell(format_args!("note: {} {note}", name::text(input)));
+            let taken =
+                if listing.folders > 0 && !self.recursive { " (-r takes folders in it, too)" } else { "" };
+            terminal::tell(format_args!("note: {}: {note}{taken}", name::text(input)));
         }
         let inside = |path: &Path| path.strip_prefix(input).unwrap_or(path).to_owned();
         let fits = |path: &PathBuf| files::fits(&self.patterns, &inside(path));
         let all = listing.images.len();
         let images: Vec<_> = listing.images.into_iter().filter(fits).collect();
+        if let (true, Some(first)) = (images.is_empty(), unread.pop_if(|_| all == 0)) {
+            return Err(first.into());
+        }
         if images.is_empty() && all > 0 {
             return Err(Error::NoMatch { path: input.to_owned(), images: all });
         }
@@ -92,7 +98,7 @@ impl Many {
             std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
         let left_out = before - jobs.len();
-        Ok((jobs, left_out))
+        Ok((jobs, left_out, unread))
     }
 
     /// Whether there is nothing to do, as the output is there. It appears only when it is complete.
@@ -116,8 +122,9 @@ mod tests {
     }
 
     fn found(folder: &Path, options: &[&str]) -> (Vec<String>, usize) {
-        let (jobs, done) =
+        let (jobs, done, unread) =
             many(options).jobs(&folder.join("in"), &folder.join("out"), Format::Png, true).unwrap();
+        assert!(unread.is_empty());
         let text = |path: &Path| path.strip_prefix(folder.join("out")).unwrap().display().to_string();
         let target = |job: &Job| {
             job.output.as_ref().map_or_else(|(p, _)| text(p) + " taken", |o| text(o.path().unwrap()))

@@ -2,7 +2,7 @@
 
 use crate::args::Mode;
 use crate::device::Accelerator;
-use crate::embedded::Kind;
+use crate::embedded::{self, Kind};
 use crate::error::{Error, Result};
 use crate::models::{ModelArgs, NamedModel};
 use crate::upscaler::Upscaler;
@@ -61,10 +61,11 @@ pub struct Why {
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { jpeg_quality, camera, clean } = self;
+        let Self { jpeg_quality, camera, .. } = self;
+        let options = embedded::asked_for(camera);
         write!(
             f,
-            "is a JPEG of quality {jpeg_quality}: cleaned up with {camera}; -m {clean} or --strength 0 enlarges it as it is"
+            "is a JPEG of quality {jpeg_quality}, and cleaned up: {options}; --strength 0 enlarges it as it is"
         )
     }
 }
