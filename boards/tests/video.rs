@@ -5,6 +5,7 @@
 mod support;
 
 #[path = "../../tests/src/schema.rs"]
+#[allow(dead_code, reason = "shared by several test programs")]
 mod schema;
 
 use std::path::Path;

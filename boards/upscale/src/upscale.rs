@@ -8,9 +8,9 @@ pub use self::one::{Models, Step, Upscaled, Why};
 use crate::args::{self, EngineArgs, Mode, OutputArgs};
 use crate::device::DeviceArgs;
 use crate::error::{Error, Result};
-use crate::models::ModelArgs;
+use crate::models::{ModelArgs, NamedModel};
 use crate::upscaler::Upscaler;
-use mcir_files::{Format, Input, Output, terminal};
+use mcir_files::{self as files, Format, Input, Output, terminal};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

@@ -184,8 +184,12 @@ fn sources(
     if !recursive {
         return Ok(vec![(PathBuf::new(), Source::open(hr, lr, upscale, Part::Valid)?)]);
     }
-    let listing = mcir_files::list_all(hr, lr.unwrap_or(Path::new("")))
-        .map_err(|error| DataError::Folder { path: hr.into(), source: std::io::Error::other(error) })?;
+    let failed = |error| DataError::Folder { path: hr.into(), source: std::io::Error::other(error) };
+    let (listing, unread) = mcir_files::list_all(hr, lr.unwrap_or(Path::new(""))).map_err(failed)?;
+    // A mean over what could be read would be taken for one over all.
+    if let Some(error) = unread.into_iter().next() {
+        return Err(failed(error).into());
+    }
     let inside = |path: &PathBuf| path.parent()?.strip_prefix(hr).ok().map(Path::to_path_buf);
     let folders: BTreeSet<PathBuf> = listing.images.iter().filter_map(inside).collect();
     if folders.is_empty() {
