@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Slowest mean rate, in bytes a second, at which a client may send a body or take an answer, after [`GRACE`].
+/// Slowest mean rate, in bytes a second, at which a client may send a body or take an answer, after a grace of 20 s.
 pub const MIN_RATE: u64 = 1 << 16;
 /// How far a client may stay behind that rate.
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
