@@ -1,6 +1,6 @@
 //! Frames as a camera of this machine: into a V4L2 loopback device, which other programs open as they open a webcam.
 //!
-//! [`negotiate`] agrees with a device on how frames lie in memory, [`Loopback`] packs and writes them. Both know the device only by
+//! [`negotiate()`] agrees with a device on how frames lie in memory, [`Loopback`] packs and writes them. Both know the device only by
 //! the trait [`Device`]; the kernel's is in `kernel`.
 
 mod error;
