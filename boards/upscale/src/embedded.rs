@@ -54,11 +54,13 @@ pub const MODELS: &[Embedded] = &[
     embedded!("edsr-edge-x3", 3, Clean),
     embedded!("edsr-edge-m-x4", 4, Clean),
     embedded!("edsr-edge-m-x2", 2, Clean),
+    embedded!("edsr-edge-m-x3", 3, Clean),
     embedded!("edsr-edge-x4-camera", 4, Camera, 25, 50, 75),
     embedded!("edsr-edge-x2-camera", 2, Camera, 25, 50, 75),
     embedded!("edsr-edge-x3-camera", 3, Camera, 25, 50, 75),
     embedded!("edsr-edge-m-x4-camera", 4, Camera, 25, 50, 75),
     embedded!("edsr-edge-m-x2-camera", 2, Camera, 25, 50, 75),
+    embedded!("edsr-edge-m-x3-camera", 3, Camera, 25, 50, 75),
 ];
 
 /// The default model for a factor and kind.
