@@ -62,7 +62,8 @@ pub enum CheckpointError {
 
 /// What to use instead of a damaged checkpoint, or of a file that never was one.
 fn instead_of(path: &Path) -> String {
-    match path.with_file_name(PREVIOUS).exists() {
+    let previous = path.with_file_name(PREVIOUS);
+    match previous != path && previous.exists() {
         true => format!(
             "the one before it is {PREVIOUS} in the same folder: rename it to {FILE} to go on from there"
         ),

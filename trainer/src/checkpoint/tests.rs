@@ -41,10 +41,16 @@ fn damage_is_found() {
         std::fs::write(&path, bytes).expect("written");
         Checkpoint::load(&path).unwrap_err().to_string()
     };
+    // The one before it is named where there is one.
+    assert!(error(b"").contains("not a usable checkpoint") && !error(b"").contains(PREVIOUS));
+    let previous = folder.path().join(PREVIOUS);
+    std::fs::write(&previous, b"damaged as well").expect("written");
     assert!(error(b"").contains("not a usable checkpoint"));
     for cut in [1, good.len() / 2, good.len() - 1] {
         assert!(error(&good[..cut]).contains(PREVIOUS));
     }
+    let own = Checkpoint::load(&previous).unwrap_err().to_string();
+    assert!(own.contains("not a usable checkpoint") && !own.contains("rename"), "{own}");
     // A bit anywhere in the tensors, which lie at the end.
     for at in [good.len() - 1, good.len() - 300] {
         let mut bad = good.clone();
