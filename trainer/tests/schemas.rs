@@ -56,6 +56,14 @@ fn verbs() {
     (0..2).for_each(|k| image(&at.join(format!("images/{k}.png")), k));
     is(at, "train-train", &[&["train", "-o", "a"], &SMALL[..]].concat());
     is(at, "train-train", &[&["train", "-o", "b", "--from", "a"], &SMALL[..]].concat());
+    let planned = is(at, "train-configuration", &[&["train", "--dry-run", "-o", "c"], &SMALL[..]].concat());
+    assert_eq!((&planned["name"], &planned["config"]["train"]["steps"]), (&"edsr-edge-x2".into(), &2.into()));
+    let plan = "[[plain]]\nname = \"x2\"\npreset = \"edsr-edge-x2\"\n[[arm]]\nname = \"fast\"\nof = \"x2\"\nseeds = [1, 2]\n\
+                set = [\"train.lr=2e-3\"]\n";
+    std::fs::write(at.join("plan.toml"), plan).expect("written");
+    let study = is(at, "train-study", &["study", "plan.toml", "--data", "images", "-o", "s", "--dry-run"]);
+    assert_eq!(study["runs"].as_array().map(Vec::len), Some(4));
+    assert_eq!(study["runs"][0]["done"], false);
     is(at, "train-model", &["export", "-i", "a", "-o", "a.mcir"]);
     is(at, "train-model", &["blend", "a", "b", "--strength", "0.5", "--name", "c", "-o", "c.mcir"]);
     is(at, "train-ablate", &[&["ablate", "-o", "grid", "--seeds", "1,2"], &SMALL[..]].concat());
