@@ -1,4 +1,4 @@
-//! Every JSON that `mcir-quantize` prints is as its schema in `schemas/` says, with no field more.
+//! Every JSON that `mcir-quantize` prints is as its schema in `tests/schemas/` says, with no field more.
 
 mod support;
 

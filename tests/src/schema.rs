@@ -1,4 +1,4 @@
-//! What programs print, held against `schemas/`: JSON Schema, as far as those files use it. Anything else in them is an error, so
+//! What programs print, held against `tests/schemas/`: JSON Schema, as far as those files use it. Anything else in them is an error, so
 //! that nothing in a schema goes unchecked.
 //!
 //! Test programs of several crates include this file.
@@ -27,8 +27,8 @@ const WORDS: [&str; 14] = [
 /// The folder of schemas.
 pub fn folder() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = here.ancestors().find(|folder| folder.join("schemas").is_dir());
-    root.expect("the workspace has schemas").join("schemas")
+    let root = here.ancestors().find(|folder| folder.join("tests/schemas").is_dir());
+    root.expect("the workspace has schemas").join("tests/schemas")
 }
 
 /// The schema of this name.

@@ -1,4 +1,4 @@
-//! Every JSON that `mcir-train` prints is as its schema in `schemas/` says, with no field more; and scores in parts.
+//! Every JSON that `mcir-train` prints is as its schema in `tests/schemas/` says, with no field more; and scores in parts.
 
 #[path = "../../tests/src/schema.rs"]
 #[allow(dead_code, reason = "shared by test programs of several crates")]
