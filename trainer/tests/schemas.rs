@@ -64,6 +64,35 @@ fn verbs() {
     let study = is(at, "train-study", &["study", "plan.toml", "--data", "images", "-o", "s", "--dry-run"]);
     assert_eq!(study["runs"].as_array().map(Vec::len), Some(4));
     assert_eq!(study["runs"][0]["done"], false);
+    // Lines would follow each other while it trains: they are for those who look on.
+    let small = [
+        "train.steps=2",
+        "train.batch=2",
+        "train.warmup=0",
+        "data.patch=12",
+        "model.num_feat=8",
+        "model.num_block=1",
+    ];
+    let small = small.map(|setting| ["--set", setting]).concat();
+    let carry_out = ["study", "plan.toml", "--data", "images", "--val", "images", "-o", "s", "--no-progress"];
+    let carry_out = [&carry_out[..], &small[..]].concat();
+    let study = is(at, "train-study", &[&carry_out[..], &["--only", "fast"]].concat());
+    for run in study["runs"].as_array().expect("a list") {
+        assert!(run["done"] == true && run["diverged"] == false, "{run}");
+        assert!(run["scores"][0]["psnr_y_db"].is_number() && run["steps_per_s"].is_number(), "{run}");
+    }
+    // What is done is not done again; with -q there is nothing but the result.
+    let again = is(at, "train-study", &[&carry_out[..], &["-q"]].concat());
+    assert!(
+        again["runs"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .all(|run| run["done"] == true && run["scores"].is_null()),
+        "{again}"
+    );
+    let quiet = run(at, &[&carry_out[..], &["-q", "--json"]].concat());
+    assert!(quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
     is(at, "train-model", &["export", "-i", "a", "-o", "a.mcir"]);
     is(at, "train-model", &["blend", "a", "b", "--strength", "0.5", "--name", "c", "-o", "c.mcir"]);
     is(at, "train-ablate", &[&["ablate", "-o", "grid", "--seeds", "1,2"], &SMALL[..]].concat());

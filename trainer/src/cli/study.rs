@@ -4,6 +4,7 @@ use super::Common;
 use super::runs::{self, Runner};
 use super::settings;
 use anyhow::{Context, bail};
+use mcir_trainer::ablate::SetScore;
 use mcir_trainer::export::{self, ExportError};
 use mcir_trainer::study::{Plan, Run};
 use std::path::{Path, PathBuf};
@@ -88,17 +89,65 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut runner = Runner::new(&args.common, args.devices, Arc::clone(&stop))?;
     let before = runs.len() - left.len();
+    let mut ends = Vec::new();
     for (i, run) in left.iter().enumerate() {
         if !args.common.quiet {
             tell!("run {} of {}: {}", before + i + 1, runs.len(), run.name);
         }
-        if stop.load(Ordering::Relaxed) || !one(args, &mut runner, run)? {
-            say!("stopped with {} of {} runs done; the same command continues", before + i, runs.len());
-            return Ok(());
+        let end = if stop.load(Ordering::Relaxed) { None } else { one(args, &mut runner, run)? };
+        let Some(end) = end else { break };
+        // With --json the result is one object, at the end, and this only tells how far it is.
+        match (args.common.json, args.common.quiet) {
+            (false, _) => say!("{}", end.line()),
+            (true, false) => tell!("{}", end.line()),
+            (true, true) => {}
         }
+        ends.push(end);
     }
-    say!("all {} runs are done: {}", runs.len(), args.output.display());
+    let done = before + ends.len();
+    if args.common.json {
+        let runs: Vec<_> = runs.iter().map(|run| state(run, !left.contains(&run), &ends)).collect();
+        say!("{}", serde_json::json!({ "schema": 1, "output": args.output, "runs": runs }));
+    } else if done < runs.len() {
+        say!("stopped with {done} of {} runs done; the same command continues", runs.len());
+    } else {
+        say!("all {} runs are done: {}", runs.len(), args.output.display());
+    }
     Ok(())
+}
+
+/// How a run of now ended.
+struct End<'a> {
+    name: &'a str,
+    /// Nothing if it diverged.
+    scores: Option<Vec<SetScore>>,
+    /// Steps per second; nothing if there were none left.
+    speed: Option<f64>,
+}
+
+impl End<'_> {
+    /// The run in a line.
+    fn line(&self) -> String {
+        let Some(scores) = &self.scores else { return format!("{}: diverged", self.name) };
+        let mut line = match self.speed {
+            Some(speed) => format!("{}: {speed:.2} steps/s", self.name),
+            None => format!("{}: done before", self.name),
+        };
+        for score in scores {
+            line += &format!(", {} {:.3} dB", score.set, score.psnr_y_db);
+        }
+        line
+    }
+}
+
+/// A run of the plan as JSON. What was complete before this command is not measured again.
+fn state(run: &Run, done_before: bool, ends: &[End<'_>]) -> serde_json::Value {
+    let end = ends.iter().find(|end| end.name == run.name);
+    serde_json::json!({
+        "name": run.name, "steps": run.config.train.steps, "done": done_before || end.is_some(),
+        "diverged": end.is_some_and(|end| end.scores.is_none()), "scores": end.and_then(|end| end.scores.as_ref()),
+        "steps_per_s": end.and_then(|end| end.speed),
+    })
 }
 
 /// The runs of the plan.
@@ -112,27 +161,20 @@ fn all(args: &Args, plan: &Plan) -> anyhow::Result<Vec<Run>> {
     Ok(plan.runs(&more, args.features.as_deref(), &args.output, &args.only)?)
 }
 
-/// Does a run; `false` if it was stopped.
-fn one(args: &Args, runner: &mut Runner<'_>, run: &Run) -> anyhow::Result<bool> {
+/// Does a run; nothing if it was stopped.
+fn one<'a>(args: &Args, runner: &mut Runner<'_>, run: &'a Run) -> anyhow::Result<Option<End<'a>>> {
     let folder = args.output.join(&run.name);
-    let Some(end) = runner.run(run.config.clone(), &folder)? else { return Ok(false) };
-    let steps = run.config.train.steps;
-    let Some(trainer) = &end.trainer else {
-        say!("{}: diverged", run.name);
-        return Ok(true);
-    };
-    match export::model(trainer.averaged(), export::metadata(&run.config, steps)) {
-        // Such a network lives in its checkpoint.
-        Err(ExportError::NoGraph) => {}
-        model => export::write(&model?, &folder.join(MODEL))?,
+    let Some(end) = runner.run(run.config.clone(), &folder)? else { return Ok(None) };
+    if let Some(trainer) = &end.trainer {
+        match export::model(trainer.averaged(), export::metadata(&run.config, run.config.train.steps)) {
+            // Such a network lives in its checkpoint.
+            Err(ExportError::NoGraph) => {}
+            model => export::write(&model?, &folder.join(MODEL))?,
+        }
     }
-    let scores = end.outcome.scores.unwrap_or_default();
-    let scores: Vec<String> = scores.iter().map(|s| format!("{} {:.3} dB", s.set, s.psnr_y_db)).collect();
     let (done, seconds) = end.done;
-    let speed =
-        if seconds > 0.0 { format!("{:.2} steps/s", done as f64 / seconds) } else { "done before".into() };
-    say!("{}: {speed}{}{}", run.name, if scores.is_empty() { "" } else { ", " }, scores.join(", "));
-    Ok(true)
+    let speed = (seconds > 0.0).then(|| done as f64 / seconds);
+    Ok(Some(End { name: &run.name, scores: end.outcome.scores, speed }))
 }
 
 const MODEL: &str = "model.mcir";
