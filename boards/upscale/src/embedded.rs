@@ -47,8 +47,9 @@ macro_rules! embedded {
     };
 }
 
-/// All embedded models. The first one of a factor and kind is the default for it.
-pub const MODELS: &[Embedded] = &[
+/// All embedded models. The first one of a factor and kind is the default for it. A `static`: every part of a program that names a
+/// constant gets its bytes, and there would be eight copies of all models in it.
+pub static MODELS: &[Embedded] = &[
     embedded!("edsr-edge-x4", 4, Clean),
     embedded!("edsr-edge-x2", 2, Clean),
     embedded!("edsr-edge-x3", 3, Clean),
