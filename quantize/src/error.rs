@@ -139,11 +139,14 @@ pub enum QuantizeError {
     },
     /// Window attention is exported for images of one size.
     #[error(
-        "node `{node}` attends inside windows, which needs a fixed image size; give one with `--size WIDTHxHEIGHT`"
+        "node `{node}` works on images whose sides are multiples of {multiple}, and ONNX has them extended by a fixed size; give \
+         one with `--size WIDTHxHEIGHT`"
     )]
     SizeNeeded {
-        /// Node.
+        /// The first node that asks for it.
         node: String,
+        /// Of the sides.
+        multiple: usize,
     },
     /// The size that an ONNX file should be for is impossible.
     #[error("an image of {width}x{height} pixels cannot be {what}; give at least {least} pixels a side")]

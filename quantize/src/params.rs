@@ -199,7 +199,7 @@ pub(crate) fn exact(model: &Model, id: NodeId) -> Option<EdgeTypes> {
                 let wide = DType::I16 { scale: 1.0 / (255.0 * unit) };
                 (255.0 * unit <= I16_MAX).then_some(EdgeTypes { narrow: DType::PIXEL, wide })
             }
-            Filter::Bicubic | Filter::SharpBicubic => None,
+            Filter::Bicubic | Filter::SharpBicubic | Filter::AlignedBilinear => None,
         };
     }
     if node.op != Op::Affine {

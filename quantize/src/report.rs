@@ -141,6 +141,8 @@ fn extent_text(extent: Extent) -> String {
     match extent {
         Extent::Times(1) => "HxW".into(),
         Extent::Times(r) => format!("{r}Hx{r}W"),
+        Extent::Part { times: 1, of } => format!("H/{of}xW/{of}"),
+        Extent::Part { times, of } => format!("{times}H/{of}x{times}W/{of}"),
         Extent::One => "1x1".into(),
         Extent::Pooled { .. } => "pooled".into(),
     }

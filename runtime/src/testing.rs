@@ -157,8 +157,8 @@ pub fn reference_edge(
             let (r, x) = (usize::from(upscale), input(0));
             each(&mut out, &|y, xx, n| {
                 let mut sum = 0.0;
-                for (sy, wy) in taps(filter, r, y, h / r) {
-                    for (sx, wx) in taps(filter, r, xx, w / r) {
+                for (sy, wy) in taps(filter, r, y, h / r, h) {
+                    for (sx, wx) in taps(filter, r, xx, w / r, w) {
                         sum += wy * wx * x[(sy * (w / r) + sx) * c + n];
                     }
                 }
@@ -215,8 +215,10 @@ pub fn reference_edge(
         Op::Interpolate { filter } => {
             let x = input(0);
             let taps = |at: usize, from: usize, to: usize| {
-                let centre =
-                    ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, from as f64 - 1.0);
+                let centre = match filter {
+                    Filter::AlignedBilinear => aligned(at, from, to),
+                    _ => ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, from as f64 - 1.0),
+                };
                 let first = libm::floor(centre) as usize;
                 match filter {
                     Filter::Nearest => [(at * from / to, 1.0), (0, 0.0)],
@@ -292,8 +294,16 @@ fn hard_sigmoid(x: f64, alpha: f32, beta: f32) -> f64 {
     (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0)
 }
 
-fn taps(filter: Filter, r: usize, at: usize, size: usize) -> Vec<(usize, f64)> {
-    taps_at(filter, (at as f64 + 0.5) / r as f64 - 0.5, size)
+fn taps(filter: Filter, r: usize, at: usize, size: usize, to: usize) -> Vec<(usize, f64)> {
+    match filter {
+        Filter::AlignedBilinear => taps_at(Filter::Bilinear, aligned(at, size, to), size),
+        _ => taps_at(filter, (at as f64 + 0.5) / r as f64 - 0.5, size),
+    }
+}
+
+/// Where pixel `at` of `to` lies among `from`, if the first and the last ones lie on each other.
+fn aligned(at: usize, from: usize, to: usize) -> f64 {
+    if to == 1 { 0.0 } else { at as f64 * (from as f64 - 1.0) / (to as f64 - 1.0) }
 }
 
 fn reduced_taps(filter: Filter, factor: usize, at: usize, size: usize) -> Vec<(usize, f64)> {
@@ -309,7 +319,7 @@ fn taps_at(filter: Filter, centre: f64, size: usize) -> Vec<(usize, f64)> {
         let d = d.abs();
         match filter {
             Filter::Nearest => f64::from(d <= 0.5),
-            Filter::Bilinear => (1.0 - d).max(0.0),
+            Filter::Bilinear | Filter::AlignedBilinear => (1.0 - d).max(0.0),
             Filter::Bicubic if d <= 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
             Filter::Bicubic if d < 2.0 => ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0,
             Filter::SharpBicubic if d <= 1.0 => (1.25 * d - 2.25) * d * d + 1.0,

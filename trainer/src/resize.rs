@@ -42,11 +42,16 @@ fn weights(n: usize, to: usize, filter: Filter) -> Vec<f32> {
     let mut weights = vec![0.0; to * n];
     for (out, row) in weights.chunks_exact_mut(n).enumerate() {
         // Position of the output pixel's centre in units of input pixels.
-        let centre = (out as f64 + 0.5) * n as f64 / to as f64 - 0.5;
+        let centre = match filter {
+            Filter::AlignedBilinear => out as f64 * (n as f64 - 1.0) / (to as f64 - 1.0).max(1.0),
+            _ => (out as f64 + 0.5) * n as f64 / to as f64 - 0.5,
+        };
         let first = centre.floor() as i64;
         let taps: Vec<(i64, f64)> = match filter {
             Filter::Nearest => vec![((out * n / to) as i64, 1.0)],
-            Filter::Bilinear => (first..first + 2).map(|i| (i, 1.0 - (centre - i as f64).abs())).collect(),
+            Filter::Bilinear | Filter::AlignedBilinear => {
+                (first..first + 2).map(|i| (i, 1.0 - (centre - i as f64).abs())).collect()
+            }
             Filter::Bicubic => cubic_taps(first, centre, -0.5),
             Filter::SharpBicubic => cubic_taps(first, centre, -0.75),
         };

@@ -7,7 +7,7 @@ mod simplify;
 
 pub use simplify::simplify;
 
-use mcir_runtime::model::{Activation, Filter, Pool, Statistic};
+use mcir_runtime::model::{Activation, Filter, PadMode, Pool, Statistic};
 
 /// An operator with its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,16 +25,61 @@ pub struct Node {
     /// Rows above and below, and columns left and right, by which what the network has of the image is smaller than its size;
     /// negative where it was extended. The engine's images all have the full size: within these borders
     /// they hold what the network has. None for what was pooled.
-    pub margin: [i64; 2],
+    pub margin: Margin,
 }
+
+/// Of rows and of columns: how many before and behind.
+pub type Margin = [[i64; 2]; 2];
+
+/// Nothing on any side.
+pub const NO_MARGIN: Margin = [[0; 2]; 2];
 
 /// Rows and columns of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// So many times the input's.
-    Times(usize),
+    Times(Ratio),
     /// What a pooling leaves of the image that the network is followed with.
     Pooled([usize; 2]),
+}
+
+/// A fraction without a common divisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ratio {
+    /// Numerator.
+    pub times: usize,
+    /// Denominator.
+    pub of: usize,
+}
+
+impl Ratio {
+    /// The input's size.
+    pub const ONE: Self = Self { times: 1, of: 1 };
+
+    /// So many times as much, and one in so many of that.
+    pub fn scaled(self, times: usize, of: usize) -> Self {
+        let (times, of) = (self.times * times, self.of * of);
+        let divisor = common_divisor(times, of).max(1);
+        Self { times: times / divisor, of: of / divisor }
+    }
+
+    /// Of a side of the input.
+    pub fn of_side(self, side: usize) -> usize {
+        side * self.times / self.of
+    }
+}
+
+/// The greatest number that divides both.
+pub fn common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// The least number that both divide.
+pub fn common_multiple(a: usize, b: usize) -> usize {
+    (a / common_divisor(a, b).max(1)).saturating_mul(b)
 }
 
 impl Node {
@@ -87,6 +132,17 @@ pub enum Work {
     Interpolate(Filter),
     /// Interpolation to one in so many rows and columns.
     Reduce(usize, Filter),
+    /// Attention in the windows between the lines `shift + k · window`, of queries, keys and values behind each other.
+    Attention {
+        /// Heads.
+        heads: usize,
+        /// Side of a window.
+        window: usize,
+        /// Lines between windows.
+        shift: usize,
+        /// `[(2·window − 1)², heads]`, as in the model file.
+        table: Vec<f32>,
+    },
     /// A norm over the channels of each pixel.
     LayerNorm {
         /// Added to the variance.
@@ -181,25 +237,83 @@ pub struct Draft {
     pub margin: usize,
     /// Height and width of the image that the network is followed with.
     pub image: [usize; 2],
+    /// Whether strides leave an exact fraction of the image where they divide it; the image is then always extended to a multiple.
+    pub exact: bool,
+    /// What the network itself extends the image to a multiple of, and with what.
+    pub padding: Option<(usize, PadMode)>,
+    /// Height and width of the image before that, where it did.
+    pub padded: Option<[usize; 2]>,
 }
 
 impl Draft {
     /// Only its input, of so many channels; the network is followed with an image of this height and width.
     pub fn new(channels: usize, image: [usize; 2]) -> Self {
         let name = "input".into();
-        let (size, margin) = (Size::Times(1), [0; 2]);
+        let (size, margin) = (Size::Times(Ratio::ONE), NO_MARGIN);
         let input = Node { name, work: Work::Input, inputs: Vec::new(), channels, size, margin };
-        Self { nodes: vec![input], output: 0, margin: 0, image }
+        Self { nodes: vec![input], output: 0, margin: 0, image, exact: false, padding: None, padded: None }
+    }
+
+    /// Rows and columns of a node's image as the engine has it.
+    pub fn whole(&self, node: usize) -> [usize; 2] {
+        match self.nodes[node].size {
+            Size::Times(ratio) => self.image.map(|side| ratio.of_side(side)),
+            Size::Pooled(size) => size,
+        }
+    }
+
+    /// What the image must be a multiple of.
+    pub fn multiple(&self) -> usize {
+        let of = |node: &Node| match node.size {
+            Size::Times(ratio) => ratio.of,
+            Size::Pooled(_) => 1,
+        };
+        let own = self.padding.map_or(1, |(multiple, _)| multiple);
+        self.nodes.iter().map(of).fold(own, common_multiple)
+    }
+
+    /// What the image must be a multiple of, windows among it.
+    pub fn whole_multiple(&self) -> usize {
+        let window = |node: &Node| match node.work {
+            Work::Attention { window, .. } => window,
+            _ => 1,
+        };
+        common_multiple(self.multiple(), self.nodes.iter().map(window).max().unwrap_or(1))
+    }
+
+    /// Finds the multiple that a network extends its image to, where the file only says by how much it extends one.
+    ///
+    /// # Errors
+    /// None does it.
+    pub fn settle_multiple(&mut self) -> Result<(), String> {
+        let (Some(from), Some((1, mode))) = (self.padded, self.padding) else { return Ok(()) };
+        let image = self.image;
+        let fits = |multiple: usize| from.map(|side| side.next_multiple_of(multiple)) == image;
+        for multiple in 1..=64 {
+            self.padding = Some((multiple, mode));
+            if fits(self.whole_multiple()) {
+                return Ok(());
+            }
+        }
+        Err(format!(
+            "the image is extended from {from:?} to {image:?} pixels, which are no multiples up to 64"
+        ))
+    }
+
+    /// The fraction that a pooling leaves, if it is an exact one.
+    pub fn thinned(&self, node: usize, pool: Pool) -> Option<Ratio> {
+        let stride = usize::from(pool.stride);
+        let Size::Times(ratio) = self.nodes[node].size else { return None };
+        let fits =
+            self.exact && pool.is_exact() && self.whole(node).iter().all(|side| side.is_multiple_of(stride));
+        fits.then(|| ratio.scaled(1, stride))
     }
 
     /// Channels, rows and columns that the network has of a node's image.
     pub fn sizes(&self, node: usize) -> [usize; 3] {
-        let Node { channels, size, margin, .. } = self.nodes[node];
-        let whole = match size {
-            Size::Times(n) => self.image.map(|side| side * n),
-            Size::Pooled(size) => size,
-        };
-        let side = |k: usize| usize::try_from(whole[k] as i64 - 2 * margin[k]).unwrap_or(0);
+        let Node { channels, margin, .. } = self.nodes[node];
+        let whole = self.whole(node);
+        let side = |k: usize| usize::try_from(whole[k] as i64 - margin[k][0] - margin[k][1]).unwrap_or(0);
         [channels, side(0), side(1)]
     }
 
@@ -209,11 +323,12 @@ impl Draft {
     /// If a pooling has less to read than its window.
     pub fn push(&mut self, name: impl Into<String>, work: Work, inputs: &[usize]) -> usize {
         let of = |k: usize| {
-            inputs.get(k).map_or((0, Size::Times(1)), |&i| (self.nodes[i].channels, self.nodes[i].size))
+            let none = (0, Size::Times(Ratio::ONE));
+            inputs.get(k).map_or(none, |&i| (self.nodes[i].channels, self.nodes[i].size))
         };
         let (channels, size) = of(0);
         let larger = |r: usize| match size {
-            Size::Times(n) => Size::Times(n * r),
+            Size::Times(ratio) => Size::Times(ratio.scaled(r, 1)),
             Size::Pooled(size) => Size::Pooled(size.map(|side| side * r)),
         };
         let (channels, size) = match &work {
@@ -222,14 +337,15 @@ impl Draft {
             Work::Resize(r, _) => (channels, larger(*r)),
             Work::Concat => (inputs.iter().map(|&i| self.nodes[i].channels).sum(), size),
             Work::Pool(pool) => {
-                let [_, height, width] = self.sizes(inputs[0]);
                 let less = |side| pool.size(side).expect("the image is larger than a window");
-                (channels, Size::Pooled([less(height), less(width)]))
+                let pooled = || Size::Pooled(self.whole(inputs[0]).map(less));
+                (channels, self.thinned(inputs[0], *pool).map_or_else(pooled, Size::Times))
             }
             Work::Global(_) => (channels, Size::Pooled([1, 1])),
+            Work::Attention { .. } => (channels / 3, size),
             Work::Interpolate(_) => (channels, of(1).1),
             Work::Reduce(factor, _) => match size {
-                Size::Times(n) => (channels, Size::Times(n / factor)),
+                Size::Times(ratio) => (channels, Size::Times(ratio.scaled(1, *factor))),
                 Size::Pooled(size) => (channels, Size::Pooled(size.map(|side| side / factor))),
             },
             Work::Input
@@ -244,9 +360,15 @@ impl Draft {
             Work::Shuffle(r) | Work::Resize(r, _) => *r as i64,
             _ => 1,
         };
-        let margin = match size {
-            Size::Times(_) => inputs.first().map_or([0; 2], |&i| self.nodes[i].margin.map(|m| m * larger)),
-            Size::Pooled(_) => [0; 2],
+        // What is interpolated is where the image of that size is; what is left out is for the caller to say.
+        let like = match &work {
+            Work::Interpolate(_) => inputs.get(1),
+            Work::Pool(_) => None,
+            _ => inputs.first(),
+        };
+        let margin = match (size, like) {
+            (Size::Times(_), Some(&like)) => self.nodes[like].margin.map(|side| side.map(|m| m * larger)),
+            _ => NO_MARGIN,
         };
         self.nodes.push(Node { name: name.into(), work, inputs: inputs.to_vec(), channels, size, margin });
         self.nodes.len() - 1

@@ -21,6 +21,7 @@ mod view;
 pub use error::ImportError;
 pub use range::{Range, import_by_range};
 
+use draft::Draft;
 use mcir_runtime::model::Model;
 use net::Net;
 
@@ -37,8 +38,12 @@ pub struct Options {
 }
 
 /// Sizes that a network is followed with where its file leaves them open, height and width: no two alike, none a number of
-/// channels, and multiples of what networks with windows ask for.
-const SIZES: [[usize; 2]; 2] = [[48, 80], [112, 64]];
+/// channels, in units of what networks with windows and strides ask for.
+const SIZES: [[usize; 2]; 2] = [[3, 5], [7, 4]];
+/// That unit.
+const UNIT: usize = 16;
+/// The same for networks that halve the image again and again.
+const UNIT_OF_STRIDES: usize = 64;
 
 /// Makes a model of a network.
 ///
@@ -46,26 +51,47 @@ const SIZES: [[usize; 2]; 2] = [[48, 80], [112, 64]];
 /// Any [`ImportError`].
 pub fn import(net: &Net, options: &Options) -> Result<Model, ImportError> {
     let range = options.range.or(net.range).unwrap_or(1.0);
+    // Without strides that divide the image first: such a network takes images of any size.
+    let plain = follow(net, false, range, options);
+    let draft = match plain {
+        Err(ImportError::Unsupported { .. } | ImportError::Output { .. }) => {
+            follow(net, true, range, options)?
+        }
+        other => other?,
+    };
+    let metadata = vec![("name".into(), options.name.clone())];
+    draft.model(metadata)
+}
+
+/// Follows the network, with two sizes of the image where any goes in.
+fn follow(net: &Net, exact: bool, range: f32, options: &Options) -> Result<Draft, ImportError> {
+    let open = fixed(net).is_none();
+    let padding =
+        if open && net.layers.iter().any(|layer| layer.kind == "Pad") { lower::multiple(net) } else { None };
     let follow = |size: [usize; 2]| {
-        let mut draft = lower::lower(net, size, range, options.mean)?;
+        let mut draft = lower::lower(net, size, exact, range, options.mean)?;
+        if let Some((multiple, mode)) = padding {
+            draft.padding = Some((multiple, mode));
+        }
         draft::simplify(&mut draft);
         Ok::<_, ImportError>(draft)
     };
-    let draft = match fixed(net) {
-        Some(size) => follow(size)?,
+    match fixed(net) {
+        Some(size) => follow(size),
         None => {
-            let [first, second] = [follow(SIZES[0])?, follow(SIZES[1])?];
+            let unit = if exact { UNIT_OF_STRIDES } else { UNIT };
+            let unit = draft::common_multiple(unit, padding.map_or(1, |(multiple, _)| multiple));
+            let [first, second] = SIZES.map(|size| follow(size.map(|side| side * unit)));
+            let [first, second] = [first?, second?];
             if let Some((a, b)) = first.nodes.iter().zip(&second.nodes).find(|(a, b)| !a.is_like(b)) {
                 return Err(ImportError::Size(format!("{} becomes {}", a.name, b.name)));
             }
             if first.margin != second.margin {
                 return Err(ImportError::Size("it takes other parts of the image".into()));
             }
-            first
+            Ok(first)
         }
-    };
-    let metadata = vec![("name".into(), options.name.clone())];
-    draft.model(metadata)
+    }
 }
 
 /// Height and width, if the file says both.

@@ -81,6 +81,8 @@ struct Written {
     family: Option<&'static str>,
     upscale: u8,
     margin: u16,
+    /// What the image's sides are extended to a multiple of, windows among it.
+    multiple: usize,
     channels: usize,
     /// Largest pixel value that it works with, and whether that was given, is known, was found out or is unclear.
     range: f32,
@@ -202,6 +204,7 @@ fn report(args: &Args, name: String, imported: &Imported, bytes: usize) -> Resul
         family: *family,
         upscale: model.upscale(),
         margin: model.graph().margin,
+        multiple: model.graph().pad_multiple(),
         channels: model.in_channels(),
         range: range.largest(),
         range_is: match range {
@@ -224,12 +227,29 @@ fn report(args: &Args, name: String, imported: &Imported, bytes: usize) -> Resul
     if args.json {
         return print_json(&written);
     }
-    let Written { file, name, family, upscale, margin, nodes, parameters, macs_per_pixel, bytes, .. } =
-        written;
+    let Written {
+        file,
+        name,
+        family,
+        upscale,
+        margin,
+        multiple,
+        nodes,
+        parameters,
+        macs_per_pixel,
+        bytes,
+        ..
+    } = written;
     let kilo = |n: u64| if n < 10_000 { n.to_string() } else { format!("{} thousand", n / 1000) };
     let around = match margin {
         0 => String::new(),
         margin => format!("sees {margin} pixels around the image, "),
+    };
+    let around = match multiple {
+        1 => around,
+        multiple => {
+            format!("{around}works on multiples of {multiple} pixels, to which images are extended, ")
+        }
     };
     let family = family.map_or(String::new(), |family| format!("{family}, "));
     let found = match range {

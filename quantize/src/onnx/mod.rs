@@ -21,7 +21,7 @@ use crate::error::QuantizeError;
 use crate::types::all_symmetric;
 use attention::Windows;
 use build::{Attribute, Builder};
-use mcir_runtime::model::{DType, Model, NodeId, Op, Role, Statistic};
+use mcir_runtime::model::{DType, Extent, Model, Node, NodeId, Op, PadMode, Role, Statistic};
 use prost::Message as _;
 use proto::{
     DimensionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
@@ -72,7 +72,7 @@ pub enum Sums {
 /// 8 bits for a quantized model.
 ///
 /// # Errors
-/// [`QuantizeError::SizeNeeded`] for window attention without a size, [`QuantizeError::Size`] for one that
+/// [`QuantizeError::SizeNeeded`] for window attention, or strides that divide the image, without a size, [`QuantizeError::Size`] for one that
 /// cannot be extended to whole windows. [`QuantizeError::ZeroPoint`] and [`QuantizeError::SumsOfTensorRt`] for what TensorRT does not
 /// take.
 pub fn model(model: &Model, options: &Options) -> Result<ModelProto, QuantizeError> {
@@ -136,7 +136,7 @@ struct Export<'m> {
     edges: Vec<Edge>,
     sums: Sums,
     tensorrt: bool,
-    /// Width and height that the network sees: whole windows. Only known when a size was given.
+    /// Width and height that the network sees: a multiple of its windows or strides. Only known when a size was given.
     windows: Option<Windows>,
     /// Width and height of the input image.
     size: Option<(usize, usize)>,
@@ -144,17 +144,26 @@ struct Export<'m> {
 
 impl<'m> Export<'m> {
     fn new(model: &'m Model, options: &Options) -> Result<Self, QuantizeError> {
-        let attention = model.graph().nodes.iter().find(|node| matches!(node.op, Op::WindowAttention { .. }));
-        let windows = match (attention, options.size) {
-            (None, _) => None,
-            (Some(node), None) => return Err(QuantizeError::SizeNeeded { node: node.name.clone() }),
-            (Some(_), Some((width, height))) => {
-                let graph = model.graph();
+        let graph = model.graph();
+        let windows = match (graph.pad_multiple() > 1, options.size) {
+            (false, _) => None,
+            (true, None) => {
+                // Windows, or strides that divide the image.
+                let asks = |(node, id): (&Node, NodeId)| {
+                    let part = matches!(model.shape(id).extent, Extent::Part { .. });
+                    (part || matches!(node.op, Op::WindowAttention { .. })).then(|| node.name.clone())
+                };
+                let node = graph.nodes.iter().zip(0..).find_map(asks);
+                let node = node.unwrap_or_else(|| graph.node(graph.output()).name.clone());
+                return Err(QuantizeError::SizeNeeded { node, multiple: graph.pad_multiple() });
+            }
+            (true, Some((width, height))) => {
                 let extended = |side: usize| side + 2 * usize::from(graph.margin);
                 // Reflection needs as many pixels as it adds, and one that is not repeated.
-                let fits = |side: usize| graph.seen(side) < 2 * extended(side);
+                let fits =
+                    |side: usize| graph.pad_mode != PadMode::Reflect || graph.seen(side) < 2 * extended(side);
                 if !fits(width) || !fits(height) {
-                    let what = "extended to whole windows by reflection";
+                    let what = "extended to a multiple by reflection";
                     return Err(QuantizeError::Size { width, height, what, least: graph.pad_multiple() });
                 }
                 Some(Windows { width: graph.seen(width), height: graph.seen(height) })
@@ -343,7 +352,7 @@ impl<'m> Export<'m> {
         name
     }
 
-    /// Declares the input and extends it to whole windows.
+    /// Declares the input and extends it to what the network sees.
     fn input(&mut self, channels: usize) -> String {
         let element = self.pixel_type(0);
         let sides = self.size.map(|(width, height)| [height, width]);
@@ -360,7 +369,12 @@ impl<'m> Export<'m> {
                 (height as i64 - h as i64 - 2 * margin, width as i64 - w as i64 - 2 * margin);
             if (below, right) != (0, 0) {
                 let pads = self.builder.i64s(&[0, 0, 0, 0, 0, 0, below, right]);
-                let attributes = [("mode", Attribute::Text("reflect"))];
+                let mode = match self.model.graph().pad_mode {
+                    PadMode::Reflect => "reflect",
+                    PadMode::Edge => "edge",
+                    PadMode::Zero => "constant",
+                };
+                let attributes = [("mode", Attribute::Text(mode))];
                 image = self.builder.node("image.extended", "Pad", &[&image, &pads], &attributes);
             }
         }

@@ -12,13 +12,14 @@ impl Export<'_> {
         // Some readers refuse the coefficient elsewhere.
         let (mode, a) = match filter {
             Filter::Nearest => ("nearest", None),
-            Filter::Bilinear => ("linear", None),
+            Filter::Bilinear | Filter::AlignedBilinear => ("linear", None),
             Filter::Bicubic => ("cubic", Some(-0.5)),
             Filter::SharpBicubic => ("cubic", Some(-0.75)),
         };
         let places = match filter {
             // The first of the pixels that become one.
             Filter::Nearest if factor < 1.0 => "asymmetric",
+            Filter::AlignedBilinear => "align_corners",
             _ => "half_pixel",
         };
         let mut attributes = vec![
@@ -46,6 +47,7 @@ impl Export<'_> {
         let (mode, transformation) = match filter {
             Filter::Nearest => ("nearest", "asymmetric"),
             Filter::Bilinear | Filter::Bicubic | Filter::SharpBicubic => ("linear", "half_pixel"),
+            Filter::AlignedBilinear => ("linear", "align_corners"),
         };
         let attributes = [
             ("mode", Attribute::Text(mode)),

@@ -29,7 +29,8 @@ fn int8_from(graph: &Graph, scale: f32, zero_point: i8) -> Graph {
     // No round part of the others: calibration gives none, and values halfway between two bytes would be common.
     let (q, sum) = (DType::I8 { scale, zero_point: 0 }, DType::I16 { scale: 0.000_973 });
     let channels = if let Op::Input { channels } = graph.node(0).op { channels } else { 3 };
-    let mut out = Graph { margin: graph.margin, ..Graph::new(channels, DType::PIXEL) };
+    let mut out = graph.emptied();
+    out.push("input", Op::Input { channels }, &[], DType::PIXEL);
     let positive = DType::I8 { scale, zero_point };
     let mut map: Vec<NodeId> = vec![0];
     let mut quantized: Vec<Option<NodeId>> = vec![Some(0)];

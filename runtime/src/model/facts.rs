@@ -33,7 +33,7 @@ pub(crate) enum Look {
     /// Pixels up to `around` from the one it comes from; columns beyond the image are padding (`padded`) or repeated.
     Around { upscale: u8, around: u8, padded: bool },
     /// Of every so many pixels, as of a row in `factor`, `taps` from the one at `first` on; pixels beyond the image are
-    /// repeated ones.
+    /// repeated ones, or none.
     Reduced { factor: u8, first: i8, taps: u8 },
     /// All pixels of its window; the lines between windows are at `shift + k · window`.
     Window { window: u8, shift: u8 },
@@ -125,7 +125,7 @@ impl Facts {
             Op::Resize { upscale, filter } => {
                 let around = match filter {
                     Filter::Nearest => 0,
-                    Filter::Bilinear => 1,
+                    Filter::Bilinear | Filter::AlignedBilinear => 1,
                     Filter::Bicubic | Filter::SharpBicubic => 2,
                 };
                 Self {
@@ -141,17 +141,29 @@ impl Facts {
                 tensor_count: 1,
                 ..base("PRelu", 1)
             },
-            Op::MaxPool(pool) => Self { bad_parameter: bad_pool(pool), ..base("MaxPool", 1) },
+            Op::MaxPool(pool) => Self {
+                look: Look::Reduced {
+                    factor: pool.stride,
+                    first: pool.before.saturating_neg(),
+                    taps: pool.window,
+                },
+                bad_parameter: bad_pool(pool),
+                ..base("MaxPool", 1)
+            },
             Op::GlobalPool { .. } => base("GlobalPool", 1),
             Op::Interpolate { filter } => Self {
-                bad_parameter: unless(matches!(filter, Filter::Nearest | Filter::Bilinear), "filter"),
+                bad_parameter: unless(
+                    matches!(filter, Filter::Nearest | Filter::Bilinear | Filter::AlignedBilinear),
+                    "filter",
+                ),
                 ..base("Interpolate", 2)
             },
             Op::Reduce { factor, filter } => {
                 let (first, taps) = filter.reduced(factor.min(MAX_FACTOR));
                 Self {
                     look: Look::Reduced { factor, first, taps },
-                    bad_parameter: unless((2..=MAX_FACTOR).contains(&factor), "factor"),
+                    bad_parameter: unless((2..=MAX_FACTOR).contains(&factor), "factor")
+                        .or(unless(filter != Filter::AlignedBilinear, "filter")),
                     ..base("Reduce", 1)
                 }
             }

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! 0        4         6              8           12               16            20       24      64
-//! | "MCIR" | version | margin : u16 | graph_len | weights_offset | weights_len | crc-32 | 0 … 0 | graph | pad | weights |
+//! | "MCIR" | version | margin : u16 | graph_len | weights_offset | weights_len | crc-32 | more  | graph | pad | weights |
 //! ```
+//! Of what is there since version 3, byte 24 is the multiple that the image's sides are extended to, byte 25 by what; the rest
+//! is 0.
 //! All integers are little-endian. The weights start at a multiple of 64, every tensor at a multiple of 16
 //! from there, so that a file mapped or linked at an aligned address can be read in place. The CRC covers
 //! everything but itself. Limits are checked before anything is allocated.
 
 use crate::model::at_most::at_most;
 use crate::model::error::LoadError;
-use crate::model::graph::{Graph, Node};
+use crate::model::graph::{Graph, Node, PadMode};
 use crate::model::params::Element;
 use crate::model::params::MAX_PARAMS;
 use crate::model::stored::Model;
@@ -22,9 +24,11 @@ use serde::{Deserialize, Serialize};
 /// First bytes of a model file.
 pub const MAGIC: [u8; 4] = *b"MCIR";
 /// Newest format version; a file is written in the lowest one that has all that is in it.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// The first version with margins.
 const VERSION_OF_MARGIN: u16 = 2;
+/// The first version with a multiple, and with other ways to extend an image than reflection.
+const VERSION_OF_MULTIPLE: u16 = 3;
 /// Size of the header.
 pub const HEADER_BYTES: usize = 64;
 /// Alignment of the weight section.
@@ -36,6 +40,11 @@ const MAX_FILE_BYTES: usize = 1 << 28;
 /// Largest graph section: more than the most nodes, with the longest names and the largest metadata, can need.
 const MAX_GRAPH_BYTES: usize = 1 << 22;
 const CRC_AT: usize = 20;
+const MULTIPLE_AT: usize = 24;
+const PAD_MODE_AT: usize = 25;
+
+/// In the order of their numbers.
+const PAD_MODES: [PadMode; 3] = [PadMode::Reflect, PadMode::Edge, PadMode::Zero];
 
 /// The graph section as it is decoded, before any check but that of its length and of the lengths of its lists.
 #[derive(Serialize, Deserialize)]
@@ -96,8 +105,16 @@ pub(crate) fn write(model: &Model) -> Vec<u8> {
     let weights_offset = (HEADER_BYTES + graph.len()).next_multiple_of(SECTION_ALIGN);
     let mut bytes = vec![0; weights_offset + model.weights.len()];
     bytes[..4].copy_from_slice(&MAGIC);
-    let margin = model.graph.margin;
-    let version = if margin == 0 { 1 } else { VERSION_OF_MARGIN };
+    let Graph { margin, multiple, pad_mode, .. } = model.graph;
+    let version = match (multiple, pad_mode, margin) {
+        (1, PadMode::Reflect, 0) => 1,
+        (1, PadMode::Reflect, _) => VERSION_OF_MARGIN,
+        _ => VERSION_OF_MULTIPLE,
+    };
+    if version >= VERSION_OF_MULTIPLE {
+        bytes[MULTIPLE_AT] = multiple;
+        bytes[PAD_MODE_AT] = PAD_MODES.iter().position(|mode| *mode == pad_mode).unwrap_or(0) as u8;
+    }
     bytes[4..6].copy_from_slice(&version.to_le_bytes());
     bytes[6..8].copy_from_slice(&margin.to_le_bytes());
     bytes[8..12].copy_from_slice(&(graph.len() as u32).to_le_bytes());
@@ -132,10 +149,17 @@ pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<File, LoadError> {
         return Err(LoadError::Version { found: version, supported: VERSION });
     }
     let margin = u16::from_le_bytes([bytes[6], bytes[7]]);
-    if (version < VERSION_OF_MARGIN && margin != 0) || bytes[CRC_AT + 4..HEADER_BYTES].iter().any(|&b| b != 0)
-    {
+    let reserved = if version < VERSION_OF_MULTIPLE { MULTIPLE_AT } else { PAD_MODE_AT + 1 };
+    if (version < VERSION_OF_MARGIN && margin != 0) || bytes[reserved..HEADER_BYTES].iter().any(|&b| b != 0) {
         return Err(LoadError::Header { field: "reserved" });
     }
+    let (multiple, pad_mode) = match version {
+        VERSION_OF_MULTIPLE.. => {
+            (bytes[MULTIPLE_AT], PAD_MODES.get(usize::from(bytes[PAD_MODE_AT])).copied())
+        }
+        _ => (1, Some(PadMode::Reflect)),
+    };
+    let pad_mode = pad_mode.ok_or(LoadError::Header { field: "pad_mode" })?;
     // Sums of u32 values in u64 cannot overflow.
     let (graph_len, weights_offset, weights_len) =
         (u64::from(u32_at(8)), u64::from(u32_at(12)), u64::from(u32_at(16)));
@@ -175,7 +199,12 @@ pub(crate) fn read(bytes: Cow<'static, [u8]>) -> Result<File, LoadError> {
         }
     };
     let tensors = raw.tensors.into_iter().map(|t| t.0).collect();
-    Ok(File { graph: Graph { nodes: raw.nodes, margin }, metadata: raw.metadata, tensors, weights })
+    Ok(File {
+        graph: Graph { nodes: raw.nodes, margin, multiple, pad_mode },
+        metadata: raw.metadata,
+        tensors,
+        weights,
+    })
 }
 
 /// CRC-32 of the file with the checksum field left out.

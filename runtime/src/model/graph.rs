@@ -89,7 +89,7 @@ pub enum Activation {
 }
 
 /// Interpolation used by [`Op::Resize`]. Pixel centres are aligned at half-integers, as in MATLAB's
-/// `imresize`; edge pixels are repeated outside the image.
+/// `imresize`, unless a filter says otherwise; edge pixels are repeated outside the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// The nearest low-resolution pixel.
@@ -101,6 +101,9 @@ pub enum Filter {
     Bicubic,
     /// Four taps a dimension, `a = −0.75`: what PyTorch, OpenCV and ncnn call bicubic.
     SharpBicubic,
+    /// Two taps a dimension, with the centres of the corner pixels on each other (`align_corners`) instead of the corners: of `n`
+    /// rows made `m`, row `y` lies at `y·(n − 1) / (m − 1)`.
+    AlignedBilinear,
 }
 
 impl Filter {
@@ -112,7 +115,8 @@ impl Filter {
             Self::Nearest => (0, 1),
             // The centre is that of a row.
             _ if factor % 2 == 1 => (centre, 1),
-            Self::Bilinear => (centre, 2),
+            // Aligned corners are refused there.
+            Self::Bilinear | Self::AlignedBilinear => (centre, 2),
             Self::Bicubic | Self::SharpBicubic => (centre - 1, 4),
         }
     }
@@ -135,6 +139,9 @@ pub struct Conv2d {
 /// of rows `y·stride − before ..` of the window, as far as they are in the image. Columns alike.
 ///
 /// With a window of one pixel it only leaves pixels out: a convolution with a stride is one without and then this.
+///
+/// Where the graph's [`multiple`](Graph::multiple) makes sure that the rows are a multiple of the stride, and there is a window
+/// for each stride, the result is an exact fraction of the image and streams; otherwise all of the input is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Side of the window, 1 to 15.
@@ -152,6 +159,12 @@ impl Pool {
     pub fn size(self, rows: usize) -> Option<usize> {
         let spare = rows as i64 + i64::from(self.before) + i64::from(self.after) - i64::from(self.window);
         usize::try_from(spare).ok().map(|spare| spare / usize::from(self.stride.max(1)) + 1)
+    }
+
+    /// Whether it makes exactly one row of every `stride`, of a multiple of that.
+    pub fn is_exact(self) -> bool {
+        let spare = i16::from(self.before) + i16::from(self.after) - i16::from(self.window);
+        self.stride > 1 && (-i16::from(self.stride)..0).contains(&spare)
     }
 }
 
@@ -229,7 +242,7 @@ pub enum Op {
     /// Interpolation of the first input to the size of the second, of which nothing else is read: half-pixel centres, edge
     /// pixels repeated, no smoothing where it becomes smaller.
     Interpolate {
-        /// Nearest (`⌊y · from / to⌋`) or bilinear.
+        /// Nearest (`⌊y · from / to⌋`), bilinear, or bilinear with aligned corners.
         filter: Filter,
     },
     /// Interpolation of an enlarged image to one of a whole fraction of its size, as networks have it that compute more than they
@@ -257,8 +270,20 @@ pub struct Node {
     pub dtype: DType,
 }
 
+/// What is put below and to the right of an image that is extended to a multiple.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum PadMode {
+    /// Its pixels mirrored; those at the edge are not repeated.
+    #[default]
+    Reflect,
+    /// The pixels at its edge again.
+    Edge,
+    /// Zeros.
+    Zero,
+}
+
 /// Nodes in topological order; node 0 is the input image and the last node the output image.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
     /// The nodes.
     pub nodes: Vec<Node>,
@@ -267,6 +292,23 @@ pub struct Graph {
     /// than their input: with enough pixels around it the image is not reached by the zeros of padded ones.
     #[serde(default)]
     pub margin: u16,
+    /// Width and height inside the network are multiples of this, 1 to 64, and of the windows: what is smaller is extended
+    /// below and at the right. It is for networks that work on every so many pixels, at an exact fraction of the resolution.
+    #[serde(default = "one")]
+    pub multiple: u8,
+    /// What it is extended by, for [`multiple`](Self::multiple) and for windows.
+    #[serde(default)]
+    pub pad_mode: PadMode,
+}
+
+const fn one() -> u8 {
+    1
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self { nodes: Vec::new(), margin: 0, multiple: 1, pad_mode: PadMode::Reflect }
+    }
 }
 
 impl Graph {
@@ -279,7 +321,7 @@ impl Graph {
 
     /// A graph without nodes that is to see the image as this one does.
     pub fn emptied(&self) -> Self {
-        Self { nodes: Vec::new(), margin: self.margin }
+        Self { nodes: Vec::new(), ..*self }
     }
 
     /// Appends a node and returns its number.
@@ -307,19 +349,29 @@ impl Graph {
         self.nodes.iter().zip(0..).filter(move |(n, _)| n.inputs.contains(&id)).map(|(_, i)| i)
     }
 
-    /// Width or height of the image inside the network: with its margin, in whole windows.
+    /// Width or height of the image inside the network: with its margin, a multiple of [`Graph::pad_multiple`].
     pub fn seen(&self, side: usize) -> usize {
         (side + 2 * usize::from(self.margin)).next_multiple_of(self.pad_multiple())
     }
 
-    /// Width and height of the image inside the network, with its margin, are rounded up to a multiple of this, by
-    /// reflection at the right and at the bottom; the output is cropped. It is the window size of the
-    /// attention nodes, 1 without any.
+    /// Width and height of the image inside the network, with its margin, are rounded up to a multiple of this, by what
+    /// [`pad_mode`](Self::pad_mode) says at the right and at the bottom; the output is cropped. It is the least multiple of
+    /// [`multiple`](Self::multiple) and the window size of the attention nodes.
     pub fn pad_multiple(&self) -> usize {
         let window = |node: &Node| {
             let Op::WindowAttention { window_size, .. } = node.op else { return None };
             Some(usize::from(window_size))
         };
-        self.nodes.iter().filter_map(window).max().unwrap_or(1)
+        let window = self.nodes.iter().filter_map(window).max().unwrap_or(1).max(1);
+        let multiple = usize::from(self.multiple).max(1);
+        multiple / common_divisor(multiple, window) * window
     }
+}
+
+/// The greatest number that divides both.
+pub(crate) const fn common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }

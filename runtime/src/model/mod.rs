@@ -22,7 +22,7 @@ mod tests;
 
 pub(crate) use facts::{Facts, Look};
 pub use format::{HEADER_BYTES, MAGIC, VERSION};
-pub use graph::{Activation, Conv2d, DType, Filter, Graph, Node, NodeId, Op, Pool, Statistic};
+pub use graph::{Activation, Conv2d, DType, Filter, Graph, Node, NodeId, Op, PadMode, Pool, Statistic};
 pub use params::{Element, ParamSpec, Role};
 pub use shape::{EdgeShape, Extent, infer};
 pub use stored::{Model, param_specs_of};

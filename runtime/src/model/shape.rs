@@ -1,7 +1,7 @@
 //! Shape inference: channels and size of every edge.
 
 use crate::model::error::LoadError;
-use crate::model::graph::{Graph, NodeId, Op};
+use crate::model::graph::{Graph, NodeId, Op, Pool, common_divisor};
 use alloc::vec::Vec;
 
 /// Most channels an edge may have.
@@ -26,6 +26,13 @@ pub struct EdgeShape {
 pub enum Extent {
     /// `[H·n, W·n]`.
     Times(u8),
+    /// `[H·times/of, W·times/of]`, without a common divisor and `of` not 1: [`Graph::multiple`] makes that exact.
+    Part {
+        /// Numerator.
+        times: u8,
+        /// Denominator.
+        of: u8,
+    },
     /// `[1, 1]`: what is left when the whole image is pooled.
     One,
     /// What a pooling with a stride leaves; [`Graph::sizes`] says how much that is.
@@ -42,7 +49,44 @@ impl Extent {
     pub const fn upscale(self) -> Option<u8> {
         match self {
             Self::Times(n) => Some(n),
+            Self::Part { .. } | Self::One | Self::Pooled { .. } => None,
+        }
+    }
+
+    /// Resolution as a fraction of the network input's, numerator and denominator, if it is one. What is none needs all of an
+    /// image before it can be computed.
+    pub const fn fraction(self) -> Option<[u8; 2]> {
+        match self {
+            Self::Times(n) => Some([n, 1]),
+            Self::Part { times, of } => Some([times, of]),
             Self::One | Self::Pooled { .. } => None,
+        }
+    }
+
+    /// Rows or columns where the input has `side` of them, a multiple of [`Graph::pad_multiple`]; `None` if it is no fraction.
+    pub fn side(self, side: usize) -> Option<usize> {
+        self.fraction().map(|[times, of]| side * usize::from(times) / usize::from(of))
+    }
+
+    /// At `by` times the resolution, if that is a fraction with small numbers.
+    pub(crate) fn enlarged(self, by: u8) -> Option<Self> {
+        let [times, of] = self.fraction()?;
+        Self::ratio(u32::from(times) * u32::from(by), of.into())
+    }
+
+    /// At one in `by` of the resolution, if that is a fraction with small numbers.
+    pub(crate) fn reduced(self, by: u8) -> Option<Self> {
+        let [times, of] = self.fraction()?;
+        Self::ratio(times.into(), u32::from(of) * u32::from(by))
+    }
+
+    fn ratio(times: u32, of: u32) -> Option<Self> {
+        let divisor = common_divisor(times as usize, of as usize) as u32;
+        let [times, of] = [times, of].map(|n| u8::try_from(n / divisor.max(1)).ok());
+        match (times?, of?) {
+            (0, _) | (_, 0) => None,
+            (times, 1) => Some(Self::Times(times)),
+            (times, of) => Some(Self::Part { times, of }),
         }
     }
 
@@ -50,6 +94,7 @@ impl Extent {
     pub fn density(self) -> f64 {
         match self {
             Self::Times(n) => f64::from(n) * f64::from(n),
+            Self::Part { times, of } => (f64::from(times) / f64::from(of)).powi(2),
             Self::One => 0.0,
             Self::Pooled { stride, .. } => 1.0 / (f64::from(stride) * f64::from(stride)),
         }
@@ -65,7 +110,10 @@ impl Graph {
         let mut sizes: Vec<[usize; 2]> = Vec::with_capacity(self.nodes.len());
         for (index, (node, shape)) in self.nodes.iter().zip(shapes).enumerate() {
             let size = match shape.extent {
-                Extent::Times(n) => [height, width].map(|size| size * usize::from(n)),
+                Extent::Times(_) | Extent::Part { .. } => {
+                    let side = |size| shape.extent.side(size);
+                    [side(height)?, side(width)?]
+                }
                 Extent::One => [1, 1],
                 Extent::Pooled { by, .. } if usize::from(by) < index => sizes[usize::from(by)],
                 Extent::Pooled { .. } => {
@@ -129,25 +177,28 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                     let node = &graph.nodes[other];
                     node.op == Op::MaxPool(pool) && shapes[usize::from(node.inputs[0])].extent == of(0).extent
                 };
-                let by = match of(0).extent {
-                    // Of a single pixel there is nothing to choose from.
-                    Extent::One => return Err(LoadError::BadParameter { node: id, what: "input" }),
-                    Extent::Times(_) | Extent::Pooled { .. } => {
-                        (0..index).find(|&i| alike(i)).unwrap_or(index)
-                    }
-                };
                 let before = match of(0).extent {
                     Extent::Pooled { stride, .. } => u32::from(stride),
-                    Extent::Times(_) | Extent::One => 1,
+                    Extent::Part { times, of } => u32::from(of.div_ceil(times.max(1))),
+                    Extent::Times(_) => 1,
+                    // Of a single pixel there is nothing to choose from.
+                    Extent::One => return Err(LoadError::BadParameter { node: id, what: "input" }),
                 };
-                let stride =
-                    u8::try_from((before * u32::from(pool.stride)).min(MAX_STRIDE)).unwrap_or(u8::MAX);
-                EdgeShape { extent: Extent::Pooled { by: by as NodeId, stride }, ..of(0) }
+                let extent = thinned(of(0).extent, pool, graph.multiple).unwrap_or_else(|| {
+                    let by = (0..index).find(|&i| alike(i)).unwrap_or(index) as NodeId;
+                    let stride = (before * u32::from(pool.stride)).min(MAX_STRIDE);
+                    Extent::Pooled { by, stride: u8::try_from(stride).unwrap_or(u8::MAX) }
+                });
+                EdgeShape { extent, ..of(0) }
             }
             Op::GlobalPool { .. } => EdgeShape { extent: Extent::One, ..of(0) },
             Op::Interpolate { .. } => {
                 if matches!(of(1).extent, Extent::One) {
                     return Err(LoadError::BadParameter { node: id, what: "size" });
+                }
+                // Its rows may come from anywhere.
+                if of(0).extent.fraction().is_some() {
+                    return Err(LoadError::ResolutionMismatch { node: id });
                 }
                 EdgeShape { extent: of(1).extent, ..of(0) }
             }
@@ -159,14 +210,13 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                 scaled(id, of(0).channels / r2, of(0).extent, upscale)?
             }
             Op::Reduce { factor, .. } => {
-                let Extent::Times(n) = of(0).extent else {
+                if of(0).extent.fraction().is_none() {
                     return Err(LoadError::ResolutionMismatch { node: id });
-                };
-                // No smaller than the image, which may have any size.
-                if factor < 2 || !n.is_multiple_of(factor) {
-                    return Err(LoadError::BadParameter { node: id, what: "factor" });
                 }
-                EdgeShape { extent: Extent::Times(n / factor), ..of(0) }
+                // The image may have any size that is a multiple of the graph's.
+                let extent = whole(of(0).extent, factor, graph.multiple).filter(|_| factor >= 2);
+                let extent = extent.ok_or(LoadError::BadParameter { node: id, what: "factor" })?;
+                EdgeShape { extent, ..of(0) }
             }
             Op::Resize { upscale, .. } => {
                 if upscale < 2 {
@@ -187,12 +237,24 @@ fn expect_channels(node: NodeId, expected: u16, found: u16) -> Result<(), LoadEr
     if expected == found { Ok(()) } else { Err(LoadError::ChannelMismatch { node, expected, found }) }
 }
 
-/// Only an edge as large as the image, or a multiple of it, becomes larger by a factor.
+/// Only an edge that is a fraction of the image, or a multiple of it, becomes larger by a factor.
 fn scaled(node: NodeId, channels: u16, from: Extent, by: u8) -> Result<EdgeShape, LoadError> {
-    let Extent::Times(from) = from else { return Err(LoadError::ResolutionMismatch { node }) };
-    let upscale = u32::from(from) * u32::from(by);
-    if upscale > MAX_UPSCALE {
-        return Err(LoadError::BadParameter { node, what: "upscale" });
+    let Some([times, of]) = from.fraction() else { return Err(LoadError::ResolutionMismatch { node }) };
+    let fits = u32::from(times) * u32::from(by) <= MAX_UPSCALE * u32::from(of);
+    match from.enlarged(by).filter(|_| fits) {
+        Some(extent) => Ok(EdgeShape { channels, extent }),
+        None => Err(LoadError::BadParameter { node, what: "upscale" }),
     }
-    Ok(EdgeShape { channels, extent: Extent::Times(upscale as u8) })
+}
+
+/// One in `by` rows of an edge, if every image has a multiple of that there.
+fn whole(from: Extent, by: u8, multiple: u8) -> Option<Extent> {
+    let [times, of] = from.fraction()?.map(u32::from);
+    let fits = by > 0 && (u32::from(multiple) * times).is_multiple_of(of * u32::from(by));
+    if fits { from.reduced(by) } else { None }
+}
+
+/// What a pooling leaves, if that is an exact fraction.
+fn thinned(from: Extent, pool: Pool, multiple: u8) -> Option<Extent> {
+    if pool.is_exact() { whole(from, pool.stride, multiple) } else { None }
 }

@@ -157,6 +157,7 @@ pub(crate) fn macs(graph: &Graph, shapes: &[EdgeShape], index: usize) -> u64 {
     let macs = Facts::of(&node.op, None).macs_per_value * u64::from(shape.channels);
     match shape.extent {
         Extent::Times(n) => macs * u64::from(n).pow(2),
+        Extent::Part { times, of } => macs * u64::from(times).pow(2) / u64::from(of).pow(2),
         Extent::One => 0,
         Extent::Pooled { stride, .. } => macs / u64::from(stride).pow(2),
     }

@@ -85,12 +85,12 @@ fn damage_is_named() {
         Model::from_bytes(bytes).unwrap_err()
     };
     assert_eq!(change(0, b'X'), LoadError::NotAModel { found: *b"XCIR" });
-    assert_eq!(change(4, 3), LoadError::Version { found: 3, supported: 2 });
+    assert_eq!(change(4, 4), LoadError::Version { found: 4, supported: 3 });
     assert_eq!(change(7, 1), LoadError::Header { field: "reserved" });
     assert_eq!(change(40, 1), LoadError::Header { field: "reserved" });
     assert!(matches!(change(12, 1), LoadError::Header { field: "weights_offset" }));
     assert!(matches!(change(100, 0xff), LoadError::Checksum { .. }));
-    assert_eq!(change(4, 9).to_string(), "model format version 9 is not supported (versions 1 to 2 are)");
+    assert_eq!(change(4, 9).to_string(), "model format version 9 is not supported (versions 1 to 3 are)");
 }
 
 #[test]
@@ -108,6 +108,65 @@ fn a_margin_needs_a_newer_version_and_has_an_end() {
     let limit = validate::MAX_MARGIN.into();
     let what = "margin around the image in pixels";
     assert_eq!(with(2, 129).unwrap_err(), LoadError::TooLarge { what, found: 129, limit });
+}
+
+#[test]
+fn a_multiple_needs_a_newer_version_and_has_an_end() {
+    let with = |version: u8, multiple: u8, mode: u8| {
+        let mut bytes = sample().to_bytes();
+        (bytes[4], bytes[24], bytes[25]) = (version, multiple, mode);
+        reseal(&mut bytes);
+        Model::from_bytes(bytes)
+    };
+    for version in [1, 2] {
+        assert_eq!(with(version, 2, 0).unwrap_err(), LoadError::Header { field: "reserved" });
+        assert_eq!(with(version, 0, 0).unwrap().graph().multiple, 1);
+    }
+    let model = with(3, 6, 2).unwrap();
+    assert_eq!((model.graph().multiple, model.graph().pad_mode), (6, PadMode::Zero));
+    assert_eq!(Model::from_bytes(model.to_bytes()).unwrap().graph(), model.graph());
+    assert_eq!(with(3, 1, 0).unwrap().to_bytes(), sample().to_bytes(), "in the lowest version");
+    assert_eq!(with(3, 1, 3).unwrap_err(), LoadError::Header { field: "pad_mode" });
+    let what = "multiple of the image's sides";
+    assert_eq!(with(3, 65, 0).unwrap_err(), LoadError::TooLarge { what, found: 65, limit: 64 });
+    let what = "smallest multiple of the image's sides";
+    assert_eq!(with(3, 0, 0).unwrap_err(), LoadError::TooLarge { what, found: 1, limit: 0 });
+}
+
+/// Fractions are what the multiple makes exact; anything else is pooled, and cannot become an image again.
+#[test]
+fn a_fraction_is_exact_or_none() {
+    let extents = |multiple: u8, pool: Pool| {
+        let mut graph = Graph { multiple, ..Graph::new(3, DType::F32) };
+        let low = graph.push("low", Op::MaxPool(pool), &[0], DType::F32);
+        let high = graph.push("high", Op::Resize { upscale: 4, filter: Filter::Nearest }, &[low], DType::F32);
+        graph.push("end", Op::Activation(Activation::Relu), &[high], DType::F32);
+        infer(&graph).map(|shapes| [shapes[1].extent, shapes[3].extent])
+    };
+    let third = Pool { window: 1, stride: 3, before: 0, after: 0 };
+    let found = extents(6, third).unwrap();
+    assert_eq!(found, [Extent::Part { times: 1, of: 3 }, Extent::Part { times: 4, of: 3 }]);
+    let half = Pool { window: 2, stride: 2, before: 0, after: 0 };
+    assert_eq!(extents(6, half).unwrap(), [Extent::Part { times: 1, of: 2 }, Extent::Times(2)]);
+    // Windows beyond the end, one for each stride and one more; strides that do not divide the multiple.
+    for (multiple, pool) in [(6, Pool { window: 1, stride: 2, before: 0, after: 1 }), (4, third), (1, half)] {
+        assert_eq!(
+            extents(multiple, pool).unwrap_err(),
+            LoadError::ResolutionMismatch { node: 2 },
+            "{pool:?}"
+        );
+    }
+    assert_eq!(Extent::Part { times: 3, of: 4 }.side(8), Some(6));
+    // What has no end: strides behind each other.
+    let mut graph = Graph { multiple: 64, ..Graph::new(3, DType::F32) };
+    let mut x = 0;
+    for i in 0..4 {
+        let pool = Pool { window: 1, stride: 8, before: 0, after: 0 };
+        x = graph.push(alloc::format!("{i}"), Op::MaxPool(pool), &[x], DType::F32);
+    }
+    let shapes = infer(&graph).unwrap();
+    assert_eq!(shapes[2].extent, Extent::Part { times: 1, of: 64 });
+    assert_eq!(shapes[4].extent, Extent::Pooled { by: 4, stride: 255 });
 }
 
 proptest! {

@@ -16,6 +16,8 @@ pub const MAX_NODES: usize = 4096;
 pub const MAX_MACS_PER_PIXEL: u64 = 1 << 32;
 /// Widest margin around an image, in pixels; waifu2x has 7 to 36.
 pub const MAX_MARGIN: u16 = 128;
+/// Largest multiple that an image is extended to; networks that halve it six times have it.
+pub const MAX_MULTIPLE: u8 = 64;
 const MAX_NAME_BYTES: usize = 128;
 /// Most keys of the metadata.
 pub(crate) const MAX_KEYS: usize = 4096;
@@ -32,6 +34,9 @@ pub(crate) fn graph(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
         return Err(LoadError::NoInput);
     }
     limit("margin around the image in pixels", graph.margin.into(), MAX_MARGIN.into())?;
+    // A multiple of nothing is not one.
+    limit("multiple of the image's sides", u64::from(graph.multiple.max(1)), MAX_MULTIPLE.into())?;
+    limit("smallest multiple of the image's sides", 1, graph.multiple.into())?;
     let shapes = infer(graph)?;
     let mut names = BTreeSet::new();
     let mut read = alloc::vec![false; found];

@@ -27,13 +27,15 @@ pub struct Phases {
     pub taps: usize,
 }
 
-/// The phases of a filter for factor `r`. The weights of `Bilinear` are integers, so that sums of pixels are exact.
+/// The phases of a filter for factor `r`. The weights of `Bilinear` are integers, so that sums of pixels are exact. Those of
+/// `AlignedBilinear` depend on the size of the image: it has none, and no taps.
 pub fn phases(filter: Filter, r: usize) -> Phases {
     let mut phases = [Phase::default(); MAX_UPSCALE];
     let (total, taps) = match filter {
         Filter::Nearest => (1.0, 1),
         Filter::Bilinear => ((2 * r) as f32, 2),
         Filter::Bicubic | Filter::SharpBicubic => (1.0, 4),
+        Filter::AlignedBilinear => (1.0, 0),
     };
     for (j, phase) in phases.iter_mut().enumerate().take(r) {
         // The output pixel's centre lies `centre / 2r` pixels from the low-resolution pixel's.
@@ -41,6 +43,7 @@ pub fn phases(filter: Filter, r: usize) -> Phases {
         let before = centre < 0;
         match filter {
             Filter::Nearest => phase.weights[0] = 1.0,
+            Filter::AlignedBilinear => {}
             Filter::Bilinear => {
                 phase.first = if before { -1 } else { 0 };
                 let right = centre.rem_euclid(2 * r as isize) as f32;

@@ -1,6 +1,6 @@
 //! The nodes of a program and what can be asked of all of them.
 
-use crate::model::{DType, Model};
+use crate::model::{DType, Model, PadMode};
 use crate::program::work::Node;
 use crate::program::{fuse, lower};
 use alloc::vec::Vec;
@@ -13,6 +13,7 @@ pub struct Program {
     pub(crate) nodes: Vec<Node>,
     pub(crate) pad_multiple: usize,
     pub(crate) margin: usize,
+    pub(crate) pad_mode: PadMode,
 }
 
 impl Program {
@@ -28,7 +29,12 @@ impl Program {
 
     fn of(model: &Model, nodes: Vec<Node>) -> Self {
         let graph = model.graph();
-        Self { nodes, pad_multiple: graph.pad_multiple(), margin: graph.margin.into() }
+        Self {
+            nodes,
+            pad_multiple: graph.pad_multiple(),
+            margin: graph.margin.into(),
+            pad_mode: graph.pad_mode,
+        }
     }
 
     /// Its nodes.
@@ -50,9 +56,14 @@ impl Program {
         self.margin
     }
 
-    /// Width and height inside the network are multiples of this, by reflection of the extended image at the right and the
-    /// bottom; the output is cropped.
+    /// Width and height inside the network are multiples of this: the extended image is extended once more at the right and
+    /// the bottom; the output is cropped.
     pub fn pad_multiple(&self) -> usize {
         self.pad_multiple
+    }
+
+    /// By what.
+    pub fn pad_mode(&self) -> PadMode {
+        self.pad_mode
     }
 }

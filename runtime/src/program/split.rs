@@ -89,12 +89,9 @@ fn split_shuffle(node: Node, conv: &Convolution, out: &mut Vec<Node>) {
 
 /// The size in front of an enlargement.
 fn divided(extent: Extent, by: usize) -> Extent {
-    match extent {
-        Extent::Times(n) => Extent::Times(n / by as u8),
-        Extent::One | Extent::Pooled { .. } => {
-            unreachable!("what a shuffle makes is a multiple of the input's size")
-        }
-    }
+    extent
+        .reduced(by as u8)
+        .expect("what a shuffle makes is a fraction of the input's size, and so was what it read")
 }
 
 /// The pixel shuffle at the end of a joined node.

@@ -23,13 +23,12 @@ use crate::threads::band::{Band, Rings, run_band};
 use crate::threads::columns::RingWriter;
 use crate::threads::pin_caller;
 use alloc::{sync::Arc, vec, vec::Vec};
-use input::reflect;
 
 impl Plan {
     /// Begins an image of `height` rows.
     ///
-    /// Networks with window attention see the image extended to whole windows by reflection, those with a margin see its
-    /// edges repeated.
+    /// Networks with window attention, or that work on every so many pixels, see the image extended to a multiple of those
+    /// ([`Graph::pad_multiple`](crate::model::Graph::pad_multiple)), those with a margin see its edges repeated.
     ///
     /// # Errors
     /// [`RunError::Rows`] if it has none, [`RunError::Workspace`] if the workspace is another plan's, [`RunError::Plan`] if the
@@ -280,7 +279,7 @@ impl Frame<'_> {
         if found > 0 && arrived + found / row == self.height {
             let extended = self.height + 2 * margin;
             for y in extended..self.padded_height() {
-                self.repeat_row(reflect(y, extended));
+                self.extend_row(y, extended);
                 self.arrive(sink, &mut witness);
             }
             let last = self.plan.packed.last_level();
@@ -299,7 +298,7 @@ impl Frame<'_> {
         Ok(())
     }
 
-    /// Rows that the network sees: with their margin, in whole windows.
+    /// Rows that the network sees: with their margin, a multiple of the graph's.
     fn padded_height(&self) -> usize {
         self.plan.model().graph().seen(self.height)
     }

@@ -33,7 +33,7 @@ pub struct Plan {
 /// Where everything lies for images of one width.
 pub(crate) struct Layout {
     pub width: usize,
-    /// The width with its margin, rounded up to whole windows: what the network sees.
+    /// The width with its margin, rounded up to a multiple of the graph's: what the network sees.
     pub padded_width: usize,
     /// Input rows processed at a time.
     pub band: usize,
@@ -219,8 +219,10 @@ impl Plan {
         let model = self.packed.model();
         let height = model.graph().seen(height);
         let sizes = model.sizes(height, self.layout.padded_width)?;
-        let size = |extent| match extent {
-            Extent::Times(n) => [height, self.layout.padded_width].map(|size| size * usize::from(n)),
+        let size = |extent: Extent| match extent {
+            Extent::Times(_) | Extent::Part { .. } => {
+                [height, self.layout.padded_width].map(|size| extent.side(size).unwrap_or(1))
+            }
             Extent::One => [1, 1],
             Extent::Pooled { by, .. } => sizes[usize::from(by)],
         };

@@ -27,7 +27,7 @@ pub(crate) fn lay_out(
             let readers = nodes.iter().filter(|n| n.inputs.contains(&id));
             let pad = readers.map(|r| r.padding).max().unwrap_or(0);
             let px_bytes = node.px_bytes;
-            let width = node.extent.upscale().map_or_else(|| sizes[id][1], |n| width * usize::from(n));
+            let width = node.extent.side(width).unwrap_or_else(|| sizes[id][1]);
             let rows = if node.kept { sizes[id][0] } else { needs[id].rows };
             Ring { offset: 0, rows, row_bytes: Ring::stride(width, pad, px_bytes), pad, width, px_bytes }
         })

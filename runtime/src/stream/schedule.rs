@@ -39,7 +39,7 @@ impl Flow {
     pub fn of(nodes: &[Node]) -> Vec<Self> {
         let mut flows: Vec<Self> = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let is_whole = node.edge.extent.upscale().is_none();
+            let is_whole = node.edge.extent.fraction().is_none();
             let after = |&i: &usize| flows[i].level + usize::from(flows[i].is_whole() && !is_whole);
             flows.push(Self {
                 inputs: node.inputs.clone(),
@@ -62,7 +62,7 @@ impl Flow {
 
     /// Whether it computes its edge at once, when its inputs are complete.
     pub fn is_whole(&self) -> bool {
-        self.extent.upscale().is_none()
+        self.extent.fraction().is_none()
     }
 
     /// Whether it computes rows in the ticks of a level.
@@ -85,8 +85,9 @@ pub(crate) fn last_level(nodes: &[Flow]) -> usize {
 pub(crate) fn schedule(nodes: &[Flow], level: usize, fed: i64, ready: &mut [i64], rows: &mut [i64]) {
     for (id, node) in nodes.iter().enumerate().filter(|(_, node)| node.streams_in(level)) {
         let arrived = |&i: &usize| match nodes[i].extent {
-            Extent::Times(_) if nodes[i].level == level => Some(ready[i]),
+            Extent::Times(_) | Extent::Part { .. } if nodes[i].level == level => Some(ready[i]),
             Extent::Times(n) => Some(fed * i64::from(n)),
+            Extent::Part { times, of } => Some((fed * i64::from(times)).div_euclid(i64::from(of))),
             Extent::One | Extent::Pooled { .. } => None,
         };
         let input = node.inputs.iter().filter_map(arrived).min();

@@ -114,7 +114,7 @@ impl Plan {
             workspace.heights = sizes.into_iter().map(|[rows, _]| rows).collect();
         } else {
             for (rows, flow) in workspace.heights.iter_mut().zip(self.packed.flows()) {
-                *rows = padded * flow.extent.upscale().map_or(1, usize::from);
+                *rows = flow.extent.side(padded).unwrap_or(1);
             }
         }
         workspace.height = height;

@@ -268,3 +268,68 @@ pub fn quantized_swinir(num_heads: u16, head: u16, window_size: u8) -> Graph {
     g.push("upsample.1", Op::PixelShuffle { upscale: 2 }, &[y], DType::PIXEL);
     g
 }
+
+/// A network x2 that works at a half and a quarter of the resolution between the ends, as U-Nets do: on floats, or between
+/// quantized types. With `whole` it looks at all of the image at the bottom.
+pub fn unet_graph(num_feat: u16, quantized: bool, whole: bool) -> Graph {
+    let conv = |from, to, kernel, activation| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation })
+    };
+    let dtype = |dtype| if quantized { dtype } else { DType::F32 };
+    let i8 = |scale, zero_point| dtype(DType::I8 { scale, zero_point });
+    let n = num_feat;
+    let mut g = Graph { multiple: 4, ..Graph::new(3, dtype(DType::PIXEL)) };
+    let first = g.push("first", conv(3, n, 3, None), &[0], i8(0.02, 7));
+    let x = g.push("down.0", conv(n, n, 3, Some(Activation::Relu)), &[first], i8(0.02, -128));
+    // A convolution with stride 2 that begins at the second row.
+    let half = Pool { window: 1, stride: 2, before: -1, after: 0 };
+    let x = g.push("down.0.stride", Op::MaxPool(half), &[x], i8(0.02, -128));
+    let second = g.push("body.0", conv(n, n, 3, None), &[x], i8(0.03, -3));
+    let windows = Pool { window: 3, stride: 2, before: 1, after: 0 };
+    let x = g.push("down.1", Op::MaxPool(windows), &[second], i8(0.03, -3));
+    let mut x = g.push("body.1", conv(n, n, 3, Some(Activation::Relu)), &[x], i8(0.01, -128));
+    if whole {
+        let z = g.push("mean", Op::GlobalPool { statistic: Statistic::Mean }, &[x], DType::F32);
+        let z = g.push("fc", conv(n, n, 1, None), &[z], DType::F32);
+        let z = g.push("spread", Op::Interpolate { filter: Filter::Nearest }, &[z, x], i8(0.02, 0));
+        x = g.push("gate", Op::Mul, &[x, z], i8(0.013, 5));
+    }
+    let x = g.push("up.1", conv(n, 4 * n, 1, None), &[x], i8(0.02, 1));
+    let x = g.push("up.1.shuffle", Op::PixelShuffle { upscale: 2 }, &[x], i8(0.02, 1));
+    let x = g.push("skip.1", Op::Add { res_scale: 1.0 }, &[x, second], i8(0.0413, 2));
+    let x = g.push("up.0", Op::Resize { upscale: 2, filter: Filter::Bilinear }, &[x], i8(0.03, -4));
+    let x = g.push("skip.0", Op::Add { res_scale: 0.5 }, &[first, x], i8(0.0413, 3));
+    // Half of the image, and twice the image in one step from there.
+    let x = g.push("reduce", Op::Reduce { factor: 2, filter: Filter::Bicubic }, &[x], i8(0.03, 3));
+    let x = g.push("upsample", conv(n, 48, 3, None), &[x], dtype(DType::PIXEL));
+    g.push("shuffle", Op::PixelShuffle { upscale: 4 }, &[x], dtype(DType::PIXEL));
+    g
+}
+
+/// A network on floats whose features, and those that were pooled, are enlarged with aligned corners.
+pub fn aligned_graph(num_feat: u16, upscale: u8) -> Graph {
+    let conv =
+        |from, to| Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation: None });
+    let (n, filter) = (num_feat, Filter::AlignedBilinear);
+    let mut g = Graph::new(3, DType::F32);
+    let first = g.push("first", conv(3, n), &[0], DType::F32);
+    let pool = Pool { window: 3, stride: 3, before: 1, after: 1 };
+    let x = g.push("pool", Op::MaxPool(pool), &[first], DType::F32);
+    let x = g.push("back", Op::Interpolate { filter }, &[x, first], DType::F32);
+    let x = g.push("add", Op::Add { res_scale: 1.0 }, &[x, first], DType::F32);
+    let x = g.push("enlarged", Op::Resize { upscale, filter }, &[x], DType::F32);
+    g.push("last", conv(n, 3), &[x], DType::F32);
+    g
+}
+
+/// A quantized network that enlarges its features, as ESRGAN does.
+pub fn wide_graph(num_feat: u16, upscale: u8) -> Graph {
+    let conv =
+        |from, to| Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel: 3, activation: None });
+    let i8 = DType::I8 { scale: 0.02, zero_point: -7 };
+    let mut g = Graph::new(3, DType::PIXEL);
+    let x = g.push("first", conv(3, num_feat), &[0], i8);
+    let x = g.push("enlarged", Op::Resize { upscale, filter: Filter::Nearest }, &[x], i8);
+    g.push("last", conv(num_feat, 3), &[x], DType::PIXEL);
+    g
+}

@@ -18,7 +18,7 @@ use crate::shuffle::pixel_shuffle;
 use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use extend::{reflect, repeat_edges};
+use extend::{repeat_edges, to_multiple};
 use init::random_tensors;
 use mcir_runtime::arch::ffanet;
 use mcir_runtime::model::{Activation, Graph, Node, NodeId, Op, infer};
@@ -302,11 +302,11 @@ impl GraphNet {
         self.walk(self.extended(image), None, wanted)
     }
 
-    /// The image as the network sees it: with its margin, in whole windows.
+    /// The image as the network sees it: with its margin, extended to a multiple.
     fn extended(&self, mut image: Tensor<4>) -> Tensor<4> {
         for dim in [2, 3] {
-            image =
-                reflect(repeat_edges(image, dim, self.graph.margin.into()), dim, self.graph.pad_multiple());
+            let with_margin = repeat_edges(image, dim, self.graph.margin.into());
+            image = to_multiple(with_margin, dim, self.graph.pad_multiple(), self.graph.pad_mode);
         }
         image
     }

@@ -342,6 +342,13 @@ impl<'a> Build<'a> {
         self.push("shuffle", "DepthToSpace", vec![x.name.clone()], attributes, x.channels / (r * r))
     }
 
+    /// `[C, H, W]` to `[C·r², H/r, W/r]`.
+    pub fn unshuffle(&mut self, x: &Edge, r: usize) -> Edge {
+        let attributes =
+            vec![("blocksize", Attribute::Int(r as i64)), ("mode", Attribute::Text("CRD".into()))];
+        self.push("unshuffle", "SpaceToDepth", vec![x.name.clone()], attributes, x.channels * r * r)
+    }
+
     /// Enlarged `r` times, by nearest pixels or bilinearly.
     pub fn resize(&mut self, x: &Edge, r: usize, mode: &str) -> Edge {
         let r = r as f64;

@@ -25,13 +25,14 @@ pub(super) fn rrdb(b: &mut Build<'_>) -> Result<Edge, Fault> {
     let names = names(b)?;
     let act = Act::Leaky(b.options.slope.unwrap_or(SLOPE));
     let [_, channels, ..] = b.kernel_shape(&names.first)?;
-    if matches!(channels, 4 | 12 | 16 | 48) {
-        return Err(Fault::Cannot(format!(
-            "{} reads {channels} channels: the image is first made smaller (pixel unshuffle), which the engine does not do",
-            names.first
-        )));
-    }
-    let x = b.input_of(channels)?;
+    // Blocks of two or four pixels as channels: those for x2 and x1.
+    let block = match channels {
+        4 | 12 => 2,
+        16 | 48 => 4,
+        _ => 1,
+    };
+    let image = b.input_of(channels / (block * block))?;
+    let x = if block == 1 { image } else { b.unshuffle(&image, block) };
     let first = b.conv(&x, &names.first)?;
     let mut x = first.clone();
     for block in 0..b.count(|i| (names.dense)(i, 1, 1)) {

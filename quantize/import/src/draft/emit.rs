@@ -2,7 +2,7 @@
 
 use super::{Draft, Work};
 use crate::error::ImportError;
-use mcir_runtime::model::{Activation, Conv2d, DType, Graph, Model, NodeId, Op, TensorData};
+use mcir_runtime::model::{Activation, Conv2d, DType, Graph, Model, NodeId, Op, PadMode, TensorData};
 use std::collections::HashSet;
 
 /// Longest name that a model file takes, in bytes.
@@ -23,7 +23,18 @@ impl Draft {
         };
         let mut names = HashSet::new();
         let margin = number(self.margin, "pixels of margin", 128)?;
-        let (mut graph, mut params) = (Graph { margin, ..Graph::default() }, Vec::new());
+        let most = u64::from(u8::MAX);
+        let multiple = self.multiple();
+        let multiple = u8::try_from(multiple).map_err(|_| ImportError::TooLarge {
+            what: "pixels that the image's sides must be a multiple of",
+            found: multiple as u64,
+            limit: most,
+        })?;
+        // As its margin, unless the network says something else.
+        let usual = if margin > 0 && multiple > 1 { PadMode::Edge } else { PadMode::Reflect };
+        let given = self.padding.filter(|_| self.whole_multiple() > 1);
+        let pad_mode = given.map_or(usual, |(_, mode)| mode);
+        let (mut graph, mut params) = (Graph { margin, multiple, pad_mode, ..Graph::default() }, Vec::new());
         for (i, node) in self.nodes.iter().enumerate() {
             let inputs: Vec<NodeId> =
                 node.inputs.iter().map(|&i| number(i, "nodes", 4096)).collect::<Result<_, _>>()?;
@@ -58,6 +69,14 @@ impl Draft {
                 Work::Interpolate(filter) => (Op::Interpolate { filter: *filter }, Vec::new()),
                 Work::Reduce(factor, filter) => {
                     (Op::Reduce { factor: small(*factor)?, filter: *filter }, Vec::new())
+                }
+                Work::Attention { heads, window, shift, table } => {
+                    let op = Op::WindowAttention {
+                        num_heads: number(*heads, "heads", 4096)?,
+                        window_size: small(*window)?,
+                        shift: small(*shift)?,
+                    };
+                    (op, vec![floats(table)])
                 }
                 Work::LayerNorm { eps, weight, bias } => {
                     (Op::LayerNorm { eps: *eps }, vec![floats(weight), floats(bias)])

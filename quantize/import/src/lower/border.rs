@@ -7,15 +7,16 @@
 
 use super::{Lowering, Padded, Value, Why};
 use crate::array::Array;
-use crate::draft::{Node, Size, Work};
+use crate::draft::{Margin, NO_MARGIN, Node, Ratio, Size, Work};
 use crate::net::Layer;
 use crate::view::{Of, View};
+use mcir_runtime::model::{PadMode, Pool};
 
 /// Whether an axis of a view counts rows (0) or columns (1).
 pub(super) fn side(view: &View, axis: usize) -> Option<usize> {
     match view.axes.get(axis)?.first()?.of {
-        Of::Row => Some(0),
-        Of::Column => Some(1),
+        Of::Row(_) => Some(0),
+        Of::Column(_) => Some(1),
         Of::Channel(_) | Of::Repeat => None,
     }
 }
@@ -32,6 +33,20 @@ impl Lowering<'_> {
         let pads = layer.ints("pads").map(<[i64]>::to_vec).or_else(|| array(1).map(|a| a.ints()));
         let pads = pads.ok_or("its sizes are no constant")?;
         let value = array(2).and_then(|a| a.scalar()).unwrap_or_else(|| layer.float("value", 0.0).into());
+        let mode = match layer.text("mode", "constant") {
+            "reflect" => Some(PadMode::Reflect),
+            "edge" => Some(PadMode::Edge),
+            "constant" if value == 0.0 => Some(PadMode::Zero),
+            _ => None,
+        };
+        if let (Some(mode), &[0, 0, 0, 0, 0, 0, below, right]) = (mode, &pads[..])
+            && (0..=1024).contains(&below)
+            && (0..=1024).contains(&right)
+            && view.is_image()
+            && self.is_first(view)
+        {
+            return self.fill_to_multiple(view, [below, right].map(|more| more as usize), mode);
+        }
         if pads.iter().all(|p| *p == 0) {
             return Ok(vec![Value::View(view.clone())]);
         }
@@ -39,7 +54,7 @@ impl Lowering<'_> {
             (_, &[0, 0, top, left, 0, 0, bottom, right])
                 if top <= 0 && left <= 0 && [bottom, right] == [top, left] && view.is_image() =>
             {
-                self.crop(layer, view, [top, left].map(|p| p.saturating_neg()))
+                self.crop(layer, view, [top, left].map(|p| [p.saturating_neg(); 2]))
             }
             ("constant", &[0, 0, top, left, 0, 0, bottom, right])
                 if value == 0.0 && top > 0 && [left, bottom, right] == [top; 3] && view.is_image() =>
@@ -60,15 +75,47 @@ impl Lowering<'_> {
     }
 
     /// Less of an image, by so many rows above and below and columns left and right.
-    pub(super) fn crop(&mut self, layer: &Layer, view: &View, by: [i64; 2]) -> Result<Vec<Value>, Why> {
+    pub(super) fn crop(&mut self, layer: &Layer, view: &View, by: Margin) -> Result<Vec<Value>, Why> {
         let x = self.image(view)?;
         let [_, height, width] = self.sizes(x);
-        if [(height, by[0]), (width, by[1])].iter().any(|&(side, by)| 2 * by.min(1 << 32) >= side as i64) {
+        let gone = |[before, after]: [i64; 2]| before.min(1 << 32) + after.min(1 << 32);
+        if [(height, by[0]), (width, by[1])].iter().any(|&(side, by)| gone(by) >= side as i64) {
             return Err("it leaves nothing of the image".into());
         }
         let node = self.same(layer, x);
         self.shrink(node, by)?;
         Ok(self.value(node))
+    }
+
+    /// Whether nothing was computed but the range of the image that goes in, and a view is that.
+    fn is_first(&self, view: &View) -> bool {
+        let plain = *view == View::image(view.node, self.sizes(view.node));
+        plain
+            && self.extended == 0
+            && self.draft.padded.is_none()
+            && self.is_input(view.node)
+            && (0..self.draft.nodes.len()).all(|node| self.is_input(node))
+    }
+
+    /// The image that goes in, extended below and at the right to a multiple; all that follows sees it so.
+    fn fill_to_multiple(&mut self, view: &View, more: [usize; 2], mode: PadMode) -> Result<Vec<Value>, Why> {
+        let multiple = self.draft.padding.map_or(1, |(multiple, _)| multiple);
+        self.draft.padding = Some((multiple, mode));
+        if more != [0; 2] {
+            let [height, width] = self.draft.image;
+            self.draft.padded = Some([height, width]);
+            self.draft.image = [height + more[0], width + more[1]];
+        }
+        Ok(self.value(view.node))
+    }
+
+    /// Whether so many rows (columns) at the end of an image are those that it was extended by to a multiple.
+    pub(super) fn was_added(&self, view: &View, side: usize, rest: usize) -> bool {
+        let (Some(padded), &[_, _, height, width]) = (self.draft.padded, &view.dims()[..]) else {
+            return false;
+        };
+        let (whole, image) = ([height, width][side], self.draft.image[side]);
+        view.is_image() && rest > 0 && rest * image == whole * (image - padded[side])
     }
 
     /// The image that goes in, with repeated pixels around it.
@@ -83,8 +130,27 @@ impl Lowering<'_> {
         }
         let node = self.same(layer, x);
         self.extended = by as usize;
-        self.draft.nodes[node].margin = [-by; 2];
+        self.draft.nodes[node].margin = [[-by; 2]; 2];
         Ok(self.value(node))
+    }
+
+    /// What the network has of a node's image, where something looks at all of it.
+    pub(super) fn cropped(&mut self, layer: &Layer, node: usize) -> Result<usize, Why> {
+        /// Most that a pooling leaves out on each side.
+        const MOST: i64 = 8;
+        let margin = self.draft.nodes[node].margin;
+        if self.extended > 0 || margin[0] != margin[1] || margin[0].iter().any(|m| !(0..256).contains(m)) {
+            return Err("it looks at the whole of an image that is extended, or cropped in rows otherwise than in columns".into());
+        }
+        let ([mut before, mut after], mut node) = (margin[0], node);
+        while before > 0 || after > 0 {
+            let less = [before, after].map(|m| m.min(MOST));
+            (before, after) = (before - less[0], after - less[1]);
+            let [before, after] = less.map(|m| -(m as i8));
+            let pool = Pool { window: 1, stride: 1, before, after };
+            node = self.draft.push(format!("{}.inner", layer.name), Work::Pool(pool), &[node]);
+        }
+        Ok(node)
     }
 
     /// Whether a node's image is the one that goes in, or that in another range.
@@ -92,7 +158,7 @@ impl Lowering<'_> {
         let node = &self.draft.nodes[node];
         match node.work {
             Work::Input => true,
-            Work::Affine { .. } => node.margin == [0; 2] && self.is_input(node.inputs[0]),
+            Work::Affine { .. } => node.margin == NO_MARGIN && self.is_input(node.inputs[0]),
             _ => false,
         }
     }
@@ -101,17 +167,17 @@ impl Lowering<'_> {
     pub(super) fn is_whole(&self, node: usize, side: usize) -> bool {
         let Node { size, margin, .. } = &self.draft.nodes[node];
         match size {
-            Size::Times(upscale) => margin[side] == -((self.extended * upscale) as i64),
+            Size::Times(ratio) => margin[side] == [-(ratio.of_side(self.extended) as i64); 2],
             Size::Pooled(_) => true,
         }
     }
 
     /// Counts rows and columns that a node's image is smaller by, on each side.
-    pub(super) fn shrink(&mut self, node: usize, by: [i64; 2]) -> Result<(), Why> {
-        if by != [0; 2] && matches!(self.draft.nodes[node].size, Size::Pooled(_)) {
+    pub(super) fn shrink(&mut self, node: usize, by: Margin) -> Result<(), Why> {
+        if by != NO_MARGIN && matches!(self.draft.nodes[node].size, Size::Pooled(_)) {
             return Err("it makes what was pooled smaller, at its borders".into());
         }
-        for (margin, by) in self.draft.nodes[node].margin.iter_mut().zip(by) {
+        for (margin, by) in self.draft.nodes[node].margin.iter_mut().flatten().zip(by.iter().flatten()) {
             *margin += by;
         }
         let [_, height, width] = self.sizes(node);
@@ -127,14 +193,23 @@ impl Lowering<'_> {
 
     /// Pixels that the image must be extended by, for all of the output's size to be there.
     pub(super) fn margin(&self, output: usize) -> Result<usize, Why> {
-        let node = &self.draft.nodes[output];
-        let largest = node.margin[0].max(node.margin[1]);
-        let Size::Times(upscale) = node.size else {
+        let mut node = self.draft.nodes[output].clone();
+        // What the image was extended by is cropped.
+        if let (Some(padded), Size::Times(ratio)) = (self.draft.padded, node.size) {
+            for side in [0, 1] {
+                let added = ratio.of_side(self.draft.image[side] - padded[side]) as i64;
+                if node.margin[side] == [0, added] {
+                    node.margin[side] = [0; 2];
+                }
+            }
+        }
+        let largest = node.margin.iter().flatten().copied().max().unwrap_or(0);
+        let Size::Times(Ratio { times: upscale, of: 1 }) = node.size else {
             return Err("an image whose size is not a multiple of the input's".into());
         };
         match (self.extended, node.margin) {
             (0, _) => Ok(usize::try_from(largest).unwrap_or(0).div_ceil(upscale)),
-            (extended, [0, 0]) => Ok(extended),
+            (extended, NO_MARGIN) => Ok(extended),
             (extended, margin) => Err(format!(
                 "the image is extended by {extended} pixels, and the output is not cropped by as much: {margin:?} are missing"
             )),

@@ -1,11 +1,12 @@
 //! Convolutions in all their forms, as the one that the engine has: stride 1, an odd square kernel, zeros around the image.
 
+use super::pool::thinning;
 use super::{Lowering, Padded, Value, Why};
 use crate::array::Array;
 use crate::draft::{Conv, Work};
 use crate::net::{Attribute, Layer};
 use crate::view::View;
-use mcir_runtime::model::{Activation, Pool};
+use mcir_runtime::model::Activation;
 
 /// Largest side of a kernel.
 const MAX_KERNEL: usize = 9;
@@ -138,7 +139,7 @@ impl Lowering<'_> {
         }
         match thinning {
             Some(pool) => node = self.pool(format!("{}.stride", layer.name), pool, node)?,
-            None => self.shrink(node, [tall / 2 - all[0], wide / 2 - all[1]].map(|by| by as i64))?,
+            None => self.shrink(node, [tall / 2 - all[0], wide / 2 - all[1]].map(|by| [by as i64; 2]))?,
         }
         if let Some(Some(Value::View(added))) = inputs.get(3) {
             let added = self.node_of(added)?;
@@ -163,55 +164,6 @@ impl Lowering<'_> {
                 node = self.push(layer, Work::Activation(activation), &[node]);
             }
         }
-        Ok(self.value(node))
-    }
-
-    /// A pooling, unless too little is left for it.
-    fn pool(&mut self, name: String, pool: Pool, node: usize) -> Result<usize, Why> {
-        if self.draft.nodes[node].margin != [0; 2] {
-            return Err(
-                "it pools an image that convolutions without padding, or cropping, made smaller".into()
-            );
-        }
-        let [_, height, width] = self.sizes(node);
-        if pool.size(height).is_none() || pool.size(width).is_none() {
-            return Err(format!("of {width}x{height} pixels there is nothing left"));
-        }
-        Ok(self.draft.push(name, Work::Pool(pool), &[node]))
-    }
-
-    /// `MaxPool` with square windows.
-    pub(super) fn max_pool(&mut self, layer: &Layer, view: &View) -> Result<Vec<Value>, Why> {
-        let x = self.image(view)?;
-        let side = |name: &str, default: i64| match layer.ints(name) {
-            Some(&[a, b]) if a == b => Ok(a),
-            None => Ok(default),
-            Some(other) => Err(format!("its {name} are {other:?}; the same for rows and columns are done")),
-        };
-        let (window, stride) = (side("kernel_shape", 0)?, side("strides", 1)?);
-        let pads = match layer.ints("pads") {
-            Some(&[top, left, bottom, right]) if (top, bottom) == (left, right) => [top, bottom],
-            None => [0; 2],
-            Some(other) => {
-                return Err(format!("it pads by {other:?}; the same for rows and columns is done"));
-            }
-        };
-        let plain = side("dilations", 1)? == 1
-            && layer.int("ceil_mode", 0) == 0
-            && matches!(layer.text("auto_pad", "NOTSET"), "NOTSET" | "VALID" | "")
-            && layer.outputs.len() == 1;
-        let fits = (1..=15).contains(&window)
-            && (1..=8).contains(&stride)
-            && pads.iter().all(|pad| (0..window).contains(pad));
-        if !plain || !fits {
-            return Err(
-                "windows of up to 15 pixels with strides of up to 8 are done, without gaps, rounded down"
-                    .into(),
-            );
-        }
-        let pool =
-            Pool { window: window as u8, stride: stride as u8, before: pads[0] as i8, after: pads[1] as i8 };
-        let node = self.pool(layer.name.clone(), pool, x)?;
         Ok(self.value(node))
     }
 
@@ -308,35 +260,7 @@ impl Lowering<'_> {
             1 => node,
             _ => self.enlarge(layer.name.clone(), Work::Shuffle(stride), node, stride)?,
         };
-        self.shrink(node, [cut; 2])?;
+        self.shrink(node, [[cut; 2]; 2])?;
         Ok(self.value(node))
-    }
-}
-
-/// The pixels that a convolution with a stride keeps of one without, whose kernel has its centre `centre` rows behind the first
-/// of its weights.
-fn thinning(
-    stride: usize,
-    (tall, wide): (usize, usize),
-    pads: &[usize],
-    centre: usize,
-    layer: &Layer,
-) -> Result<Pool, Why> {
-    let &[top, left, bottom, right] = pads else { return Err(format!("its padding is {pads:?}")) };
-    let given = matches!(layer.text("auto_pad", "NOTSET"), "NOTSET" | "VALID" | "");
-    if tall != wide || (top, bottom) != (left, right) || !given {
-        return Err(
-            "with a stride, a square kernel and the same padding of rows and columns, in numbers, are done"
-                .into(),
-        );
-    }
-    let [tall, top, bottom, centre] = [tall, top, bottom, centre].map(|side| side as i64);
-    let before = top - centre;
-    let after = top + bottom - tall + 1 - before;
-    match (i8::try_from(before), i8::try_from(after)) {
-        (Ok(before @ -8..=0), Ok(after @ -8..=0)) => {
-            Ok(Pool { window: 1, stride: stride as u8, before, after })
-        }
-        _ => Err(format!("it pads by {pads:?}, beyond the middle of its kernel")),
     }
 }

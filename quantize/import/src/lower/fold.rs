@@ -85,6 +85,7 @@ pub fn constant(layer: &Layer, inputs: &[Option<&Array>], opset: i64) -> Option<
             let pick = |i: usize| if test.values[i] != 0.0 { a.values[i] } else { b.values[i] };
             Some(Array::new(dims, (0..test.values.len()).map(pick).collect(), a.integer))
         }
+        "ScatterND" => scatter(input(0)?, input(1)?, input(2)?),
         "ReduceProd" => {
             Some(Array::new(Vec::new(), vec![input(0)?.values.iter().product()], input(0)?.integer))
         }
@@ -113,6 +114,25 @@ pub fn constant(layer: &Layer, inputs: &[Option<&Array>], opset: i64) -> Option<
         "Reciprocal" => Some(input(0)?.map(false, |v| 1.0 / v)),
         _ => None,
     }
+}
+
+/// An array with some of its values, or parts, replaced.
+fn scatter(x: &Array, indices: &Array, updates: &Array) -> Option<Array> {
+    let depth = *indices.dims.last()?;
+    let inner: usize = x.dims.get(depth..)?.iter().product();
+    let count = indices.values.len().checked_div(depth)?;
+    let mut found = x.clone();
+    if updates.values.len() != count * inner {
+        return None;
+    }
+    for (place, update) in indices.ints().chunks_exact(depth).zip(updates.values.chunks(inner.max(1))) {
+        let mut at = 0;
+        for (&i, &size) in place.iter().zip(&x.dims) {
+            at = at * size + array::index(i, size)?;
+        }
+        found.values.get_mut(at * inner..(at + 1) * inner)?.copy_from_slice(update);
+    }
+    Some(found)
 }
 
 /// What a `Constant` holds, in any of the forms of its attributes.

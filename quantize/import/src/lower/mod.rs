@@ -4,20 +4,29 @@
 //! node of the draft makes. Arithmetic on sizes is plain arithmetic so, and a reshape is what it does. That nothing depends on
 //! the sizes chosen is checked by doing it again with others ([`crate::import`]).
 
+mod attention;
 mod border;
 mod conv;
 mod fold;
+mod gelu;
+mod layout;
 mod limits;
+mod matrix;
 mod ops;
+mod pool;
+mod rearrange;
 mod resize;
 mod statistics;
 
 use crate::array::Array;
-use crate::draft::{Conv, Draft, Size, Work};
+use crate::draft::{Conv, Draft, Ratio, Size, Work};
 use crate::error::ImportError;
 use crate::net::{Layer, Net};
-use crate::view::View;
-use mcir_runtime::model::Filter;
+use crate::view::{Factor, Picture, View};
+use attention::Scores;
+use gelu::Erf;
+use mcir_runtime::model::{Filter, PadMode, Pool};
+use rearrange::Cut;
 use statistics::Part;
 use std::collections::HashMap;
 
@@ -31,6 +40,12 @@ enum Value {
     Padded(Padded),
     /// A step on the way to a mean or a norm.
     Part(Part),
+    /// A part of its rows or columns.
+    Cut(Box<Cut>),
+    /// A step on the way to an attention.
+    Scores(Box<Scores>),
+    /// A step on the way to a GELU.
+    Erf(Erf),
 }
 
 /// An image with pixels around it, all of the same value.
@@ -65,11 +80,44 @@ const MAX_UPSCALE: usize = 16;
 type Why = String;
 
 /// Follows the network with an image of this height and width, and values of this range from which this mean, in 0..1, is
-/// taken.
+/// taken. `exact` is the draft's ([`Draft::exact`]).
 ///
 /// # Errors
 /// [`ImportError::Input`], [`ImportError::Ends`], [`ImportError::Unsupported`], [`ImportError::Output`].
-pub fn lower(net: &Net, size: [usize; 2], range: f32, mean: Option<[f32; 3]>) -> Result<Draft, ImportError> {
+pub fn lower(
+    net: &Net,
+    size: [usize; 2],
+    exact: bool,
+    range: f32,
+    mean: Option<[f32; 3]>,
+) -> Result<Draft, ImportError> {
+    follow(net, size, exact, range, mean, false)
+}
+
+/// What a network that takes images of any size extends them to a multiple of, and with what, if it does: found by an image that
+/// is one pixel larger than a multiple of all that networks ask for.
+pub fn multiple(net: &Net) -> Option<(usize, PadMode)> {
+    /// Divided by all small numbers without larger prime factors than 7.
+    const MULTIPLE: usize = 20160;
+    let extended = |more: usize| {
+        let draft = follow(net, [MULTIPLE + more; 2], false, 1.0, None, true).ok()?;
+        Some((draft.padded.map(|_| draft.image)?, draft.padding?.1))
+    };
+    let ([height, width], mode) = extended(1)?;
+    let multiple = height.checked_sub(MULTIPLE)?;
+    let again = extended(3)?;
+    let fits = height == width && again == ([(MULTIPLE + 3).next_multiple_of(multiple); 2], mode);
+    fits.then_some((multiple, mode))
+}
+
+fn follow(
+    net: &Net,
+    size: [usize; 2],
+    exact: bool,
+    range: f32,
+    mean: Option<[f32; 3]>,
+    until_padded: bool,
+) -> Result<Draft, ImportError> {
     let [input] = &net.inputs[..] else {
         return Err(ImportError::Ends { found: net.inputs.len(), what: "inputs" });
     };
@@ -89,7 +137,7 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32, mean: Option<[f32; 3]>) ->
     if dims[0].is_some_and(|batch| batch != 1) {
         return Err(refused());
     }
-    let draft = Draft::new(channels, size);
+    let draft = Draft { exact, ..Draft::new(channels, size) };
     let mut lowering = Lowering { net, draft, values: HashMap::new(), extended: 0, budget: MAX_WEIGHTS };
     // A grey image is what is in its place of all three.
     let shift = |factor: f32, channels: usize| -> Vec<f32> {
@@ -113,6 +161,10 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32, mean: Option<[f32; 3]>) ->
     }
     for layer in &net.layers {
         lowering.layer(layer)?;
+        let begun = || (0..lowering.draft.nodes.len()).any(|node| !lowering.is_input(node));
+        if until_padded && (lowering.draft.padded.is_some() || begun()) {
+            return Ok(lowering.draft);
+        }
     }
     let found = match lowering.values.get(output.as_str()) {
         Some(Value::View(view)) => view.clone(),
@@ -121,6 +173,7 @@ pub fn lower(net: &Net, size: [usize; 2], range: f32, mean: Option<[f32; 3]>) ->
     let node = lowering.node_of(&found).map_err(|found| ImportError::Output { found })?;
     let margin = lowering.margin(node).map_err(|found| ImportError::Output { found })?;
     let mut draft = Draft { margin, ..lowering.draft };
+    draft.settle_multiple().map_err(|found| ImportError::Output { found })?;
     draft.output = match plain {
         true => node,
         false => {
@@ -181,11 +234,11 @@ impl<'a> Lowering<'a> {
     /// An enlargement, unless it goes beyond what the engine does.
     fn enlarge(&mut self, name: String, work: Work, node: usize, r: usize) -> Result<usize, Why> {
         match self.draft.nodes[node].size {
-            Size::Times(n) if n * r <= MAX_UPSCALE => {}
+            Size::Times(Ratio { times, of }) if times * r <= MAX_UPSCALE * of => {}
             Size::Times(_) => return Err(format!("the image is enlarged more than {MAX_UPSCALE} times")),
             Size::Pooled(_) => {
                 return Err("it enlarges what was pooled before by a factor, whose size depends on how that was rounded; \
-                            an interpolation to the size of another image is done"
+                            strides that divide the image, and an interpolation to the size of another image, are done"
                     .into());
             }
         }
@@ -206,6 +259,31 @@ impl<'a> Lowering<'a> {
         vec![Value::View(View::image(node, self.sizes(node)))]
     }
 
+    /// Rows and columns gathered into channels: each channel is a convolution that takes one pixel of a block, of which every
+    /// so many are kept.
+    fn gathered(&mut self, name: &str, picture: &Picture, node: usize) -> Result<usize, Why> {
+        /// Largest side of a block: a kernel of 9 reaches from its first pixel to its last.
+        const MOST: usize = 5;
+        let (stride, inputs, count) =
+            (picture.stride, self.draft.nodes[node].channels, picture.channels.len());
+        if stride > MOST {
+            return Err(format!(
+                "it gathers blocks of {stride}x{stride} pixels into channels; blocks up to {MOST}x{MOST} are done"
+            ));
+        }
+        let kernel = 2 * stride - 1;
+        let area = kernel * kernel;
+        self.spend(count, inputs * area)?;
+        let mut weight = vec![0.0; count * inputs * area];
+        for (o, (&i, [y, x])) in picture.channels.iter().zip(&picture.places).enumerate() {
+            weight[(o * inputs + i) * area + (stride - 1 + y) * kernel + stride - 1 + x] = 1.0;
+        }
+        let conv = Conv { kernel, weight, bias: vec![0.0; count], relu: false };
+        let node = self.draft.push(format!("{name}.gather"), Work::Conv(conv), &[node]);
+        let pool = Pool { window: 1, stride: stride as u8, before: 0, after: 0 };
+        self.pool(format!("{name}.gather.stride"), pool, node)
+    }
+
     /// The node that makes what a view shows: choices of channels and pixel shuffles become operators here.
     fn node_of(&mut self, view: &View) -> Result<usize, Why> {
         let picture = view.picture().ok_or_else(|| {
@@ -213,8 +291,16 @@ impl<'a> Lowering<'a> {
         })?;
         let mut node = view.node;
         let name = self.draft.nodes[node].name.clone();
+        if view.factor != Factor::ONE {
+            let channels = self.draft.nodes[node].channels;
+            let work =
+                Work::Affine { scale: vec![view.factor.value(); channels], shift: vec![0.0; channels] };
+            node = self.draft.push(format!("{name}.factor"), work, &[node]);
+        }
         let inputs = self.draft.nodes[node].channels;
-        if !picture.channels.iter().copied().eq(0..inputs) {
+        if picture.stride > 1 {
+            node = self.gathered(&name, &picture, node)?;
+        } else if !picture.channels.iter().copied().eq(0..inputs) {
             self.spend(picture.channels.len(), inputs)?;
             let conv = Conv::select(&picture.channels, inputs);
             node = self.draft.push(format!("{name}.select"), Work::Conv(conv), &[node]);

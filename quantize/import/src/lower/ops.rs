@@ -1,10 +1,11 @@
 //! Operators on images, but for convolutions.
 
-use super::{Lowering, Value, Why, border, fold};
+use super::layout::usual;
+use super::{Lowering, Value, Why, fold};
 use crate::array::{self, Array};
 use crate::draft::{Size, Work};
 use crate::net::Layer;
-use crate::view::View;
+use crate::view::{Factor, View};
 use mcir_runtime::model::{Activation, Filter};
 
 impl Lowering<'_> {
@@ -14,21 +15,28 @@ impl Lowering<'_> {
             Some(Some(Value::Constant(array))) => Some(array.clone()),
             _ => None,
         };
-        let view = |k: usize| match inputs.get(k) {
+        let view = |k: usize| {
+            match inputs.get(k) {
             Some(Some(Value::View(view))) => Ok(view.clone()),
             Some(Some(Value::Padded(_))) => Err("only a convolution can follow this padding".to_string()),
             Some(Some(Value::Part(_))) => {
                 Err("its input is a part of a mean or a norm that is used in another way than known"
                     .to_string())
             }
+            Some(Some(Value::Cut(_))) => {
+                Err("it takes a part of the image that is not its middle; all parts, joined in a circle, are done".to_string())
+            }
             _ => Err("its input is no image".to_string()),
+        }
         };
         let one = |view: Option<View>| {
             let why = || "it cuts through rows and columns, or its sizes do not fit".to_string();
             view.map(|view| vec![Value::View(view)]).ok_or_else(why)
         };
-        if let Some(found) = self.statistic(layer, inputs) {
-            return found;
+        for step in [Self::statistic, Self::attention, Self::erf] {
+            if let Some(found) = step(self, layer, inputs) {
+                return found;
+            }
         }
         match layer.kind.as_str() {
             "Identity" | "Dropout" | "Cast" => Ok(vec![Value::View(view(0)?)]),
@@ -73,46 +81,14 @@ impl Lowering<'_> {
             "Slice" => {
                 let arrays: Vec<Option<Array>> = (0..inputs.len()).map(array).collect();
                 let arrays: Vec<Option<&Array>> = arrays.iter().map(Option::as_ref).collect();
-                let mut view = view(0)?;
-                let dims = view.dims();
-                let parts = fold::slices(layer, &arrays, &dims, self.net.opset)
-                    .ok_or("its places are no constant")?;
-                let mut cut = [0; 2];
-                for (axis, chosen) in parts {
-                    if let Some(side) = border::side(&view, axis) {
-                        let (first, size) = (chosen.first().copied().unwrap_or(0), chosen.len());
-                        if chosen.windows(2).any(|w| w[1] != w[0] + 1)
-                            || dims[axis] != size + 2 * first
-                            || size == 0
-                        {
-                            return Err("it takes a part of the image that is not its middle".into());
-                        }
-                        cut[side] = first as i64;
-                        continue;
-                    }
-                    let plain = chosen.windows(2).all(|w| w[1] == w[0] + 1) && !chosen.is_empty();
-                    let part = plain.then(|| view.slice(axis, chosen[0], chosen.len())).flatten();
-                    view = part.ok_or("it takes a part of the image, or not all channels of a range")?;
-                }
-                if cut == [0; 2] { Ok(vec![Value::View(view)]) } else { self.crop(layer, &view, cut) }
+                self.slice(layer, &view(0)?, &arrays)
             }
             "Split" => {
-                let view = view(0)?;
-                let dims = view.dims();
-                let axis = array::index(layer.int("axis", 0), dims.len()).ok_or("its axis is not there")?;
-                let given = layer.ints("split").map(<[i64]>::to_vec).or_else(|| array(1).map(|a| a.ints()));
-                let count = layer.outputs.len().max(1);
-                let sizes = given.unwrap_or_else(|| vec![dims[axis].div_ceil(count) as i64; count]);
-                let mut first = 0;
-                let mut parts = Vec::new();
-                for size in sizes {
-                    let size = (size.max(0) as usize).min(dims[axis].saturating_sub(first));
-                    let part = view.slice(axis, first, size).filter(|_| size > 0);
-                    parts.push(Value::View(part.ok_or("it cuts an axis that is not one of channels")?));
-                    first += size;
-                }
-                Ok(parts)
+                let sizes = layer.ints("split").map(<[i64]>::to_vec).or_else(|| array(1).map(|a| a.ints()));
+                self.split(layer, &view(0)?, sizes)
             }
+            "Gather" => self.gather(layer, &view(0)?, &array(1).ok_or("its indices are no constant")?),
+            "MatMul" | "Gemm" => self.matrix(layer, inputs),
             "Pad" => self.pad(layer, &view(0)?, &array),
             "Conv" | "FusedConv" => self.conv(layer, inputs, &array),
             "ConvTranspose" => {
@@ -120,6 +96,9 @@ impl Lowering<'_> {
                 self.conv_transpose(layer, x, &array)
             }
             "Concat" => {
+                if let Some(found) = self.rolled(layer, inputs) {
+                    return found;
+                }
                 let views: Vec<View> = (0..inputs.len()).map(view).collect::<Result<_, _>>()?;
                 let axis = array::index(layer.int("axis", 0), views[0].axes.len());
                 let turned = !views[0].is_image();
@@ -195,6 +174,22 @@ impl Lowering<'_> {
             }
             "Min" | "Max" => self.limit(layer, inputs),
             "Clip" => self.turned(&view(0)?, |l, x| l.clip(layer, x, &array)),
+            // PyTorch's order of channels, or ONNX's.
+            "SpaceToDepth" => {
+                let (view, r) = (view(0)?, layer.int("blocksize", 0));
+                let [_, c, h, w] = view.dims()[..] else { return Err("its input has not four axes".into()) };
+                let [c, h, w] = [c, h, w].map(|side| side as i64);
+                if !(1..=16).contains(&r) || h % r != 0 || w % r != 0 {
+                    return Err(format!("blocks of {r} do not fit {w}x{h} pixels"));
+                }
+                let parts = view.reshape(&[1, c, h / r, r, w / r, r]);
+                let order: &[usize] = match layer.text("mode", "DCR") {
+                    "CRD" => &[0, 1, 3, 5, 2, 4],
+                    _ => &[0, 3, 5, 1, 2, 4],
+                };
+                let parts = parts.and_then(|v| v.transpose(order));
+                one(parts.and_then(|v| v.reshape(&[1, c * r * r, h / r, w / r])))
+            }
             "DepthToSpace" => {
                 let (view, r) = (view(0)?, layer.int("blocksize", 0));
                 let dims = view.dims();
@@ -224,23 +219,6 @@ impl Lowering<'_> {
         }
     }
 
-    /// An operator on an image whose channels may be last: they are in their usual place for it, and where they were behind it.
-    pub(super) fn turned(
-        &mut self,
-        view: &View,
-        operator: impl FnOnce(&mut Self, &View) -> Result<Vec<Value>, Why>,
-    ) -> Result<Vec<Value>, Why> {
-        let x = usual(view);
-        let turned = x != *view;
-        let mut results = operator(self, &x)?;
-        for value in &mut results {
-            if let (true, Value::View(view)) = (turned, value) {
-                *view = view.transpose(&[0, 2, 3, 1]).ok_or("its axes cannot be turned back")?;
-            }
-        }
-        Ok(results)
-    }
-
     /// `|x| = max(x, 0) + max(−x, 0)`
     fn magnitude(&mut self, layer: &Layer, view: &View) -> Result<Vec<Value>, Why> {
         let x = self.image(view)?;
@@ -252,9 +230,14 @@ impl Lowering<'_> {
         Ok(self.value(node))
     }
 
-    fn activation(&mut self, layer: &Layer, view: &View, activation: Activation) -> Result<Vec<Value>, Why> {
+    pub(super) fn activation(
+        &mut self,
+        layer: &Layer,
+        view: &View,
+        activation: Activation,
+    ) -> Result<Vec<Value>, Why> {
         // Of each value by itself: the order of the axes may stay as it is.
-        if view.first == 0
+        if (view.first, view.origin, view.factor) == (0, [0; 2], Factor::ONE)
             && view.dims().iter().product::<usize>() == self.sizes(view.node).iter().product::<usize>()
         {
             let node = self.push(layer, Work::Activation(activation), &[view.node]);
@@ -280,7 +263,7 @@ impl Lowering<'_> {
     }
 
     /// `scale·x + shift`, by channel.
-    fn affine(
+    pub(super) fn affine(
         &mut self,
         layer: &Layer,
         view: &View,
@@ -292,29 +275,15 @@ impl Lowering<'_> {
         Ok(self.value(node))
     }
 
-    /// A constant as one number for each channel of a view, whatever the order of its axes. `None` if it differs from pixel to
-    /// pixel.
-    fn by_channel(view: &View, array: &Array) -> Option<Vec<f32>> {
-        let (view, array) = (usual(view), usual_array(view, array));
-        let dims = array::common(&view.dims(), &array.dims).filter(|dims| *dims == view.dims())?;
-        if let Some(one) = array.scalar() {
-            return view.is_image().then(|| vec![one as f32; dims[1]]);
-        }
-        let mut sizes = vec![1; dims.len() - array.dims.len()];
-        sizes.extend(&array.dims);
-        let varied: Vec<usize> = (0..sizes.len()).filter(|&i| sizes[i] > 1).collect();
-        (view.is_image() && varied == [1]).then(|| array.floats())
-    }
-
     /// Sums and differences of images, and with constants.
     fn sum(&mut self, layer: &Layer, inputs: &[Option<Value>], sign: f32) -> Result<Vec<Value>, Why> {
         match (&inputs[0], inputs.get(1).and_then(Option::as_ref)) {
             (Some(Value::View(x)), Some(Value::Constant(shift))) => {
-                let shift = Self::by_channel(x, shift).ok_or("it adds another number to each pixel")?;
+                let shift = self.by_channel(x, shift).ok_or("it adds another number to each pixel")?;
                 self.turned(x, |l, x| l.affine(layer, x, |c| (1.0, sign * shift[c])))
             }
             (Some(Value::Constant(shift)), Some(Value::View(x))) => {
-                let shift = Self::by_channel(x, shift).ok_or("it adds another number to each pixel")?;
+                let shift = self.by_channel(x, shift).ok_or("it adds another number to each pixel")?;
                 self.turned(x, |l, x| l.affine(layer, x, |c| (sign, shift[c])))
             }
             (Some(Value::View(a)), Some(Value::View(b))) => self.pair(layer, Work::Add { scale: sign }, a, b),
@@ -324,6 +293,11 @@ impl Lowering<'_> {
 
     /// An operator on the values of two images, of which one may have to be repeated.
     fn pair(&mut self, layer: &Layer, work: Work, a: &View, b: &View) -> Result<Vec<Value>, Why> {
+        if let Some([x, y]) = self.alike(a, b)? {
+            self.lie_alike(x, y)?;
+            let node = self.push(layer, work, &[x, y]);
+            return Ok(vec![Value::View(View { axes: a.axes.clone(), roll: a.roll, ..View::of(node) })]);
+        }
         let (a, b) = (&self.spread(layer, a, b)?, &self.spread(layer, b, a)?);
         let dims = array::common(&a.dims(), &b.dims()).ok_or("its inputs have different sizes")?;
         let wide = |view: &View| view.expand(&dims).ok_or("its inputs have different sizes");
@@ -332,9 +306,7 @@ impl Lowering<'_> {
             return Err("its inputs have their axes in different orders".into());
         }
         let [x, y] = [self.node_of(&a)?, self.node_of(&b)?];
-        if self.sizes(x) != self.sizes(y) {
-            return Err("its inputs have different sizes".into());
-        }
+        self.lie_alike(x, y)?;
         let node = self.push(layer, work, &[x, y]);
         let image = View::image(node, self.sizes(node));
         // Both were, for example, with channels last: so is the result.
@@ -342,6 +314,15 @@ impl Lowering<'_> {
         let view = image.transpose(&order).filter(|view| view.dims() == dims);
         view.map(|v| vec![Value::View(v)])
             .ok_or_else(|| "its inputs have an order of axes that is not known".into())
+    }
+
+    /// Whether two images have the same size, and their pixels lie on each other.
+    fn lie_alike(&self, x: usize, y: usize) -> Result<(), Why> {
+        let lies = |node: usize| (self.draft.nodes[node].size, self.draft.nodes[node].margin);
+        match self.sizes(x) == self.sizes(y) && lies(x) == lies(y) {
+            true => Ok(()),
+            false => Err("its inputs have different sizes, or are cropped otherwise".into()),
+        }
     }
 
     /// What is known of a whole image, at every pixel of another one; anything else as it is.
@@ -361,38 +342,29 @@ impl Lowering<'_> {
     fn product(&mut self, layer: &Layer, inputs: &[Option<Value>]) -> Result<Vec<Value>, Why> {
         let divide = layer.kind == "Div";
         match (&inputs[0], inputs.get(1).and_then(Option::as_ref)) {
+            (Some(Value::View(x)), Some(Value::Constant(by)))
+            | (Some(Value::Constant(by)), Some(Value::View(x)))
+                if self.by_channel(x, by).is_none()
+                    && by.scalar().is_some()
+                    && (!divide || matches!(inputs[0], Some(Value::View(_)))) =>
+            {
+                // Of a part of the channels, or in another order: it waits for what computes with it.
+                let by = by.values[0] as f32;
+                let factor = Factor::of(x.factor.value() * if divide { 1.0 / by } else { by });
+                Ok(vec![Value::View(View { factor, ..x.clone() })])
+            }
             (Some(Value::View(x)), Some(Value::Constant(by))) => {
-                let by = Self::by_channel(x, by).ok_or("it scales each pixel by another number")?;
+                let by = self.by_channel(x, by).ok_or("it scales each pixel by another number")?;
                 self.turned(x, |l, x| l.affine(layer, x, |c| (if divide { 1.0 / by[c] } else { by[c] }, 0.0)))
             }
             (Some(Value::Constant(by)), Some(Value::View(x))) if !divide => {
-                let by = Self::by_channel(x, by).ok_or("it scales each pixel by another number")?;
+                let by = self.by_channel(x, by).ok_or("it scales each pixel by another number")?;
                 self.turned(x, |l, x| l.affine(layer, x, |c| (by[c], 0.0)))
             }
             (Some(Value::View(a)), Some(Value::View(b))) if !divide => self.pair(layer, Work::Mul, a, b),
             _ => Err("an image as a divisor is not done; export it as a product".into()),
         }
     }
-}
-
-/// A view with channels last as one with channels first; others as they are.
-pub(super) fn usual(view: &View) -> View {
-    let turned = (view.axes.len() == 4).then(|| view.transpose(&[0, 3, 1, 2])).flatten();
-    match turned {
-        Some(turned) if !view.is_image() && turned.is_image() => turned,
-        _ => view.clone(),
-    }
-}
-
-/// A constant beside a view, turned as [`usual`] turns the view.
-fn usual_array(view: &View, array: &Array) -> Array {
-    if usual(view) == *view || array.dims.len() > 4 {
-        return array.clone();
-    }
-    let mut dims = vec![1; 4 - array.dims.len()];
-    dims.extend(&array.dims);
-    let whole = Array { dims, ..array.clone() };
-    whole.transpose(&[0, 3, 1, 2]).unwrap_or(whole)
 }
 
 /// What is in the way of an operator, and what comes nearest to it.
@@ -405,7 +377,7 @@ fn nearest(kind: &str) -> &'static str {
             "means and deviations of the whole image, norms over channels and the largest of a window are done"
         }
         "MatMul" | "Gemm" | "Softmax" | "LayerNormalization" | "Einsum" => {
-            "attention is run in SwinIR's form, from its PyTorch file; not from a graph of matrix products"
+            "linear layers on the channels of each pixel, and attention in square windows in SwinIR's form, are done"
         }
         _ => "the engine has no such operator",
     }

@@ -2,7 +2,7 @@
 
 use super::{Lowering, Value, Why};
 use crate::array::Array;
-use crate::draft::{Size, Work};
+use crate::draft::{NO_MARGIN, Ratio, Size, Work};
 use crate::net::{Attribute, Layer};
 use crate::view::View;
 use mcir_runtime::model::Filter;
@@ -53,6 +53,11 @@ impl Lowering<'_> {
             return Ok(vec![Value::View(view.clone())]);
         }
         let filter = kernel(layer)?;
+        if filter == Filter::AlignedBilinear && self.draft.nodes[x].margin != NO_MARGIN {
+            return Err("it aligns the corners of an image that convolutions without padding, or cropping, made smaller, or \
+                        that was extended; with half-pixel centres that is done"
+                .into());
+        }
         let is_whole = self.is_whole(x, 0) && self.is_whole(x, 1);
         // Pixels at the border are repeated: around an image that was extended so, that is what is there.
         if filter != Filter::Nearest && !is_whole && !self.is_input(x) {
@@ -68,6 +73,11 @@ impl Lowering<'_> {
     /// Interpolation to a whole fraction of the size, as networks have it that enlarge more than they are asked for.
     fn fraction(&mut self, layer: &Layer, x: usize, factor: usize) -> Result<Vec<Value>, Why> {
         let filter = kernel(layer)?;
+        if filter == Filter::AlignedBilinear {
+            return Err(
+                "it makes an image smaller with aligned corners; with half-pixel centres that is done".into(),
+            );
+        }
         let rounded = layer.text("coordinate_transformation_mode", "half_pixel") != "asymmetric"
             && layer.kind != "Upsample";
         // Of two pixels that are as near the first is taken, as there is none in the middle.
@@ -86,11 +96,13 @@ impl Lowering<'_> {
             return Err(format!("it makes an image of more than {MOST_CHANNELS} channels smaller"));
         }
         match self.draft.nodes[x].size {
-            Size::Times(n) if n.is_multiple_of(factor) => {}
-            Size::Times(n) => {
+            Size::Times(Ratio { times, .. }) if times.is_multiple_of(factor) => {}
+            Size::Times(_)
+                if self.draft.exact && self.draft.whole(x).iter().all(|side| side.is_multiple_of(factor)) => {
+            }
+            Size::Times(Ratio { times, of }) => {
                 return Err(format!(
-                    "it makes an image of {n} times the input's size {factor} times smaller, which is no whole multiple of \
-                     the input; that is done to images that were enlarged before"
+                    "it makes an image of {times}/{of} of the input's size {factor} times smaller, which does not divide it"
                 ));
             }
             Size::Pooled(_) => unreachable!("what was pooled is resized like another image"),
@@ -115,18 +127,19 @@ impl Lowering<'_> {
         let sizes: Vec<usize> =
             dims.iter().zip(factors).map(|(d, f)| (*d as f64 * f + 1e-6) as usize).collect();
         let like = (0..self.draft.nodes.len())
-            .find(|&node| self.sizes(node)[1..] == sizes[2..] && self.draft.nodes[node].margin == [0; 2]);
+            .find(|&node| self.sizes(node)[1..] == sizes[2..] && self.draft.nodes[node].margin == NO_MARGIN);
         let like = like.filter(|_| sizes[..2] == dims[..2]).ok_or_else(|| {
             format!("it resizes what was pooled to {sizes:?}, which is not the size of any image before it")
         })?;
         let places = layer.text("coordinate_transformation_mode", "half_pixel");
         let filter = match (layer.text("mode", "nearest"), places) {
             ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
+            ("linear", "align_corners") => Filter::AlignedBilinear,
             ("nearest", "asymmetric") if layer.text("nearest_mode", "") == "floor" => Filter::Nearest,
             (mode, places) => {
                 return Err(format!(
-                    "it interpolates what was pooled {mode} with {places} coordinates; bilinear with half-pixel centres, \
-                     and nearest with asymmetric coordinates rounded down, are done"
+                    "it interpolates what was pooled {mode} with {places} coordinates; bilinear with half-pixel centres \
+                     or aligned corners, and nearest with asymmetric coordinates rounded down, are done"
                 ));
             }
         };
@@ -157,6 +170,7 @@ fn kernel(layer: &Layer) -> Result<Filter, Why> {
             Filter::Nearest
         }
         ("linear", "half_pixel" | "pytorch_half_pixel") => Filter::Bilinear,
+        ("linear", "align_corners") => Filter::AlignedBilinear,
         ("cubic", "half_pixel" | "pytorch_half_pixel")
             if layer.float("cubic_coeff_a", -0.75) == -0.5 && layer.int("exclude_outside", 0) == 0 =>
         {
@@ -168,14 +182,11 @@ fn kernel(layer: &Layer) -> Result<Filter, Why> {
             Filter::SharpBicubic
         }
         (mode, "align_corners") => {
-            return Err(format!(
-                "it interpolates {mode} with align_corners, where every pixel's weights follow from the size of the whole \
-                     image; train or export it with align_corners=False"
-            ));
+            return Err(format!("it interpolates {mode} with align_corners; bilinearly that is done"));
         }
         (mode, places) => {
             return Err(format!(
-                "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres and \
+                "it interpolates {mode} with {places} coordinates; nearest pixels, bilinear with half-pixel centres or aligned corners and \
                      bicubic with a = -0.5 or -0.75 are done"
             ));
         }

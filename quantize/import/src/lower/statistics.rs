@@ -5,7 +5,7 @@
 use super::{Lowering, Value, Why};
 use crate::array::{self, Array};
 use crate::draft::Work;
-use crate::lower::{fold, ops::usual};
+use crate::lower::{fold, layout::usual};
 use crate::net::Layer;
 use crate::view::View;
 use mcir_runtime::model::Statistic;
@@ -153,16 +153,27 @@ impl Lowering<'_> {
             _ => return Err("it averages something else than an image or squares".into()),
         };
         let turned = usual(&x) != x;
-        if !usual(&x).is_image() {
+        // Of pixels in another order the channels of each are averaged.
+        let place = if usual(&x).is_image() { None } else { self.channel_axis(&x) };
+        if !usual(&x).is_image() && place.is_none() {
             return Err("its input has its axes in another order than an image".into());
         }
         if layer.int("keepdims", 1) == 0 {
             return Err("it drops the axes that it averages over; export it with keepdims".into());
         }
-        let dims = usual(&x).dims();
+        let dims = self.image_dims(&x);
         for axis in fold::axes(layer, axes).ok_or("its axes are no constant")? {
-            let axis = array::index(axis, 4).ok_or("its axes are not there")?;
-            let axis = if turned { [0, 2, 3, 1][axis] } else { axis };
+            let axis = array::index(axis, x.axes.len()).ok_or("its axes are not there")?;
+            let axis = match place {
+                Some(place) if axis == place => 1,
+                Some(_) => {
+                    return Err(
+                        "it averages over an axis of pixels that are not in the order of an image".into()
+                    );
+                }
+                None if turned => [0, 2, 3, 1][axis],
+                None => axis,
+            };
             if axis == 0 || all.contains(&axis) {
                 return Err("it averages over an axis that has no pixels".into());
             }
@@ -184,7 +195,7 @@ impl Lowering<'_> {
         divisor: f64,
     ) -> Result<Vec<Value>, Why> {
         axes.sort_unstable();
-        let dims = usual(x).dims();
+        let dims = self.image_dims(x);
         let count: f64 = axes.iter().map(|&axis| dims[axis] as f64).product();
         let step = match (&axes[..], of) {
             _ if (divisor - count).abs() > 1e-6 * count => Step::Sum { of, axes, divisor },
@@ -201,14 +212,18 @@ impl Lowering<'_> {
     fn global(&mut self, layer: &Layer, x: &View, statistic: Statistic) -> Result<Vec<Value>, Why> {
         self.turned(x, |l, x| {
             let node = l.image(x)?;
-            if l.extended > 0 || l.draft.nodes[node].margin != [0; 2] {
-                return Err("it looks at the whole of an image that is cropped or extended".into());
-            }
+            let node = l.cropped(layer, node)?;
             let work = Work::Global(statistic);
             let made = l.draft.nodes.iter().position(|n| n.work == work && n.inputs == [node]);
             let node = made.unwrap_or_else(|| l.push(layer, work, &[node]));
             Ok(l.value(node))
         })
+    }
+
+    /// Sizes of the image that a view is, whatever the order of its axes.
+    fn image_dims(&self, x: &View) -> Vec<usize> {
+        let usual = usual(x);
+        if usual.is_image() { usual.dims() } else { View::image(x.node, self.sizes(x.node)).dims() }
     }
 
     fn is_mean_of(&self, mean: &View, x: &View) -> bool {
@@ -239,7 +254,8 @@ impl Lowering<'_> {
         inputs: &[Option<Value>],
     ) -> Option<Result<Vec<Value>, Why>> {
         let last = array::index(layer.int("axis", -1), view.axes.len()) == Some(view.axes.len() - 1);
-        if !last || view.axes.len() != 4 || view.is_image() || !usual(view).is_image() {
+        let of_channels = usual(view).is_image() || self.channel_axis(view) == view.axes.len().checked_sub(1);
+        if !last || view.is_image() || !of_channels {
             return None;
         }
         let eps = f64::from(layer.float("epsilon", 1e-5));

@@ -5,7 +5,7 @@ mod conv;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Module, Pointwise, Push, Type, zero_point};
 pub(crate) use conv::ConvShape;
-use mcir_runtime::model::{Extent, Filter, Model, NodeId};
+use mcir_runtime::model::{Extent, Filter, Model, NodeId, PadMode};
 use mcir_runtime::program::{
     BilinearSkip, MAX_TAPS, Node, Order, Phase, Phases, Program, Reduce, Resize, Work, activation_table,
     limits, phases, reduction, short,
@@ -87,6 +87,10 @@ impl Lowered {
         for id in 0..program.nodes().len() {
             lowering.node(id)?;
         }
+        if program.pad_multiple() > 1 && program.pad_mode() != PadMode::Reflect {
+            let why = "pictures that are extended otherwise than by reflection are computed on the CPU only";
+            return Err(lowering.unsupported(&program.nodes()[0], why));
+        }
         let Lowering { constants, edges, mut steps, .. } = lowering;
         let last = edges.len() - 1;
         steps.push(Step {
@@ -146,7 +150,7 @@ impl Lowering<'_> {
             return Err(self.unsupported(node, "its result is floats"));
         };
         let Extent::Times(times) = node.edge.extent else {
-            return Err(self.unsupported(node, "its size is no multiple of the picture's"));
+            return Err(self.unsupported(node, "its size is no whole multiple of the picture's"));
         };
         let [from, second] = program.reads(id);
         if !(from.is_quantized() && second.is_quantized()) {
@@ -193,6 +197,9 @@ impl Lowering<'_> {
                 let rows = i32::from(*order == Order::Rows);
                 let constants = vec![kind as i32, *upscale as i32, node.edge.channels as i32, rows];
                 self.step(id, Task::Quads(Kernel { module: Module::Shuffle, constants }), push);
+            }
+            Work::Resize(Resize { filter: Filter::AlignedBilinear, .. }) => {
+                return Err(self.unsupported(node, "interpolation with aligned corners runs on the CPU only"));
             }
             Work::Resize(resize) => self.resize(id, *resize, push),
             Work::Reduce(reduce) => self.reduce(id, *reduce, push),

@@ -28,6 +28,7 @@ mod window_attention;
 mod window_attention_i8;
 
 use crate::cpu::table::Cpu;
+use crate::model::Filter;
 use crate::program::{Program, Work};
 use alloc::boxed::Box;
 use image_add::ImageAddStep;
@@ -65,6 +66,9 @@ pub(crate) fn prepare(program: &Program, id: usize, cpu: Cpu) -> Result<Option<B
         Work::Mul(mul) => boxed(mul::MulStep::new(*mul, dtypes)),
         Work::Affine(affine) => boxed(affine::AffineStep::new(affine.clone(), dtypes)),
         Work::Activation(activation) => boxed(activation::ActivationStep::new(*activation, dtypes, cpu)),
+        Work::Resize(resize) if resize.filter == Filter::AlignedBilinear => {
+            boxed(interpolate::InterpolateStep::aligned(*resize, channels, dtypes))
+        }
         Work::Resize(resize) => resize::ResizeStep::new(*resize, channels, dtypes).and_then(boxed),
         Work::LowResize(resize) => {
             shuffled_resize::ShuffledResizeStep::new(*resize, channels, dtypes, cpu).and_then(boxed)

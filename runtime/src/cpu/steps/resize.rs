@@ -7,8 +7,8 @@ use crate::program::{MAX_TAPS, MAX_UPSCALE, Phase, Phases, Resize, phases};
 
 /// Floats of the working rows on the stack.
 const SCRATCH: usize = 1024;
-/// Most channels that fit them.
-const MAX_CHANNELS: usize = 16;
+/// Pixels beside those of a block that its working row holds, on either side.
+const AROUND: usize = MAX_TAPS / 2;
 
 /// An upsampling.
 pub(crate) struct ResizeStep {
@@ -25,13 +25,18 @@ impl ResizeStep {
     /// `None` for more channels or a larger factor than there is room for.
     pub fn new(resize: Resize, channels: usize, dtypes: Dtypes) -> Option<Self> {
         let Resize { upscale, filter, factor } = resize;
-        if channels > MAX_CHANNELS || upscale > MAX_UPSCALE {
+        if upscale > MAX_UPSCALE || block(channels, upscale) == 0 {
             return None;
         }
         let Phases { all: phases, taps, .. } = phases(filter, upscale);
         let (from, to) = dtypes.codecs();
         Some(Self { upscale, channels, from, to, factor, phases, taps })
     }
+}
+
+/// Pixels at a time: a working row holds them with those around them, and another one all phases.
+fn block(channels: usize, upscale: usize) -> usize {
+    (SCRATCH / channels).saturating_sub(2 * AROUND).min(SCRATCH / (channels * upscale))
 }
 
 impl Step for ResizeStep {
@@ -73,13 +78,12 @@ impl Elementwise for Row<'_> {
     fn run(self) {
         let step = self.step;
         let (r, c) = (step.upscale, step.channels);
-        let margin = MAX_TAPS / 2;
+        let margin = AROUND;
         let (mut column, mut row) = ([0.0_f32; SCRATCH], [0.0_f32; SCRATCH]);
         // What the phases make, one behind the other, as it is stored.
         let mut stored = [0.0_f32; SCRATCH];
         let px_bytes = c * step.to.size_bytes();
-        // Pixels at a time: working rows hold the margins, and the output row all phases.
-        let block = (SCRATCH / c - 2 * margin).min(SCRATCH / (c * r));
+        let block = block(c, r);
         let mut x = self.cols.start;
         while x < self.cols.end {
             let n = block.min(self.cols.end - x);

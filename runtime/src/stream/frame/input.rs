@@ -2,6 +2,7 @@
 
 use super::Frame;
 use crate::cpu::codec::Codec;
+use crate::model::PadMode;
 
 impl Frame<'_> {
     pub(super) fn take_u8(&mut self, pixels: &[u8]) {
@@ -39,15 +40,35 @@ impl Frame<'_> {
     fn extend_columns(&mut self) {
         let (width, px) = (self.plan.layout.width, self.workspace.rings[0].px_bytes);
         let (margin, extended) = (self.margin(), width + 2 * self.margin());
-        let (_, row) = self.input_row();
+        let mode = self.plan.model().graph().pad_mode;
+        let (codec, row) = self.input_row();
         for x in (0..margin).chain(margin + width..row.len() / px) {
-            let from = if x < extended { x.clamp(margin, margin + width - 1) } else { reflect(x, extended) };
+            let from = match mode {
+                PadMode::Zero if x >= extended => {
+                    row[x * px..(x + 1) * px].fill(codec.padding_byte());
+                    continue;
+                }
+                PadMode::Reflect if x >= extended => reflect(x, extended),
+                _ => x.clamp(margin, margin + width - 1),
+            };
             row.copy_within(from * px..(from + 1) * px, x * px);
         }
     }
 
+    /// Puts row `y`, below the `extended` rows of the image with its margin, into the slot of the next.
+    pub(super) fn extend_row(&mut self, y: usize, extended: usize) {
+        match self.plan.model().graph().pad_mode {
+            PadMode::Reflect => self.repeat_row(reflect(y, extended)),
+            PadMode::Edge => self.repeat_row(y - 1),
+            PadMode::Zero => {
+                let (codec, row) = self.input_row();
+                row.fill(codec.padding_byte());
+            }
+        }
+    }
+
     /// Copies an earlier row to the slot of the next.
-    pub(super) fn repeat_row(&mut self, from: usize) {
+    fn repeat_row(&mut self, from: usize) {
         let ring = &self.workspace.rings[0];
         let at = |y: usize| ring.offset + y % ring.rows * ring.row_bytes;
         let (from, to) = (at(from), at(self.workspace.done[0]));
@@ -67,7 +88,7 @@ impl Frame<'_> {
 }
 
 /// The place inside `0..size` that mirrors `at`; the border itself is not repeated.
-pub(super) fn reflect(at: usize, size: usize) -> usize {
+fn reflect(at: usize, size: usize) -> usize {
     if size == 1 {
         return 0;
     }

@@ -2,6 +2,7 @@
 //! delivering rows gives the same bits.
 
 mod margin;
+mod multiple;
 mod networks;
 
 use super::*;
@@ -299,6 +300,12 @@ fn the_bits_do_not_depend_on_the_processor() {
         1_456_473_437,
         54_492_070,
         3_074_038_660,
+        810_583_891,
+        3_783_202_427,
+        2_328_789_903,
+        2_234_999_321,
+        198_678_672,
+        1_094_202_408,
         2_988_989_677_u32,
     ];
     assert_eq!(crcs, expected);

@@ -5,8 +5,8 @@ use crate::arch::edsr::{Config, graph};
 use crate::arch::swinir;
 use crate::model::{Filter, Model};
 use crate::testing::{
-    attention_graph, i16_graph, narrow_graph, pooled_graph, prelu_graph, quantized_graph, quantized_swinir,
-    random_model, reduced_graph, shuffled_graph,
+    aligned_graph, attention_graph, i16_graph, narrow_graph, pooled_graph, prelu_graph, quantized_graph,
+    quantized_swinir, random_model, reduced_graph, shuffled_graph, unet_graph, wide_graph,
 };
 
 pub(super) fn networks() -> Vec<(&'static str, Model)> {
@@ -54,6 +54,12 @@ pub(super) fn networks() -> Vec<(&'static str, Model)> {
         ("int8, reduced x8 / 4", random_model(reduced_graph(8, 8, 4, Filter::Bicubic, true), 31)),
         ("int8, reduced x6 / 2", random_model(reduced_graph(8, 6, 2, Filter::Nearest, true), 32)),
         ("reduced x2 / 2", random_model(reduced_graph(4, 2, 2, Filter::Bilinear, false), 33)),
+        ("fractions", random_model(unet_graph(8, false, false), 34)),
+        ("int8, fractions", random_model(unet_graph(12, true, false), 35)),
+        ("int8, fractions and the whole image", random_model(unet_graph(8, true, true), 36)),
+        ("int8 x2, aligned corners", random_model(quantized_graph(12, 2, Filter::AlignedBilinear), 37)),
+        ("x3, aligned corners", random_model(aligned_graph(7, 3), 38)),
+        ("int8 x4 nearest of 64 channels", random_model(wide_graph(64, 4), 39)),
         ("int8 x3 bicubic of PyTorch", random_model(quantized_graph(8, 3, Filter::SharpBicubic), 27)),
     ]
 }
