@@ -52,8 +52,12 @@ impl Lowering<'_> {
         let operands = [0, 1].map(|k| inputs.get(k).and_then(Option::as_ref));
         let kept = |scores: Scores| Ok(vec![Value::Scores(Box::new(scores))]);
         match (layer.kind.as_str(), operands) {
-            ("MatMul", [Some(Value::View(queries)), Some(Value::View(keys))]) => {
-                Some(scores(queries, keys).and_then(kept))
+            ("MatMul" | "FusedMatMul", [Some(Value::View(queries)), Some(Value::View(keys))]) => {
+                let [turned, keys_turned] = ["transA", "transB"].map(|name| layer.int(name, 0) != 0);
+                let swapped = |view: &View, swap: bool| if swap { last_two_swapped(view) } else { Some(view.clone()) };
+                let (queries, keys) = (swapped(queries, turned)?, swapped(keys, keys_turned)?);
+                let made = scores(&queries, &keys);
+                Some(made.and_then(|made| kept(Scores { scale: layer.float("alpha", 1.0), ..made })))
             }
             ("MatMul", [Some(Value::Scores(scores)), Some(Value::View(values))]) if scores.soft => {
                 Some(self.attend(layer, scores, values))
@@ -106,10 +110,7 @@ impl Lowering<'_> {
 
     fn attend(&mut self, layer: &Layer, scores: &Scores, values: &View) -> Result<Vec<Value>, Why> {
         let Scores { queries, keys, lead, scale, added, .. } = scores;
-        let rank = keys.axes.len();
-        let mut order: Vec<usize> = (0..rank).collect();
-        order.swap(rank - 2, rank - 1);
-        let keys = keys.transpose(&order).ok_or("its keys have no order of axes that is known")?;
+        let keys = last_two_swapped(keys).ok_or("its keys have no order of axes that is known")?;
         let views = [queries, &keys, values];
         let windows = views.map(|view| self.windows(view));
         let [Some(q), Some(k), Some(v)] = &windows else {
@@ -244,6 +245,14 @@ fn scores(queries: &View, keys: &View) -> Result<Scores, Why> {
         added: Vec::new(),
         soft: false,
     })
+}
+
+/// With its last two axes in the other order.
+fn last_two_swapped(view: &View) -> Option<View> {
+    let rank = view.axes.len();
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.swap(rank.checked_sub(2)?, rank - 1);
+    view.transpose(&order)
 }
 
 /// Without its last two axes.

@@ -7,7 +7,7 @@
 
 use super::{Lowering, Padded, Value, Why};
 use crate::array::Array;
-use crate::draft::{Margin, NO_MARGIN, Node, Ratio, Size, Work};
+use crate::draft::{Conv, Margin, NO_MARGIN, Node, Ratio, Size, Work};
 use crate::net::Layer;
 use crate::view::{Of, View};
 use mcir_runtime::model::{PadMode, Pool};
@@ -40,12 +40,9 @@ impl Lowering<'_> {
             _ => None,
         };
         if let (Some(mode), &[0, 0, 0, 0, 0, 0, below, right]) = (mode, &pads[..])
-            && (0..=1024).contains(&below)
-            && (0..=1024).contains(&right)
-            && view.is_image()
-            && self.is_first(view)
+            && let Some(filled) = self.filled(view, [below, right], mode)
         {
-            return self.fill_to_multiple(view, [below, right].map(|more| more as usize), mode);
+            return Ok(filled);
         }
         if pads.iter().all(|p| *p == 0) {
             return Ok(vec![Value::View(view.clone())]);
@@ -97,8 +94,26 @@ impl Lowering<'_> {
             && (0..self.draft.nodes.len()).all(|node| self.is_input(node))
     }
 
-    /// The image that goes in, extended below and at the right to a multiple; all that follows sees it so.
-    fn fill_to_multiple(&mut self, view: &View, more: [usize; 2], mode: PadMode) -> Result<Vec<Value>, Why> {
+    /// The image that goes in, extended below and at the right to a multiple, if that is what these rows and columns do.
+    pub(super) fn filled(&mut self, view: &View, more: [i64; 2], mode: PadMode) -> Option<Vec<Value>> {
+        if !more.iter().all(|more| (0..=1024).contains(more)) || !view.is_image() {
+            return None;
+        }
+        let more = more.map(|more| more as usize);
+        // Once more, as another branch sees it.
+        if let Some([height, width]) = self.draft.padded {
+            let added = [self.draft.image[0] - height, self.draft.image[1] - width];
+            let channels = self.draft.nodes[view.node].channels;
+            let before =
+                *view == View::image(view.node, [channels, height, width]) && self.is_input(view.node);
+            let same = added == more && self.draft.padding.is_some_and(|(_, known)| known == mode);
+            return (before && same).then(|| self.value(view.node));
+        }
+        self.is_first(view).then(|| self.fill_to_multiple(view, more, mode))
+    }
+
+    /// All that follows sees the image so.
+    fn fill_to_multiple(&mut self, view: &View, more: [usize; 2], mode: PadMode) -> Vec<Value> {
         let multiple = self.draft.padding.map_or(1, |(multiple, _)| multiple);
         self.draft.padding = Some((multiple, mode));
         if more != [0; 2] {
@@ -106,7 +121,45 @@ impl Lowering<'_> {
             self.draft.padded = Some([height, width]);
             self.draft.image = [height + more[0], width + more[1]];
         }
-        Ok(self.value(view.node))
+        self.value(view.node)
+    }
+
+    /// Two images of which as much is there, with what is there of both at the same places: one is moved by a convolution that
+    /// takes another pixel. Strides that begin at another row make it necessary.
+    pub(super) fn aligned(&mut self, layer: &Layer, nodes: &mut [usize]) -> Result<(), Why> {
+        /// Pixels that a kernel of nine reaches.
+        const MOST: i64 = 4;
+        let before = |l: &Self, node: usize| l.draft.nodes[node].margin.map(|side| side[0]);
+        let size = |l: &Self, node: usize| (l.draft.nodes[node].size, l.sizes(node)[1..].to_vec());
+        if nodes.iter().any(|&node| size(self, node) != size(self, nodes[0])) {
+            return Err("its inputs have different sizes, or are cropped otherwise".into());
+        }
+        let most = [0, 1].map(|side| nodes.iter().map(|&node| before(self, node)[side]).max().unwrap_or(0));
+        for node in nodes {
+            let have = before(self, *node);
+            let [down, right] = [most[0] - have[0], most[1] - have[1]];
+            if [down, right] == [0; 2] {
+                continue;
+            }
+            if down.max(right) > MOST {
+                return Err(format!(
+                    "its inputs lie {down} rows and {right} columns apart, after strides that begin at different ones; up to {MOST} \
+                     are done"
+                ));
+            }
+            let channels = self.draft.nodes[*node].channels;
+            let reach = down.max(right) as usize;
+            let kernel = 2 * reach + 1;
+            self.spend(channels, channels * kernel * kernel)?;
+            let mut weight = vec![0.0; channels * channels * kernel * kernel];
+            let tap = (reach - down as usize) * kernel + reach - right as usize;
+            (0..channels).for_each(|c| weight[(c * channels + c) * kernel * kernel + tap] = 1.0);
+            let conv = Conv { kernel, weight, bias: vec![0.0; channels], relu: false };
+            let moved = self.draft.push(format!("{}.moved", layer.name), Work::Conv(conv), &[*node]);
+            self.shrink(moved, [[down, -down], [right, -right]])?;
+            *node = moved;
+        }
+        Ok(())
     }
 
     /// Whether so many rows (columns) at the end of an image are those that it was extended by to a multiple.

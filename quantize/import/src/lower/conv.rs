@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::draft::{Conv, Work};
 use crate::net::{Attribute, Layer};
 use crate::view::View;
-use mcir_runtime::model::Activation;
+use mcir_runtime::model::{Activation, PadMode};
 
 /// Largest side of a kernel.
 const MAX_KERNEL: usize = 9;
@@ -24,6 +24,7 @@ impl Lowering<'_> {
             Some(Some(Value::Padded(padded))) => padded.clone(),
             _ => return Err("its input is no image".into()),
         };
+        let (padded, pads) = self.evened(layer, padded);
         let mut x = self.image(&padded.view)?;
         if layer.int("point", 0) == 1 && self.sizes(x)[1..] != [1, 1] {
             return Err("a layer of all pixels of an image is done where there is one, after a mean".into());
@@ -64,7 +65,7 @@ impl Lowering<'_> {
         let pads = match layer.text("auto_pad", "NOTSET") {
             "SAME_UPPER" | "SAME_LOWER" => [tall / 2, wide / 2].repeat(2),
             "VALID" => vec![0; 4],
-            _ => layer.ints("pads").map_or(vec![0; 4], |p| p.iter().map(|&p| p.max(0) as usize).collect()),
+            _ => pads.iter().map(|&p| p.max(0) as usize).collect(),
         };
         let [up, left, down, right] = pads[..] else { return Err(format!("pads is {pads:?}")) };
         let all = [up, left].map(|p| p.saturating_add(padded.around));
@@ -165,6 +166,25 @@ impl Lowering<'_> {
             }
         }
         Ok(self.value(node))
+    }
+
+    /// What a convolution reads and by how much it pads that, where zeros that extend the image to a multiple stand in its own
+    /// padding, as optimizers write it.
+    fn evened(&mut self, layer: &Layer, padded: Padded) -> (Padded, Vec<i64>) {
+        let pads = layer.ints("pads").map_or(vec![0; 4], <[i64]>::to_vec);
+        let given = matches!(layer.text("auto_pad", "NOTSET"), "NOTSET" | "");
+        if let (true, &[up, left, down, right], 0) = (given, &pads[..], padded.around)
+            && [up, left] != [down, right]
+            && let Some(filled) = self.filled(
+                &padded.view,
+                [down.saturating_sub(up), right.saturating_sub(left)],
+                PadMode::Zero,
+            )
+            && let [Value::View(view)] = &filled[..]
+        {
+            return (Padded { view: view.clone(), ..padded }, vec![up, left, up, left]);
+        }
+        (padded, pads)
     }
 
     /// `ConvTranspose` that enlarges by its stride: a convolution that makes all pixels of a block as channels, and a pixel

@@ -38,6 +38,15 @@ pub fn constant(layer: &Layer, inputs: &[Option<&Array>], opset: i64) -> Option<
             (array::product(&dims) == Some(x.values.len())).then(|| Array { dims, ..x.clone() })
         }
         "Reshape" => input(0)?.reshape(&input(1)?.ints()),
+        "Flatten" => {
+            let x = input(0)?;
+            let axis = match layer.int("axis", 1) {
+                axis if axis < 0 => axis + x.dims.len() as i64,
+                axis => axis,
+            };
+            let outer = x.dims.get(..usize::try_from(axis).ok()?)?.iter().product::<usize>();
+            x.reshape(&[outer as i64, -1])
+        }
         "Transpose" => {
             let x = input(0)?;
             let order: Vec<usize> = match layer.ints("perm") {

@@ -50,6 +50,17 @@ impl Lowering<'_> {
                 Ok(vec![Value::Constant(fold::shape(&dims, layer))])
             }
             "Reshape" => one(view(0)?.reshape(&array(1).ok_or("its sizes are no constant")?.ints())),
+            "Flatten" => {
+                let view = view(0)?;
+                let dims = view.dims();
+                let axis = match layer.int("axis", 1) {
+                    axis if axis < 0 => axis + dims.len() as i64,
+                    axis => axis,
+                };
+                let (outer, inner) = dims.split_at((axis.max(0) as usize).min(dims.len()));
+                let size = |dims: &[usize]| dims.iter().product::<usize>() as i64;
+                one(view.reshape(&[size(outer), size(inner)]))
+            }
             "Transpose" => {
                 let view = view(0)?;
                 let order: Vec<usize> = match layer.ints("perm") {
@@ -88,7 +99,16 @@ impl Lowering<'_> {
                 self.split(layer, &view(0)?, sizes)
             }
             "Gather" => self.gather(layer, &view(0)?, &array(1).ok_or("its indices are no constant")?),
-            "MatMul" | "Gemm" => self.matrix(layer, inputs),
+            "MatMul" | "FusedMatMul" | "Gemm" => self.matrix(layer, inputs),
+            // What onnxruntime makes of sums and norms, and of linear layers and GELUs.
+            "SkipLayerNormalization" => self.skip_norm(layer, &view(0)?, &view(1)?, inputs),
+            "BiasGelu" => {
+                let sum = Layer { kind: "Add".into(), ..layer.clone() };
+                match &self.sum(&sum, inputs, 1.0)?[..] {
+                    [Value::View(view)] => self.activation(layer, &view.clone(), Activation::Gelu),
+                    _ => Err("its input is no image".into()),
+                }
+            }
             "Pad" => self.pad(layer, &view(0)?, &array),
             "Conv" | "FusedConv" => self.conv(layer, inputs, &array),
             "ConvTranspose" => {
@@ -107,11 +127,9 @@ impl Lowering<'_> {
                 if !views.iter().all(View::is_image) || axis != Some(if turned { 3 } else { 1 }) {
                     return Err("it joins something else than the channels of images".into());
                 }
-                let nodes: Vec<usize> = views.iter().map(|v| self.node_of(v)).collect::<Result<_, _>>()?;
-                let size = |node: usize| (self.draft.nodes[node].size, self.draft.nodes[node].margin);
-                if nodes.iter().any(|&node| size(node) != size(nodes[0])) {
-                    return Err("it joins images of different sizes".into());
-                }
+                let mut nodes: Vec<usize> =
+                    views.iter().map(|v| self.node_of(v)).collect::<Result<_, _>>()?;
+                self.aligned(layer, &mut nodes)?;
                 // Anything but a convolution gets the parts by one of 1x1 for each.
                 let total: usize = nodes.iter().map(|&node| self.draft.nodes[node].channels).sum();
                 self.spend(total, total)?;
@@ -292,10 +310,10 @@ impl Lowering<'_> {
     }
 
     /// An operator on the values of two images, of which one may have to be repeated.
-    fn pair(&mut self, layer: &Layer, work: Work, a: &View, b: &View) -> Result<Vec<Value>, Why> {
-        if let Some([x, y]) = self.alike(a, b)? {
-            self.lie_alike(x, y)?;
-            let node = self.push(layer, work, &[x, y]);
+    pub(super) fn pair(&mut self, layer: &Layer, work: Work, a: &View, b: &View) -> Result<Vec<Value>, Why> {
+        if let Some(mut nodes) = self.alike(a, b)? {
+            self.aligned(layer, &mut nodes)?;
+            let node = self.push(layer, work, &nodes);
             return Ok(vec![Value::View(View { axes: a.axes.clone(), roll: a.roll, ..View::of(node) })]);
         }
         let (a, b) = (&self.spread(layer, a, b)?, &self.spread(layer, b, a)?);
@@ -305,24 +323,15 @@ impl Lowering<'_> {
         if a.is_image() != b.is_image() {
             return Err("its inputs have their axes in different orders".into());
         }
-        let [x, y] = [self.node_of(&a)?, self.node_of(&b)?];
-        self.lie_alike(x, y)?;
-        let node = self.push(layer, work, &[x, y]);
+        let mut nodes = [self.node_of(&a)?, self.node_of(&b)?];
+        self.aligned(layer, &mut nodes)?;
+        let node = self.push(layer, work, &nodes);
         let image = View::image(node, self.sizes(node));
         // Both were, for example, with channels last: so is the result.
         let order = if a.is_image() { [0, 1, 2, 3] } else { [0, 2, 3, 1] };
         let view = image.transpose(&order).filter(|view| view.dims() == dims);
         view.map(|v| vec![Value::View(v)])
             .ok_or_else(|| "its inputs have an order of axes that is not known".into())
-    }
-
-    /// Whether two images have the same size, and their pixels lie on each other.
-    fn lie_alike(&self, x: usize, y: usize) -> Result<(), Why> {
-        let lies = |node: usize| (self.draft.nodes[node].size, self.draft.nodes[node].margin);
-        match self.sizes(x) == self.sizes(y) && lies(x) == lies(y) {
-            true => Ok(()),
-            false => Err("its inputs have different sizes, or are cropped otherwise".into()),
-        }
     }
 
     /// What is known of a whole image, at every pixel of another one; anything else as it is.

@@ -114,6 +114,17 @@ impl Lowering<'_> {
             }
             ("Sqrt", [Some(Value::Part(of)), _]) => self.with_power(layer, of, 0.5),
             ("LayerNormalization", [Some(Value::View(x)), _]) => self.layer_norm(layer, x, inputs),
+            // By the root of the mean square: of what is centred, onnxruntime writes a norm so.
+            (
+                "SimplifiedLayerNormalization",
+                [
+                    Some(Value::Part(Part { x, step: Step::Centred(Over::Channels) })),
+                    Some(Value::Constant(_)),
+                ],
+            ) => {
+                let weight = inputs.get(1).cloned().flatten();
+                self.layer_norm(layer, x, &[None, weight])
+            }
             _ => None,
         }
     }
@@ -158,11 +169,9 @@ impl Lowering<'_> {
         if !usual(&x).is_image() && place.is_none() {
             return Err("its input has its axes in another order than an image".into());
         }
-        if layer.int("keepdims", 1) == 0 {
-            return Err("it drops the axes that it averages over; export it with keepdims".into());
-        }
         let dims = self.image_dims(&x);
-        for axis in fold::axes(layer, axes).ok_or("its axes are no constant")? {
+        let named = fold::axes(layer, axes).ok_or("its axes are no constant")?;
+        for &axis in &named {
             let axis = array::index(axis, x.axes.len()).ok_or("its axes are not there")?;
             let axis = match place {
                 Some(place) if axis == place => 1,
@@ -182,7 +191,16 @@ impl Lowering<'_> {
             }
             all.push(axis);
         }
-        self.settle(layer, &x, of, all, divisor)
+        let mut found = self.settle(layer, &x, of, all, divisor)?;
+        if layer.int("keepdims", 1) == 0 {
+            let Some(Value::View(view)) = found.first_mut() else {
+                return Err(
+                    "it drops the axes of a step on the way to a mean; export it with keepdims".into()
+                );
+            };
+            *view = view.squeeze(Some(&named)).ok_or("it drops axes that are more than one value")?;
+        }
+        Ok(found)
     }
 
     /// A mean, once sums over all of an image's rows and columns, or over all channels, are divided by their number.
@@ -244,6 +262,25 @@ impl Lowering<'_> {
             let node = l.push(layer, Work::LayerNorm { eps: eps as f32, weight, bias }, &[x]);
             Ok(l.value(node))
         })
+    }
+
+    /// `SkipLayerNormalization`: a sum, the last of its outputs, and a norm of it, the first.
+    pub(super) fn skip_norm(
+        &mut self,
+        layer: &Layer,
+        a: &View,
+        b: &View,
+        inputs: &[Option<Value>],
+    ) -> Result<Vec<Value>, Why> {
+        if inputs.get(4).is_some_and(Option::is_some) {
+            return Err("it adds a bias between a sum and its norm; without one it is done".into());
+        }
+        let sum = self.pair(layer, Work::Add { scale: 1.0 }, a, b)?;
+        let [Value::View(view)] = &sum[..] else { return Err("its sum is no image".into()) };
+        let of = |k: usize| inputs.get(k).cloned().flatten();
+        let norm = self.layer_norm(layer, view, &[None, of(2), of(3)]);
+        let norm = norm.ok_or("its norm is not over the channels of each pixel")??;
+        Ok([norm, sum.clone(), sum.clone(), sum].concat())
     }
 
     /// `LayerNormalization` over the last axis, where that is the channels'.
