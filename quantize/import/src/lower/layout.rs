@@ -6,15 +6,12 @@ use crate::array::{self, Array};
 use crate::view::{Of, Piece, View};
 
 impl Lowering<'_> {
-    /// The axis of a view that has all channels of its image, if each of the others counts pixels and all of them are there
-    /// once, in any order.
+    /// The axis of a view that has channels of its image, all or a range, if each of the others counts pixels and all of them are
+    /// there once, in any order.
     pub(super) fn channel_axis(&self, view: &View) -> Option<usize> {
-        let [channels, height, width] = self.sizes(view.node);
-        let all = |axis: &Vec<Piece>| match axis[..] {
-            [Piece { size, of: Of::Channel(1) }] => size == channels,
-            _ => false,
-        };
-        let place = view.axes.iter().position(all)?;
+        let [_, height, width] = self.sizes(view.node);
+        let place =
+            view.axes.iter().position(|axis| matches!(axis[..], [Piece { of: Of::Channel(1), .. }]))?;
         let (mut rows, mut columns) = (1usize, 1usize);
         for piece in view.axes.iter().enumerate().filter(|(i, _)| *i != place).flat_map(|(_, axis)| axis) {
             match piece.of {
@@ -23,13 +20,15 @@ impl Lowering<'_> {
                 Of::Channel(_) | Of::Repeat => return None,
             }
         }
-        let whole = view.first == 0 && view.origin == [0; 2] && [rows, columns] == [height, width];
+        let whole = view.origin == [0; 2] && [rows, columns] == [height, width];
         whole.then_some(place)
     }
 
-    /// The whole of a view's image.
-    fn all_of(&self, view: &View) -> View {
-        View { factor: view.factor, ..View::image(view.node, self.sizes(view.node)) }
+    /// The pixels of a view with that axis in their usual order.
+    fn pixels_of(&self, view: &View, place: usize) -> View {
+        let [_, height, width] = self.sizes(view.node);
+        let image = View::image(view.node, [view.dims()[place], height, width]);
+        View { factor: view.factor, first: view.first, ..image }
     }
 
     /// An operator on each pixel of an image, whose axes may stand in any order: they are in their usual place for it, and where
@@ -41,7 +40,7 @@ impl Lowering<'_> {
     ) -> Result<Vec<Value>, Why> {
         let x = usual(view);
         if let (true, Some(place)) = (!view.is_image() && x == *view, self.channel_axis(view)) {
-            let x = self.all_of(view);
+            let x = self.pixels_of(view, place);
             let mut results = operator(self, &x)?;
             for value in &mut results {
                 let Value::View(made) = value else { continue };
@@ -91,10 +90,10 @@ impl Lowering<'_> {
     /// The images behind two views that have the same axes in the same order, if that is another one than usual.
     pub(super) fn alike(&mut self, a: &View, b: &View) -> Result<Option<[usize; 2]>, Why> {
         let same = a.axes == b.axes && a.roll == b.roll && !a.is_image();
-        if !same || self.channel_axis(a).is_none() || self.channel_axis(b).is_none() {
+        let (true, Some(first), Some(second)) = (same, self.channel_axis(a), self.channel_axis(b)) else {
             return Ok(None);
-        }
-        let [a, b] = [self.all_of(a), self.all_of(b)];
+        };
+        let [a, b] = [self.pixels_of(a, first), self.pixels_of(b, second)];
         Ok(Some([self.node_of(&a)?, self.node_of(&b)?]))
     }
 }

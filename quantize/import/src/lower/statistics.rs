@@ -65,6 +65,10 @@ impl Lowering<'_> {
         };
         match (layer.kind.as_str(), operands) {
             ("Identity" | "Dropout" | "Cast", [Some(Value::Part(of)), _]) => part(&of.x, of.step.clone()),
+            ("Transpose", [Some(Value::Part(of)), _]) => {
+                let order: Vec<usize> = layer.ints("perm")?.iter().map(|&p| p.max(0) as usize).collect();
+                part(&of.x.transpose(&order)?, of.step.clone())
+            }
             ("GlobalAveragePool", [Some(Value::View(x)), _]) if x.is_image() => {
                 Some(self.global(layer, x, Statistic::Mean))
             }

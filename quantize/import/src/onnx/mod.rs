@@ -110,7 +110,10 @@ type Beside<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
 fn layer(index: usize, node: &NodeProto, beside: Beside<'_>) -> Result<Layer, ImportError> {
     let name = if node.name.is_empty() { format!("node {index}") } else { node.name.clone() };
     // An activation that onnxruntime's optimizer has put into the convolution before it is one of ours, too.
-    let known = matches!(node.domain.as_str(), "" | "ai.onnx") || node.op_type == "FusedConv";
+    // Those of onnxruntime's optimizer that are done.
+    let optimized = ["FusedConv", "FusedMatMul", "Gelu", "BiasGelu", "SkipLayerNormalization"]
+        .contains(&node.op_type.as_str());
+    let known = matches!(node.domain.as_str(), "" | "ai.onnx") || optimized;
     let kind = if known { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) };
     let mut attributes = std::collections::BTreeMap::new();
     for attribute in &node.attribute {
