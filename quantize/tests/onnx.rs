@@ -12,12 +12,12 @@ use mcir_quantize::pipeline::{Calibrated, Effort, Purpose, Settings};
 use mcir_runtime::arch::edsr::{self, Config};
 use mcir_runtime::arch::swinir;
 use mcir_runtime::image::Image;
-use mcir_runtime::model::{Filter, Graph, Model, Op};
+use mcir_runtime::model::{Filter, Graph, Model, Op, PadMode};
 use mcir_runtime::plan::{Plan, PlanOptions};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
-use support::{attention, lr_image, pooled, random, reduced, samples};
+use support::{attention, fractions, lr_image, pooled, random, reduced, samples};
 
 /// Largest difference of float outputs.
 const TOLERANCE: f64 = 1e-4;
@@ -100,6 +100,9 @@ fn cases() -> Vec<Case> {
     more("reduced", reduced(Filter::SharpBicubic), false);
     more("reduced-bilinear", reduced(Filter::Bilinear), false);
     more("reduced-nearest", reduced(Filter::Nearest), true);
+    more("fractions", fractions(PadMode::Edge), true);
+    more("fractions-zero", fractions(PadMode::Zero), true);
+    more("fractions-reflect", fractions(PadMode::Reflect), true);
     for (name, at, sums) in [
         ("edge-int8", 0, Some(Sums::Int16)),
         ("edge-int8-float-sums", 0, Some(Sums::Float)),
@@ -108,6 +111,7 @@ fn cases() -> Vec<Case> {
         ("margin-int8", 10, Some(Sums::Int16)),
         ("pooled-int8", 12, Some(Sums::Int16)),
         ("reduced-int8", 15, Some(Sums::Int16)),
+        ("fractions-int8", 18, Some(Sums::Int16)),
         ("edge-tensorrt", 0, None),
         ("edge-nearest-tensorrt", 1, None),
         ("paper-shifted-tensorrt", 5, None),
@@ -176,6 +180,17 @@ fn windows_need_a_size_that_can_be_extended_to_whole_ones() {
     let error = export(&model, &small).unwrap_err();
     assert!(matches!(error, QuantizeError::Size { width: 4, height: 30, least: 8, .. }), "{error}");
     assert!(export(&model, &Options { size: Some((5, 30)), ..Options::default() }).is_ok());
+    // So do strides that divide the image; zeros, and pixels that are repeated, extend any.
+    let model = random(fractions(PadMode::Zero), 1);
+    let error = export(&model, &Options::default()).unwrap_err();
+    let of = |node: &str| node == "half";
+    assert!(matches!(&error, QuantizeError::SizeNeeded { node, multiple: 4 } if of(node)), "{error}");
+    assert!(export(&model, &Options { size: Some((1, 2)), ..Options::default() }).is_ok());
+    let error = export(
+        &random(fractions(PadMode::Reflect), 1),
+        &Options { size: Some((1, 2)), ..Options::default() },
+    );
+    assert!(matches!(error, Err(QuantizeError::Size { least: 4, .. })));
 }
 
 /// What TensorRT's explicit quantization takes: floats in and out, signed bytes, no zero points, biases in floats, and operators with

@@ -42,8 +42,8 @@ pub struct Options {
 const SIZES: [[usize; 2]; 2] = [[3, 5], [7, 4]];
 /// That unit.
 const UNIT: usize = 16;
-/// The same for networks that halve the image again and again.
-const UNIT_OF_STRIDES: usize = 64;
+/// The same for networks that halve the image again and again, and for those that divide it by other numbers.
+const UNITS_OF_STRIDES: [usize; 2] = [64, 960];
 
 /// Makes a model of a network.
 ///
@@ -52,24 +52,25 @@ const UNIT_OF_STRIDES: usize = 64;
 pub fn import(net: &Net, options: &Options) -> Result<Model, ImportError> {
     let range = options.range.or(net.range).unwrap_or(1.0);
     // Without strides that divide the image first: such a network takes images of any size.
-    let plain = follow(net, false, range, options);
-    let draft = match plain {
-        Err(ImportError::Unsupported { .. } | ImportError::Output { .. }) => {
-            follow(net, true, range, options)?
+    let mut draft = follow(net, None, range, options);
+    for unit in UNITS_OF_STRIDES {
+        if let Err(ImportError::Unsupported { .. } | ImportError::Output { .. }) = draft {
+            draft = follow(net, Some(unit), range, options);
         }
-        other => other?,
-    };
+    }
+    let draft = draft?;
     let metadata = vec![("name".into(), options.name.clone())];
     draft.model(metadata)
 }
 
-/// Follows the network, with two sizes of the image where any goes in.
-fn follow(net: &Net, exact: bool, range: f32, options: &Options) -> Result<Draft, ImportError> {
+/// Follows the network, with two sizes of the image where any goes in, of units that strides divide if they are to leave an exact
+/// fraction.
+fn follow(net: &Net, unit: Option<usize>, range: f32, options: &Options) -> Result<Draft, ImportError> {
     let open = fixed(net).is_none();
     let padding =
         if open && net.layers.iter().any(|layer| layer.kind == "Pad") { lower::multiple(net) } else { None };
     let follow = |size: [usize; 2]| {
-        let mut draft = lower::lower(net, size, exact, range, options.mean)?;
+        let mut draft = lower::lower(net, size, unit.is_some(), range, options.mean)?;
         if let Some((multiple, mode)) = padding {
             draft.padding = Some((multiple, mode));
         }
@@ -79,8 +80,8 @@ fn follow(net: &Net, exact: bool, range: f32, options: &Options) -> Result<Draft
     match fixed(net) {
         Some(size) => follow(size),
         None => {
-            let unit = if exact { UNIT_OF_STRIDES } else { UNIT };
-            let unit = draft::common_multiple(unit, padding.map_or(1, |(multiple, _)| multiple));
+            let unit =
+                draft::common_multiple(unit.unwrap_or(UNIT), padding.map_or(1, |(multiple, _)| multiple));
             let [first, second] = SIZES.map(|size| follow(size.map(|side| side * unit)));
             let [first, second] = [first?, second?];
             if let Some((a, b)) = first.nodes.iter().zip(&second.nodes).find(|(a, b)| !a.is_like(b)) {

@@ -72,7 +72,7 @@ fn state_dicts_compute_what_pytorch_computed() {
 
 /// Small networks of the published definitions with random weights in half precision, what goes in and what PyTorch makes of it
 /// in f32 (`dicts/chains.py`, `dicts/deep.py`).
-const NETWORKS: [(&str, &str); 19] = [
+const NETWORKS: [(&str, &str); 20] = [
     ("abpn", "QuickSRNet or ABPN"),
     ("carn_multi_x3", "CARN"),
     ("carn_single_x4", "CARN"),
@@ -80,6 +80,7 @@ const NETWORKS: [(&str, &str); 19] = [
     ("ecbsr_expanded", "ECBSR"),
     ("espcn_example_x3", "ESPCN"),
     ("esrgan_numbered_x2", "ESRGAN (RRDB)"),
+    ("esrgan_plus_x2", "ESRGAN (RRDB)"),
     ("esrgan_trunk_x4", "ESRGAN (RRDB)"),
     ("fsrcnn_x3", "FSRCNN"),
     ("msrresnet_x4", "MSRResNet"),

@@ -6,7 +6,7 @@ use mcir_quantize::samples::{Sample, Samples};
 use mcir_runtime::arch::edsr::{Config, graph};
 use mcir_runtime::image::Image;
 use mcir_runtime::model::{
-    Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, ParamSpec, Pool, Role, Statistic,
+    Activation, Conv2d, DType, Filter, Graph, Model, NodeId, Op, PadMode, ParamSpec, Pool, Role, Statistic,
     TensorData, infer, param_specs_of,
 };
 use std::path::Path;
@@ -240,4 +240,28 @@ pub fn lr_image(seed: u64, width: u32, height: u32, channels: usize) -> Image {
 pub fn node(model: &Model, name: &str) -> NodeId {
     let found = model.graph().nodes.iter().position(|n| n.name == name);
     found.unwrap_or_else(|| panic!("no node {name}")) as NodeId
+}
+
+/// A U-Net x2 on floats at a half and a quarter of the image, whose levels are enlarged by a pixel shuffle and with aligned corners.
+#[allow(dead_code)]
+pub fn fractions(pad_mode: PadMode) -> Graph {
+    let conv = |from, to, kernel| {
+        Op::Conv2d(Conv2d { in_channels: from, out_channels: to, kernel, activation: None })
+    };
+    let mut g = Graph { multiple: 4, pad_mode, ..Graph::new(3, DType::F32) };
+    let mut push = |name: &str, op, inputs: &[NodeId]| g.push(name, op, inputs, DType::F32);
+    let first = push("first", conv(3, 12, 3), &[0]);
+    let x = push("down", conv(12, 12, 3), &[first]);
+    let half = push("half", Op::MaxPool(Pool { window: 1, stride: 2, before: -1, after: 0 }), &[x]);
+    let x = push("quarter", Op::MaxPool(Pool { window: 3, stride: 2, before: 1, after: 0 }), &[half]);
+    let x = push("middle", conv(12, 12, 3), &[x]);
+    let x = push("relu", Op::Activation(Activation::Relu), &[x]);
+    let x = push("up", conv(12, 48, 1), &[x]);
+    let x = push("up.shuffle", Op::PixelShuffle { upscale: 2 }, &[x]);
+    let x = push("skip", Op::Add { res_scale: 1.0 }, &[x, half]);
+    let x = push("aligned", Op::Resize { upscale: 2, filter: Filter::AlignedBilinear }, &[x]);
+    let x = push("sum", Op::Add { res_scale: 0.5 }, &[first, x]);
+    let x = push("upsample", conv(12, 12, 3), &[x]);
+    push("shuffle", Op::PixelShuffle { upscale: 2 }, &[x]);
+    g
 }

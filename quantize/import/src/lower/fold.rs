@@ -94,6 +94,24 @@ pub fn constant(layer: &Layer, inputs: &[Option<&Array>], opset: i64) -> Option<
             let pick = |i: usize| if test.values[i] != 0.0 { a.values[i] } else { b.values[i] };
             Some(Array::new(dims, (0..test.values.len()).map(pick).collect(), a.integer))
         }
+        "Tile" => {
+            let (x, times) = (input(0)?, input(1)?.ints());
+            // Each axis as two, of which the first is repeated.
+            let pairs: Option<Vec<[usize; 2]>> = (times.len() == x.dims.len())
+                .then(|| {
+                    times
+                        .iter()
+                        .zip(&x.dims)
+                        .map(|(&n, &size)| Some([usize::try_from(n).ok()?, size]))
+                        .collect()
+                })
+                .flatten();
+            let pairs = pairs?;
+            let split: Vec<i64> = pairs.iter().flat_map(|[_, size]| [1, *size as i64]).collect();
+            let whole = x.reshape(&split)?.broadcast(&pairs.concat())?;
+            let dims: Option<Vec<usize>> = pairs.iter().map(|pair| array::product(pair)).collect();
+            Some(Array { dims: dims?, ..whole })
+        }
         "ScatterND" => scatter(input(0)?, input(1)?, input(2)?),
         "ReduceProd" => {
             Some(Array::new(Vec::new(), vec![input(0)?.values.iter().product()], input(0)?.integer))
@@ -112,6 +130,13 @@ pub fn constant(layer: &Layer, inputs: &[Option<&Array>], opset: i64) -> Option<
         "Equal" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a == b))),
         "Greater" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a > b))),
         "Less" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a < b))),
+        "GreaterOrEqual" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a >= b))),
+        "LessOrEqual" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a <= b))),
+        "Or" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a != 0.0 || b != 0.0))),
+        "Xor" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from((a != 0.0) != (b != 0.0)))),
+        "Sign" => Some(input(0)?.map(input(0)?.integer, |v| if v == 0.0 { 0.0 } else { v.signum() })),
+        "Exp" => Some(input(0)?.map(false, f64::exp)),
+        "Log" => Some(input(0)?.map(false, f64::ln)),
         "And" => two().and_then(|(a, b)| a.zip(b, true, |a, b| f64::from(a != 0.0 && b != 0.0))),
         "Not" => Some(input(0)?.map(true, |v| f64::from(v == 0.0))),
         "Neg" => Some(input(0)?.map(input(0)?.integer, |v| -v)),

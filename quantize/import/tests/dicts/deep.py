@@ -91,6 +91,44 @@ seed(12)
 save("esrgan_trunk_x4", ESR2(), h=7, w=9)
 
 
+class Dense(RDB):
+    def __init__(self):
+        super().__init__(4, 2, False)
+
+
+class Parts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rdb1, self.rdb2, self.rdb3 = Dense(), Dense(), Dense()
+
+    def forward(self, x):
+        return x + 0.2 * self.rdb3(self.rdb2(self.rdb1(x)))
+
+
+class ESRPlus(nn.Module):
+    """Real-ESRGAN's x2: blocks of two by two pixels are channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_first = C(12, 4)
+        self.body = nn.Sequential(Parts())
+        self.conv_body = C(4, 4)
+        self.conv_up1, self.conv_up2 = C(4, 4), C(4, 4)
+        self.conv_hr, self.conv_last = C(4, 4), C(4, 3)
+
+    def forward(self, x):
+        l = lambda v: F.leaky_relu(v, 0.2)
+        f = self.conv_first(F.pixel_unshuffle(x, 2))
+        f = f + self.conv_body(self.body(f))
+        u = lambda v: F.interpolate(v, scale_factor=2, mode="nearest")
+        f = l(self.conv_up2(u(l(self.conv_up1(u(f))))))
+        return self.conv_last(l(self.conv_hr(f)))
+
+
+seed(13)
+save("esrgan_plus_x2", ESRPlus(), h=6, w=8)
+
+
 class RBN(nn.Module):
     def __init__(self, c):
         super().__init__()

@@ -9,6 +9,7 @@ pub struct Npy {
     dims: Vec<usize>,
     values: Vec<f64>,
     /// Whether it is made of bytes.
+    #[allow(dead_code)]
     pub bytes: bool,
 }
 
@@ -25,7 +26,7 @@ impl Planes {
     }
 
     /// How another differs, if by more than so much.
-    fn differs(&self, other: &Self, most: f64) -> Option<String> {
+    pub fn differs(&self, other: &Self, most: f64) -> Option<String> {
         if self.dims != other.dims {
             return Some(format!("sizes {:?} for {:?}", self.dims, other.dims));
         }
@@ -33,6 +34,7 @@ impl Planes {
         (worst.is_nan() || worst > most).then(|| format!("off by {worst:e}"))
     }
 
+    #[allow(dead_code)]
     pub fn scaled(&self, by: f32) -> Self {
         Self { dims: self.dims, values: self.values.iter().map(|v| v * f64::from(by)).collect() }
     }
@@ -98,6 +100,7 @@ impl Npy {
 
 /// Whether a model makes of an input what a framework made of it, to a part of the largest value; `pair` is a path without
 /// `_in.npy` and `_out.npy`.
+#[allow(dead_code)]
 pub fn same(model: &Model, pair: &Path, range: f32, tolerance: f64) -> Result<(), String> {
     let load = |end: &str| npy(Path::new(&format!("{}_{end}.npy", pair.display())));
     let (x, expected) = (load("in"), load("out"));
@@ -120,7 +123,7 @@ pub fn same(model: &Model, pair: &Path, range: f32, tolerance: f64) -> Result<()
 }
 
 /// The same network for images that have its margin already.
-fn without_margin(model: &Model) -> Model {
+pub fn without_margin(model: &Model) -> Model {
     let params: Vec<_> = (0..model.graph().nodes.len() as NodeId).map(|id| model.params(id)).collect();
     let graph = Graph { margin: 0, ..model.graph().clone() };
     Model::new(graph, &params, Vec::new()).expect("nothing else depends on it")
