@@ -325,6 +325,11 @@ impl Scores {
 /// The table of positions, `[(2·side − 1)², heads]`, from what is added to the scores; what belongs to pairs of pixels that the
 /// engine does not compare must be a mask.
 fn table(added: &[Array], w: &Windows, shift: usize) -> Result<Vec<f32>, Why> {
+    /// The engine's limit.
+    const MOST: usize = 16;
+    if w.side > MOST {
+        return Err(format!("its windows have {} pixels a side; {MOST} are done", w.side));
+    }
     let (side, span) = (w.side, 2 * w.side - 1);
     let mut table = vec![None; span * span * w.heads];
     let at = |place: [usize; 5]| -> f64 {
@@ -336,7 +341,15 @@ fn table(added: &[Array], w: &Windows, shift: usize) -> Result<Vec<f32>, Why> {
     };
     // Pixels that came around the border, of the last windows.
     let around = |window: usize, count: usize, at: usize| window + 1 == count && at + shift >= side;
-    for (row, column) in (0..w.count[0]).flat_map(|row| (0..w.count[1]).map(move |column| (row, column))) {
+    // Where it is the same for all windows, the first and the last ones are all there are.
+    let checked = [0, 1].map(|side| {
+        let last = w.count[side] - 1;
+        let same = added.iter().all(|array| array.dims[side] == 1);
+        if same { (0..=last).step_by(last.max(1)).collect::<Vec<_>>() } else { (0..=last).collect() }
+    });
+    for (&row, &column) in
+        checked[0].iter().flat_map(|row| checked[1].iter().map(move |column| (row, column)))
+    {
         let region = |(y, x): (usize, usize)| (around(row, w.count[0], y), around(column, w.count[1], x));
         for (i, j) in (0..side * side).flat_map(|i| (0..side * side).map(move |j| (i, j))) {
             let [(y, x), (ky, kx)] = [i, j].map(|pixel| (pixel / side, pixel % side));

@@ -86,8 +86,11 @@ impl Lowering<'_> {
 
     /// Whether nothing was computed but the range of the image that goes in, and a view is that.
     fn is_first(&self, view: &View) -> bool {
+        /// A range and a mean take a few nodes.
+        const MOST: usize = 64;
         let plain = *view == View::image(view.node, self.sizes(view.node));
         plain
+            && self.draft.nodes.len() <= MOST
             && self.extended == 0
             && self.draft.padded.is_none()
             && self.is_input(view.node)
@@ -208,12 +211,11 @@ impl Lowering<'_> {
 
     /// Whether a node's image is the one that goes in, or that in another range.
     pub(super) fn is_input(&self, node: usize) -> bool {
-        let node = &self.draft.nodes[node];
-        match node.work {
-            Work::Input => true,
-            Work::Affine { .. } => node.margin == NO_MARGIN && self.is_input(node.inputs[0]),
-            _ => false,
+        let mut node = &self.draft.nodes[node];
+        while let (Work::Affine { .. }, NO_MARGIN) = (&node.work, node.margin) {
+            node = &self.draft.nodes[node.inputs[0]];
         }
+        node.work == Work::Input
     }
 
     /// Whether the border of a node's image is that of all of the image.

@@ -62,15 +62,15 @@ impl Lowering<'_> {
 
     /// A view without a factor that is the same for all channels, and that factor.
     fn unscaled(&self, view: &View) -> (View, f64) {
-        let node = &self.draft.nodes[view.node];
-        match &node.work {
-            Work::Affine { scale, shift }
-                if shift.iter().all(|s| *s == 0.0) && scale.iter().all(|s| *s == scale[0]) =>
-            {
-                let (base, factor) = self.unscaled(&View { node: node.inputs[0], ..view.clone() });
-                (base, factor * f64::from(scale[0]))
+        let (mut at, mut factor) = (view.node, 1.0);
+        while let Work::Affine { scale, shift } = &self.draft.nodes[at].work {
+            let uniform = shift.iter().all(|s| *s == 0.0) && scale.iter().all(|s| *s == scale[0]);
+            if !uniform {
+                break;
             }
-            _ => (view.clone(), 1.0),
+            factor *= f64::from(scale[0]);
+            at = self.draft.nodes[at].inputs[0];
         }
+        (View { node: at, ..view.clone() }, factor)
     }
 }

@@ -134,7 +134,9 @@ fn follow(
         [_, _, _, c] if image(c) => (c.unwrap_or(3), true),
         _ => return Err(refused()),
     };
-    if dims[0].is_some_and(|batch| batch != 1) {
+    /// Far above any image; all counting of rows and columns stays within what is exact.
+    const LARGEST: usize = 1 << 20;
+    if dims[0].is_some_and(|batch| batch != 1) || size.iter().any(|side| !(1..=LARGEST).contains(side)) {
         return Err(refused());
     }
     let draft = Draft { exact, ..Draft::new(channels, size) };
