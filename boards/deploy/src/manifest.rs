@@ -110,6 +110,18 @@ pub struct Part {
     pub sha256: String,
 }
 
+impl Part {
+    /// A file of this name with these bytes.
+    pub fn of(name: &str, bytes: &[u8]) -> Self {
+        Self { name: name.into(), size: bytes.len() as u64, sha256: sha256(bytes) }
+    }
+
+    /// Program, model and picture of a bundle, by their names.
+    pub fn all([program, model, picture]: [&[u8]; 3]) -> Vec<Self> {
+        vec![Self::of(PROGRAM, program), Self::of(MODEL, model), Self::of(SELF_TEST, picture)]
+    }
+}
+
 impl Manifest {
     /// Reads a manifest and checks everything in it.
     ///
@@ -264,4 +276,21 @@ pub fn check_file(path: &Path, part: &Part) -> Result<(), DeployError> {
         return Ok(());
     }
     Err(DeployError::Hash { part: path.display().to_string(), expected: part.sha256.clone(), found })
+}
+
+/// The manifest of a bundle of these parts, for tests, which change in it what they are about.
+#[cfg(test)]
+pub fn example(parts: &[Vec<u8>; 3]) -> Manifest {
+    Manifest {
+        schema: SCHEMA,
+        name: "m".into(),
+        version: "1".into(),
+        counter: None,
+        board: None,
+        architecture: "aarch64".into(),
+        model: ModelFacts { precision: "int8".into(), upscale: 4, macs_per_pixel: 12 },
+        expected: None,
+        self_test: SelfTest { width: 3, height: 2, crc32: "0123abcd".into() },
+        parts: Part::all(parts.each_ref().map(Vec::as_slice)),
+    }
 }

@@ -1,7 +1,7 @@
 //! What a bundle is made of, and making one: in memory, so that `flash` can send one that no file holds.
 
 use super::write;
-use crate::manifest::{self, Expected, Manifest, ModelFacts, Part, SCHEMA, sha256, slot_id};
+use crate::manifest::{self, Expected, Manifest, ModelFacts, Part, SCHEMA, slot_id};
 use crate::{DeployError, program, self_test, sign};
 use mcir_report::data::TestSet;
 use mcir_report::measure::{Method, quality};
@@ -123,12 +123,6 @@ pub fn make(
     let picture = self_test::picture();
     let outcome = self_test::run(model.clone(), &picture, PlanOptions::default())?;
     let contents = [program, model.model.to_bytes(), self_test::to_ppm(&picture)];
-    let names = [manifest::PROGRAM, manifest::MODEL, manifest::SELF_TEST];
-    let part = |(name, bytes): (&str, &Vec<u8>)| Part {
-        name: name.into(),
-        size: bytes.len() as u64,
-        sha256: sha256(bytes),
-    };
     let manifest = Manifest {
         schema: SCHEMA,
         name: model.name.clone(),
@@ -147,7 +141,7 @@ pub fn make(
             height: picture.height() as u32,
             crc32: outcome.crc32,
         },
-        parts: names.into_iter().zip(&contents).map(part).collect(),
+        parts: Part::all(contents.each_ref().map(Vec::as_slice)),
     };
     let bytes = manifest.to_bytes();
     // What cannot be read again must not be written.

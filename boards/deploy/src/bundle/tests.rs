@@ -1,28 +1,15 @@
 use super::*;
-use crate::manifest::{self, Expected, ModelFacts, Part, SCHEMA, sha256};
+use crate::manifest::{self, Expected};
 use crate::skip;
 use std::fs;
 
 /// A bundle of a small program, as bytes.
 fn bundle(folder: &Path) -> (PathBuf, Manifest, [Vec<u8>; 3]) {
     let parts = [b"program".to_vec(), b"model".to_vec(), b"picture".to_vec()];
-    let names = [manifest::PROGRAM, manifest::MODEL, manifest::SELF_TEST];
-    let part = |(name, bytes): (&str, &Vec<u8>)| Part {
-        name: name.into(),
-        size: bytes.len() as u64,
-        sha256: sha256(bytes),
-    };
     let manifest = Manifest {
-        schema: SCHEMA,
-        name: "m".into(),
-        version: "1".into(),
-        counter: None,
         board: Some("raspberry-pi-5".into()),
-        architecture: "aarch64".into(),
-        model: ModelFacts { precision: "int8".into(), upscale: 4, macs_per_pixel: 12 },
         expected: Some(Expected { psnr_y_db: 30.7, ssim_y: 0.9, data: "Set5".into() }),
-        self_test: manifest::SelfTest { width: 3, height: 2, crc32: "0123abcd".into() },
-        parts: names.into_iter().zip(&parts).map(part).collect(),
+        ..manifest::example(&parts)
     };
     let path = folder.join("x.bundle");
     write(&path, &manifest, None, &parts.each_ref().map(Vec::as_slice)).unwrap();

@@ -1,28 +1,16 @@
 use super::*;
-use crate::manifest::{self, ModelFacts, Part, SCHEMA, SelfTest};
+use crate::manifest;
 use crate::skip;
 
 /// A bundle whose program records how it is called.
 fn inputs() -> (Manifest, [Vec<u8>; 3]) {
     let program = b"#!/bin/sh\necho \"$@\" >>\"$MCIR_ROOT/calls\"\n".to_vec();
     let parts = [program, b"model".to_vec(), b"picture".to_vec()];
-    let names = [manifest::PROGRAM, manifest::MODEL, manifest::SELF_TEST];
-    let part = |(name, bytes): (&str, &Vec<u8>)| Part {
-        name: name.into(),
-        size: bytes.len() as u64,
-        sha256: sha256(bytes),
-    };
     let manifest = Manifest {
-        schema: SCHEMA,
         name: "edge".into(),
         version: "0.1.0".into(),
-        counter: None,
         board: Some("raspberry-pi-5".into()),
-        architecture: "aarch64".into(),
-        model: ModelFacts { precision: "int8".into(), upscale: 4, macs_per_pixel: 12 },
-        expected: None,
-        self_test: SelfTest { width: 3, height: 2, crc32: "0123abcd".into() },
-        parts: names.into_iter().zip(&parts).map(part).collect(),
+        ..manifest::example(&parts)
     };
     (manifest, parts)
 }

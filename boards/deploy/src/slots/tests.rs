@@ -1,7 +1,7 @@
 use super::protocol::{Commit, Event, Request};
 use super::serve::serve;
 use super::*;
-use crate::manifest::{MODEL, ModelFacts, PROGRAM, Part, SCHEMA, SELF_TEST, SelfTest, sha256};
+use crate::manifest::{MODEL, ModelFacts, PROGRAM, SELF_TEST, SelfTest, example, sha256};
 use crate::target::shell;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -16,23 +16,12 @@ const GOOD: &str = r#"echo '{"crc32":"00000000","isa":"scalar","ms":1.0}'"#;
 /// A manifest with its parts.
 fn bundle(name: &str, program: Vec<u8>) -> (Vec<u8>, [Vec<u8>; 3]) {
     let parts = [program, format!("model {name}").into_bytes(), b"picture".to_vec()];
-    let names = [PROGRAM, MODEL, SELF_TEST];
-    let part = |(name, bytes): (&str, &Vec<u8>)| Part {
-        name: name.into(),
-        size: bytes.len() as u64,
-        sha256: sha256(bytes),
-    };
     let manifest = Manifest {
-        schema: SCHEMA,
         name: name.into(),
-        version: "1".into(),
-        counter: None,
-        board: None,
         architecture: "x86_64".into(),
         model: ModelFacts { precision: "int8".into(), upscale: 2, macs_per_pixel: 1 },
-        expected: None,
         self_test: SelfTest { width: 1, height: 1, crc32: "00000000".into() },
-        parts: names.into_iter().zip(&parts).map(part).collect(),
+        ..example(&parts)
     };
     (manifest.to_bytes(), parts)
 }
