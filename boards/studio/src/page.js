@@ -1,6 +1,8 @@
 // The studio: pictures that are dropped, picked or pasted, one result for each and for each choice of a model. The stage is drawn by
 // viewer.js.
-import { $, canvas, clear, download, maxSide, number, pixel, place, show, size, view, zoom } from "/viewer.js";
+import {
+  $, canvas, choices, clear, describe, download, maxSide, number, option, pixel, place, show, size, strength, view, zoom,
+} from "/viewer.js";
 
 /** Pictures of more pixels are shown smaller than they are: a browser holds four bytes for each. */
 const MOST_PIXELS = 1.2e8;
@@ -27,11 +29,11 @@ async function start() {
     return options.length ? [element] : [];
   };
   const named = own => known.choices.filter(choice => choice.own === own)
-    .map(choice => new Option(`${choice.name}  ×${choice.upscale}`, `model=${encodeURIComponent(choice.name)}`));
+    .map(choice => option(choice, `model=${encodeURIComponent(choice.name)}`));
   const factors = [...known.automatic].sort((a, b) => b - a);
   $("model").replaceChildren(
     ...group("Your own", named(true)),
-    ...group("The picture decides", factors.map(factor => new Option(`Automatic  ×${factor}`, `s=${factor}`))),
+    ...group("The picture decides", factors.map(factor => option({ name: "Automatic", upscale: factor }, `s=${factor}`))),
     ...group("Built in", named(false)));
   $("model").value = known.model ? `model=${encodeURIComponent(known.model)}` : "s=4";
   $("file").accept = ["image/*", ...known.formats.map(format => `.${format}`)].join(",");
@@ -44,20 +46,11 @@ async function start() {
 const chosen = () => known.choices.find(choice => `model=${encodeURIComponent(choice.name)}` === $("model").value);
 
 /** The choice as a query. Without a strength that was asked for, a family enlarges as it is. */
-function order() {
-  const strength = chosen()?.strengths.length ? `&strength=${$("strength").value}` : "";
-  return $("model").value + strength;
-}
-
-function describe() {
-  $("cleaning").hidden = !chosen()?.strengths.length;
-  $("percent").textContent = `${$("strength").value} %`;
-}
+const order = () => $("model").value + strength();
 
 // A slider that is being moved asks for much; only what stands there in the end is made.
 let settle = 0;
-function choose() {
-  describe();
+choices(() => chosen()?.strengths ?? [], () => {
   clearTimeout(settle);
   settle = setTimeout(() => {
     if (work && work.order !== order()) work.abort.abort();
@@ -65,10 +58,7 @@ function choose() {
     refresh();
     next();
   }, 200);
-}
-$("model").addEventListener("change", choose);
-$("strength").addEventListener("input", choose);
-$("choice").addEventListener("submit", event => event.preventDefault());
+});
 
 // --- Pictures come.
 function add(files) {

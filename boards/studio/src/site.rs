@@ -9,7 +9,7 @@ use mcir_web::{Answer, Body, BodyError, Post, Request, RequestError, STYLE, Site
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Version of the JSON.
 const SCHEMA: u32 = 1;
@@ -20,6 +20,7 @@ const MAX_JOB: usize = 64;
 /// Longest name of a picture that is shown, in characters.
 const MAX_NAME: usize = 120;
 
+static PAGE: LazyLock<String> = LazyLock::new(|| mcir_web::page(include_str!("page.html")));
 const UPSCALE: &str = "/upscale";
 const ORIGINAL: &str = "/original";
 /// The header that tells what was done, as JSON.
@@ -308,7 +309,7 @@ impl Site for Studio {
             return self.refuse(403, "Forbidden", why);
         }
         match request.path.as_str() {
-            "/" | "/index.html" => Answer::asset("text/html; charset=utf-8", include_str!("page.html")),
+            "/" | "/index.html" => Answer::asset("text/html; charset=utf-8", &PAGE),
             "/page.css" => Answer::asset("text/css; charset=utf-8", STYLE),
             "/studio.css" => Answer::asset("text/css; charset=utf-8", include_str!("studio.css")),
             "/page.js" => Answer::asset("text/javascript; charset=utf-8", include_str!("page.js")),

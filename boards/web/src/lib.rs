@@ -5,7 +5,8 @@
 //! or an answer may take, how much the kernel keeps for a client, which names the server goes by ([`Hosts`]), and that a change
 //! comes from the page itself ([`Request`]).
 //!
-//! The pages share their looks ([`STYLE`]) and the painter that shows two pictures under one border ([`VIEWER`]).
+//! The pages share their looks ([`STYLE`]), the painter that shows two pictures under one border with the choice of a model beside it
+//! ([`VIEWER`]), and the elements that both need ([`page`]).
 
 mod answer;
 mod error;
@@ -26,5 +27,38 @@ pub use visit::{BodyError, MIN_RATE, Visit};
 
 /// Looks that the pages share, as CSS.
 pub const STYLE: &str = include_str!("page.css");
-/// The painter and the hands that move it, as a module of JavaScript.
+/// The painter, the hands that move it, and the choice of a model, as a module of JavaScript.
 pub const VIEWER: &str = include_str!("viewer.js");
+
+/// Elements that pages share, by the name of the comment that stands for them.
+const PARTS: [(&str, &str); 4] = [
+    ("<!-- head -->", include_str!("head.html")),
+    ("<!-- stage -->", include_str!("stage.html")),
+    ("<!-- zoom -->", include_str!("zoom.html")),
+    ("<!-- choice -->", include_str!("choice.html")),
+];
+
+/// A page whole: its own text, with what all pages share in place of the comments `head` (what stands in the head, but the title),
+/// `stage` (the pictures under their border), `zoom` (its buttons) and `choice` (model and strength, inside of a form).
+pub fn page(text: &str) -> String {
+    PARTS.iter().fold(text.to_owned(), |page, (comment, part)| page.replace(comment, part.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_every_element_that_the_viewer_takes() {
+        let page = page("<!-- head --><!-- stage --><!-- zoom --><!-- choice -->");
+        assert!(!page.contains("<!--"), "{page}");
+        let ids = VIEWER.split("$(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let ids: std::collections::BTreeSet<_> = ids.collect();
+        // Of the page itself: the stage, the form around the choice, and the button beside the zoom.
+        let own = ["stage", "choice", "full"];
+        assert!(own.iter().all(|id| ids.contains(id)), "{ids:?}");
+        for id in ids.iter().filter(|id| !own.contains(id)) {
+            assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
+        }
+    }
+}

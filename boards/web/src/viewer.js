@@ -1,5 +1,5 @@
 // The stage of a page: two pictures under one border, the smaller one interpolated, with zoom, one to one, and the hands that move
-// them. Pages have the elements stage, view, split, left, right, exact and buttons with data-zoom.
+// them, and the choice of a model beside it. Pages have the elements stage, view, split, left, right, exact and buttons with data-zoom.
 
 export const $ = id => document.getElementById(id);
 const stage = $("stage"), split = $("split");
@@ -336,6 +336,33 @@ for (const button of document.querySelectorAll("[data-zoom]")) {
 $("full").addEventListener("click", () => {
   document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen();
 });
+
+// --- The choice of a model and of how much it cleans up. Pages have the elements choice, model, cleaning, strength and percent.
+let strengths = () => [];
+
+/** An entry of the list of models, with a value of its own where the name is not enough. */
+export const option = ({ name, upscale }, value = name) => new Option(`${name}  ×${upscale}`, value);
+
+/** Shows what is chosen: where there are no strengths, there is no slider. */
+export function describe() {
+  $("cleaning").hidden = !strengths().length;
+  $("percent").textContent = `${$("strength").value} %`;
+}
+
+/** The chosen strength as the end of a query; nothing for a model that has none. */
+export const strength = () => strengths().length ? `&strength=${$("strength").value}` : "";
+
+/** Calls `changed` whenever something else is chosen. `of` gives the strengths of the chosen model. */
+export function choices(of, changed) {
+  strengths = of;
+  const choose = () => {
+    describe();
+    changed();
+  };
+  $("model").addEventListener("change", choose);
+  $("strength").addEventListener("input", choose);
+  $("choice").addEventListener("submit", event => event.preventDefault());
+}
 
 // --- What pages need besides.
 export const number = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -1,5 +1,7 @@
 // The live page: frames as they come, numbers, choices, recordings. The stage is drawn by viewer.js.
-import { $, canvas, download, draw, number, pixel, place, show, showing, size, view } from "/viewer.js";
+import {
+  $, canvas, choices, describe, download, draw, number, option, pixel, place, show, showing, size, strength, view,
+} from "/viewer.js";
 
 const STAGES = ["capture", "queue", "convert", "infer", "encode"];
 let frozen = false, frames = 0;
@@ -105,15 +107,15 @@ function tell({ status, frame }) {
 }
 
 // --- Choices. The board says what may be chosen and what is; what is being chosen just now is not overwritten.
-let offered = "", choosing = 0;
+let offered = "", known = [], choosing = 0;
 function offer(control) {
   $("choice").hidden = !control;
   if (!control) return;
   const names = JSON.stringify(control.choices);
   if (names !== offered) {
     offered = names;
-    $("model").replaceChildren(...control.choices.map(choice => new Option(`${choice.name}  ×${choice.upscale}`, choice.name)));
-    $("model").choices = control.choices;
+    known = control.choices;
+    $("model").replaceChildren(...known.map(choice => option(choice)));
   }
   if (choosing) return;
   $("model").value = control.model;
@@ -121,16 +123,9 @@ function offer(control) {
   describe();
 }
 
-function describe() {
-  const choice = ($("model").choices || []).find(choice => choice.name === $("model").value);
-  $("cleaning").hidden = !choice || !choice.strengths.length;
-  $("percent").textContent = `${$("strength").value} %`;
-}
-
 // One request at a time, and then what stands there by now: they could overtake each other.
 let again = false;
 async function choose() {
-  describe();
   again = true;
   if (choosing) return;
   choosing = 1;
@@ -146,14 +141,11 @@ async function choose() {
 
 async function send() {
   again = false;
-  const strength = $("cleaning").hidden ? "" : `&strength=${$("strength").value}`;
-  const response = await fetch(`/control?model=${encodeURIComponent($("model").value)}${strength}`,
+  const response = await fetch(`/control?model=${encodeURIComponent($("model").value)}${strength()}`,
     { method: "POST", headers: { "X-Mcir": "control" }, cache: "no-store" });
   if (!response.ok) throw new Error(await response.text());
 }
-$("model").addEventListener("change", choose);
-$("strength").addEventListener("input", choose);
-$("choice").addEventListener("submit", event => event.preventDefault());
+choices(() => known.find(choice => choice.name === $("model").value)?.strengths ?? [], choose);
 
 // Numbers that change thirty times a second cannot be read: they follow slowly.
 const smooth = {};

@@ -4,7 +4,7 @@ use super::hub::{Frame, Hub, Refusal, Status};
 use super::metrics;
 use mcir_web::{Answer, Body, Post, Request, STYLE, Site, Take, VIEWER, Visit};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// How long a viewer waits for a frame before it is told that there is none.
@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The one place where something can be changed.
 const CONTROL: &str = "/control";
 
-const PAGE: &str = include_str!("page.html");
+static PAGE: LazyLock<String> = LazyLock::new(|| mcir_web::page(include_str!("page.html")));
 const SCRIPT: &str = include_str!("page.js");
 
 /// Boundary of the multipart stream.
@@ -61,7 +61,7 @@ fn stream(hub: &Arc<Hub>) -> Answer {
 
 fn answer(request: &Request, hub: &Hub) -> Answer {
     match request.path.as_str() {
-        "/" | "/index.html" => Answer::asset("text/html; charset=utf-8", PAGE),
+        "/" | "/index.html" => Answer::asset("text/html; charset=utf-8", &PAGE),
         "/page.css" => Answer::asset("text/css; charset=utf-8", STYLE),
         "/page.js" => Answer::asset("text/javascript; charset=utf-8", SCRIPT),
         "/viewer.js" => Answer::asset("text/javascript; charset=utf-8", VIEWER),
@@ -170,6 +170,7 @@ mod tests {
         let (head, page) = get(&server, "/");
         let page = String::from_utf8(page).unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK") && page.contains("</html>"), "{head}");
+        assert!(!page.contains("<!--") && page.contains("id=\"strength\""), "shared parts are in their places");
         assert!(head.contains("script-src 'self'; style-src 'self'"), "{head}");
         // Nothing that the policy refuses, and nothing that is not there.
         for refused in ["<style", "<script>", "style=\"", " onclick", "src=\"http", "href=\"http"] {
