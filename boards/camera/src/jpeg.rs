@@ -40,12 +40,17 @@ impl<'a, F: Fn(usize) -> Option<&'a [u8]>> ImageBuffer for Buffer<F> {
         match self.space {
             Space::Grey => buffers[0].extend_from_slice(row),
             space => {
-                for p in row.chunks_exact(3) {
-                    let p = [p[0], p[1], p[2]];
-                    let [y, cb, cr] = if space == Space::Rgb { from_rgb(p) } else { p };
-                    buffers[0].push(y);
-                    buffers[1].push(cb);
-                    buffers[2].push(cr);
+                let pixels = || row.as_chunks::<3>().0.iter();
+                let [first, second, third, _] = buffers;
+                // One plane after the other: the compiler makes vectors of these, and not of all three at once.
+                if space == Space::Rgb {
+                    first.extend(pixels().map(|&p| from_rgb(p)[0]));
+                    second.extend(pixels().map(|&p| from_rgb(p)[1]));
+                    third.extend(pixels().map(|&p| from_rgb(p)[2]));
+                } else {
+                    first.extend(pixels().map(|p| p[0]));
+                    second.extend(pixels().map(|p| p[1]));
+                    third.extend(pixels().map(|p| p[2]));
                 }
             }
         }

@@ -37,6 +37,7 @@ pub const fn to_u8(fixed: i32) -> u8 {
 }
 
 /// RGB as Y, Cb, Cr.
+#[inline]
 pub fn from_rgb([r, g, b]: [u8; 3]) -> [u8; 3] {
     let [r, g, b] = [r, g, b].map(i32::from);
     [

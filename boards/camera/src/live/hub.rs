@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 /// How much a family cleans up unless a viewer says, in percent.
 const DEFAULT_STRENGTH: u8 = (100.0 * CAMERA_STRENGTH) as u8;
 
-/// After the last request, frames are encoded for this long.
+/// After the last request, somebody is still taken to watch for this long.
 const INTEREST: Duration = Duration::from_secs(5);
+/// A frame that was encoded longer ago than this is not shown when the pipeline has a newer one.
+const FRESH: Duration = Duration::from_millis(200);
 
 /// What the page shows besides pictures.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -137,6 +139,15 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct State {
     frame: Option<Arc<Frame>>,
+    /// When it was published, and whether no viewer has it yet.
+    published: Option<Instant>,
+    untaken: bool,
+    /// Number of the newest frame that the pipeline has made.
+    made: u64,
+    /// Viewers that wait for a frame.
+    waiting: usize,
+    /// No more frames are encoded.
+    retired: bool,
     status: Status,
     asked: Option<Instant>,
     control: Option<Control>,
@@ -149,14 +160,40 @@ struct State {
 }
 
 impl Hub {
-    /// Whether anybody has asked for frames lately.
-    pub fn is_watched(&self) -> bool {
-        self.lock().asked.is_some_and(|at| at.elapsed() < INTEREST)
+    /// The pipeline has made a frame. Whether anybody may want to see it: has asked for frames lately.
+    pub fn made(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        state.made = id;
+        state.is_watched()
+    }
+
+    /// Waits until a frame is worth encoding, or until there will be none. As many are encoded as are taken, and one ahead, so
+    /// that a viewer far away need not wait for it: more would take time from the engine that nobody gains.
+    pub fn wait_until_wanted(&self) {
+        let waits = |state: &mut State| !state.retired && !state.wants_frame();
+        let mut state = self.lock();
+        while waits(&mut state) {
+            // Nobody says when interest is lost, but who takes it up again does.
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Replaces the newest frame.
     pub fn publish(&self, frame: Frame) {
-        self.lock().frame = Some(Arc::new(frame));
+        let mut state = self.lock();
+        state.frame = Some(Arc::new(frame));
+        state.published = Some(Instant::now());
+        state.untaken = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// No more frames will be encoded: lets the encoder go, and viewers have the newest of those that were.
+    pub fn retire(&self) {
+        let mut state = self.lock();
+        state.retired = true;
+        state.made = state.frame.as_ref().map_or(0, |frame| frame.id);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -242,14 +279,19 @@ impl Hub {
     pub fn newer_than(&self, after: u64, patience: Duration) -> Option<Arc<Frame>> {
         let mut state = self.lock();
         state.asked = Some(Instant::now());
-        let waits = |s: &mut State| {
-            // Numbers start again with the program, so any other one is newer.
-            s.frame.as_ref().is_none_or(|f| f.id == after) && !self.closed.load(Ordering::Relaxed)
-        };
+        state.waiting += 1;
+        self.changed.notify_all();
+        let waits = |state: &mut State| !state.has_newer_than(after) && !self.closed.load(Ordering::Relaxed);
         let (mut state, _) =
             self.changed.wait_timeout_while(state, patience, waits).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         state.asked = Some(Instant::now());
-        state.frame.clone().filter(|f| f.id != after)
+        let frame = state.frame.clone().filter(|frame| frame.id != after);
+        if frame.is_some() && state.untaken {
+            state.untaken = false;
+            self.changed.notify_all();
+        }
+        frame
     }
 
     /// Lets everybody go who waits for a frame.
@@ -270,6 +312,23 @@ impl Hub {
     }
 }
 
+impl State {
+    /// Whether anybody has asked for frames lately.
+    fn is_watched(&self) -> bool {
+        self.asked.is_some_and(|at| at.elapsed() < INTEREST)
+    }
+
+    fn wants_frame(&self) -> bool {
+        self.waiting > 0 || !self.untaken && self.is_watched()
+    }
+
+    /// Numbers start again with the program, so any other one is newer; but not an old one where the pipeline is further.
+    fn has_newer_than(&self, after: u64) -> bool {
+        let is_fresh = || self.published.is_some_and(|at| at.elapsed() < FRESH);
+        self.frame.as_ref().is_some_and(|frame| frame.id != after && (frame.id >= self.made || is_fresh()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,14 +340,54 @@ mod tests {
     #[test]
     fn viewers_get_the_newest_frame_once() {
         let hub = Hub::default();
-        assert!(!hub.is_watched());
+        assert!(!hub.made(1));
         assert!(hub.newer_than(0, Duration::ZERO).is_none());
-        assert!(hub.is_watched());
+        assert!(hub.made(1));
         (1..4).for_each(|id| hub.publish(frame(id)));
         assert_eq!(hub.newer_than(0, Duration::ZERO).unwrap().id, 3);
         assert!(hub.newer_than(3, Duration::ZERO).is_none());
         // A page that was open when the program started again.
         assert_eq!(hub.newer_than(9000, Duration::ZERO).unwrap().id, 3);
+    }
+
+    #[test]
+    fn as_many_frames_are_wanted_as_are_taken() {
+        let hub = Hub::default();
+        let wanted = || hub.lock().wants_frame();
+        hub.made(1);
+        assert!(!wanted(), "nobody watches");
+        assert!(hub.newer_than(0, Duration::ZERO).is_none());
+        assert!(wanted(), "somebody has asked in vain");
+        hub.publish(frame(1));
+        assert!(!wanted(), "one is ahead");
+        assert_eq!(hub.newer_than(0, Duration::ZERO).unwrap().id, 1);
+        assert!(wanted(), "it was taken");
+        hub.publish(frame(2));
+        // The second viewer to take a frame wants no other than the first.
+        assert_eq!(hub.newer_than(1, Duration::ZERO).unwrap().id, 2);
+        hub.publish(frame(3));
+        assert!(!wanted());
+        hub.retire();
+        hub.wait_until_wanted();
+    }
+
+    #[test]
+    fn old_frames_are_not_shown_where_there_are_newer_ones() {
+        let hub = Hub::default();
+        hub.publish(frame(1));
+        let has = || hub.lock().has_newer_than(0);
+        hub.made(1);
+        hub.lock().published = None;
+        assert!(has(), "nothing is newer");
+        hub.made(40);
+        assert!(!has(), "its time is over");
+        hub.lock().published = Some(Instant::now());
+        assert!(has(), "it was encoded just now");
+        hub.lock().published = None;
+        // Better than none when nothing comes; and at the end it is the newest.
+        assert_eq!(hub.newer_than(0, Duration::ZERO).unwrap().id, 1);
+        hub.retire();
+        assert!(has());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Encoding for viewers.
 //!
-//! It happens in a thread of its own that takes the newest frame when it is done with the one before, and that gives way to the
-//! engine: on a board with few processors a viewer then sees fewer frames, and what leaves for files and other programs comes at
-//! the same rate as without.
+//! It happens in a thread of its own that takes the newest frame when viewers have taken the one before, and that gives way to the
+//! engine: it has a lower priority, and where it finds the processors taken it rests in between. On a board with few processors a viewer then
+//! sees fewer frames, and what leaves for files and other programs comes at nearly the same rate as without.
 
 use super::hub::{Frame, Hub};
 use crate::error::CameraError;
@@ -22,6 +22,12 @@ const SMALL_QUALITY: u8 = 96;
 const MAX_SHOWN: usize = 16_383;
 /// How far the encoder stands back behind the engine: this many steps of niceness are a tenth of the engine's weight.
 const NICENESS: i32 = 10;
+
+/// Where the processors are taken, the encoder rests for so many times as long as it worked: its priority alone does not keep it from
+/// a processor on which a thread of the engine would soon go on, and for which all others then wait.
+const REST: u32 = 3;
+/// But no longer than this.
+const LONGEST_REST: Duration = Duration::from_millis(250);
 
 /// Hands frames to a [`Hub`], while anybody watches.
 pub struct LiveSink {
@@ -55,8 +61,12 @@ impl LiveSink {
         let (theirs, viewers) = (Arc::clone(&desk), Arc::clone(&hub));
         let encode = move || {
             give_way();
-            while let Some(job) = theirs.take() {
-                encode(&job, &viewers);
+            loop {
+                viewers.wait_until_wanted();
+                let Some(job) = theirs.take() else { break };
+                let before = processor_time();
+                let worked = encode(&job, &viewers);
+                thread::sleep(rest_after(worked, processor_time().saturating_sub(before)));
             }
         };
         let encoder = thread::Builder::new().name("encode".into()).spawn(encode);
@@ -84,8 +94,11 @@ impl Desk {
 
 impl Sink for LiveSink {
     fn put(&mut self, job: &Job, _waited: &mut Duration) -> Result<Taken> {
-        if self.hub.is_watched() {
-            self.desk.lock().next = Some(job.clone());
+        // What nobody has wanted to see for a while is not kept for them.
+        let next = self.hub.made(job.id).then(|| job.clone());
+        let is_new = next.is_some();
+        self.desk.lock().next = next;
+        if is_new {
             self.desk.changed.notify_all();
         }
         Ok(Taken::Whole)
@@ -94,8 +107,10 @@ impl Sink for LiveSink {
     /// The last frame is still shown.
     fn finish(&mut self) -> Result<()> {
         self.desk.close();
+        self.hub.retire();
         // A panic of the encoder is printed already, and costs nobody but the viewers anything.
         let _ = self.encoder.take().map(JoinHandle::join);
+        self.hub.retire();
         Ok(())
     }
 }
@@ -103,19 +118,20 @@ impl Sink for LiveSink {
 impl Drop for LiveSink {
     fn drop(&mut self) {
         self.desk.close();
+        self.hub.retire();
     }
 }
 
-/// Encodes a frame, which may still be in the making, and shows it.
-fn encode(job: &Job, hub: &Hub) {
+/// Encodes a frame, which may still be in the making, and shows it. The time that it took, without waiting for rows.
+fn encode(job: &Job, hub: &Hub) -> Duration {
     let start = Instant::now();
     let mut waited = Duration::ZERO;
-    let Some(small) = jpeg::encode_image(&job.small, job.space, SMALL_QUALITY) else { return };
+    let Some(small) = jpeg::encode_image(&job.small, job.space, SMALL_QUALITY) else { return Duration::ZERO };
     let large = match reduced_by(job.rows.size()) {
         1 => jpeg::encode_rows(&job.rows, LARGE_QUALITY, &mut waited),
         factor => jpeg::encode_reduced(&job.rows, factor, LARGE_QUALITY, &mut waited),
     };
-    let Some(large) = large else { return };
+    let Some(large) = large else { return Duration::ZERO };
     let encode = start.elapsed().saturating_sub(waited);
     let [capture, queue, convert] = job.before;
     let infer = job.rows.spent().unwrap_or_default();
@@ -131,6 +147,28 @@ fn encode(job: &Job, hub: &Hub) {
     let times = times.map(|(name, time)| (name, time.as_secs_f64() * 1e3)).into();
     let size = (job.small.width(), job.small.height());
     hub.publish(Frame { id: job.id, size, times, small, large });
+    encode
+}
+
+/// How long to rest after work that took so long by the clock, and so long of a processor: not at all unless another program or the
+/// engine had it for a good part of the time.
+fn rest_after(worked: Duration, processor: Duration) -> Duration {
+    let is_taken = worked > processor.mul_f64(1.5) + Duration::from_millis(1);
+    if is_taken { (worked * REST).min(LONGEST_REST) } else { Duration::ZERO }
+}
+
+/// What this thread has had of the processors; where that is not told, rests are left out.
+fn processor_time() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        BEGIN.elapsed()
+    }
 }
 
 /// How many times smaller viewers see a picture: browsers do not show longer sides than [`MAX_SHOWN`].
@@ -153,6 +191,15 @@ fn give_way() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_encoder_rests_where_the_processors_are_taken() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest_after(ms(8), ms(8)), ms(0));
+        assert_eq!(rest_after(ms(2), ms(1)), ms(0), "too little to tell");
+        assert_eq!(rest_after(ms(20), ms(8)), ms(60));
+        assert_eq!(rest_after(ms(4000), ms(8)), LONGEST_REST);
+    }
 
     #[test]
     fn pictures_that_browsers_do_not_show_are_reduced() {
