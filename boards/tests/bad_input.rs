@@ -156,7 +156,8 @@ fn compare() {
     folder.image("a.png", 48, 40);
     folder.image("dot.png", 3, 3);
     folder.file("broken.png", b"?");
-    let run = board(["compare", "-m", arg(&model), "--data", arg(&folder.path(".")), "--json"]);
+    let run =
+        board(["compare", "-m", arg(&model), "--data", arg(&folder.path(".")), "--seconds=0.05", "--json"]);
     let json = run.fails(1, &["dot cannot be compared", "broken.png", "2 of 3 images failed"]).json();
     assert_eq!(json["sections"][0]["images"], serde_json::json!(["a"]));
     assert_eq!(json["skipped"].as_array().unwrap().len(), 2);

@@ -6,6 +6,9 @@ use mcir_runtime::image::{Image, resize_bicubic};
 use mcir_runtime::metrics::{psnr_y, ssim_y};
 use support::{Folder, arg, board, picture};
 
+/// How long a latency is measured, of which nothing here depends on the precision.
+const SHORT: &str = "--seconds=0.05";
+
 /// The same number, but for what its way through text may change.
 #[track_caller]
 fn close(found: &serde_json::Value, expected: f64) {
@@ -21,7 +24,7 @@ fn measures_bicubic_and_models_on_a_folder() {
     std::fs::create_dir(&data).unwrap();
     picture(51, 46).save(data.join("disc.png")).unwrap();
     picture(64, 64).save(data.join("square.jpg")).unwrap();
-    let args = ["compare", "-m", arg(&x2), "-m", arg(&x4), "--data", arg(&data), "-j", "1"];
+    let args = ["compare", "-m", arg(&x2), "-m", arg(&x4), "--data", arg(&data), "-j", "1", SHORT];
     let json = board(args.iter().chain(&["--json"])).succeeds().json();
     assert_eq!(json["schema"], 2);
     assert_eq!(json["data"], "data");
@@ -63,9 +66,9 @@ fn takes_low_resolution_images_where_there_are_some() {
     // Not what bicubic would make: the result has to change.
     picture(20, 20).save(lr.join("ax2.png")).unwrap();
     let set = folder.path("set");
-    let args = ["compare", "-m", arg(&model), "--data", arg(&set), "--json"];
+    let args = ["compare", "-m", arg(&model), "--data", arg(&set), SHORT, "--json"];
     let given = board(args).succeeds().json()["sections"][0]["rows"][0]["psnr_y_db"].clone();
-    let made = board(["compare", "-m", arg(&model), "--data", arg(&hr), "--json"]).succeeds().json();
+    let made = board(["compare", "-m", arg(&model), "--data", arg(&hr), SHORT, "--json"]).succeeds().json();
     assert_ne!(given, made["sections"][0]["rows"][0]["psnr_y_db"]);
     // One that does not fit is an error.
     picture(20, 19).save(lr.join("ax2.png")).unwrap();
@@ -80,7 +83,8 @@ fn the_page_holds_everything_it_needs() {
     std::fs::create_dir(&data).unwrap();
     picture(60, 44).save(data.join("a<b.png")).unwrap();
     let page = folder.path("report.html");
-    board(["compare", "-m", arg(&model), "--data", arg(&data), "--report", arg(&page), "-q"]).succeeds();
+    board(["compare", "-m", arg(&model), "--data", arg(&data), "--report", arg(&page), SHORT, "-q"])
+        .succeeds();
     let html = std::fs::read_to_string(&page).unwrap();
     for part in ["<!doctype html>", "a&lt;b", "untrained f32", "PSNR-Y dB", "320x180 to 640x360"] {
         assert!(html.contains(part), "{part}");
@@ -101,7 +105,8 @@ fn a_folder_of_model_files_is_a_model() {
     let data = folder.path("data");
     std::fs::create_dir(&data).unwrap();
     picture(40, 40).save(data.join("a.png")).unwrap();
-    let json = board(["compare", "-m", arg(&models), "--data", arg(&data), "--json"]).succeeds().json();
+    let json =
+        board(["compare", "-m", arg(&models), "--data", arg(&data), SHORT, "--json"]).succeeds().json();
     assert_eq!(json["sections"][0]["rows"].as_array().unwrap().len(), 2);
     board(["compare", "-m", arg(&data), "--data", arg(&data)]).fails(2, &["data`"]);
 }

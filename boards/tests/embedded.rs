@@ -86,3 +86,17 @@ fn brightness_alone_loses_next_to_nothing() {
         }
     }
 }
+
+/// What is flashed to a board and downloaded grows with every copy.
+#[test]
+fn the_program_has_each_model_once() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_mcir-board")).unwrap();
+    for embedded in [MODELS.first().unwrap(), MODELS.last().unwrap()] {
+        for model in [embedded.f32, embedded.int8] {
+            // Of its weights: models begin and end alike.
+            let part = &model[model.len() / 2..][..64];
+            let copies = program.windows(part.len()).filter(|window| *window == part).count();
+            assert_eq!(copies, 1, "{}", embedded.name);
+        }
+    }
+}

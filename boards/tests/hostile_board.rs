@@ -56,7 +56,7 @@ fn floods_silence_and_garbage_end_soon_and_in_little_memory() {
     let mut verbs = verbs(&folder);
     // These speak through the same code as the first.
     verbs.retain(|verb| !matches!(verb[0].as_str(), "rollback" | "prune"));
-    for (what, script) in [
+    let ways = [
         ("standard output", "exec yes garbage".to_owned()),
         ("standard output without line ends", "exec cat /dev/zero".into()),
         ("standard error", "cat /dev/zero >&2".into()),
@@ -69,16 +69,24 @@ fn floods_silence_and_garbage_end_soon_and_in_little_memory() {
             format!("{HELLO}; {READY}; exec yes '{{\"event\":\"doing\",\"what\":\"x\"}}'"),
         ),
         ("a program that does not end", format!("{HELLO}; {READY}; trap '' TERM HUP PIPE; exec sleep 1000")),
-    ] {
-        for verb in &verbs {
-            let verb: Vec<_> = verb.iter().map(String::as_str).collect();
-            let run = meet(&folder, &script, &verb);
-            // What ends by itself may describe a board, however little it says.
-            let run = if verb[0] == "info" { run } else { run.fails(1, &[]) };
-            println!("{what}, {}: {}", verb[0], run.stderr().trim());
-            assert!(run.stderr().len() < 4000, "{what}, {verb:?}");
+    ];
+    // All at once: they mostly wait until patience ends.
+    std::thread::scope(|scope| {
+        for (what, script) in &ways {
+            let verbs = &verbs;
+            scope.spawn(move || {
+                let folder = Folder::new();
+                for verb in verbs {
+                    let verb: Vec<_> = verb.iter().map(String::as_str).collect();
+                    let run = meet(&folder, script, &verb);
+                    // What ends by itself may describe a board, however little it says.
+                    let run = if verb[0] == "info" { run } else { run.fails(1, &[]) };
+                    println!("{what}, {}: {}", verb[0], run.stderr().trim());
+                    assert!(run.stderr().len() < 4000, "{what}, {verb:?}");
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]

@@ -48,7 +48,9 @@ fn a_gain_is_the_difference_of_twins() {
     assert_eq!(pairs[0]["int8_db"], serde_json::Value::Null, "nothing was quantized");
     // The same figures as those of `compare`.
     let file = runs.join("plain-1/model.mcir");
-    let compare = board(["compare", "-m", arg(&file), "--data", arg(&data), "--json"]).succeeds().json();
+    let compare = board(["compare", "-m", arg(&file), "--data", arg(&data), "--seconds=0.05", "--json"])
+        .succeeds()
+        .json();
     let expected = compare["sections"][0]["rows"][1]["psnr_y_db"].as_f64().unwrap();
     assert!((psnr(0) - expected).abs() < 1e-9);
 }

@@ -98,7 +98,10 @@ fn pictures_and_reports() {
         let bench = ["bench", "-m", "edsr-edge-x2", "--size", "32x18"];
         is("board-bench", &[&bench[..], moment].concat());
     }
-    is("board-compare", &["compare", "-s", "2", "-m", "edsr-edge-x2", "--data", arg(&input)]);
+    is(
+        "board-compare",
+        &["compare", "-s", "2", "-m", "edsr-edge-x2", "--data", arg(&input), "--seconds=0.05"],
+    );
     let evidence = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/evidence");
     let [scores, notes] = ["scores.json", "NOTES.md"].map(|name| evidence.join(name));
     is("board-results", &["results", "--scores", arg(&scores), "--notes", arg(&notes), "-o", &path("R.md")]);
