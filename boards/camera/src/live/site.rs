@@ -170,7 +170,10 @@ mod tests {
         let (head, page) = get(&server, "/");
         let page = String::from_utf8(page).unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK") && page.contains("</html>"), "{head}");
-        assert!(!page.contains("<!--") && page.contains("id=\"strength\""), "shared parts are in their places");
+        assert!(
+            !page.contains("<!--") && page.contains("id=\"strength\""),
+            "shared parts are in their places"
+        );
         assert!(head.contains("script-src 'self'; style-src 'self'"), "{head}");
         // Nothing that the policy refuses, and nothing that is not there.
         for refused in ["<style", "<script>", "style=\"", " onclick", "src=\"http", "href=\"http"] {
