@@ -11,7 +11,8 @@ use std::process::ExitCode;
 ///
 /// A float model becomes a float graph: input `image`, [1, 3, height, width] in 0..1, output `upscaled`. A quantized
 /// model becomes the same graph with QuantizeLinear and DequantizeLinear pairs; its input and output are pixels of
-/// 8 bits. Height and width are free unless `--size` is given. For TensorRT, input and output stay floats, and so do the
+/// 8 bits. Height and width are free unless `--size` is given, which networks need that extend the
+/// image to a multiple: those with windows, or with strides that divide it. For TensorRT, input and output stay floats, and so do the
 /// convolutions that read the image; the others are quantized as it takes them: signed, symmetric, biases in floats.
 #[derive(clap::Args)]
 pub struct Args {

@@ -94,7 +94,10 @@ impl Extent {
     pub fn density(self) -> f64 {
         match self {
             Self::Times(n) => f64::from(n) * f64::from(n),
-            Self::Part { times, of } => (f64::from(times) / f64::from(of)).powi(2),
+            Self::Part { times, of } => {
+                let side = f64::from(times) / f64::from(of);
+                side * side
+            }
             Self::One => 0.0,
             Self::Pooled { stride, .. } => 1.0 / (f64::from(stride) * f64::from(stride)),
         }
