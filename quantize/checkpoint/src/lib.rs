@@ -55,10 +55,11 @@ pub fn read(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, Error
     let format = |what: String| Error::Format { path: path.into(), what };
     let mut file = File::open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
-    let mut start = [0; 4];
+    let mut start = [0; 9];
     let length = read_up_to(&mut file, &mut start).map_err(io)?;
     io::Seek::rewind(&mut file).map_err(io)?;
-    let is_torch = start[..length].starts_with(b"PK\x03\x04") || start[0] == 0x80;
+    // One of 256 files of safetensors begins as a pickle does, with the length of its header.
+    let is_torch = (start[..length].starts_with(b"PK\x03\x04") || start[0] == 0x80) && start[8] != b'{';
     match is_torch {
         true => torch::read(file, bytes, wanted).map_err(format),
         false => from_safetensors(file, bytes, wanted).map_err(format),

@@ -156,6 +156,20 @@ fn safetensors_with_prefixes_and_with_many_tensors() {
     assert_eq!(load(&pth).unwrap().len(), 25_000);
 }
 
+/// The length of the header begins the file, and with the byte 0x80 a pickle begins.
+#[test]
+fn safetensors_of_any_header_length_are_told_from_pickles() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let mut met = 0;
+    for digits in 1..300 {
+        safetensors_file(&path, [format!("{}.weight", "n".repeat(digits))].into_iter());
+        met += usize::from(std::fs::read(&path).unwrap()[0] == 0x80);
+        assert_eq!(load(&path).unwrap().len(), 1, "a name of {digits}");
+    }
+    assert!(met > 0, "one of them begins with 0x80");
+}
+
 #[test]
 fn what_unfolds_is_refused_before_it_takes_memory() {
     let folder = tempfile::tempdir().unwrap();
