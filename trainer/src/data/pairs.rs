@@ -1,9 +1,10 @@
 //! Folders of images as pairs of low and high resolution, decoded to 8-bit RGB.
 
-use super::layout::{self, Part};
+use super::layout::{self, Part, Scene};
 use super::{DataError, degrade};
 use mcir_runtime::image::Image;
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -31,6 +32,8 @@ pub struct Source {
     /// What a teacher makes of each low-resolution image.
     teacher: Option<Vec<PathBuf>>,
     upscale: usize,
+    /// Scenes, where images lie in folders of them: the number of the first file of each, and its name.
+    scenes: Vec<(usize, String)>,
 }
 
 impl Source {
@@ -42,6 +45,12 @@ impl Source {
     /// # Errors
     /// Any [`DataError`].
     pub fn open(hr: &Path, lr: Option<&Path>, upscale: usize, part: Part) -> Result<Self, DataError> {
+        if upscale == 1 && lr.is_none() {
+            let scenes = layout::scenes(hr, part);
+            if !scenes.is_empty() {
+                return Self::of_scenes(hr, scenes, part);
+            }
+        }
         let (hr, found) = layout::find(hr, upscale, part);
         let lr = lr.map(Path::to_path_buf).or(found);
         let mut files = images(&hr)?;
@@ -62,7 +71,20 @@ impl Source {
             }
             None => None,
         };
-        Ok(Self { files, low, teacher: None, upscale })
+        Ok(Self { files, low, teacher: None, upscale, scenes: Vec::new() })
+    }
+
+    /// The pairs of all scenes, one scene after the other.
+    fn of_scenes(folder: &Path, scenes: Vec<Scene>, part: Part) -> Result<Self, DataError> {
+        let (mut files, mut partners, mut begun) = (Vec::new(), Vec::new(), Vec::new());
+        for Scene { name, clean, damaged } in scenes {
+            begun.push((files.len(), name));
+            let scene = Self::open(&clean, Some(&damaged), 1, part)?;
+            files.extend(scene.files);
+            partners.extend(scene.low.into_iter().flat_map(|(_, partners)| partners));
+        }
+        let low = Some((folder.to_path_buf(), partners));
+        Ok(Self { files, low, teacher: None, upscale: 1, scenes: begun })
     }
 
     /// The images of a folder as targets whose inputs are made from them by [`super::degrade`]; as [`Source::open`], but
@@ -72,7 +94,7 @@ impl Source {
     /// Any [`DataError`].
     pub fn targets(hr: &Path, upscale: usize, part: Part) -> Result<Self, DataError> {
         let (hr, _) = layout::find(hr, upscale, part);
-        Ok(Self { files: images(&hr)?, low: None, teacher: None, upscale })
+        Ok(Self { files: images(&hr)?, low: None, teacher: None, upscale, scenes: Vec::new() })
     }
 
     /// With what a teacher makes of the low-resolution images: a folder with an image of the target's size for each,
@@ -116,7 +138,7 @@ impl Source {
     }
 
     /// The file that a pair is called by: its target, or, of several pairs of one target, the low-resolution image.
-    pub fn named_by(&self, index: usize) -> &Path {
+    fn named_by(&self, index: usize) -> &Path {
         let path = &self.files[index];
         let is_same = |other: Option<usize>| other.and_then(|at| self.files.get(at)) == Some(path);
         match &self.low {
@@ -127,6 +149,19 @@ impl Source {
         }
     }
 
+    /// The file name that a pair is called by, behind the name of its scene where there are scenes.
+    pub fn file_name(&self, index: usize) -> PathBuf {
+        let name = self.named_by(index).file_name().unwrap_or_default();
+        match self.scenes.iter().rfind(|(first, _)| *first <= index) {
+            Some((_, scene)) => {
+                let mut whole = OsString::from(format!("{scene}-"));
+                whole.push(name);
+                whole.into()
+            }
+            None => name.into(),
+        }
+    }
+
     /// Reads a pair. The low-resolution image is read or made by [`degrade::downscale`] from the whole original (so
     /// that patches see no artificial borders).
     ///
@@ -134,7 +169,7 @@ impl Source {
     /// Any [`DataError`].
     pub fn read(&self, index: usize) -> Result<Pair, DataError> {
         let (path, upscale) = (&self.files[index], self.upscale);
-        let (name, (hr, grey)) = (stem(self.named_by(index)), decode_told(path)?);
+        let (name, (hr, grey)) = (stem(&self.file_name(index)), decode_told(path)?);
         let small = || {
             let found = (hr.width() / upscale, hr.height() / upscale);
             DataError::SmallerThanPatch { path: path.clone(), found, patch: 1 }

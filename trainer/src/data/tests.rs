@@ -324,6 +324,48 @@ fn sets_of_restoration_are_named_as_a_whole_and_cropped_to_their_inputs() {
     assert!(open("ITS", Part::Train).is_err());
 }
 
+/// Sets whose images lie in folders of scenes have the same file names in all of them.
+#[test]
+fn scenes_are_read_as_one_set() {
+    let root = tempfile::tempdir().expect("a folder");
+    let make = |folder: &str, name: &str| {
+        let folder = root.path().join(folder);
+        std::fs::create_dir_all(&folder).expect("made");
+        save(&folder, name, 20, 16);
+    };
+    for (scene, name) in
+        [("GOPR0385_11_01", "1.png"), ("GOPR0372_07_00", "1.png"), ("GOPR0372_07_00", "2.png")]
+    {
+        for kind in ["sharp", "blur", "blur_gamma"] {
+            make(&format!("GOPRO_Large/train/{scene}/{kind}"), name);
+        }
+    }
+    make("GOPRO_Large/test/GOPR0384_11_00/sharp", "7.png");
+    make("GOPRO_Large/test/GOPR0384_11_00/blur", "7.png");
+    for (scene, name) in [("000", "000.png"), ("001", "001.png")] {
+        make(&format!("SPA/real_world_gt/{scene}"), name);
+        make(&format!("SPA/real_world/{scene}"), &name.replace(".png", "_0.png"));
+        make(&format!("SPA/real_world/{scene}"), &name.replace(".png", "_1.png"));
+    }
+    make("DDN/label", "901.png");
+    make("DDN/rain_image", "901_1.png");
+    make("DDN/rain_image", "901_2.png");
+    let names = |folder: &str, part| {
+        let source = Source::open(&root.path().join(folder), None, 1, part).expect(folder);
+        (0..source.len()).map(|i| source.read(i).expect("read").name).collect::<Vec<_>>()
+    };
+    let gopro = ["GOPR0372_07_00-1", "GOPR0372_07_00-2", "GOPR0385_11_01-1"];
+    assert_eq!(names("GOPRO_Large", Part::Train), gopro);
+    assert_eq!(names("GOPRO_Large", Part::Valid), ["GOPR0384_11_00-7"]);
+    assert_eq!(names("GOPRO_Large/train", Part::Train), gopro);
+    assert_eq!(names("SPA", Part::Train), ["000-000_0", "000-000_1", "001-001_0", "001-001_1"]);
+    assert_eq!(names("DDN", Part::Train), ["901_1", "901_2"]);
+    // A scene that lacks a partner is named.
+    make("GOPRO_Large/train/GOPR0385_11_01/sharp", "9.png");
+    let error = Source::open(&root.path().join("GOPRO_Large"), None, 1, Part::Train).expect_err("refused");
+    assert!(error.to_string().contains("GOPR0385_11_01"), "{error}");
+}
+
 #[test]
 fn haze_is_made_anew_in_every_step_and_the_same_after_a_resume() {
     let images = || {

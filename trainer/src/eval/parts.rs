@@ -213,7 +213,7 @@ fn entries(sources: &[(PathBuf, Source)], hr: &Path, choice: &Choice) -> Result<
             if !fits(&choice.patterns, &inside) {
                 continue;
             }
-            let name = folder.join(source.named_by(index).file_name().unwrap_or_default());
+            let name = folder.join(source.file_name(index));
             if !names.insert(name.clone()) {
                 let (folder, name) = (name::text(hr), name::text(&name));
                 return Err(PartsError::SameName { folder, name });
