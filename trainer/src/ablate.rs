@@ -6,7 +6,7 @@
 use crate::config::{Config, ConfigError};
 use crate::eval::SetScores;
 use serde::Serialize;
-use toml::{Table, Value};
+use toml::Value;
 
 /// One axis of a grid: a setting and its values, as `--set` takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,69 @@ pub fn case(text: &str) -> Result<Vec<String>, ConfigError> {
     }
 }
 
+/// Tables of the paper's ablations, as cases.
+///
+/// # Source
+/// "Learning from History", arXiv 2309.06023: its comparisons of losses and negatives, and its studies of the step, λ and ω.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// No loss, CR, CCR, PCL-SR and SPN, each with the weight of its publication.
+    Losses,
+    /// No negative, a random and a trained network, frozen, and earlier states of the network.
+    Negatives,
+    /// The steps between the updates of one negative, and all four.
+    Steps,
+    /// The weight of the loss, from nothing to what collapses.
+    Lambda,
+    /// The weight of the old negative in an update.
+    Omega,
+}
+
+impl Table {
+    /// The rows in the paper's order.
+    pub fn cases(self) -> Vec<Vec<String>> {
+        let rows: &[&str] = match self {
+            Self::Losses => &[
+                "spn.negative=none",
+                "spn.negative=input spn.lambda=0.1",
+                "spn.negative=ccr spn.lambda=0.2",
+                "spn.negative=pcl spn.lambda=1",
+                "spn.negative=latency",
+            ],
+            Self::Negatives => &[
+                "spn.negative=none",
+                "spn.negative=random",
+                "spn.negative=pretrained",
+                "spn.negative=latency",
+            ],
+            Self::Steps => &[
+                "spn.steps=[100]",
+                "spn.steps=[500]",
+                "spn.steps=[1000]",
+                "spn.steps=[2000]",
+                "spn.steps=[100,500,1000,2000]",
+            ],
+            Self::Lambda => &[
+                "spn.lambda=0",
+                "spn.lambda=1e-2",
+                "spn.lambda=1e-3",
+                "spn.lambda=5e-4",
+                "spn.lambda=1e-4",
+                "spn.lambda=1e-5",
+            ],
+            Self::Omega => &[
+                "spn.omega=0",
+                "spn.omega=0.01",
+                "spn.omega=0.1",
+                "spn.omega=0.5",
+                "spn.omega=0.9",
+                "spn.omega=0.999",
+            ],
+        };
+        rows.iter().map(|row| case(row).expect("a case")).collect()
+    }
+}
+
 /// The first two combinations of which the runs would have one folder.
 pub fn repeated(combinations: &[Vec<String>]) -> Option<(&[String], &[String])> {
     let names: Vec<String> = combinations.iter().map(|c| folder_name(c, 0)).collect();
@@ -77,7 +140,7 @@ pub fn differences(there: &Config, here: &Config) -> Vec<String> {
         "train.log_every",
         "train.samples",
     ];
-    fn flatten(prefix: &str, table: &Table, into: &mut Vec<(String, Value)>) {
+    fn flatten(prefix: &str, table: &toml::Table, into: &mut Vec<(String, Value)>) {
         for (key, value) in table {
             let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
             match value {
@@ -88,7 +151,7 @@ pub fn differences(there: &Config, here: &Config) -> Vec<String> {
     }
     let [there, here] = [there, here].map(|config| {
         let mut values = Vec::new();
-        let table = Table::try_from(config).expect("a configuration can be written as TOML");
+        let table = toml::Table::try_from(config).expect("a configuration can be written as TOML");
         flatten("", &table, &mut values);
         values
     });
@@ -267,6 +330,31 @@ pub fn config(base: &Config, settings: &[String], seed: u64) -> Result<Config, C
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every row of every table is a configuration; only what has to be named is asked for.
+    #[test]
+    fn the_tables_of_the_paper_are_configurations() {
+        let mut base = Config::preset("edsr-edge-x4").expect("known");
+        let rows =
+            [Table::Losses, Table::Negatives, Table::Steps, Table::Lambda, Table::Omega].map(Table::cases);
+        assert_eq!(rows.each_ref().map(Vec::len), [5, 4, 5, 6, 6]);
+        let asked =
+            rows.iter().flatten().filter_map(|row| config(&base, row, 1).err()).map(|e| e.to_string());
+        let asked: Vec<String> = asked.collect();
+        assert!(
+            asked.len() == 2 && asked[0].contains("spn.others") && asked[1].contains("spn.pretrained"),
+            "{asked:?}"
+        );
+        base.spn = Some(crate::config::Spn {
+            others: vec!["a.mcir".into()],
+            pretrained: Some("b.mcir".into()),
+            ..Default::default()
+        });
+        for table in rows {
+            assert_eq!(repeated(&table), None);
+            table.iter().for_each(|row| drop(config(&base, row, 1).expect("complete")));
+        }
+    }
 
     #[test]
     fn a_grid_is_every_combination() {

@@ -20,6 +20,9 @@ pub struct Args {
     /// of --vary
     #[arg(long = "case", value_name = "KEY=VALUE KEY=VALUE")]
     cases: Vec<String>,
+    /// A table of the paper: its rows are cases, before those of --case
+    #[arg(long, value_enum, value_name = "TABLE")]
+    table: Option<Table>,
     /// Seeds that each combination is run with
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
@@ -30,6 +33,33 @@ pub struct Args {
     common: Common,
 }
 
+/// Tables of the paper
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Table {
+    /// Contrastive losses: none, CR, CCR (needs --set spn.others), PCL-SR, SPN
+    Losses,
+    /// What the negative is: none, a random network, a trained one (needs --set spn.pretrained), earlier states
+    Negatives,
+    /// Steps between the updates of a negative: 100, 500, 1000, 2000, all four
+    Steps,
+    /// λ from 0 to 1e-2
+    Lambda,
+    /// ω from 0 to 0.999
+    Omega,
+}
+
+impl From<Table> for ablate::Table {
+    fn from(table: Table) -> Self {
+        match table {
+            Table::Losses => Self::Losses,
+            Table::Negatives => Self::Negatives,
+            Table::Steps => Self::Steps,
+            Table::Lambda => Self::Lambda,
+            Table::Omega => Self::Omega,
+        }
+    }
+}
+
 /// Runs the grid.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let base = args.settings.resolve()?;
@@ -37,7 +67,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("an ablation compares results on validation images; name their folder with --val");
     }
     let axes = args.vary.iter().map(|v| Axis::parse(v)).collect::<Result<Vec<_>, _>>()?;
-    let cases = args.cases.iter().map(|c| ablate::case(c)).collect::<Result<Vec<_>, _>>()?;
+    let mut cases = args.table.map(|table| ablate::Table::from(table).cases()).unwrap_or_default();
+    for case in &args.cases {
+        cases.push(ablate::case(case)?);
+    }
     let cases = if cases.is_empty() { vec![Vec::new()] } else { cases };
     let grid = ablate::combinations(&axes);
     let combinations: Vec<Vec<String>> = cases
