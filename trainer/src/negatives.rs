@@ -1,5 +1,9 @@
 //! The negative models of the SPN loss: earlier states of the network, or what the paper compares them with.
 
+mod others;
+
+pub use others::{Others, OthersError};
+
 use crate::config::{Negative, PerModel, Spn};
 use crate::net::Net;
 use crate::seed::{Purpose, Stream};
@@ -58,7 +62,7 @@ impl Negatives {
                     Vec::new(),
                 )
             }
-            Negative::None | Negative::Input | Negative::Pcl => (Vec::new(), Vec::new()),
+            Negative::None | Negative::Input | Negative::Pcl | Negative::Ccr => (Vec::new(), Vec::new()),
         };
         Ok(Self { models, steps, omega: spn.omega.clone() })
     }

@@ -18,7 +18,7 @@ use crate::eval::{self, Set, SetScores};
 use crate::files;
 use crate::log::{Log, Row};
 use crate::loss::contrastive::Contrast;
-use crate::negatives::Negatives;
+use crate::negatives::{Negatives, Others};
 use crate::net::{Architecture, Net, branch};
 use crate::weights::Tensors;
 use burn::module::Module;
@@ -112,6 +112,7 @@ impl Trainer {
                 spn,
                 Contrast::new(spn, config.seed, config.train.precision, &inner)?,
                 start_negatives(spn, &net, config.seed, pretrained)?,
+                Others::load(spn, &net)?,
                 config.seed,
             )),
             None => None,
@@ -185,6 +186,7 @@ impl Trainer {
                     }
                     Some(_) => Negatives::restore(spn, &net, &checkpoint.negatives, &inner)?,
                 },
+                Others::load(spn, &net)?,
                 config.seed,
             )),
             None => None,

@@ -21,6 +21,13 @@ pub struct Spn {
     pub copies: usize,
     /// Temperature of [`Negative::Pcl`]; 1 in the authors' code.
     pub temperature: f64,
+    /// Trained networks of the same task for [`Negative::Ccr`], each a model file, checkpoint, run folder or PyTorch file; of any
+    /// architecture, worse and better ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<PathBuf>,
+    /// Part by which [`Negative::Ccr`] raises the weight of a network that is worse than the one being trained and lowers
+    /// that of a better one; 0.25 in the authors' code.
+    pub gamma: f64,
     /// Weights of [`Negative::Pretrained`]: a model file, checkpoint, run folder or PyTorch file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
@@ -92,7 +99,7 @@ impl Spn {
         match self.negative {
             Negative::Latency | Negative::Random => self.steps.len(),
             Negative::Pretrained => 1,
-            Negative::None | Negative::Input | Negative::Pcl => 0,
+            Negative::None | Negative::Input | Negative::Pcl | Negative::Ccr => 0,
         }
     }
 }
@@ -115,6 +122,17 @@ pub enum Negative {
     /// No model: blurred copies of the original and the interpolated input, with sharpened copies as positives, in
     /// the loss of PCL-SR, which is added: `L = L_rec + λ·L_pcl`. Its λ is of the order of 1.
     Pcl,
+    /// The interpolated input and the outputs of other networks, in the ratio of the curricular contrastive regularization:
+    /// as [`Negative::Input`], with the weighted mean of the distances to all negatives below the line. A network that
+    /// the one being trained has overtaken counts more than one that is still ahead. Its λ is near 0.2.
+    Ccr,
+}
+
+impl Negative {
+    /// Whether the loss is added, and not subtracted as that of the negative models is.
+    pub fn is_added(self) -> bool {
+        matches!(self, Self::Input | Self::Pcl | Self::Ccr)
+    }
 }
 
 /// The feature network and its layers.
@@ -159,6 +177,8 @@ impl Default for Spn {
             nu: PerModel::All(0.01),
             copies: 4,
             temperature: 1.0,
+            others: Vec::new(),
+            gamma: 0.25,
             pretrained: None,
             crop: None,
             batch: None,

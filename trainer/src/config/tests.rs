@@ -124,6 +124,8 @@ fn the_spn_loss_is_switched_on_by_any_of_its_settings() {
         ("spn.batch=0", "spn.batch"),
         ("spn.batch=17", "spn.batch"),
         ("spn.negative=pretrained", "spn.pretrained"),
+        ("spn.negative=ccr", "spn.others"),
+        ("spn.gamma=1", "spn.gamma"),
         ("spn.features.layers=[\"relu1_1\"]", "spn.features.weights"),
     ] {
         let error = resolve(&[over]).expect_err(over).to_string();

@@ -1,5 +1,6 @@
 //! Distances between images in the feature space of a frozen network, for the SPN loss and its relatives.
 
+mod ccr;
 mod pcl;
 
 use super::distance::mean_distance;

@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::conv::Precision;
 use crate::eval::EvalError;
 use crate::loss::features::FeaturesError;
+use crate::negatives::OthersError;
 use crate::weights::WeightsError;
 use std::path::PathBuf;
 
@@ -101,6 +102,9 @@ pub enum TrainError {
     /// The frozen negative model is of another kind of network.
     #[error("the pretrained negative model does not fit the network: {0} (spn.pretrained)")]
     Pretrained(WeightsError),
+    /// A network of the curricular loss cannot be used.
+    #[error(transparent)]
+    Others(#[from] OthersError),
     /// The start weights are of another kind of network.
     #[error(
         "none of the {found} tensors to start from fits the network by name and shape; choose weights of the same \

@@ -16,7 +16,7 @@ use crate::config::{Negative, Spn, Train};
 use crate::data::batches::Batch;
 use crate::loss::contrastive::Contrast;
 use crate::loss::pixel::{self, Loss};
-use crate::negatives::Negatives;
+use crate::negatives::{Negatives, Others};
 use crate::net::Net;
 use crate::resize::resize;
 use crate::seed::{Purpose, Stream};
@@ -31,6 +31,8 @@ pub(super) struct SpnState {
     spn: Spn,
     contrast: Contrast,
     pub(super) negatives: Negatives,
+    /// Networks of [`Negative::Ccr`].
+    others: Others,
     /// Of the run.
     seed: u64,
 }
@@ -43,7 +45,7 @@ pub struct Losses {
     /// Reconstruction by L1, whatever the configured loss: it has a zero, so a run that diverges shows in it.
     pub l1: f32,
     /// Contrastive part, if the run has one: the negative loss `L_neg`, and then the total is
-    /// `reconstruction − λ·negative`, or the loss of [`Negative::Input`] or [`Negative::Pcl`], which is added.
+    /// `reconstruction − λ·negative`, or a loss that is added ([`Negative::is_added`]).
     pub negative: Option<f32>,
 }
 
@@ -72,8 +74,14 @@ struct Part<'a> {
 }
 
 impl SpnState {
-    pub(super) fn new(spn: &Spn, contrast: Contrast, negatives: Negatives, seed: u64) -> Self {
-        Self { spn: spn.clone(), contrast, negatives, seed }
+    pub(super) fn new(
+        spn: &Spn,
+        contrast: Contrast,
+        negatives: Negatives,
+        others: Others,
+        seed: u64,
+    ) -> Self {
+        Self { spn: spn.clone(), contrast, negatives, others, seed }
     }
 
     /// What is added to the reconstruction loss, before λ, and its size without sign. `first` is the number of the first patch
@@ -112,6 +120,12 @@ impl SpnState {
                 let size = number(&loss);
                 (loss, size)
             }
+            Negative::Ccr => {
+                let others = self.others.forward(&lr);
+                let loss = self.contrast.curricular(sr, hr, input(lr), others, self.spn.gamma, step);
+                let size = number(&loss);
+                (loss, size)
+            }
         }
     }
 
@@ -122,6 +136,7 @@ impl SpnState {
             spn: self.spn.clone(),
             contrast,
             negatives: self.negatives.clone().fork(&replica.device),
+            others: self.others.clone().fork(&replica.device),
             seed: self.seed,
         })
     }

@@ -226,10 +226,13 @@ fn lambda_alone_makes_the_difference() {
 /// The alternatives of the paper's ablation run in the same loop.
 #[test]
 fn other_negatives_train_and_resume() {
-    for negative in [Negative::Random, Negative::Input, Negative::Pcl] {
+    let other = tempfile::tempdir().expect("a folder");
+    train(with_spn(0.0), other.path(), false);
+    for negative in [Negative::Random, Negative::Input, Negative::Pcl, Negative::Ccr] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = with_spn(0.01);
-        config.spn.as_mut().expect("set").negative = negative;
+        let spn = config.spn.as_mut().expect("set");
+        (spn.negative, spn.others) = (negative, vec![other.path().into()]);
         let (first, _) = train(config.clone(), folder.path(), true);
         let (rest, end) = train(config, folder.path(), false);
         assert_eq!((first.len(), rest.len(), end.step), (1, 8, 9), "{negative:?}");
