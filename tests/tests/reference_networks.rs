@@ -2,8 +2,8 @@
 
 use mcir_runtime::plan::{Plan, PlanOptions};
 use mcir_tests::{npy, shared_data};
+use mcir_trainer::export;
 use mcir_trainer::import::{self, Options};
-use mcir_trainer::{export, net::Net};
 use std::path::Path;
 
 /// `[1, 3, H, W]` to `[H, W, 3]`.
@@ -14,9 +14,8 @@ fn interleaved(values: &[f32]) -> Vec<f32> {
 
 fn check(folder: &Path, file: &str) {
     let name = format!("{}/{file}", folder.display());
-    let (config, tensors) = import::load(&folder.join(file), &Options::default()).expect(&name);
-    let net =
-        Net::from_tensors(&config.architecture(), &tensors, &burn::tensor::Device::flex()).expect(&name);
+    let trained = import::load(&folder.join(file), &Options::default()).expect(&name);
+    let net = trained.net(&burn::tensor::Device::flex()).expect(&name);
     let model = export::model(&net, vec![]).expect(&name);
     let mut cases = 0;
     for case in ["48x48", "37x53"] {

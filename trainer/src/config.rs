@@ -6,7 +6,7 @@
 use crate::conv::Precision;
 use crate::data::degrade::{self, Degrade};
 use crate::loss::pixel::Loss;
-use crate::net::{Architecture, dehazeformer, nafnet};
+use crate::net::{Architecture, dehazeformer, idt, nafnet};
 use mcir_runtime::arch::{edsr, ffanet, swinir};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -81,6 +81,8 @@ pub enum Model {
     Nafnet(nafnet::Config),
     /// DehazeFormer, for dehazing; the trainer alone runs it.
     Dehazeformer(dehazeformer::Config),
+    /// IDT, for removing rain.
+    Idt(idt::Config),
 }
 
 /// Where images come from.
@@ -238,6 +240,7 @@ impl Model {
             Self::Ffanet(config) => ffanet::graph(config).into(),
             Self::Nafnet(config) => Architecture::Nafnet(config.clone()),
             Self::Dehazeformer(config) => Architecture::Dehazeformer(config.clone()),
+            Self::Idt(config) => Architecture::Idt(config.clone()),
         }
     }
 
@@ -246,7 +249,7 @@ impl Model {
         match self {
             Self::Edsr(config) => config.upscale.into(),
             Self::Swinir(config) => config.upscale.into(),
-            Self::Ffanet(_) | Self::Nafnet(_) | Self::Dehazeformer(_) => 1,
+            Self::Ffanet(_) | Self::Nafnet(_) | Self::Dehazeformer(_) | Self::Idt(_) => 1,
         }
     }
 
@@ -261,7 +264,14 @@ impl Model {
                 range(m.res_scale.is_finite(), "model.res_scale", &m.res_scale, "a number")
             }
             Self::Swinir(m) => {
-                upscale(m.upscale, matches!(m.tail, swinir::Tail::Classical(_)))?;
+                match m.tail {
+                    swinir::Tail::Restoration => {
+                        let limit = "1 for tail = \"restoration\"";
+                        range(m.upscale == 1, "model.upscale", &m.upscale, limit)?;
+                    }
+                    swinir::Tail::Direct => upscale(m.upscale, false)?,
+                    swinir::Tail::Classical(_) => upscale(m.upscale, true)?,
+                }
                 range((1..=1024).contains(&m.embed_dim), "model.embed_dim", &m.embed_dim, "1 to 1024")?;
                 range(m.channels == 3, "model.channels", &m.channels, "3")?;
                 let depths =
@@ -289,6 +299,9 @@ impl Model {
                 let limit = "as many numbers up to 64 as enc_blk_nums";
                 range(equal, "model.dec_blk_nums", &format!("{up:?}"), limit)?;
                 range(m.middle_blk_num <= 64, "model.middle_blk_num", &m.middle_blk_num, "at most 64")
+            }
+            Self::Idt(m) => {
+                m.fault().map_or(Ok(()), |(key, found, limit)| Err(ConfigError::Range { key, found, limit }))
             }
             Self::Dehazeformer(m) => {
                 let within = |list: &[u16], most: u16| list.iter().all(|n| (1..=most).contains(n));
@@ -362,7 +375,8 @@ impl Config {
         let t = &self.train;
         range((0.0..=1.0).contains(&t.teacher_weight), "train.teacher_weight", &t.teacher_weight, "0 to 1")?;
         range(t.expand <= 1024, "train.expand", &t.expand, "0 (no branches) to 1024")?;
-        let branches = t.expand == 0 || !matches!(self.model, Model::Nafnet(_) | Model::Dehazeformer(_));
+        let branches =
+            t.expand == 0 || !matches!(self.model, Model::Nafnet(_) | Model::Dehazeformer(_) | Model::Idt(_));
         range(branches, "train.expand", &t.expand, "0 for a network that is no graph of the engine's")?;
         range(t.steps > 0, "train.steps", &t.steps, "at least 1")?;
         range((1..=4096).contains(&t.batch), "train.batch", &t.batch, "1 to 4096")?;
@@ -386,7 +400,7 @@ impl Config {
             let nothing = spn.steps.is_empty() || spn.steps.contains(&0);
             range(!nothing, "spn.steps", &format!("{:?}", spn.steps), "a list of numbers of at least 1")?;
             // What is subtracted has no lower bound; what is added may weigh more than the reconstruction.
-            let subtracted = !matches!(spn.negative, Negative::None | Negative::Input | Negative::Pcl);
+            let subtracted = spn.negative != Negative::None && !spn.negative.is_added();
             let (ok, limit) = match subtracted {
                 true => ((0.0..1.0).contains(&spn.lambda), "0 or more and below 1"),
                 false => ((0.0..=1e3).contains(&spn.lambda), "0 to 1000"),
@@ -395,6 +409,7 @@ impl Config {
             range(spn.copies <= 64, "spn.copies", &spn.copies, "at most 64")?;
             let warm = (0.02..=100.0).contains(&spn.temperature);
             range(warm, "spn.temperature", &spn.temperature, "0.02 to 100")?;
+            range((0.0..1.0).contains(&spn.gamma), "spn.gamma", &spn.gamma, "0 or more and below 1")?;
             for (key, value) in [("spn.omega", &spn.omega), ("spn.nu", &spn.nu)] {
                 let limit = "a number from 0 to 1, or a list of one for each of spn.steps";
                 range(value.fits(spn.steps.len()), key, value, limit)?;
@@ -416,6 +431,9 @@ impl Config {
             range(named, "spn.features.layers", &format!("{layers:?}"), "a list of different layers")?;
             let fits = weights.len() == layers.len() && weights.iter().all(|w| w.is_finite());
             range(fits, "spn.features.weights", &format!("{weights:?}"), "one number for each layer")?;
+            let limit = "a list of 1 to 16 trained networks for negative = \"ccr\"";
+            let enough = spn.negative != Negative::Ccr || (1..=16).contains(&spn.others.len());
+            range(enough, "spn.others", &format!("{:?}", spn.others), limit)?;
             let given = spn.negative != Negative::Pretrained || spn.pretrained.is_some();
             range(given, "spn.pretrained", &"not set", "a model file for negative = \"pretrained\"")?;
         }

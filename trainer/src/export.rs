@@ -17,7 +17,7 @@ pub enum ExportError {
     Model(#[from] LoadError),
     /// The network is none of the engine's.
     #[error(
-        "nafnet and dehazeformer are no networks of the engine's: there is no model file of them; use the checkpoint with \
+        "nafnet, dehazeformer and idt are no networks of the engine's: there is no model file of them; use the checkpoint with \
          mcir-train eval"
     )]
     NoGraph,

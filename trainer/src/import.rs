@@ -1,20 +1,19 @@
-//! Published PyTorch weights: reads a state dict, recognises its layout and architecture, renames it to the
-//! graph's own names.
+//! Published PyTorch weights: what network a state dict is, under the names that [`Net`](crate::net::Net) has.
 //!
-//! | layout | recognised by | networks |
-//! |---|---|---|
-//! | BasicSR | `conv_first.weight`, `body.0.conv1.weight` | EDSR; the graph's names |
-//! | SwinIR | `conv_first.weight`, `layers.0.residual_group.…` | SwinIR with a 1-convolution residual |
-//! | NAFNet | `intro.weight`, `middle_blks.0.beta` | NAFNet; to start a training from, the engine cannot run it |
-//! | DehazeFormer | `patch_embed.proj.weight`, `layer1.blocks.0.attn.V.weight` | DehazeFormer; to start a training from, or to evaluate |
-//! | FFA-Net | `pre.0.weight`, `g1.gp.0.conv1.weight` | FFA-Net; normalises its input unless told not to |
-//! | EDSR-PyTorch | `head.0.weight`, `tail.0.0.weight` | EDSR; works on 0..255, means in `sub_mean`, `add_mean` |
+//! Networks that the engine runs are found by [`mcir_import::dict`], which `mcir-quantize import` uses too. Three more are
+//! known here, to train them further and to evaluate them:
+//!
+//! | network | recognised by |
+//! |---|---|
+//! | NAFNet | `intro.weight`, `middle_blks.0.beta` |
+//! | DehazeFormer | `patch_embed.proj.weight`, `layer1.blocks.0.attn.V.weight` |
+//! | IDT | `input_proj.proj.0.weight`, `dowsample_0.conv.0.weight` |
 
-use crate::config::Model;
-use crate::net::{TABLE, dehazeformer, nafnet};
-use crate::weights::{Tensors, WeightsError, mean_shift};
-use mcir_runtime::arch::edsr::{self, Tail};
-use mcir_runtime::arch::{ffanet, swinir};
+use crate::export;
+use crate::net::{dehazeformer, idt, nafnet};
+use crate::trained::Trained;
+use crate::weights::{Tensors, WeightsError};
+use mcir_import::dict::{self, Fault};
 use std::path::{Path, PathBuf};
 
 /// Why weights cannot be imported.
@@ -24,17 +23,13 @@ pub enum ImportError {
     /// The file is not there, or cannot be understood.
     #[error(transparent)]
     File(#[from] mcir_checkpoint::Error),
-    /// The tensors are of no known network.
-    #[error(
-        "{path} holds no network that can be imported (first of {found} tensors: {first}); EDSR in the BasicSR or EDSR-PyTorch layout, SwinIR, NAFNet, DehazeFormer and FFA-Net can be"
-    )]
-    Layout {
+    /// The tensors are of no known network, or not all of one.
+    #[error("{path} cannot be imported: {source}")]
+    Network {
         /// The file.
         path: PathBuf,
-        /// Number of tensors.
-        found: usize,
-        /// Name of the first.
-        first: String,
+        /// What does not fit.
+        source: mcir_import::ImportError,
     },
     /// A tensor has a shape that no network of its kind has.
     #[error("tensor {name} has shape {found:?}, which fits no such network; expected {expected}")]
@@ -57,62 +52,56 @@ pub struct Options {
     /// The network subtracts a mean, as published ones do: that of DIV2K in EDSR, which works on 0..255, and SwinIR, that of
     /// RESIDE in FFA-Net, which also divides by a deviation.
     pub mean_shift: bool,
-    /// Factor on each residual; `None` takes 0.1 for 256 channels or more and 1 otherwise, as published.
+    /// Factor on each residual; `None` takes that of the publication.
     pub res_scale: Option<f32>,
+    /// By how much it enlarges, where a file holds several networks or cannot tell; `None` takes an x2, x3 or x4 in the name of
+    /// the file.
+    pub scale: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mean_shift: true, res_scale: None }
+        Self { mean_shift: true, res_scale: None, scale: None }
     }
 }
 
-/// Reads a file and returns the architecture with its weights under the graph's names.
+/// Reads a file and finds out which network its weights are.
 ///
 /// # Errors
 /// Any [`ImportError`].
-pub fn load(path: &Path, options: &Options) -> Result<(Model, Tensors), ImportError> {
-    let mut tensors = read(path)?;
-    if tensors.shape("head.0.weight").is_some() {
-        tensors = from_edsr_pytorch(tensors)?;
+pub fn load(path: &Path, options: &Options) -> Result<Trained, ImportError> {
+    // A DehazeFormer keeps what follows from its window's size, too.
+    let all = mcir_checkpoint::read(path, &|name| !name.ends_with(".attn.relative_positions"))?;
+    if all.get("intro.weight").is_some() && all.get("middle_blks.0.beta").is_some() {
+        let tensors = named(all);
+        return Ok(Trained { architecture: detect_nafnet(&tensors)?.into(), tensors });
     }
-    if tensors.shape("intro.weight").is_some() {
-        return Ok((Model::Nafnet(detect_nafnet(&tensors)?), tensors));
+    if all.get("patch_embed.proj.weight").is_some() && all.get("skip1.weight").is_some() {
+        let tensors = named(all);
+        return Ok(Trained { architecture: detect_dehazeformer(&tensors)?.into(), tensors });
     }
-    if tensors.shape("patch_embed.proj.weight").is_some() && tensors.shape("skip1.weight").is_some() {
-        let config = detect_dehazeformer(&tensors)?;
-        let mut named = Tensors::default();
-        // What follows from the window's size.
-        let parameters = tensors.iter().filter(|(name, ..)| !name.ends_with(".relative_positions"));
-        parameters
-            .for_each(|(name, shape, values)| named.insert(name.into(), shape.to_vec(), values.to_vec()));
-        return Ok((Model::Dehazeformer(config), named));
+    if all.get("input_proj.proj.0.weight").is_some() && all.get("dowsample_0.conv.0.weight").is_some() {
+        let tensors = named(all);
+        return Ok(Trained { architecture: detect_idt(&tensors)?.into(), tensors });
     }
-    if tensors.shape("pre.0.weight").is_some() && tensors.shape("g1.gp.0.conv1.weight").is_some() {
-        let (config, tensors) = from_ffanet(&tensors, options)?;
-        return Ok((Model::Ffanet(config), tensors));
-    }
-    let is_swinir = tensors.shape("layers.0.residual_group.blocks.0.attn.qkv.weight").is_some();
-    let is_edsr = tensors.shape("body.0.conv1.weight").is_some();
-    if tensors.shape("conv_first.weight").is_none() || !(is_edsr || is_swinir) {
-        let first = tensors.iter().next().map_or("none", |t| t.0).to_string();
-        return Err(ImportError::Layout { path: path.into(), found: tensors.len(), first });
-    }
-    let model = if is_swinir {
-        tensors = linear_as_convolution(tensors);
-        Model::Swinir(detect_swinir(&tensors, options)?)
-    } else {
-        Model::Edsr(detect(&tensors, options)?)
+    let plain = !options.mean_shift;
+    let mut known = dict::Options {
+        scale: options.scale,
+        range: plain.then_some(1.0),
+        mean: plain.then_some([0.0; 3]),
+        res_scale: options.res_scale,
+        slope: None,
     };
-    for name in ["sub_mean", "add_mean"] {
-        // BasicSR and SwinIR keep the mean in their code.
-        if options.mean_shift && tensors.shape(&format!("{name}.weight")).is_none() {
-            let (scale, shift) = mean_shift(name, if is_swinir { 1.0 } else { edsr::IMG_RANGE });
-            tensors.insert(format!("{name}.weight"), vec![3], scale.to_vec());
-            tensors.insert(format!("{name}.bias"), vec![3], shift.to_vec());
-        }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut found = dict::import(&all, &known, &stem);
+    if let Err(mcir_import::ImportError::Weights { why: Fault::Scale { of, given: None }, .. }) = &found
+        && let Some(scale) = dict::scale_in(&stem, of)
+    {
+        known.scale = Some(scale);
+        found = dict::import(&all, &known, &stem);
     }
-    Ok((model, tensors))
+    let found = found.map_err(|source| ImportError::Network { path: path.into(), source })?;
+    Ok(Trained { architecture: found.model.graph().clone().into(), tensors: export::tensors(&found.model) })
 }
 
 /// Reads all float tensors of a `.safetensors`, `.pth` or `.pt` file.
@@ -131,72 +120,13 @@ pub fn read(path: &Path) -> Result<Tensors, ImportError> {
 /// # Errors
 /// As [`read`].
 pub fn read_where(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Tensors, ImportError> {
+    Ok(named(mcir_checkpoint::read(path, wanted)?))
+}
+
+fn named(all: mcir_checkpoint::Tensors) -> Tensors {
     let mut tensors = Tensors::default();
-    for (name, (shape, values)) in mcir_checkpoint::read(path, wanted)? {
-        tensors.insert(name, shape, values);
-    }
-    Ok(tensors)
-}
-
-/// FFA-Net's layers as the graph has them.
-fn from_ffanet(tensors: &Tensors, options: &Options) -> Result<(ffanet::Config, Tensors), ImportError> {
-    let all = tensors.iter().map(|(name, shape, values)| (name.into(), shape.to_vec(), values.to_vec()));
-    let (config, all) = ffanet::published(all.collect(), options.mean_shift).map_err(|misfit| {
-        let found = misfit.found.unwrap_or_default();
-        ImportError::Shape { name: misfit.name, found, expected: misfit.expected }
-    })?;
-    let mut named = Tensors::default();
-    all.into_iter().for_each(|(name, shape, values)| named.insert(name, shape, values));
-    Ok((config, named))
-}
-
-/// EDSR-PyTorch's names and units to BasicSR's.
-fn from_edsr_pytorch(mut tensors: Tensors) -> Result<Tensors, ImportError> {
-    let blocks = (0..).take_while(|i| tensors.shape(&format!("body.{i}.body.0.weight")).is_some()).count();
-    let mut renamed = Tensors::default();
-    for name in ["sub_mean", "add_mean"] {
-        let (scale, shift) = match tensors.remove(&format!("{name}.weight")) {
-            Some((shape, matrix)) => {
-                let wrong = |found| ImportError::Shape {
-                    name: format!("{name}.weight"),
-                    found,
-                    expected: "a diagonal [3, 3, 1, 1]",
-                };
-                let diagonal = matrix.iter().enumerate().all(|(i, &v)| i % 4 == 0 || v == 0.0);
-                if shape != [3, 3, 1, 1] || !diagonal {
-                    return Err(wrong(shape));
-                }
-                let (_, bias) = tensors.remove(&format!("{name}.bias")).unwrap_or((vec![3], vec![0.0; 3]));
-                // In the file both ends are in 0..255; in the graph the images are in 0..1.
-                let range = edsr::IMG_RANGE;
-                let unit = |v: &f32| if name == "sub_mean" { v * range } else { v / range };
-                let scale = [0, 4, 8].iter().map(|&i| unit(&matrix[i])).collect();
-                let shift = if name == "sub_mean" { bias } else { bias.iter().map(|v| v / range).collect() };
-                (scale, shift)
-            }
-            None => {
-                let (scale, shift) = mean_shift(name, edsr::IMG_RANGE);
-                (scale.to_vec(), shift.to_vec())
-            }
-        };
-        renamed.insert(format!("{name}.weight"), vec![3], scale);
-        renamed.insert(format!("{name}.bias"), vec![3], shift);
-    }
-    for (name, shape, values) in tensors.iter() {
-        let (node, part) = name.rsplit_once('.').unwrap_or((name, ""));
-        let node = match node.split('.').collect::<Vec<_>>()[..] {
-            ["head", "0"] => "conv_first".into(),
-            ["body", i, "body", "0"] => format!("body.{i}.conv1"),
-            ["body", i, "body", "2"] => format!("body.{i}.conv2"),
-            ["body", i] if i == blocks.to_string() => "conv_after_body".into(),
-            ["tail", "0", i] => format!("upsample.{i}"),
-            ["tail", "1"] => "conv_last".into(),
-            // Left under its own name, it is reported as one too many.
-            _ => node.to_string(),
-        };
-        renamed.insert(format!("{node}.{part}"), shape.to_vec(), values.to_vec());
-    }
-    Ok(renamed)
+    all.into_iter().for_each(|(name, (shape, values))| tensors.insert(name, shape, values));
+    tensors
 }
 
 fn shape4(tensors: &Tensors, name: &str, expected: &'static str) -> Result<[usize; 4], ImportError> {
@@ -215,36 +145,6 @@ fn small(n: usize) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-/// Factor of a tail of convolutions to four (or, once, nine) times `features` with pixel shuffles.
-fn staged_upscale(tensors: &Tensors, features: usize) -> Result<u8, ImportError> {
-    let expected = "[4·num_feat, num_feat, 3, 3] or, for x3, [9·num_feat, num_feat, 3, 3]";
-    let [first, ..] = shape4(tensors, "upsample.0.weight", expected)?;
-    let steps = count(tensors, |i| format!("upsample.{}.weight", 2 * i));
-    match (first / features.max(1), steps) {
-        (9, 1) => Ok(3),
-        (4, 1..=3) => Ok(1 << steps),
-        _ => {
-            let found = tensors.shape("upsample.0.weight").unwrap_or_default().to_vec();
-            Err(ImportError::Shape { name: "upsample.0.weight".into(), found, expected })
-        }
-    }
-}
-
-/// The EDSR that has tensors of these shapes.
-fn detect(tensors: &Tensors, options: &Options) -> Result<edsr::Config, ImportError> {
-    let [num_feat, channels, ..] = shape4(tensors, "conv_first.weight", "[num_feat, 3, 3, 3]")?;
-    Ok(edsr::Config {
-        upscale: staged_upscale(tensors, num_feat)?,
-        num_feat: small(num_feat),
-        num_block: small(count(tensors, |i| format!("body.{i}.conv1.weight"))),
-        res_scale: options.res_scale.unwrap_or(if num_feat >= 256 { 0.1 } else { 1.0 }),
-        tail: Tail::Paper,
-        image_residual: None,
-        channels: small(channels),
-        mean_shift: options.mean_shift,
-    })
-}
-
 /// The NAFNet that has tensors of these shapes.
 fn detect_nafnet(tensors: &Tensors) -> Result<nafnet::Config, ImportError> {
     let [width, ..] = shape4(tensors, "intro.weight", "[width, 3, 3, 3]")?;
@@ -256,6 +156,35 @@ fn detect_nafnet(tensors: &Tensors) -> Result<nafnet::Config, ImportError> {
         middle_blk_num: blocks("middle_blks"),
         dec_blk_nums: (0..levels).map(|i| blocks(&format!("decoders.{i}"))).collect(),
     })
+}
+
+/// The IDT that has tensors of these shapes.
+fn detect_idt(tensors: &Tensors) -> Result<idt::Config, ImportError> {
+    let [embed_dim, ..] = shape4(tensors, "input_proj.proj.0.weight", "[embed_dim, 3, 3, 3]")?;
+    let mut config = idt::Config { embed_dim: small(embed_dim), ..idt::Config::paper() };
+    let block = |level: usize, i: usize| format!("{}.blocks.{i}", idt::name(level));
+    let two = |name: String, expected| {
+        let found = tensors.shape(&name).unwrap_or_default().to_vec();
+        <[usize; 2]>::try_from(found.as_slice()).map_err(|_| ImportError::Shape { name, found, expected })
+    };
+    for level in 0..idt::LEVELS {
+        config.depths[level] = small(count(tensors, |i| format!("{}.norm1.weight", block(level, i))));
+        let table = format!("{}.attn.relative_position_bias_table", block(level, 0));
+        let [_, heads] = two(table, "[places, num_heads]")?;
+        config.num_heads[level] = small(heads);
+    }
+    let between = block(0, config.depths[0].into());
+    let [pixels, _] = two(format!("{between}.attn.qkv.to_q.weight"), "[win_size², win_size²]")?;
+    config.win_size = pixels.isqrt().min(255) as u8;
+    let [hidden, _] = two(format!("{between}.mlp.linear1.0.weight"), "[hidden, channels]")?;
+    config.mlp_ratio = small(hidden / pixels.max(1));
+    if config.fault().is_none() {
+        return Ok(config);
+    }
+    let name = format!("{}.attn.relative_position_bias_table", block(0, 0));
+    let found = tensors.shape(&name).unwrap_or_default().to_vec();
+    let expected = "heads that divide the channels and the pixels of a window of up to 8x8";
+    Err(ImportError::Shape { name, found, expected })
 }
 
 /// The DehazeFormer that has tensors of these shapes; the window has the published 8 pixels, which no shape tells.
@@ -284,62 +213,6 @@ pub(crate) fn detect_dehazeformer(tensors: &Tensors) -> Result<dehazeformer::Con
         }
     }
     Ok(config)
-}
-
-/// Gives linear layers the shape of 1x1 convolutions and leaves out what follows from the image size.
-fn linear_as_convolution(tensors: Tensors) -> Tensors {
-    let mut renamed = Tensors::default();
-    for (name, shape, values) in tensors.iter() {
-        if name.ends_with("attn_mask") || name.ends_with("relative_position_index") {
-            continue;
-        }
-        let shape = match *shape {
-            [o, i] if name.ends_with(".weight") => vec![o, i, 1, 1],
-            _ => shape.to_vec(),
-        };
-        renamed.insert(name.into(), shape, values.to_vec());
-    }
-    renamed
-}
-
-/// The SwinIR that has tensors of these shapes.
-fn detect_swinir(tensors: &Tensors, options: &Options) -> Result<swinir::Config, ImportError> {
-    let [embed_dim, channels, ..] = shape4(tensors, "conv_first.weight", "[embed_dim, 3, 3, 3]")?;
-    let block = |i: usize, j: usize| format!("layers.{i}.residual_group.blocks.{j}");
-    let groups = count(tensors, |i| format!("{}.norm1.weight", block(i, 0)));
-    let table = |i: usize| {
-        let name = format!("{}.attn.{TABLE}", block(i, 0));
-        let found = tensors.shape(&name).unwrap_or_default().to_vec();
-        <[usize; 2]>::try_from(found.as_slice()).map_err(|_| ImportError::Shape {
-            name,
-            found,
-            expected: "[(2·window_size − 1)², num_heads]",
-        })
-    };
-    let tables = (0..groups).map(table).collect::<Result<Vec<_>, _>>()?;
-    let side = tables.first().map_or(0, |t| t[0].isqrt());
-    let [hidden, ..] = shape4(tensors, &format!("{}.mlp.fc1.weight", block(0, 0)), "[hidden, embed_dim]")?;
-    let before = tensors.shape("conv_before_upsample.0.weight").map(|shape| shape[0]);
-    let (tail, upscale) = match before {
-        Some(features) => (swinir::Tail::Classical(small(features)), staged_upscale(tensors, features)?),
-        None => {
-            let [outputs, ..] = shape4(tensors, "upsample.0.weight", "[3·upscale², embed_dim, 3, 3]")?;
-            (swinir::Tail::Direct, (outputs / channels.max(1)).isqrt().min(255) as u8)
-        }
-    };
-    Ok(swinir::Config {
-        upscale,
-        embed_dim: small(embed_dim),
-        depths: (0..groups)
-            .map(|i| small(count(tensors, |j| format!("{}.norm1.weight", block(i, j)))))
-            .collect(),
-        num_heads: tables.iter().map(|t| small(t[1])).collect(),
-        window_size: side.div_ceil(2).min(255) as u8,
-        mlp_ratio: small(hidden / embed_dim.max(1)),
-        tail,
-        channels: small(channels),
-        mean_shift: options.mean_shift,
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! A network is not written down here a second time: [`net::Net`] lowers the engine's own
 //! [`Graph`](mcir_runtime::model::Graph) to burn, and [`export`] walks the same nodes back. So whatever
 //! `mcir_runtime::arch` can describe can be trained, and the engine runs exactly what was trained. The exceptions are
-//! [`net::nafnet`] and [`net::dehazeformer`], which the engine cannot run.
+//! [`net::nafnet`], [`net::dehazeformer`] and [`net::idt`], which the engine cannot run.
 //!
 //! # Use
 //! ```text

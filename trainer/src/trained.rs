@@ -115,10 +115,7 @@ pub fn load(path: &Path) -> Result<Trained, TrainedError> {
             let model = model(path)?;
             Ok(Trained { architecture: model.graph().clone().into(), tensors: export::tensors(&model) })
         }
-        Some("pth" | "pt" | "safetensors") => {
-            let (model, tensors) = import::load(path, &import::Options::default())?;
-            Ok(Trained { architecture: model.architecture(), tensors })
-        }
+        Some("pth" | "pt" | "safetensors") => Ok(import::load(path, &import::Options::default())?),
         _ => {
             let checkpoint = Checkpoint::load(path)?;
             let config = Config::resolve(None, &checkpoint.config, &[])?;

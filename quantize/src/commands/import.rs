@@ -137,22 +137,13 @@ fn from_weights(args: &Args, name: &str) -> Result<Result<Imported, ImportError>
     };
     let mut found = dict::import(&tensors, &options, name);
     if let Err(ImportError::Weights { why: Fault::Scale { of, given: None }, .. }) = &found
-        && let Some(scale) = scale_in(&args.input, of)
+        && let Some(scale) = dict::scale_in(&args.input.file_stem().unwrap_or_default().to_string_lossy(), of)
     {
         terminal::tell(format_args!("x{scale} is taken from the name of the file; --scale says otherwise"));
         options.scale = Some(scale);
         found = dict::import(&tensors, &options, name);
     }
     Ok(found.map(|dict::Found { family, model, range }| Imported { model, family: Some(family), range }))
-}
-
-/// The scale that stands in the name of a file as x2 or 2x, if it is one of these and no other does.
-fn scale_in(path: &Path, of: &[usize]) -> Option<usize> {
-    let name = path.file_stem()?.to_string_lossy().to_lowercase();
-    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let mut there =
-        of.iter().filter(|s| words.contains(&&*format!("x{s}")) || words.contains(&&*format!("{s}x")));
-    there.next().copied().filter(|_| there.next().is_none())
 }
 
 /// The network in a file.
@@ -268,17 +259,6 @@ fn report(args: &Args, name: String, imported: &Imported, bytes: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scale_stands_in_a_name_as_a_word() {
-        let of = |name: &str| scale_in(Path::new(name), &[2, 3, 4]);
-        assert_eq!(of("a/fsrcnn_x3.pth"), Some(3));
-        assert_eq!(of("4x-Sharp.safetensors"), Some(4));
-        assert_eq!(of("fsrcnn_x2_x4.pth"), None);
-        assert_eq!(of("fsrcnn.x8.pth"), None);
-        assert_eq!(of("max2.pth"), None);
-        assert_eq!(of("x3/net.pth"), None);
-    }
 
     #[test]
     fn numbers_are_checked() {

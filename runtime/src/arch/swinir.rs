@@ -15,12 +15,14 @@ pub enum Tail {
     /// `pixelshuffle`: a convolution to this many features with a leaky ReLU, convolution and pixel shuffle
     /// for every factor of two (or one of three), and a last convolution; the larger models'.
     Classical(u16),
+    /// None: one convolution, and its result is added to the image; networks that remove noise or the traces of JPEG.
+    Restoration,
 }
 
 /// Shape of a SwinIR.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Config {
-    /// Upscaling factor: 2, 3 or 4 (8 with [`Tail::Classical`]).
+    /// Upscaling factor: 2, 3 or 4 (8 with [`Tail::Classical`]), 1 with [`Tail::Restoration`].
     pub upscale: u8,
     /// Feature channels.
     pub embed_dim: u16,
@@ -56,6 +58,23 @@ impl Config {
         }
     }
 
+    /// The paper's network for classical super-resolution: 6 groups of 6 layers, 180 channels, 6 heads, 64 channels in the tail.
+    pub fn classical(upscale: u8) -> Self {
+        Self {
+            embed_dim: 180,
+            depths: vec![6; 6],
+            num_heads: vec![6; 6],
+            tail: Tail::Classical(64),
+            ..Self::light(upscale)
+        }
+    }
+
+    /// The paper's network for colour images that keep their size: noise with windows of 8 pixels; JPEG, whose blocks have 8,
+    /// with windows of 7.
+    pub fn restoration(window_size: u8) -> Self {
+        Self { upscale: 1, window_size, tail: Tail::Restoration, ..Self::classical(2) }
+    }
+
     /// A smaller relative for boards: 2 groups of 4 layers, 32 channels, 4 heads.
     pub fn edge(upscale: u8) -> Self {
         Self { embed_dim: 32, depths: vec![4; 2], num_heads: vec![4; 2], ..Self::light(upscale) }
@@ -75,8 +94,8 @@ pub fn graph(config: &Config) -> Graph {
     assert_eq!(config.depths.len(), config.num_heads.len(), "one number of heads for every group");
     let mut b = Builder { graph: Graph::new(config.channels, DType::F32), embed_dim: config.embed_dim };
     let (c, image) = (config.channels, config.embed_dim);
-    let x = if config.mean_shift { b.push("sub_mean", Op::Affine, &[0]) } else { 0 };
-    let first = b.conv("conv_first", x, c, image, 3, None);
+    let shifted = if config.mean_shift { b.push("sub_mean", Op::Affine, &[0]) } else { 0 };
+    let first = b.conv("conv_first", shifted, c, image, 3, None);
     let mut x = b.norm("patch_embed.norm", first);
     for (i, (&depth, &heads)) in config.depths.iter().zip(&config.num_heads).enumerate() {
         let group = x;
@@ -111,6 +130,11 @@ pub fn graph(config: &Config) -> Graph {
                 x = b.push(&format!("upsample.{}", 2 * i + 1), Op::PixelShuffle { upscale: r }, &[y]);
             }
             b.conv("conv_last", x, n, c, 3, None)
+        }
+        Tail::Restoration => {
+            assert_eq!(r, 1, "the image keeps its size");
+            let y = b.conv("conv_last", x, image, c, 3, None);
+            b.add("image_add".into(), y, shifted)
         }
     };
     if config.mean_shift {

@@ -6,7 +6,6 @@ use libfuzzer_sys::fuzz_target;
 use mcir_trainer::device::Backend;
 use mcir_trainer::export;
 use mcir_trainer::import::{self, Options};
-use mcir_trainer::net::Net;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -22,9 +21,9 @@ fuzz_target!(|data: &[u8]| {
         std::fs::write(path, data).expect("room for the input");
         let loaded = import::load(path, &Options::default());
         std::fs::remove_file(path).expect("the input was there");
-        let Ok((network, tensors)) = loaded else { continue };
+        let Ok(trained) = loaded else { continue };
         let device = &Backend::Cpu.devices(1).expect("the processor")[0];
-        if let Ok(net) = Net::from_tensors(&network.architecture(), &tensors, device) {
+        if let Ok(net) = trained.net(device) {
             let _ = export::model(&net, Vec::new());
         }
     }

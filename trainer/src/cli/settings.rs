@@ -18,8 +18,8 @@ use std::time::Duration;
 /// Preset, file and settings
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// Preset to start from: edsr-light-xN, edsr-edge-xN, edsr-edge-m-xN, swinir-light-xN, swinir-edge-xN, nafnet-wN,
-    /// ffanet, ffanet-edge, dehazeformer-t, -s, -b
+    /// Preset to start from: edsr-light-xN, edsr-edge-xN, edsr-edge-m-xN, swinir-xN, swinir-light-xN, swinir-edge-xN,
+    /// swinir-denoise, swinir-jpeg, nafnet-wN, ffanet, ffanet-edge, dehazeformer-t, -s, -b, idt
     #[arg(short, long)]
     preset: Option<String>,
     /// Configuration file (TOML); may name a preset

@@ -6,14 +6,15 @@ use super::{
 };
 use crate::conv::Precision;
 use crate::loss::pixel::Loss;
-use crate::net::{dehazeformer, nafnet};
+use crate::net::{dehazeformer, idt, nafnet};
 use mcir_runtime::arch::{edsr, ffanet, swinir};
 use std::path::PathBuf;
 
 /// The names that [`Config::preset`] knows.
 pub const PRESETS: &str = "edsr-light-xN, edsr-edge-xN (4 blocks of 16 channels), edsr-edge-m-xN (8 of 32), \
-     swinir-light-xN and swinir-edge-xN with N from 2 to 4; nafnet-wN with N = 8, 16 (12 blocks) or 32, 64 (36 blocks); \
-     ffanet (3 groups of 19 blocks of 64), ffanet-edge (2 of 3 of 16); dehazeformer-t, -s, -b";
+     swinir-xN (6 groups of 6 layers of 180 channels), swinir-light-xN and swinir-edge-xN with N from 2 to 4; \
+     swinir-denoise and swinir-jpeg (the same size, on images that keep theirs); nafnet-wN with N = 8, 16 (12 blocks) or 32, 64 (36 blocks); \
+     ffanet (3 groups of 19 blocks of 64), ffanet-edge (2 of 3 of 16); dehazeformer-t, -s, -b; idt";
 
 impl Config {
     /// The configuration of a preset.
@@ -41,6 +42,11 @@ impl Config {
         if let Some((model, batch, lr)) = dehazeformer {
             return Ok(Self::with(name, Model::Dehazeformer(model), 256, dehazeformer_train(batch, lr)));
         }
+        if name == "idt" {
+            let model = idt::Config::paper();
+            let patch = model.side();
+            return Ok(Self::with(name, Model::Idt(model), patch, idt_train()));
+        }
         let ffanet = match name {
             "ffanet" => Some((ffanet::Config::paper(), 240, paper_ffanet())),
             "ffanet-edge" => Some((ffanet::Config::edge(), 64, short_ffanet())),
@@ -48,6 +54,15 @@ impl Config {
         };
         if let Some((model, patch, train)) = ffanet {
             return Ok(Self::with(name, Model::Ffanet(model), patch, train));
+        }
+        let swinir = match name {
+            "swinir-denoise" => Some((8, 128)),
+            "swinir-jpeg" => Some((7, 126)),
+            _ => None,
+        };
+        if let Some((window, patch)) = swinir {
+            let model = Model::Swinir(swinir::Config::restoration(window));
+            return Ok(Self::with(name, model, patch, restoring_swinir()));
         }
         let (family, upscale) = name.rsplit_once("-x").ok_or_else(unknown)?;
         let upscale = match upscale {
@@ -60,6 +75,10 @@ impl Config {
             "edsr-light" => (Model::Edsr(edsr::Config::light(upscale)), 48, paper()),
             "edsr-edge" => (Model::Edsr(edsr::Config::edge(upscale, 16, 4)), 32, short()),
             "edsr-edge-m" => (Model::Edsr(edsr::Config::edge(upscale, 32, 8)), 32, short()),
+            "swinir" => {
+                let train = Train { batch: 32, ..paper_swinir(upscale) };
+                (Model::Swinir(swinir::Config::classical(upscale)), 48, train)
+            }
             "swinir-light" => (Model::Swinir(swinir::Config::light(upscale)), 64, paper_swinir(upscale)),
             "swinir-edge" => (Model::Swinir(swinir::Config::edge(upscale)), 32, short()),
             _ => return Err(unknown()),
@@ -121,6 +140,19 @@ fn paper_swinir(upscale: u8) -> Train {
     }
 }
 
+/// The paper's recipe for images that keep their size: 1.6M steps of 8 patches.
+fn restoring_swinir() -> Train {
+    let milestones = vec![800_000, 1_200_000, 1_400_000, 1_500_000];
+    Train {
+        steps: 1_600_000,
+        batch: 8,
+        loss: Loss::Charbonnier,
+        lr: 2e-4,
+        schedule: Schedule::MultiStep { milestones, gamma: 0.5 },
+        ..paper()
+    }
+}
+
 /// For small networks on a CPU: an hour or two instead of days.
 fn short() -> Train {
     Train {
@@ -157,6 +189,18 @@ fn paper_ffanet() -> Train {
 /// A recipe near that of DehazeFormer, which counts epochs and has AdamW: patches of 256, L1, half a cosine to a hundredth.
 fn dehazeformer_train(batch: usize, lr: f64) -> Train {
     Train { steps: 300_000, batch, lr, schedule: Schedule::Cosine { end: lr / 100.0 }, ..paper() }
+}
+
+/// For IDT, whose authors have published no recipe: that of similar transformers, with the loss that is in their code.
+fn idt_train() -> Train {
+    Train {
+        steps: 300_000,
+        batch: 8,
+        loss: Loss::Charbonnier,
+        lr: 2e-4,
+        schedule: Schedule::Cosine { end: 1e-6 },
+        ..paper()
+    }
 }
 
 /// The same for a CPU.

@@ -1,14 +1,16 @@
 use super::*;
+use crate::config::Model;
 use crate::export;
 use crate::net::Net;
 use crate::shared;
 use burn::tensor::{Device, Tensor, TensorData};
+use mcir_runtime::arch::{edsr, ffanet, swinir};
 
 /// Output of the network in burn against the stored one.
 fn check(folder: &str, file: &str, case: &str) {
     let Some(folder) = shared::path(&format!("reference/models/{folder}")) else { return };
-    let (model, tensors) = load(&folder.join(file), &Options::default()).expect(file);
-    let net = Net::from_tensors(&model.architecture(), &tensors, &Device::flex()).expect(file);
+    let Trained { architecture, tensors } = load(&folder.join(file), &Options::default()).expect(file);
+    let net = Net::from_tensors(&architecture, &tensors, &Device::flex()).expect(file);
     let (shape, x) = shared::npy(&folder.join(format!("in_{case}.npy")));
     let shape: [usize; 4] = shape.try_into().expect("four dimensions");
     let y = net.forward(Tensor::from_data(TensorData::new(x, shape), &Device::flex()));
@@ -49,16 +51,18 @@ fn swinir_networks_give_their_reference_output() {
 #[test]
 fn architecture_is_recognised() {
     let Some(folder) = shared::path("reference/models") else { return };
-    let detect = |f: &str| load(&folder.join(f).join("weights.pth"), &Options::default()).expect(f).0;
+    let detect =
+        |f: &str| load(&folder.join(f).join("weights.pth"), &Options::default()).expect(f).architecture;
+    let of = |model: Model| model.architecture();
     let light = edsr::Config { mean_shift: true, ..edsr::Config::light(4) };
-    assert_eq!(detect("edsr_light_x4"), Model::Edsr(light));
+    assert_eq!(detect("edsr_light_x4"), of(Model::Edsr(light)));
     let small = edsr::Config { num_feat: 16, num_block: 4, upscale: 3, ..light };
-    assert_eq!(detect("edsr_small_x3"), Model::Edsr(small));
+    assert_eq!(detect("edsr_small_x3"), of(Model::Edsr(small)));
     let light = swinir::Config { mean_shift: true, ..swinir::Config::light(4) };
-    assert_eq!(detect("swinir_light_x4"), Model::Swinir(light.clone()));
+    assert_eq!(detect("swinir_light_x4"), of(Model::Swinir(light.clone())));
     let small =
         swinir::Config { embed_dim: 24, depths: vec![2, 2], num_heads: vec![4, 4], upscale: 2, ..light };
-    assert_eq!(detect("swinir_small_x2"), Model::Swinir(small));
+    assert_eq!(detect("swinir_small_x2"), of(Model::Swinir(small)));
 }
 
 #[test]
@@ -86,8 +90,8 @@ fn a_nafnet_is_recognised() {
     };
     let net = Net::random(&Model::Nafnet(config.clone()).architecture(), 1, &Device::flex()).expect("valid");
     safetensors(&net.to_tensors(), &path);
-    let (model, tensors) = load(&path, &Options::default()).expect("recognised");
-    assert_eq!((model, tensors), (Model::Nafnet(config), net.to_tensors()));
+    let found = load(&path, &Options::default()).expect("recognised");
+    assert_eq!(found, Trained { architecture: config.into(), tensors: net.to_tensors() });
 }
 
 #[test]
@@ -104,11 +108,10 @@ fn an_ffanet_is_recognised_and_what_does_not_fit_is_named() {
     safetensors(&published, &path);
     let options = Options::default();
     for normalize in [true, false] {
-        let (model, tensors) =
-            load(&path, &Options { mean_shift: normalize, ..options }).expect("recognised");
+        let found = load(&path, &Options { mean_shift: normalize, ..options }).expect("recognised");
         let config = ffanet::Config { num_group: 2, num_block: 1, num_feat: 16, normalize };
-        assert_eq!(model, Model::Ffanet(config));
-        Net::from_tensors(&model.architecture(), &tensors, &Device::flex()).expect("fits");
+        assert_eq!(found.architecture, Model::Ffanet(config).architecture());
+        found.net(&Device::flex()).expect("fits");
     }
     for (name, shape) in [
         ("pre.0.weight", vec![16, 4, 3, 3]),
@@ -122,12 +125,44 @@ fn an_ffanet_is_recognised_and_what_does_not_fit_is_named() {
         safetensors(&wrong, &path);
         let error = match load(&path, &options) {
             Err(error) => error.to_string(),
-            Ok((model, tensors)) => {
-                Net::from_tensors(&model.architecture(), &tensors, &Device::flex()).unwrap_err().to_string()
-            }
+            Ok(found) => found.net(&Device::flex()).unwrap_err().to_string(),
         };
         assert!(error.contains(name), "{error}");
     }
+}
+
+#[test]
+fn an_idt_is_recognised_below_the_prefix_of_several_gpus() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/idt.safetensors");
+    let [mut published, mut expected] = [Tensors::default(), Tensors::default()];
+    for (name, shape, values) in read(&reference).expect("the test data can be read").iter() {
+        if let Some(name) = name.strip_prefix("net/") {
+            published.insert(format!("module.{name}"), shape.to_vec(), values.to_vec());
+            expected.insert(name.into(), shape.to_vec(), values.to_vec());
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("idt.safetensors");
+    safetensors(&published, &path);
+    let config = idt::Config {
+        embed_dim: 2,
+        depths: [1; idt::LEVELS],
+        num_heads: [1, 2, 2, 1, 2, 1, 2, 1, 1],
+        win_size: 2,
+        mlp_ratio: 2,
+    };
+    let found = load(&path, &Options::default()).expect("recognised");
+    assert_eq!(found, Trained { architecture: config.into(), tensors: expected });
+    found.net(&Device::flex()).expect("fits");
+    // Heads that no window could be divided among.
+    published.insert(
+        "module.encoderlayer_0.blocks.0.attn.relative_position_bias_table".into(),
+        vec![225, 3],
+        vec![0.0; 675],
+    );
+    safetensors(&published, &path);
+    let error = load(&path, &Options::default()).expect_err("refused").to_string();
+    assert!(error.contains("encoderlayer_0.blocks.0.attn") && error.contains("[225, 3]"), "{error}");
 }
 
 /// Every damage is an error or another network, never a panic or an abort for memory that the file does not
@@ -176,9 +211,9 @@ fn damaged_files_never_panic() {
             }
             std::fs::write(&path, &damaged).expect("written");
             let loaded = std::panic::catch_unwind(|| {
-                let Ok((network, tensors)) = load(&path, &Options::default()) else { return false };
+                let Ok(found) = load(&path, &Options::default()) else { return false };
                 // What is accepted is another network, which is made and written like any.
-                if let Ok(net) = Net::from_tensors(&network.architecture(), &tensors, &Device::flex()) {
+                if let Ok(net) = found.net(&Device::flex()) {
                     let _ = export::model(&net, Vec::new());
                 }
                 true

@@ -482,4 +482,6 @@ fn hard_sigmoid(x: Tensor<4>, alpha: f32, beta: f32) -> Tensor<4> {
 #[cfg(test)]
 mod ffanet_tests;
 #[cfg(test)]
+mod swinir_tests;
+#[cfg(test)]
 mod tests;

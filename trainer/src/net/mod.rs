@@ -2,12 +2,13 @@
 //!
 //! Networks that the engine runs are written down once, in `mcir_runtime::arch`, and lowered from there
 //! ([`graph`]). A network that the engine cannot run has no such description; it is written for burn alone
-//! ([`nafnet`], [`dehazeformer`]) and everything but export treats it like the others.
+//! ([`nafnet`], [`dehazeformer`], [`idt`]) and everything but export treats it like the others.
 
 pub mod branch;
 pub mod dehazeformer;
 mod gelu;
 pub mod graph;
+pub mod idt;
 pub mod nafnet;
 mod named;
 mod norm;
@@ -16,6 +17,7 @@ mod pooling;
 pub use branch::Branch;
 pub use dehazeformer::Dehazeformer;
 pub use graph::{GraphNet, TABLE};
+pub use idt::Idt;
 pub use nafnet::Nafnet;
 
 use crate::conv::Precision;
@@ -33,11 +35,31 @@ pub enum Architecture {
     Nafnet(nafnet::Config),
     /// DehazeFormer, which only the trainer runs.
     Dehazeformer(dehazeformer::Config),
+    /// IDT, which only the trainer runs.
+    Idt(idt::Config),
 }
 
 impl From<Graph> for Architecture {
     fn from(graph: Graph) -> Self {
         Self::Graph(graph)
+    }
+}
+
+impl From<nafnet::Config> for Architecture {
+    fn from(config: nafnet::Config) -> Self {
+        Self::Nafnet(config)
+    }
+}
+
+impl From<dehazeformer::Config> for Architecture {
+    fn from(config: dehazeformer::Config) -> Self {
+        Self::Dehazeformer(config)
+    }
+}
+
+impl From<idt::Config> for Architecture {
+    fn from(config: idt::Config) -> Self {
+        Self::Idt(config)
     }
 }
 
@@ -50,6 +72,8 @@ pub enum Net {
     Nafnet(Nafnet),
     /// DehazeFormer.
     Dehazeformer(Dehazeformer),
+    /// IDT.
+    Idt(Idt),
 }
 
 impl Net {
@@ -68,6 +92,7 @@ impl Net {
             Architecture::Dehazeformer(config) => {
                 Self::Dehazeformer(Dehazeformer::from_tensors(config, tensors, device)?)
             }
+            Architecture::Idt(config) => Self::Idt(Idt::from_tensors(config, tensors, device)?),
         })
     }
 
@@ -82,6 +107,7 @@ impl Net {
             Architecture::Dehazeformer(config) => {
                 Self::Dehazeformer(Dehazeformer::random(config, seed, device)?)
             }
+            Architecture::Idt(config) => Self::Idt(Idt::random(config, seed, device)?),
         })
     }
 
@@ -91,6 +117,7 @@ impl Net {
             Self::Graph(net) => Self::Graph(net.with_precision(precision)),
             Self::Nafnet(net) => Self::Nafnet(net.with_precision(precision)),
             Self::Dehazeformer(net) => Self::Dehazeformer(net.with_precision(precision)),
+            Self::Idt(net) => Self::Idt(net.with_precision(precision)),
         }
     }
 
@@ -100,6 +127,7 @@ impl Net {
             Self::Graph(net) => net.precision(),
             Self::Nafnet(net) => net.precision(),
             Self::Dehazeformer(net) => net.precision(),
+            Self::Idt(net) => net.precision(),
         }
     }
 
@@ -109,6 +137,7 @@ impl Net {
             Self::Graph(net) => Architecture::Graph(net.graph().clone()),
             Self::Nafnet(net) => Architecture::Nafnet(net.config().clone()),
             Self::Dehazeformer(net) => Architecture::Dehazeformer(net.config().clone()),
+            Self::Idt(net) => Architecture::Idt(net.config().clone()),
         }
     }
 
@@ -116,7 +145,7 @@ impl Net {
     pub fn upscale(&self) -> usize {
         match self {
             Self::Graph(net) => net.upscale(),
-            Self::Nafnet(_) | Self::Dehazeformer(_) => 1,
+            Self::Nafnet(_) | Self::Dehazeformer(_) | Self::Idt(_) => 1,
         }
     }
 
@@ -126,6 +155,7 @@ impl Net {
             Self::Graph(net) => net.in_channels(),
             Self::Nafnet(_) => nafnet::CHANNELS,
             Self::Dehazeformer(_) => dehazeformer::CHANNELS,
+            Self::Idt(_) => idt::CHANNELS,
         }
     }
 
@@ -140,6 +170,7 @@ impl Net {
             Self::Graph(net) => net.to_tensors(),
             Self::Nafnet(net) => net.to_tensors(),
             Self::Dehazeformer(net) => net.to_tensors(),
+            Self::Idt(net) => net.to_tensors(),
         }
     }
 
@@ -152,6 +183,7 @@ impl Net {
             Self::Graph(net) => net.forward(image),
             Self::Nafnet(net) => net.forward(image),
             Self::Dehazeformer(net) => net.forward(image),
+            Self::Idt(net) => net.forward(image),
         }
     }
 
@@ -159,7 +191,7 @@ impl Net {
     pub fn folded(&self) -> Self {
         match self {
             Self::Graph(net) => Self::Graph(net.folded()),
-            Self::Nafnet(_) | Self::Dehazeformer(_) => self.clone(),
+            Self::Nafnet(_) | Self::Dehazeformer(_) | Self::Idt(_) => self.clone(),
         }
     }
 
@@ -173,7 +205,8 @@ impl Net {
             (Self::Graph(old), Self::Graph(new)) => Self::Graph(old.blend(new, keep)),
             (Self::Nafnet(old), Self::Nafnet(new)) => Self::Nafnet(old.blend(new, keep)),
             (Self::Dehazeformer(old), Self::Dehazeformer(new)) => Self::Dehazeformer(old.blend(new, keep)),
-            (Self::Graph(_) | Self::Nafnet(_) | Self::Dehazeformer(_), _) => {
+            (Self::Idt(old), Self::Idt(new)) => Self::Idt(old.blend(new, keep)),
+            (Self::Graph(_) | Self::Nafnet(_) | Self::Dehazeformer(_) | Self::Idt(_), _) => {
                 panic!("only networks of one architecture can be blended")
             }
         }

@@ -195,6 +195,9 @@ pub fn swinir(tensors: Tensors, options: &Options) -> Result<(swinir::Config, Te
     let before = shape(&tensors, "conv_before_upsample.0.weight").and_then(|shape| shape.first().copied());
     let (tail, upscale) = match before {
         Some(features) => (swinir::Tail::Classical(small(features)), staged_upscale(&tensors, features)?),
+        None if tensors.get("conv_last.weight").is_some() && tensors.get("upsample.0.weight").is_none() => {
+            (swinir::Tail::Restoration, 1)
+        }
         None => {
             let [outputs, ..] = shape4(&tensors, "upsample.0.weight", "[3·upscale², embed_dim, 3, 3]")?;
             (swinir::Tail::Direct, (outputs / channels.max(1)).isqrt().min(255) as u8)

@@ -203,11 +203,35 @@ fn find(tensors: &Tensors, options: &Options) -> Result<(&'static str, Net, bool
     }
 }
 
+/// The scale that stands in the name of a file as x2 or 2x, if it is one of these and no other does.
+pub fn scale_in(stem: &str, of: &[usize]) -> Option<usize> {
+    let name = stem.to_lowercase();
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let mut there =
+        of.iter().filter(|s| words.contains(&&*format!("x{s}")) || words.contains(&&*format!("{s}x")));
+    there.next().copied().filter(|_| there.next().is_none())
+}
+
 /// The first of some names, and how many more there are; empty for none.
 fn names<'n>(mut all: impl Iterator<Item = &'n str>) -> String {
     let first = all.by_ref().take(SHOWN).collect::<Vec<_>>().join(", ");
     match all.count() {
         0 => first,
         more => format!("{first} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_stands_in_a_name_as_a_word() {
+        let of = |name: &str| scale_in(name, &[2, 3, 4]);
+        assert_eq!(of("fsrcnn_x3"), Some(3));
+        assert_eq!(of("4x-Sharp"), Some(4));
+        assert_eq!(of("fsrcnn_x2_x4"), None);
+        assert_eq!(of("fsrcnn.x8"), None);
+        assert_eq!(of("max2"), None);
     }
 }

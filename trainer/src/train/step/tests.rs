@@ -6,7 +6,7 @@ use crate::seed::{Purpose, Stream};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 
 /// Every architecture, small.
-const NETWORKS: [(&str, &[&str]); 8] = [
+const NETWORKS: [(&str, &[&str]); 10] = [
     ("edsr-edge-x2", &["model.num_feat=8", "model.num_block=1"]),
     ("edsr-light-x3", &["model.num_feat=8", "model.num_block=2", "model.mean_shift=true"]),
     ("swinir-light-x2", &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]"]),
@@ -18,6 +18,20 @@ const NETWORKS: [(&str, &[&str]); 8] = [
         &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]", "model.tail={classical=8}"],
     ),
     ("ffanet-edge", &["model.num_block=1", "model.num_feat=8"]),
+    (
+        "idt",
+        &[
+            "model.embed_dim=2",
+            "model.depths=[1,1,1,1,1,1,1,1,1]",
+            "model.num_heads=[1,1,1,1,1,1,1,1,1]",
+            "model.win_size=1",
+            "model.mlp_ratio=1",
+        ],
+    ),
+    (
+        "swinir-jpeg",
+        &["model.embed_dim=12", "model.depths=[2]", "model.num_heads=[2]", "model.window_size=3"],
+    ),
     (
         "dehazeformer-t",
         &[
@@ -86,7 +100,7 @@ fn gradients(trainer: &Trainer, batch: &Batch) -> (f64, GradientsParams) {
     let (losses, grads) =
         part.gradients(&trainer.net, trainer.spn.as_ref(), &trainer.device).expect("finite");
     let spn = trainer.config.spn.as_ref().expect("set");
-    let sign = if matches!(spn.negative, Negative::Input | Negative::Pcl) { 1.0 } else { -1.0 };
+    let sign = if spn.negative.is_added() { 1.0 } else { -1.0 };
     let negative = f64::from(losses.negative.expect("computed"));
     (f64::from(losses.reconstruction) + sign * spn.lambda * negative, grads)
 }
@@ -185,9 +199,40 @@ fn every_loss_agrees_with_finite_differences() {
         let settings = [&format!("spn.negative={negative}"), "spn.lambda=0.9", "spn.temperature=0.1"];
         check_finite_differences(&config(0, &settings.map(|s| s as &str)));
     }
+    let folder = tempfile::tempdir().expect("a folder");
+    let others = [5, 6].map(|seed| other_network(&config(0, &[]), seed, folder.path())).join(",");
+    let others = format!("spn.others=[{others}]");
+    check_finite_differences(&config(0, &["spn.negative=ccr", "spn.lambda=0.9", &others]));
     for more in [["spn.features.net=pixels", "spn.lambda=0.9"], ["spn.draw=1", "spn.lambda=0.9"]] {
         check_finite_differences(&config(0, &[&more[..], &["spn.negative=random"]].concat()));
     }
+}
+
+/// The path, as TOML, of a model file: another network for the same task, of another architecture.
+fn other_network(config: &Config, seed: u64, folder: &std::path::Path) -> String {
+    let mut architecture = config.clone();
+    if let crate::config::Model::Edsr(edsr) = &mut architecture.model {
+        edsr.num_block = 2;
+    }
+    let net = Net::random(&architecture.model.architecture(), seed, &Device::flex()).expect("valid");
+    let path = folder.join(format!("{seed}.mcir"));
+    crate::export::write(&crate::export::model(&net, Vec::new()).expect("exported"), &path).expect("written");
+    format!("{:?}", path.to_str().expect("a path in Unicode"))
+}
+
+/// Of networks for another factor no distance can be measured.
+#[test]
+fn others_are_for_the_same_task() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let x3 = other_network(&config(1, &["model.mean_shift=false"]), 5, folder.path());
+    let refused = |others: String| {
+        let config = config(0, &["spn.negative=ccr", &format!("spn.others=[{others}]")]);
+        Trainer::new(config, None, None, &Device::flex()).err().expect("refused").to_string()
+    };
+    let error = refused(x3);
+    assert!(error.contains("5.mcir enlarges 3 times") && error.contains("enlarges 2 times"), "{error}");
+    let error = refused("'nowhere.mcir'".into());
+    assert!(error.contains("spn.others") && error.contains("nowhere.mcir"), "{error}");
 }
 
 /// Fewer negatives a step are an estimate of the loss with all of them: without bias, loss and gradient alike.
