@@ -136,6 +136,9 @@ impl Graph {
 /// # Errors
 /// The first node whose operator does not fit its inputs.
 pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
+    // Interpolation takes what is no fraction of the image. Where there is no multiple, as in older files, what it takes must
+    // not have become one.
+    let fractions = graph.multiple > 1 || !graph.nodes.iter().any(|n| matches!(n.op, Op::Interpolate { .. }));
     let mut shapes: Vec<EdgeShape> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let id = NodeId::try_from(index).map_err(|_| LoadError::TooManyNodes { found: graph.nodes.len() })?;
@@ -187,7 +190,8 @@ pub fn infer(graph: &Graph) -> Result<Vec<EdgeShape>, LoadError> {
                     // Of a single pixel there is nothing to choose from.
                     Extent::One => return Err(LoadError::BadParameter { node: id, what: "input" }),
                 };
-                let extent = thinned(of(0).extent, pool, graph.multiple).unwrap_or_else(|| {
+                let exact = thinned(of(0).extent, pool, graph.multiple).filter(|_| fractions);
+                let extent = exact.unwrap_or_else(|| {
                     let by = (0..index).find(|&i| alike(i)).unwrap_or(index) as NodeId;
                     let stride = (before * u32::from(pool.stride)).min(MAX_STRIDE);
                     Extent::Pooled { by, stride: u8::try_from(stride).unwrap_or(u8::MAX) }

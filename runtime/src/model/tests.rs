@@ -169,6 +169,24 @@ fn a_fraction_is_exact_or_none() {
     assert_eq!(shapes[4].extent, Extent::Pooled { by: 4, stride: 255 });
 }
 
+/// As in files from before there were multiples: half of an enlarged image is interpolated to the size of another edge.
+#[test]
+fn what_is_pooled_can_be_interpolated_without_a_multiple() {
+    let graph = |interpolated: bool| {
+        let mut graph = Graph::new(4, DType::F32);
+        let high = graph.push("high", Op::PixelShuffle { upscale: 2 }, &[0], DType::F32);
+        let pool = Pool { window: 1, stride: 2, before: 0, after: 0 };
+        let low = graph.push("low", Op::MaxPool(pool), &[high], DType::F32);
+        if interpolated {
+            graph.push("up", Op::Interpolate { filter: Filter::Bilinear }, &[low, high], DType::F32);
+        }
+        infer(&graph).unwrap().iter().map(|shape| shape.extent).collect::<Vec<_>>()
+    };
+    let two = Extent::Times(2);
+    assert_eq!(graph(true), [Extent::Times(1), two, Extent::Pooled { by: 2, stride: 2 }, two]);
+    assert_eq!(graph(false), [Extent::Times(1), two, Extent::Times(1)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 2000 }))]
 
