@@ -91,8 +91,7 @@ mod tests {
             f64::from(loss.into_scalar::<f32>())
         };
         // Distances: original 0.1, input 0.2, others 0.4 and 0.09; weights 2, 1.25 and 0.75 of 4.
-        let expected =
-            |worse: f64, better: f64| 0.5 * 0.1 / ((2.0 * 0.2 + worse * 0.4 + better * 0.09) / 4.0);
+        let expected = |worse: f64, better: f64| 0.1 / ((2.0 * 0.2 + worse * 0.4 + better * 0.09) / 4.0);
         for (gamma, worse, better) in [(0.25, 1.25, 0.75), (0.0, 1.0, 1.0), (0.9, 1.9, 0.1)] {
             let (found, expected) = (of(gamma), expected(worse, better));
             assert!((found - expected).abs() < 1e-4 * expected, "gamma {gamma}: {found} for {expected}");
