@@ -24,7 +24,7 @@ pub enum OthersError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: TrainedError,
+        source: Box<TrainedError>,
     },
     /// It makes images of another size or channel count.
     #[error(
@@ -58,7 +58,7 @@ impl Others {
         let target = target.valid();
         let device = target.device();
         let one = |path: &PathBuf| {
-            let file = |source| OthersError::File { path: path.clone(), source };
+            let file = |source| OthersError::File { path: path.clone(), source: Box::new(source) };
             let net = trained::load(path).map_err(file)?.net(&device).map_err(|e| file(e.into()))?;
             let (wanted, wanted_channels) = (target.upscale(), target.in_channels());
             let (found, channels) = (net.upscale(), net.in_channels());
