@@ -29,6 +29,11 @@ impl<'a> RingWriter<'a> {
         self.cols.clone()
     }
 
+    /// Rows that can be written at once, each with a place of its own.
+    pub fn slots(&self) -> usize {
+        self.ring.rows
+    }
+
     /// This writer's pixels of rows `first..first + N`, for a kernel that writes several at once.
     pub fn rows_mut<const N: usize>(&mut self, first: usize) -> [&mut [u8]; N] {
         assert!(N <= self.ring.rows, "the rows have slots of their own");

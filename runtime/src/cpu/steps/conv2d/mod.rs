@@ -261,7 +261,8 @@ impl Step for Conv2dStep {
         let row = |y: usize| &input.padded_row(y as isize - half as isize)[start..];
         let mut y = io.rows.start;
         while y < io.rows.end {
-            let rows = (io.rows.end - y).min(TILE);
+            // A ring may have fewer rows than are computed at once, where none of them is read again.
+            let rows = (io.rows.end - y).min(TILE).min(io.out.slots());
             match &self.algorithm {
                 // For fewer rows its four cost more than the direct way.
                 Algorithm::Winograd4x4(weights) if rows + 1 >= TILE && cols.len() >= TILE => {
