@@ -5,16 +5,15 @@
 //! Song, He, Qian, Du, "Vision Transformers for Single Image Dehazing", TIP 2023. Parameters have the names and shapes of the
 //! published checkpoints.
 
-use super::named::{Named, Spec, Start};
+use super::named::{Named, Spec, Start, named_network};
 use crate::attention::{Window, attend};
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::shuffle::pixel_shuffle;
-use crate::weights::{Tensors, WeightsError};
 use burn::module::Module;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
 /// Channels of the image.
 pub const CHANNELS: usize = 3;
@@ -151,53 +150,9 @@ pub struct Dehazeformer {
     precision: Precision,
 }
 
+named_network!(Dehazeformer, Config);
+
 impl Dehazeformer {
-    /// A network with the given values.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over, of the wrong shape or not finite.
-    pub fn from_tensors(config: &Config, tensors: &Tensors, device: &Device) -> Result<Self, WeightsError> {
-        let named = Named::from_tensors(config.specs(), tensors, device)?;
-        Ok(Self { named, config: config.clone(), precision: Precision::F32 })
-    }
-
-    /// A network with random weights, drawn as published.
-    ///
-    /// # Errors
-    /// None that a valid configuration can cause.
-    pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self, WeightsError> {
-        Self::from_tensors(config, &Named::random(config.specs(), seed), device)
-    }
-
-    /// The same network with convolutions in another precision.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
-    }
-
-    /// What its convolutions compute in.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Its shape.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// All values, as [`Dehazeformer::from_tensors`] takes them.
-    pub fn to_tensors(&self) -> Tensors {
-        self.named.to_tensors()
-    }
-
-    /// `keep · self + (1 − keep) · newer`, parameter by parameter.
-    ///
-    /// # Panics
-    /// If the two networks have different shapes.
-    pub fn blend(self, newer: &Self, keep: f64) -> Self {
-        assert_eq!(self.config, newer.config, "only networks of one architecture can be blended");
-        Self { named: self.named.blend(&newer.named, keep), ..self }
-    }
-
     /// The image without haze. The network works on −1..1 and predicts a factor `k` and a shift `b` of the image, `k·x − b + x`
     /// (soft reconstruction).
     ///

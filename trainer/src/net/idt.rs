@@ -6,12 +6,11 @@
 //! open. Parameters have the names and shapes of the published checkpoints.
 
 use super::gelu::gelu;
-use super::named::{Named, Spec, Start};
+use super::named::{Named, Spec, Start, named_network};
 use super::norm::channel_norm;
 use crate::attention::{Window, attend};
 use crate::conv::{Epilogue, Precision, conv_in};
 use crate::shuffle::pixel_shuffle;
-use crate::weights::{Tensors, WeightsError};
 use burn::module::Module;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::conv2d;
@@ -201,53 +200,9 @@ pub struct Idt {
     precision: Precision,
 }
 
+named_network!(Idt, Config);
+
 impl Idt {
-    /// A network with the given values.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over, of the wrong shape or not finite.
-    pub fn from_tensors(config: &Config, tensors: &Tensors, device: &Device) -> Result<Self, WeightsError> {
-        let named = Named::from_tensors(config.specs(), tensors, device)?;
-        Ok(Self { named, config: config.clone(), precision: Precision::F32 })
-    }
-
-    /// A network with random weights, drawn as published.
-    ///
-    /// # Errors
-    /// None that a valid configuration can cause.
-    pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self, WeightsError> {
-        Self::from_tensors(config, &Named::random(config.specs(), seed), device)
-    }
-
-    /// The same network with convolutions in another precision.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
-    }
-
-    /// What its convolutions compute in.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Its shape.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// All values, as [`Idt::from_tensors`] takes them.
-    pub fn to_tensors(&self) -> Tensors {
-        self.named.to_tensors()
-    }
-
-    /// `keep · self + (1 − keep) · newer`, parameter by parameter.
-    ///
-    /// # Panics
-    /// If the two networks have different shapes.
-    pub fn blend(self, newer: &Self, keep: f64) -> Self {
-        assert_eq!(self.config, newer.config, "only networks of one architecture can be blended");
-        Self { named: self.named.blend(&newer.named, keep), ..self }
-    }
-
     /// The image without rain.
     ///
     /// A larger image is done in squares that overlap, whose results are averaged, more of one nearer to its centre (the

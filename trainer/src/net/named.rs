@@ -6,6 +6,68 @@ use crate::weights::{Tensors, WeightsError};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+/// What networks have in common that are a struct of `named` parameters, a `config` that has their `specs`, and a `precision`.
+macro_rules! named_network {
+    ($net:ident, $config:ty) => {
+        impl $net {
+            /// A network with the given values.
+            ///
+            /// # Errors
+            /// A tensor that is missing, left over, of the wrong shape or not finite.
+            pub fn from_tensors(
+                config: &$config,
+                tensors: &$crate::weights::Tensors,
+                device: &burn::tensor::Device,
+            ) -> Result<Self, $crate::weights::WeightsError> {
+                let named = $crate::net::named::Named::from_tensors(config.specs(), tensors, device)?;
+                Ok(Self { named, config: config.clone(), precision: $crate::conv::Precision::F32 })
+            }
+
+            /// A network with random weights, drawn as the publication's are.
+            ///
+            /// # Errors
+            /// None that a valid configuration can cause.
+            pub fn random(
+                config: &$config,
+                seed: u64,
+                device: &burn::tensor::Device,
+            ) -> Result<Self, $crate::weights::WeightsError> {
+                Self::from_tensors(config, &$crate::net::named::Named::random(config.specs(), seed), device)
+            }
+
+            /// The same network with convolutions in another precision.
+            pub fn with_precision(self, precision: $crate::conv::Precision) -> Self {
+                Self { precision, ..self }
+            }
+
+            /// What its convolutions compute in.
+            pub fn precision(&self) -> $crate::conv::Precision {
+                self.precision
+            }
+
+            /// Its shape.
+            pub fn config(&self) -> &$config {
+                &self.config
+            }
+
+            /// All values, as `from_tensors` takes them.
+            pub fn to_tensors(&self) -> $crate::weights::Tensors {
+                self.named.to_tensors()
+            }
+
+            /// `keep · self + (1 − keep) · newer`, parameter by parameter.
+            ///
+            /// # Panics
+            /// If the two networks have different shapes.
+            pub fn blend(self, newer: &Self, keep: f64) -> Self {
+                assert_eq!(self.config, newer.config, "only networks of one architecture can be blended");
+                Self { named: self.named.blend(&newer.named, keep), ..self }
+            }
+        }
+    };
+}
+pub(super) use named_network;
+
 /// A parameter: what it is called, its shape and how it starts.
 pub(super) struct Spec {
     name: String,
@@ -133,8 +195,28 @@ impl Named {
         Self { values: values.collect(), ..self }
     }
 
+    /// Holds the gradients of a loss against others, which may be off by a part of the largest of a parameter, or of `least`.
+    #[cfg(test)]
+    pub(super) fn assert_gradients(&self, loss: Tensor<1>, expected: &Tensors, tolerance: f32, least: f32) {
+        let grads = loss.backward();
+        for (name, value) in self.iter() {
+            let found = match value {
+                Value::Vector(v) => v.val().grad(&grads).expect(name).into_data(),
+                Value::Matrix(v) => v.val().grad(&grads).expect(name).into_data(),
+                Value::Kernel(v) => v.val().grad(&grads).expect(name).into_data(),
+            };
+            let found = found.try_into_vec::<f32>().expect("f32");
+            let shape = expected.shape(name).expect(name).to_vec();
+            let expected = expected.get(name, &shape).expect(name);
+            let size = expected.iter().fold(least, |m, v| m.max(v.abs()));
+            for (f, e) in found.iter().zip(expected) {
+                assert!((f - e).abs() < tolerance * size, "{name}: {f} for {e}");
+            }
+        }
+    }
+
     /// Names and parameters, in the order of the names.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+    fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.names.iter().map(String::as_str).zip(&self.values)
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::import;
-use crate::net::named::Value;
+use crate::weights::Tensors;
 use burn::tensor::Device;
 
 /// The network of `testdata/idt.py`.
@@ -41,22 +41,8 @@ fn output_and_gradients_are_those_of_pytorch() {
     let y = net.forward(Tensor::from_inner(input));
     let worst = (y.clone().inner() - output.clone()).abs().max().into_scalar::<f32>();
     assert!(worst < 1e-4 * output.abs().max().into_scalar::<f32>(), "{worst}");
-    let grads = (y.clone() * y).mean().backward();
-    for (name, value) in net.named.iter() {
-        let found = match value {
-            Value::Vector(v) => v.val().grad(&grads).map(|g| g.into_data()),
-            Value::Matrix(v) => v.val().grad(&grads).map(|g| g.into_data()),
-            Value::Kernel(v) => v.val().grad(&grads).map(|g| g.into_data()),
-        };
-        let found = found.expect(name).try_into_vec::<f32>().expect("f32");
-        let shape = expected.shape(name).expect(name).to_vec();
-        let expected = expected.get(name, &shape).expect(name);
-        // The reference has them in half precision.
-        let size = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
-        for (f, e) in found.iter().zip(expected) {
-            assert!((f - e).abs() < 2e-3 * size, "{name}: {f} for {e}");
-        }
-    }
+    // The reference has them in half precision.
+    net.named.assert_gradients((y.clone() * y).mean(), &expected, 2e-3, 1e-3);
 }
 
 /// Squares overlap, and what they agree on is not changed by averaging; a small image is not changed by its extension.

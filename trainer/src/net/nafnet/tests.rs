@@ -1,9 +1,9 @@
 use super::*;
 use crate::import;
-use crate::net::named::Value;
 use crate::net::{Architecture, Net};
 use crate::seed::{Purpose, Stream};
-use burn::tensor::TensorData;
+use crate::weights::{Tensors, WeightsError};
+use burn::tensor::{Device, TensorData};
 
 /// The network of `testdata/nafnet.py`.
 fn config() -> Config {
@@ -38,21 +38,7 @@ fn output_and_gradients_are_those_of_pytorch() {
     let y = net.forward(Tensor::from_inner(input));
     let worst = (y.clone().inner() - output.clone()).abs().max().into_scalar::<f32>();
     assert!(worst < 1e-4 * output.abs().max().into_scalar::<f32>(), "{worst}");
-    let grads = (y.clone() * y).mean().backward();
-    for (name, value) in net.named.iter() {
-        let found = match value {
-            Value::Vector(v) => v.val().grad(&grads).expect(name).into_data(),
-            Value::Matrix(v) => v.val().grad(&grads).expect(name).into_data(),
-            Value::Kernel(v) => v.val().grad(&grads).expect(name).into_data(),
-        };
-        let found = found.try_into_vec::<f32>().expect("f32");
-        let shape = expected.shape(name).expect(name).to_vec();
-        let expected = expected.get(name, &shape).expect(name);
-        let size = expected.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-        for (f, e) in found.iter().zip(expected) {
-            assert!((f - e).abs() < 1e-3 * size, "{name}: {f} for {e}");
-        }
-    }
+    net.named.assert_gradients((y.clone() * y).mean(), &expected, 1e-3, 1e-6);
 }
 
 #[test]

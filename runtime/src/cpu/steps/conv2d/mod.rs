@@ -261,7 +261,8 @@ impl Step for Conv2dStep {
         let row = |y: usize| &input.padded_row(y as isize - half as isize)[start..];
         let mut y = io.rows.start;
         while y < io.rows.end {
-            // A ring may have fewer rows than are computed at once, where none of them is read again.
+            // A ring has no place for rows that nobody reads: where a reader takes one in several, those before the first that
+            // it takes lie where later ones will, and cannot be written together with them.
             let rows = (io.rows.end - y).min(TILE).min(io.out.slots());
             match &self.algorithm {
                 // For fewer rows its four cost more than the direct way.
